@@ -1,0 +1,106 @@
+// Control: what an operator can ask of a migration. The admin API and the command line know only this.
+// Methods may block for disk but not for the work they start: long work (start, validate) goes on in the background and
+// shows in status(). Thread-safe. Each change is durable before it takes effect, and audited.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "model/value.h"
+
+namespace vmproxy::cutover {
+
+struct Gate {
+  std::string name;        // stable: "backfill", "validation", "lag", "quarantine", "gaps", ...
+  bool ok = false;
+  std::string value;       // what is, for people: "12 changes, 0.4 s"
+  std::string threshold;   // what must be: "at most 5 s"
+  std::string clear_with;  // the command that clears it
+};
+
+struct Status {
+  std::string name;
+  std::string state;    // created mirroring backfilling validating ready canary reads_moved promoted finalized abandoned
+  std::string primary;  // "source" or "target"
+  uint64_t generation = 0;
+  double reads_percent = 0;
+  std::string source, target;  // database names of the configuration, e.g. "old (chroma)"
+  uint64_t lag_changes = 0;
+  double lag_seconds = 0;
+  uint64_t dirty = 0, suspect = 0, quarantined = 0, gaps = 0, unknown_requests = 0, at_risk = 0;
+  struct {
+    std::string phase;  // none, barrier, settling, copying, indexing, done, paused, failed
+    std::string reason; // of paused, failed, waiting
+    uint64_t records = 0, total = 0;
+    double rate = 0, eta_seconds = -1;  // -1: not known yet
+  } backfill;
+  struct {
+    std::string phase;  // none, running, clean, different, failed
+    std::string reason;
+    uint64_t compared = 0, different = 0, missing = 0, extra = 0;
+  } validation;
+  struct {
+    uint64_t to_target = 0, to_source = 0;         // reads served
+    std::vector<std::pair<std::string, uint64_t>> returned;  // reason -> reads sent back to the source
+  } reads;
+  struct {
+    uint64_t writes = 0, applied = 0, failed = 0;
+    std::string health;  // "ok", or what is wrong with the replica now
+  } mirror;
+  std::vector<Gate> gates;   // for the next step
+  std::string verdict;       // first line for people: "READY TO SWITCH", "NOT READY: ..."
+  std::string next, back;    // commands
+  std::string rolled_back_at, rolled_back_reason;
+  double last_pause_seconds = 0;  // of the last promotion or rollback
+};
+
+struct Actor {
+  std::string who = "operator";
+  std::string reason;
+  std::vector<std::string> force;  // names of gates to skip
+};
+
+struct ValidateOptions {
+  bool full = true;
+  double sample_percent = 100;
+  bool repair = false;
+};
+
+struct Difference {
+  std::string collection, key, kind, detail;  // kind: missing, extra, different
+};
+struct QuarantineEntry {
+  uint64_t number = 0;
+  std::string collection, key, reason, since;
+};
+
+class Control {
+ public:
+  virtual ~Control() = default;
+  virtual Status status() = 0;
+  // until: mirroring, backfilling or ready.
+  virtual Result<void> start(const std::string& until, const Actor& actor) = 0;
+  virtual Result<void> pause_backfill(const Actor& actor) = 0;
+  virtual Result<void> resume_backfill(const Actor& actor) = 0;
+  virtual Result<void> throttle_backfill(double records_per_second, const Actor& actor) = 0;
+  virtual Result<void> validate(const ValidateOptions& options, const Actor& actor) = 0;
+  virtual Result<std::vector<Difference>> differences(size_t limit) = 0;
+  // Code::precondition with the closed gates in the message.
+  virtual Result<void> cutover(double percent, const Actor& actor) = 0;
+  virtual Result<void> promote(const Actor& actor) = 0;   // blocks for the flip (bounded by promotion.fence_max)
+  virtual Result<void> rollback(const Actor& actor) = 0;
+  virtual Result<void> finalize(const Actor& actor) = 0;
+  virtual Result<void> abandon(const Actor& actor) = 0;
+  virtual Result<std::vector<QuarantineEntry>> quarantine() = 0;
+  virtual Result<model::Value> quarantine_show(uint64_t number) = 0;
+  virtual Result<void> quarantine_retry(std::optional<uint64_t> number, const Actor& actor) = 0;  // nothing: all
+  virtual Result<void> quarantine_drop(uint64_t number, const Actor& actor) = 0;
+  virtual Result<std::vector<model::Value>> audit() = 0;
+  virtual Result<model::Value> journal_stats() = 0;
+  virtual Result<model::Value> journal_verify() = 0;
+};
+
+}  // namespace vmproxy::cutover

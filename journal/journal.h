@@ -1,0 +1,147 @@
+// Journal: the durable memory of one migration (correctness.md 2, 3, 10), on a Store only.
+//
+// Layout of the store (every value begins with a format byte and ends with a CRC32C; seq big-endian so that order is
+// byte order):
+//   "i" seq            intent head: epoch, direction, class, operation, collection, keys, flags
+//   "b" seq            intent body: method, target, content headers, body; never credentials
+//   "o" seq            outcome: whole or per key; after promotion the images it left
+//   "r" table key      rows: debts, touched, checkpoints, quarantine, state, audit ... see rows.h
+//   "m" name           meta: format version, next seq, trimmed-below, boot mark, gap slots
+//
+// One committer thread groups intents and rows that arrive while a sync is under way into the next batch.
+// Threads: append/outcome/put_rows may be called from any thread and never block on disk (io threads may call them);
+// the others block and must not be called from io threads. Callbacks run on the committer thread: post from them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/metrics.h"
+#include "model/key.h"
+#include "model/record.h"
+#include "model/write.h"
+#include "net/message.h"
+#include "store/store.h"
+
+namespace vmproxy::journal {
+
+using Seq = uint64_t;  // contiguous from 1
+
+enum class IntentClass : uint8_t { image, read_back, predicate, ddl, opaque };
+
+// Which side is the primary of the write.
+enum class Side : uint8_t { source, target };
+
+struct IntentHead {
+  Seq seq = 0;  // assigned by append()
+  uint64_t epoch = 0;
+  Side primary = Side::source;
+  IntentClass cls = IntentClass::opaque;
+  std::string operation;  // the dialect's row name
+  model::CollectionName collection;
+  std::vector<model::Key> keys;
+  Seq enumerated_from = 0;  // predicate: journal position when its enumeration began
+};
+
+struct IntentBody {
+  std::string method;
+  std::string target;
+  net::Headers headers;  // content-type and content-encoding only
+  std::string body;
+};
+
+// What a write after promotion left of a key; no record: it is deleted.
+struct Image {
+  model::Key key;
+  std::optional<model::Record> record;
+};
+
+struct OutcomeRecord {
+  model::Outcome whole = model::Outcome::uncertain;
+  std::vector<model::Outcome> items;  // per key of the intent, when the answer told
+  std::vector<Image> images;          // after promotion
+};
+
+enum class Durability { fsync, os };
+
+struct Options {
+  Durability durability = Durability::fsync;
+  uint64_t bytes_max = 50ull << 30;
+  uint64_t pending_bytes_max = 256ull << 20;  // of appends not yet committed; above: append fails with overloaded
+};
+
+struct Stats {
+  Seq next_seq = 1;
+  Seq trimmed_below = 1;
+  uint64_t intents = 0;        // not trimmed
+  uint64_t bytes = 0;          // on disk
+  uint64_t gaps_open = 0;
+  double sync_seconds_p50 = 0;
+  double sync_seconds_p99 = 0;
+  bool clean_start = true;     // the previous run ended by close()
+};
+
+struct VerifyReport {
+  uint64_t intents = 0, outcomes = 0, rows = 0;
+  std::vector<std::string> problems;  // one line each: what, which seq or key, what it means
+};
+
+// Rows are small durable facts beside the log. `table` is a short name from rows.h.
+struct Row {
+  std::string table;
+  std::string key;
+  std::optional<std::string> value;  // nothing: erase
+};
+
+class Journal {
+ public:
+  // Opens or creates. Refuses an unknown format with its number (Code::unsupported) and damage (Code::corrupt) with
+  // what is damaged and what to do. Writes the boot mark durably before it returns: until close() a crash is visible to
+  // the next open as clean_start == false.
+  static Result<std::unique_ptr<Journal>> open(store::Store& store, Clock& clock, Metrics& metrics, Options options);
+  virtual ~Journal() = default;
+  // A clean end: waits for what is pending, writes the clean mark.
+  virtual Result<void> close() = 0;
+
+  // Makes the intent durable (group commit), then calls done(seq). On failure done(error): nothing was recorded, the
+  // seq is burnt and marked as a hole. Order of seqs is order of calls.
+  virtual void append(IntentHead head, IntentBody body, std::function<void(Result<Seq>)> done) = 0;
+  // Lazily durable; with `durable` it is synced first and then called back.
+  virtual void outcome(Seq seq, OutcomeRecord outcome, std::function<void(Result<void>)> durable = nullptr) = 0;
+  // Atomic, ordered with everything put before it. Lazily durable, or synced with a callback.
+  virtual void put_rows(std::vector<Row> rows, std::function<void(Result<void>)> durable = nullptr) = 0;
+  // The same, waiting until it is synced.
+  virtual Result<void> commit_rows(std::vector<Row> rows) = 0;
+  // Sees rows that put_rows was called for, committed or not.
+  virtual Result<std::optional<std::string>> row(std::string_view table, std::string_view key) = 0;
+  virtual Result<std::vector<bool>> rows_exist(std::string_view table, const std::vector<std::string>& keys) = 0;
+  // Ascending by key, keys that begin with `prefix`, from `from` on (empty: the first), committed ones; until visit returns false.
+  using VisitRow = std::function<bool(std::string_view key, std::string_view value)>;
+  virtual Result<void> scan_rows(std::string_view table, std::string_view prefix, std::string_view from, const VisitRow& visit) = 0;
+  // Removes all rows of a table whose key begins with prefix.
+  virtual Result<void> erase_rows(std::string_view table, std::string_view prefix) = 0;
+
+  virtual Result<IntentHead> head(Seq seq) = 0;
+  virtual Result<IntentBody> body(Seq seq) = 0;
+  virtual Result<std::optional<OutcomeRecord>> outcome_of(Seq seq) = 0;
+  // Heads and outcomes from `from` on, ascending.
+  using VisitIntent = std::function<bool(const IntentHead& head, const std::optional<OutcomeRecord>& outcome)>;
+  virtual Result<void> scan(Seq from, const VisitIntent& visit) = 0;
+  // The seq the next append will get.
+  virtual Seq next() const = 0;
+  // Everything below is on the replica or in debt rows put before this call: drop it. Bodies first goes with collapse.
+  virtual void trim_below(Seq seq) = 0;
+  // Frees bodies below seq but keeps heads (payloads collapse to READ debts).
+  virtual void drop_bodies_below(Seq seq) = 0;
+
+  virtual Stats stats() = 0;
+  virtual Result<VerifyReport> verify() = 0;
+};
+
+}  // namespace vmproxy::journal

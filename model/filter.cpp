@@ -1,0 +1,272 @@
+#include "model/filter.h"
+
+#include <cmath>
+#include <optional>
+#include <regex>
+
+namespace vmproxy::model {
+namespace {
+
+using Kind = Filter::Kind;
+
+std::optional<Value> id_value(const Id& id) {
+  switch (id.kind()) {
+    case IdKind::u64: return Value(std::get<uint64_t>(id.value));
+    case IdKind::i64: return Value(std::get<int64_t>(id.value));
+    default: return Value(to_string(id));
+  }
+}
+
+std::optional<Value> field_value(const Filter& field, const Record& record) {
+  if (!record.metadata) return std::nullopt;
+  const auto at = record.metadata->find(field.name);
+  if (at == record.metadata->end()) return std::nullopt;
+  const Value* value = &at->second;
+  for (const Value& step : field.path) {
+    if (step.is_string()) {
+      value = value->find(step.string());
+      if (value == nullptr) return std::nullopt;
+    } else if (const auto* index = std::get_if<int64_t>(&step.data)) {
+      if (!value->is_array() || *index < 0 || static_cast<size_t>(*index) >= value->array().size()) return std::nullopt;
+      value = &value->array()[static_cast<size_t>(*index)];
+    } else {
+      return std::nullopt;
+    }
+  }
+  return *value;
+}
+
+std::optional<Value> operand(const Filter& filter, const Record& record);
+
+std::optional<Value> arithmetic(const Filter& filter, const Record& record) {
+  const auto left = operand(filter.children[0], record);
+  const auto right = operand(filter.children[1], record);
+  if (!left || !right || !left->is_number() || !right->is_number()) return std::nullopt;
+  const auto* a = std::get_if<int64_t>(&left->data);
+  const auto* b = std::get_if<int64_t>(&right->data);
+  if (a != nullptr && b != nullptr) {
+    int64_t result = 0;
+    switch (filter.kind) {
+      case Kind::add: return __builtin_add_overflow(*a, *b, &result) ? std::nullopt : std::optional<Value>(result);
+      case Kind::subtract: return __builtin_sub_overflow(*a, *b, &result) ? std::nullopt : std::optional<Value>(result);
+      case Kind::multiply: return __builtin_mul_overflow(*a, *b, &result) ? std::nullopt : std::optional<Value>(result);
+      case Kind::divide: return *b == 0 || (*b == -1 && *a == INT64_MIN) ? std::nullopt : std::optional<Value>(*a / *b);
+      case Kind::modulo: return *b == 0 || *b == -1 ? std::optional<Value>(*b == 0 ? std::nullopt : std::optional<Value>(0)) : std::optional<Value>(*a % *b);
+      default: break;
+    }
+  }
+  const double x = left->number();
+  const double y = right->number();
+  switch (filter.kind) {
+    case Kind::add: return Value(x + y);
+    case Kind::subtract: return Value(x - y);
+    case Kind::multiply: return Value(x * y);
+    case Kind::divide: return Value(x / y);
+    case Kind::modulo: return Value(std::fmod(x, y));
+    default: return Value(std::pow(x, y));
+  }
+}
+
+std::optional<Value> operand(const Filter& filter, const Record& record) {
+  switch (filter.kind) {
+    case Kind::literal: return filter.value;
+    case Kind::field: return field_value(filter, record);
+    case Kind::document: return record.document ? std::optional<Value>(*record.document) : std::nullopt;
+    case Kind::id: return id_value(record.key.id);
+    case Kind::array_length: {
+      const auto value = operand(filter.children[0], record);
+      if (!value || !value->is_array()) return std::nullopt;
+      return Value(static_cast<int64_t>(value->array().size()));
+    }
+    case Kind::add:
+    case Kind::subtract:
+    case Kind::multiply:
+    case Kind::divide:
+    case Kind::modulo:
+    case Kind::power: return arithmetic(filter, record);
+    case Kind::minus: {
+      const auto value = operand(filter.children[0], record);
+      if (!value || !value->is_number()) return std::nullopt;
+      if (const auto* i = std::get_if<int64_t>(&value->data); i != nullptr && *i != INT64_MIN) return Value(-*i);
+      return Value(-value->number());
+    }
+    default: return Value(evaluate(filter, record));
+  }
+}
+
+bool equal(const Value& a, const Value& b, bool by_value) { return by_value ? equal_loosely(a, b) : a == b; }
+
+// -1, 0, 1, or nothing when the two have no order.
+std::optional<int> order(const Value& a, const Value& b, bool by_value) {
+  if (a.is_number() && b.is_number()) {
+    if (!by_value && a.is_integer() != b.is_integer()) return std::nullopt;
+    if (a.is_integer() && b.is_integer()) {
+      const auto* x = std::get_if<int64_t>(&a.data);
+      const auto* y = std::get_if<int64_t>(&b.data);
+      if (x != nullptr && y != nullptr) return *x < *y ? -1 : *x > *y;
+      if (x != nullptr) return -1;
+      if (y != nullptr) return 1;
+      const auto u = std::get<uint64_t>(a.data);
+      const auto v = std::get<uint64_t>(b.data);
+      return u < v ? -1 : u > v;
+    }
+    if (equal_number(a, b)) return 0;
+    const double x = a.number();
+    const double y = b.number();
+    if (std::isnan(x) || std::isnan(y)) return std::nullopt;
+    return x < y ? -1 : 1;
+  }
+  if (a.is_string() && b.is_string()) return a.string() < b.string() ? -1 : a.string() > b.string();
+  if (a.is_bool() && b.is_bool()) return static_cast<int>(std::get<bool>(a.data)) - static_cast<int>(std::get<bool>(b.data));
+  return std::nullopt;
+}
+
+bool like(std::string_view text, std::string_view pattern) {
+  if (pattern.empty()) return text.empty();
+  if (pattern[0] == '%') {
+    for (size_t i = 0; i <= text.size(); ++i) {
+      if (like(text.substr(i), pattern.substr(1))) return true;
+    }
+    return false;
+  }
+  if (text.empty()) return false;
+  if (pattern[0] == '_') {
+    // One character, not one byte.
+    size_t length = 1;
+    while (length < text.size() && (static_cast<uint8_t>(text[length]) & 0xc0) == 0x80) ++length;
+    return like(text.substr(length), pattern.substr(1));
+  }
+  if (pattern[0] == '\\' && pattern.size() > 1) pattern.remove_prefix(1);
+  return text[0] == pattern[0] && like(text.substr(1), pattern.substr(1));
+}
+
+bool has_element(const Array& array, const Value& value, bool by_value) {
+  for (const Value& element : array) {
+    if (equal(element, value, by_value)) return true;
+  }
+  return false;
+}
+
+bool compare(const Filter& filter, const Value& left, const Value& right) {
+  const bool by_value = filter.numbers_by_value;
+  switch (filter.kind) {
+    case Kind::equal: return equal(left, right, by_value);
+    case Kind::not_equal: return !equal(left, right, by_value);
+    case Kind::less: return order(left, right, by_value).value_or(1) < 0;
+    case Kind::less_equal: return order(left, right, by_value).value_or(1) <= 0;
+    case Kind::greater: return order(left, right, by_value).value_or(-1) > 0;
+    case Kind::greater_equal: return order(left, right, by_value).value_or(-1) >= 0;
+    case Kind::in: return right.is_array() && has_element(right.array(), left, by_value);
+    case Kind::not_in: return right.is_array() && !has_element(right.array(), left, by_value);
+    case Kind::like: return left.is_string() && right.is_string() && like(left.string(), right.string());
+    case Kind::matches: return left.is_string() && right.is_string() && std::regex_search(left.string(), std::regex(right.string()));
+    case Kind::contains_text: return left.is_string() && right.is_string() && left.string().find(right.string()) != std::string::npos;
+    case Kind::array_contains: return left.is_array() && has_element(left.array(), right, by_value);
+    case Kind::array_contains_all:
+    case Kind::array_contains_any: {
+      if (!left.is_array() || !right.is_array()) return false;
+      const bool all = filter.kind == Kind::array_contains_all;
+      for (const Value& wanted : right.array()) {
+        if (has_element(left.array(), wanted, by_value) != all) return !all;
+      }
+      return all;
+    }
+    default: return false;
+  }
+}
+
+}  // namespace
+
+Filter Filter::all(std::vector<Filter> children) {
+  Filter f;
+  f.kind = Kind::all_of;
+  f.children = std::move(children);
+  return f;
+}
+
+Filter Filter::any(std::vector<Filter> children) {
+  Filter f;
+  f.kind = Kind::any_of;
+  f.children = std::move(children);
+  return f;
+}
+
+Filter Filter::not_(Filter child) {
+  Filter f;
+  f.kind = Kind::negate;
+  f.children.push_back(std::move(child));
+  return f;
+}
+
+Filter Filter::make(Kind kind, Filter left, Filter right) {
+  Filter f;
+  f.kind = kind;
+  f.children.push_back(std::move(left));
+  f.children.push_back(std::move(right));
+  return f;
+}
+
+Filter Filter::literal_of(Value v) {
+  Filter f;
+  f.kind = Kind::literal;
+  f.value = std::move(v);
+  return f;
+}
+
+Filter Filter::field_of(std::string name, std::vector<Value> path) {
+  Filter f;
+  f.kind = Kind::field;
+  f.name = std::move(name);
+  f.path = std::move(path);
+  return f;
+}
+
+Filter Filter::document_text() {
+  Filter f;
+  f.kind = Kind::document;
+  return f;
+}
+
+Filter Filter::record_id() {
+  Filter f;
+  f.kind = Kind::id;
+  return f;
+}
+
+bool evaluate(const Filter& filter, const Record& record) {
+  switch (filter.kind) {
+    case Kind::always: return true;
+    case Kind::all_of:
+      for (const Filter& child : filter.children) {
+        if (!evaluate(child, record)) return false;
+      }
+      return true;
+    case Kind::any_of:
+      for (const Filter& child : filter.children) {
+        if (evaluate(child, record)) return true;
+      }
+      return false;
+    case Kind::negate: return !evaluate(filter.children[0], record);
+    case Kind::exists: return operand(filter.children[0], record).has_value();
+    case Kind::is_null: {
+      const auto value = operand(filter.children[0], record);
+      return !value || value->is_null();
+    }
+    case Kind::literal: {
+      const auto* b = std::get_if<bool>(&filter.value.data);
+      return b != nullptr && *b;
+    }
+    case Kind::field: {
+      const auto value = field_value(filter, record);
+      return value && value->is_bool() && std::get<bool>(value->data);
+    }
+    default: break;
+  }
+  if (filter.children.size() < 2) return false;
+  const auto left = operand(filter.children[0], record);
+  const auto right = operand(filter.children[1], record);
+  if (!left || !right) return filter.absent_matches;
+  return compare(filter, *left, *right);
+}
+
+}  // namespace vmproxy::model

@@ -1,0 +1,103 @@
+// Driver: the client half of one system. The mirror, backfill, validation and cut-over know databases only by this.
+//
+// Calls block until done or until the absolute deadline; call them from a pool or lane thread, never from an io
+// thread. Every driver is thread-safe: it keeps a bounded pool of connections of its own.
+//
+// Errors: Error::surely_not_done() must be right, because correctness.md 2 rests on it: return such a code only when
+// the database provably did not and will not execute the call. A lost answer is connection_lost or timeout.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "model/capabilities.h"
+#include "model/query.h"
+#include "model/record.h"
+#include "model/schema.h"
+#include "protocols/api/catalog.h"
+
+namespace vmproxy::protocols {
+
+using model::Capabilities;
+
+struct ServerInfo {
+  std::string version;
+  model::Value facts;  // what the system's API shows of the server (Catalog::server)
+};
+
+enum class UpsertMode { replace, insert_only };
+
+// A record that the database refused for good, by its index in the batch. The others were applied.
+struct Refusal {
+  size_t index;
+  Error error;
+};
+struct ApplyResult {
+  std::vector<Refusal> refused;
+};
+
+// A share of a collection's records for the copy: opaque, persisted by backfill, stable over restarts.
+struct ScanRange {
+  std::string bytes;
+};
+struct ScanPage {
+  std::vector<model::Record> records;
+  std::string cursor;  // where the next page of this range begins
+  bool done = false;
+};
+
+struct ReadParts {
+  bool vectors = true;
+  bool content = true;  // document and metadata
+};
+
+class Driver {
+ public:
+  virtual ~Driver() = default;
+
+  virtual std::string_view system() const = 0;
+  virtual const Capabilities& capabilities() const = 0;
+  // Connects, authenticates, says what it found.
+  virtual Result<ServerInfo> describe_server(Deadline deadline) = 0;
+
+  // --- what exists
+  virtual Result<std::vector<Space>> list_spaces(Deadline deadline) = 0;
+  virtual Result<std::vector<model::Schema>> list_collections(Deadline deadline) = 0;
+  // Nothing: it does not exist.
+  virtual Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline deadline) = 0;
+  // The name here for a collection called `name` elsewhere: deterministic, legal in this system.
+  virtual model::CollectionName name_for(const model::CollectionName& name) const = 0;
+  // Creates without secondary indexes where the system lets that be (build_indexes makes them after the copy).
+  // already_exists when it does.
+  virtual Result<void> create(const model::Schema& schema, Deadline deadline) = 0;
+  virtual Result<void> alter(const model::CollectionName& now, const model::Schema& wanted, Deadline deadline) = 0;
+  virtual Result<void> drop(const model::CollectionName& name, Deadline deadline) = 0;
+  virtual Result<void> build_indexes(const model::Schema& schema, Deadline deadline) = 0;
+
+  // --- records. Keys and records in the form of `schema`, which is this side's own.
+  // The records that exist, in any order; absent keys are left out. Read-after-write where capabilities say so.
+  virtual Result<std::vector<model::Record>> read(const model::Schema& schema, std::span<const model::Key> keys,
+                                                  ReadParts parts, Deadline deadline) = 0;
+  // Whole records. On an Error nothing is known of any of them unless surely_not_done().
+  virtual Result<ApplyResult> upsert(const model::Schema& schema, std::span<const model::Record> records,
+                                     UpsertMode mode, Deadline deadline) = 0;
+  // Absent keys are no error.
+  virtual Result<ApplyResult> erase(const model::Schema& schema, std::span<const model::Key> keys, Deadline deadline) = 0;
+  // Error unsupported, with a stable code first ("filter.regex: ..."), when it cannot be answered faithfully.
+  virtual Result<model::QueryResult> query(const model::Schema& schema, const model::Query& query, Deadline deadline) = 0;
+
+  // --- the copy
+  // Splits the records that exist now into at most `ranges_wanted` ranges of one pass; their order is of no account.
+  // A record that exists all the time while all ranges are scanned comes at least once.
+  virtual Result<std::vector<ScanRange>> plan_scan(const model::Schema& schema, size_t ranges_wanted, Deadline deadline) = 0;
+  // `cursor` empty: from the beginning. The same range and cursor may be asked again after a crash.
+  virtual Result<ScanPage> scan(const model::Schema& schema, const ScanRange& range, const std::string& cursor,
+                                size_t records_max, ReadParts parts, Deadline deadline) = 0;
+};
+
+}  // namespace vmproxy::protocols

@@ -1,0 +1,32 @@
+// System: one entry of app/'s list. A system may have a driver, a dialect, or both.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "protocols/api/dialect.h"
+#include "protocols/api/driver.h"
+
+namespace vmproxy::protocols {
+
+// How to reach one database: `databases.NAME` of the configuration, resolved.
+struct Endpoint {
+  std::string name;
+  std::string url;
+  std::string auth_header;  // e.g. "authorization"
+  std::string auth_token;
+  std::string tls_ca;       // file
+  std::string tls_server_name;
+  bool tls_insecure = false;
+};
+
+struct System {
+  std::string_view name;
+  std::function<Result<std::unique_ptr<Driver>>(const Endpoint&, Clock&)> make_driver;
+  std::function<std::unique_ptr<Dialect>()> make_dialect;  // empty: no dialect yet
+};
+
+}  // namespace vmproxy::protocols
