@@ -1,0 +1,113 @@
+"""Fixtures of the integration tests: real databases, a real vmproxy, the size of the tests.
+
+VMPROXY_TEST_SCALE=0.05 runs everything small; 1 (the default) is what issue 3 asks for.
+VMPROXY_TEST_SEED fixes the random choices; each failure prints the seed it had.
+"""
+
+import os
+import random
+import tempfile
+
+import pytest
+
+import corpus as corpus_module
+from servers import create
+from vmproxy import Vmproxy, databases
+from workload import Workload, separate_client
+
+
+class Scale:
+    def __init__(self, factor: float):
+        self.factor = factor
+
+    def __call__(self, full: int, least: int = 1) -> int:
+        return max(least, int(full * self.factor))
+
+
+@pytest.fixture(scope="session")
+def scale() -> Scale:
+    return Scale(float(os.environ.get("VMPROXY_TEST_SCALE", "1")))
+
+
+@pytest.fixture
+def seed() -> int:
+    chosen = int(os.environ.get("VMPROXY_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"seed {chosen} (repeat with VMPROXY_TEST_SEED={chosen})")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def corpus(scale):
+    return corpus_module.load(scale(20_000, least=800))
+
+
+def _server(name):
+    server = create(name)
+    try:
+        yield server.start()
+    finally:
+        server.discard()
+
+
+@pytest.fixture
+def chroma():
+    yield from _server("chroma")
+
+
+@pytest.fixture
+def pgvector():
+    yield from _server("pgvector")
+
+
+@pytest.fixture
+def make_vmproxy(request):
+    """make_vmproxy(source, target, **options) starts one; all end with the test."""
+    made = []
+
+    def make(source, target, start=True, **options):
+        directory = tempfile.mkdtemp(prefix="vmproxy-test-")
+        vmproxy = Vmproxy(directory, source, target, **options)
+        made.append(vmproxy)
+        return vmproxy.start() if start else vmproxy
+
+    yield make
+    failed = getattr(request.node, "call_failed", True)
+    for vmproxy in made:
+        if failed:
+            print(vmproxy.log_tail())
+            print(f"kept for a look: {vmproxy.directory}")
+        try:
+            vmproxy.stop()
+        finally:
+            vmproxy.kill9()
+            if not failed:
+                import shutil
+                shutil.rmtree(vmproxy.directory, ignore_errors=True)
+
+
+@pytest.fixture
+def vmproxy(make_vmproxy, chroma, pgvector):
+    """Serving, Chroma to pgvector, nothing started yet."""
+    return make_vmproxy(*databases(chroma, pgvector))
+
+
+@pytest.fixture
+def make_workload(corpus, seed):
+    made = []
+
+    def make(port, **options):
+        workload = Workload(lambda: separate_client("127.0.0.1", port), corpus, seed=seed, **options)
+        made.append(workload)
+        return workload
+
+    yield make
+    for workload in made:
+        workload.stop()
+        print(workload.summary())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call":
+        item.call_failed = report.failed

@@ -1,0 +1,56 @@
+"""Both databases read directly, past vmproxy, into one shape: {id: (embedding, document, metadata)}."""
+
+import json
+
+import numpy
+
+from history import close, same_metadata
+
+
+def chroma_records(server, collection: str, batch: int = 2000) -> dict:
+    found = server.client().get_collection(collection, embedding_function=None)
+    ids = found.get(include=[])["ids"]
+    records = {}
+    for first in range(0, len(ids), batch):
+        page = found.get(ids=ids[first:first + batch], include=["embeddings", "documents", "metadatas"])
+        for key, embedding, document, metadata in zip(
+                page["ids"], page["embeddings"], page["documents"], page["metadatas"]):
+            records[key] = (numpy.asarray(embedding, numpy.float32), document, metadata or {})
+    return records
+
+
+def pgvector_records(server, table: str, schema: str = "public") -> dict:
+    from psycopg import sql
+    query = sql.SQL("select id, embedding::text, document, metadata from {}.{}").format(
+        sql.Identifier(schema), sql.Identifier(table))
+    with server.client() as connection:
+        rows = connection.execute(query).fetchall()
+    return {key: (numpy.array(json.loads(embedding), numpy.float32), document, metadata or {})
+            for key, embedding, document, metadata in rows}
+
+
+def differences(left: dict, right: dict, limit: int = 10) -> list:
+    """What is not equal by design.md's Equality, in words; empty if all is."""
+    found = [f"{key}: only on the left" for key in left.keys() - right.keys()]
+    found += [f"{key}: only on the right" for key in right.keys() - left.keys()]
+    for key in left.keys() & right.keys():
+        (e1, d1, m1), (e2, d2, m2) = left[key], right[key]
+        if not close(e1, e2):
+            found.append(f"{key}: embeddings differ")
+        elif d1 != d2:
+            found.append(f"{key}: documents {d1!r:.60} and {d2!r:.60}")
+        elif not same_metadata(m1, m2):
+            found.append(f"{key}: metadata {m1} and {m2}")
+    return sorted(found)[:limit] + ([f"... {len(found)} in all"] if len(found) > limit else [])
+
+
+def illegal_final(history, records: dict, limit: int = 10) -> list:
+    """Records that are no legal end of the history: lost, resurrected or foreign."""
+    found, final = [], history.final()
+    for key, possible in final.items():
+        if not any(history.matches(state, records.get(key)) for state in possible):
+            wanted = " or ".join("absent" if s is None else f"v{s.metadata['v']}" for s in possible)
+            record = records.get(key)
+            found.append(f"{key}: {'absent' if record is None else record[1:]}, must be {wanted}")
+    found += [f"{key}: nobody wrote it" for key in records.keys() - final.keys()]
+    return found[:limit] + ([f"... {len(found)} in all"] if len(found) > limit else [])

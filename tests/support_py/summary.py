@@ -1,0 +1,66 @@
+"""The end of scripts/test: a table of its steps and one line like pytest's.
+
+usage: summary.py RESULTS_DIR SECONDS. Exit code 0 only if every step and every test passed;
+a skipped test counts as failed, for an absent server is no reason to be content.
+"""
+
+import pathlib
+import sys
+import xml.etree.ElementTree as ElementTree
+
+
+def count(report: pathlib.Path):
+    """(passed, names of the others) of a JUnit file."""
+    passed, bad = 0, []
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        kinds = {child.tag for child in case}
+        status = case.get("status", "")
+        if kinds & {"failure", "error", "skipped"} or status in ("fail", "notrun", "disabled"):
+            bad.append(f"{case.get('classname', '')}::{case.get('name')}")
+        else:
+            passed += 1
+    return passed, bad
+
+
+def main():
+    results, seconds = pathlib.Path(sys.argv[1]), float(sys.argv[2])
+    passed, failed, rows = 0, [], []
+    for line in (results / "steps.tsv").read_text().splitlines():
+        name, state, took = line.split("\t")
+        report = None
+        if name.startswith("unit-"):
+            report = results / f"ctest-{name[5:]}.xml"
+        elif name.startswith("integration"):
+            report = results / f"pytest-{name[12:] or 'release'}.xml"
+        elif name == "copy-million":
+            report = results / "pytest-million.xml"
+        good, bad = 0, []
+        if report is not None and report.exists():
+            try:
+                good, bad = count(report)
+            except ElementTree.ParseError:
+                bad = [f"{report.name} is not readable"]
+        if bad and state == "ok":
+            state = "FAILED"
+        if state != "ok" and not bad:
+            bad = [f"{name}: {state.lower()}"]
+        passed += good
+        failed += bad
+        tests = f"{good} passed, {len(bad)} failed" if report is not None else ""
+        rows.append((name, state, f"{int(took) // 60}:{int(took) % 60:02d}", tests))
+
+    print()
+    for row in [("step", "result", "min:s", "tests"), *rows]:
+        print(f"  {row[0]:<24}{row[1]:<10}{row[2]:>7}   {row[3]}")
+    if failed:
+        print("\nfailed:")
+        for name in failed:
+            print(f"  {name}")
+    print(f"\nlogs and reports: {results.name}/")
+    bad_text = f"{len(failed)} failed, " if failed else ""
+    print(f"{bad_text}{passed} passed in {seconds:.2f}s ({int(seconds) // 60}:{int(seconds) % 60:02d})")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
