@@ -34,6 +34,7 @@ enum class Code {
 std::string_view name_of(Code code);
 
 struct Error {
+  Error() = default;  // boost::system::result needs one
   Error(Code c, std::string m) : code(c), message(std::move(m)) {}
 
   // The same error with what was being done in front: "collection 'x': ...".
@@ -44,7 +45,7 @@ struct Error {
   // True when the same call may succeed later without anybody changing anything.
   bool retryable() const;
 
-  Code code;
+  Code code = Code::internal;
   std::string message;
 };
 
