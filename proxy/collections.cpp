@@ -1,0 +1,188 @@
+#include "proxy/collections.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "journal/rows.h"
+#include "model/codec.h"
+
+namespace vmproxy::proxy {
+namespace {
+
+constexpr std::string_view catalog_row = "catalog";
+
+}  // namespace
+
+Collections::Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
+                         Included included, std::map<std::string, std::string> names)
+    : journal_(journal),
+      source_(source),
+      target_(target),
+      included_(std::move(included)),
+      names_(std::move(names)),
+      catalog_(std::make_shared<const protocols::Catalog>()) {}
+
+Result<void> Collections::load() {
+  std::lock_guard changing(write_mutex_);
+  auto row = journal_.row(journal::rows::state, catalog_row);
+  if (!row) return row.error();
+  if (!*row) return {};
+  auto catalog = protocols::decode_catalog(**row);
+  if (!catalog) return catalog.error().within("state of the migration");
+  for (const auto& schema : catalog->collections) incarnations_ = std::max(incarnations_, schema.incarnation);
+  return publish(std::move(*catalog));
+}
+
+Result<std::shared_ptr<const Collection>> Collections::make(const model::Schema& schema) const {
+  auto target_name = target_.name_for(schema.name);
+  const auto chosen = names_.find(model::to_string(schema.name));
+  const auto chosen_short = names_.find(schema.name.name);
+  if (chosen != names_.end()) {
+    target_name.name = chosen->second;
+  } else if (chosen_short != names_.end()) {
+    target_name.name = chosen_short->second;
+  }
+  auto plan = mapping::Plan::make(schema, source_.capabilities(), target_name, target_.capabilities());
+  if (!plan) return plan.error().within("collection '" + model::to_string(schema.name) + "'");
+  auto collection = std::make_shared<Collection>();
+  collection->name = schema.name;
+  collection->key = model::to_string(schema.name);
+  collection->plan = std::move(*plan);
+  return std::shared_ptr<const Collection>(std::move(collection));
+}
+
+Result<void> Collections::publish(protocols::Catalog catalog) {
+  std::map<std::string, std::shared_ptr<const Collection>> collections;
+  std::map<std::string, std::string> target_names;  // a target name must not serve two collections
+  for (const auto& schema : catalog.collections) {
+    if (!included_(schema.name)) continue;
+    const std::string key = model::to_string(schema.name);
+    const auto known = find(key);
+    std::shared_ptr<const Collection> collection = known;
+    const bool same = known && model::encode_schema(known->plan->source()) == model::encode_schema(schema);
+    if (!same) {
+      auto made = make(schema);
+      if (!made) return made.error();
+      collection = *made;
+    }
+    const auto [at, fresh] = target_names.emplace(model::to_string(collection->plan->target().name), key);
+    if (!fresh) {
+      return Error(Code::already_exists, "COLLISION: collections '" + at->second + "' and '" + key +
+                                             "' would both become '" + at->first +
+                                             "' on the target. Give one another name under mapping.names.");
+    }
+    collections.emplace(key, std::move(collection));
+  }
+  auto published = std::make_shared<const protocols::Catalog>(std::move(catalog));
+  auto written = journal_.commit_rows({{std::string(journal::rows::state), std::string(catalog_row), protocols::encode(*published)}});
+  if (!written) return written.error().within("the catalog could not be kept");
+  std::lock_guard hold(mutex_);
+  catalog_ = std::move(published);
+  collections_ = std::move(collections);
+  return {};
+}
+
+Result<void> Collections::refresh(Deadline deadline) {
+  std::lock_guard changing(write_mutex_);
+  auto server = source_.describe_server(deadline);
+  if (!server) return server.error().within("source");
+  auto spaces = source_.list_spaces(deadline);
+  if (!spaces) return spaces.error().within("source");
+  auto listed = source_.list_collections(deadline);
+  if (!listed) return listed.error().within("source");
+  const auto before = catalog();
+  protocols::Catalog next;
+  next.server = std::move(server->facts);
+  next.spaces = std::move(*spaces);
+  for (auto& schema : *listed) {
+    const model::Schema* known = before->find(schema.name);
+    const bool same = known != nullptr && known->native_id == schema.native_id;
+    schema.incarnation = same ? known->incarnation : ++incarnations_;
+    next.collections.push_back(std::move(schema));
+  }
+  return publish(std::move(next));
+}
+
+Result<void> Collections::refresh_one(const model::CollectionName& name, Deadline deadline) {
+  auto described = source_.describe(name, deadline);
+  if (!described) return described.error().within("source");
+  if (!*described) return remove(name);
+  const auto before = catalog();
+  const model::Schema* known = before->find(name);
+  const bool same = known != nullptr && known->native_id == (*described)->native_id;
+  return put(std::move(**described), !same);
+}
+
+std::shared_ptr<const protocols::Catalog> Collections::catalog() const {
+  std::lock_guard hold(mutex_);
+  return catalog_;
+}
+
+std::shared_ptr<const Collection> Collections::find(const std::string& key) const {
+  std::lock_guard hold(mutex_);
+  const auto at = collections_.find(key);
+  return at == collections_.end() ? nullptr : at->second;
+}
+
+std::vector<std::shared_ptr<const Collection>> Collections::all() const {
+  std::lock_guard hold(mutex_);
+  std::vector<std::shared_ptr<const Collection>> result;
+  for (const auto& [key, collection] : collections_) result.push_back(collection);
+  return result;
+}
+
+Result<void> Collections::put(model::Schema schema, bool new_incarnation) {
+  std::lock_guard changing(write_mutex_);
+  protocols::Catalog next = *catalog();
+  const auto at = std::find_if(next.collections.begin(), next.collections.end(),
+                               [&](const auto& known) { return known.name == schema.name; });
+  if (at == next.collections.end()) {
+    schema.incarnation = ++incarnations_;
+    next.collections.push_back(std::move(schema));
+  } else {
+    schema.incarnation = new_incarnation ? ++incarnations_ : at->incarnation;
+    *at = std::move(schema);
+  }
+  return publish(std::move(next));
+}
+
+Result<void> Collections::remove(const model::CollectionName& name) {
+  std::lock_guard changing(write_mutex_);
+  protocols::Catalog next = *catalog();
+  std::erase_if(next.collections, [&](const auto& known) { return known.name == name; });
+  return publish(std::move(next));
+}
+
+Result<void> Collections::put_space(protocols::Space space) {
+  std::lock_guard changing(write_mutex_);
+  protocols::Catalog next = *catalog();
+  std::erase_if(next.spaces, [&](const auto& known) { return known.path == space.path; });
+  next.spaces.push_back(std::move(space));
+  return publish(std::move(next));
+}
+
+Result<void> Collections::remove_space(const std::string& path) {
+  std::lock_guard changing(write_mutex_);
+  protocols::Catalog next = *catalog();
+  std::erase_if(next.spaces, [&](const auto& known) { return known.path == path; });
+  std::erase_if(next.collections, [&](const auto& known) { return known.name.space == path; });
+  return publish(std::move(next));
+}
+
+Result<void> Collections::create_on_target(Deadline deadline) {
+  for (const auto& collection : all()) {
+    auto made = create_on_target(*collection, deadline);
+    if (!made) return made;
+  }
+  return {};
+}
+
+Result<void> Collections::create_on_target(const Collection& collection, Deadline deadline) {
+  auto made = target_.create(collection.plan->target(), deadline);
+  if (!made && made.error().code != Code::already_exists) {
+    return made.error().within("creating '" + model::to_string(collection.plan->target().name) + "' on the target");
+  }
+  return {};
+}
+
+}  // namespace vmproxy::proxy

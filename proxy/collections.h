@@ -1,0 +1,72 @@
+// Collections: what the migration moves: the source's catalog and, for each included collection, the mapping plan.
+// Loaded at start, kept in the migration's state, changed by DDL. Readers get immutable snapshots. Thread-safe.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "journal/journal.h"
+#include "mapping/plan.h"
+#include "protocols/api/catalog.h"
+#include "protocols/api/driver.h"
+
+namespace vmproxy::proxy {
+
+struct Collection {
+  model::CollectionName name;  // the source's
+  std::string key;             // to_string(name): how tables and lanes call it
+  std::shared_ptr<const mapping::Plan> plan;
+};
+
+class Collections {
+ public:
+  using Included = std::function<bool(const model::CollectionName&)>;
+  // `names`: target names chosen in the configuration (source collection -> target name).
+  Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Included included,
+              std::map<std::string, std::string> names);
+
+  // From the state, else nothing is known yet.
+  Result<void> load();
+  // Asks the source what exists; keeps incarnations of what was known. Blocking.
+  Result<void> refresh(Deadline deadline);
+  // The collection as the source shows it now, into the catalog. Nothing: it no longer exists and is taken out.
+  Result<void> refresh_one(const model::CollectionName& name, Deadline deadline);
+
+  std::shared_ptr<const protocols::Catalog> catalog() const;
+  // Nothing when it is not known or not included.
+  std::shared_ptr<const Collection> find(const std::string& key) const;
+  std::vector<std::shared_ptr<const Collection>> all() const;
+  bool included(const model::CollectionName& name) const { return included_(name); }
+
+  // Durable changes of the catalog. A put of a schema with new_incarnation starts a new life under the same name.
+  Result<void> put(model::Schema schema, bool new_incarnation);
+  Result<void> remove(const model::CollectionName& name);
+  Result<void> put_space(protocols::Space space);
+  Result<void> remove_space(const std::string& path);
+  // Creates on the target what is included and missing there. Error names the collection.
+  Result<void> create_on_target(Deadline deadline);
+  Result<void> create_on_target(const Collection& collection, Deadline deadline);
+
+ private:
+  // Publishes and persists; holds write_mutex_.
+  Result<void> publish(protocols::Catalog catalog);
+  Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
+
+  journal::Journal& journal_;
+  protocols::Driver& source_;
+  protocols::Driver& target_;
+  const Included included_;
+  const std::map<std::string, std::string> names_;
+
+  std::mutex write_mutex_;  // one change at a time
+  mutable std::mutex mutex_;
+  std::shared_ptr<const protocols::Catalog> catalog_;
+  std::map<std::string, std::shared_ptr<const Collection>> collections_;
+  uint64_t incarnations_ = 0;
+};
+
+}  // namespace vmproxy::proxy

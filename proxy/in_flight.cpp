@@ -1,0 +1,165 @@
+#include "proxy/in_flight.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace vmproxy::proxy {
+
+OpId InFlight::begin_keyed(const std::string& collection, std::vector<std::string> keys) {
+  std::lock_guard hold(mutex_);
+  const OpId id = next_++;
+  Collection& c = collections_[collection];
+  Op op;
+  op.collection = collection;
+  op.keys = std::move(keys);
+  op.overlapped.assign(op.keys.size(), false);
+  for (const OpId other : c.broad) {
+    Op& broad = ops_.at(other);
+    op.overlapped.assign(op.keys.size(), true);
+    for (const auto& key : op.keys) broad.reread.insert(key);
+    if (!broad.window) op.waits.insert(other);
+  }
+  for (size_t i = 0; i < op.keys.size(); ++i) {
+    auto& others = c.keyed[op.keys[i]];
+    for (const OpId other : others) {
+      op.overlapped[i] = true;
+      if (other == id) continue;
+      Op& o = ops_.at(other);
+      for (size_t j = 0; j < o.keys.size(); ++j) {
+        if (o.keys[j] == op.keys[i]) o.overlapped[j] = true;
+      }
+    }
+    if (c.windows.contains(op.keys[i])) op.overlapped[i] = true;
+    others.push_back(id);
+  }
+  // The same key twice in one batch: only a READ tells what became of it.
+  for (size_t i = 0; i < op.keys.size(); ++i) {
+    if (std::count(c.keyed[op.keys[i]].begin(), c.keyed[op.keys[i]].end(), id) > 1) op.overlapped[i] = true;
+  }
+  ops_.emplace(id, std::move(op));
+  return id;
+}
+
+OpId InFlight::begin_broad_locked(const std::string& collection, bool window) {
+  const OpId id = next_++;
+  Collection& c = collections_[collection];
+  Op op;
+  op.collection = collection;
+  op.broad = true;
+  op.window = window;
+  for (auto& [key, others] : c.keyed) {
+    op.reread.insert(key);
+    for (const OpId other : others) {
+      Op& o = ops_.at(other);
+      o.overlapped.assign(o.keys.size(), true);
+      if (!window) o.waits.insert(id);
+    }
+  }
+  for (const auto& [key, count] : c.windows) op.reread.insert(key);
+  c.broad.insert(id);
+  ops_.emplace(id, std::move(op));
+  return id;
+}
+
+OpId InFlight::begin_broad(const std::string& collection) {
+  std::lock_guard hold(mutex_);
+  return begin_broad_locked(collection, false);
+}
+
+InFlight::Keyed InFlight::end_keyed(OpId id) {
+  std::lock_guard hold(mutex_);
+  const auto at = ops_.find(id);
+  assert(at != ops_.end() && !at->second.broad);
+  Op op = std::move(at->second);
+  ops_.erase(at);
+  Collection& c = collections_[op.collection];
+  for (const auto& key : op.keys) {
+    const auto entry = c.keyed.find(key);
+    if (entry == c.keyed.end()) continue;
+    std::erase(entry->second, id);
+    if (entry->second.empty()) c.keyed.erase(entry);
+  }
+  Keyed result;
+  result.overlapped = std::move(op.overlapped);
+  for (const OpId wait : op.waits) {
+    if (ops_.contains(wait)) result.waits.push_back(wait);
+  }
+  return result;
+}
+
+InFlight::Broad InFlight::end_broad(OpId id) {
+  std::lock_guard hold(mutex_);
+  const auto at = ops_.find(id);
+  assert(at != ops_.end() && at->second.broad);
+  Op op = std::move(at->second);
+  ops_.erase(at);
+  Collection& c = collections_[op.collection];
+  c.broad.erase(id);
+  Broad result;
+  result.keys.assign(op.reread.begin(), op.reread.end());
+  for (const OpId other : c.broad) {
+    if (!ops_.at(other).window) result.waits.push_back(other);
+  }
+  return result;
+}
+
+void InFlight::open_window(const std::string& collection, const std::string& key) {
+  std::lock_guard hold(mutex_);
+  Collection& c = collections_[collection];
+  ++c.windows[key];
+  // A write in flight now was registered before the window, but overlaps the uncertain one all the same.
+  const auto at = c.keyed.find(key);
+  if (at == c.keyed.end()) return;
+  for (const OpId other : at->second) {
+    Op& o = ops_.at(other);
+    for (size_t j = 0; j < o.keys.size(); ++j) {
+      if (o.keys[j] == key) o.overlapped[j] = true;
+    }
+  }
+}
+
+void InFlight::close_window(const std::string& collection, const std::string& key) {
+  std::lock_guard hold(mutex_);
+  auto& windows = collections_[collection].windows;
+  const auto at = windows.find(key);
+  if (at != windows.end() && --at->second == 0) windows.erase(at);
+}
+
+OpId InFlight::open_collection_window(const std::string& collection, std::vector<std::string> keys) {
+  std::lock_guard hold(mutex_);
+  const OpId id = begin_broad_locked(collection, true);
+  ops_.at(id).reread.insert(keys.begin(), keys.end());
+  return id;
+}
+
+std::vector<std::string> InFlight::close_collection_window(OpId window) { return end_broad(window).keys; }
+
+bool InFlight::broad_in_flight(OpId op) const {
+  std::lock_guard hold(mutex_);
+  return ops_.contains(op);
+}
+
+std::vector<OpId> InFlight::broad_of(const std::string& collection) const {
+  std::lock_guard hold(mutex_);
+  std::vector<OpId> result;
+  const auto at = collections_.find(collection);
+  if (at == collections_.end()) return result;
+  for (const OpId id : at->second.broad) {
+    if (!ops_.at(id).window) result.push_back(id);
+  }
+  return result;
+}
+
+bool InFlight::busy(const std::string& collection, const std::string& key) const {
+  std::lock_guard hold(mutex_);
+  const auto at = collections_.find(collection);
+  if (at == collections_.end()) return false;
+  return !at->second.broad.empty() || at->second.keyed.contains(key) || at->second.windows.contains(key);
+}
+
+size_t InFlight::size() const {
+  std::lock_guard hold(mutex_);
+  return ops_.size();
+}
+
+}  // namespace vmproxy::proxy

@@ -1,0 +1,76 @@
+// The in-flight table (correctness.md 2, step 3): who else is writing the same key, and which uncertainty windows are
+// open. It never makes a write wait; it only finds out which outcomes must be read back instead of trusted. Thread-safe.
+//
+// A window is the time in which an uncertain write may still execute on the primary. A key's window is opened with its
+// debt and closed when the debt falls due; a collection's window is opened by an uncertain predicate or DDL, and by the
+// copy's settle time. Every write REGISTERED in a window is overlapped, also when it ends after the window.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace vmproxy::proxy {
+
+using OpId = uint64_t;
+
+class InFlight {
+ public:
+  // A write of these keys (encoded, of one collection). The op is in flight until end().
+  OpId begin_keyed(const std::string& collection, std::vector<std::string> keys);
+  // A predicate or DDL op: from before its enumeration until end_broad().
+  OpId begin_broad(const std::string& collection);
+
+  struct Keyed {
+    std::vector<bool> overlapped;  // by key, in the order of begin_keyed
+    std::vector<OpId> waits;       // broad ops it overlapped and that are still in flight
+  };
+  // Takes a keyed op out. What it says holds for outcomes decided now.
+  Keyed end_keyed(OpId op);
+
+  struct Broad {
+    std::vector<std::string> keys;  // of every keyed write that overlapped it, or had a window open
+    std::vector<OpId> waits;        // other broad ops on the collection still in flight
+  };
+  Broad end_broad(OpId op);
+
+  // A key's uncertainty window; windows nest.
+  void open_window(const std::string& collection, const std::string& key);
+  void close_window(const std::string& collection, const std::string& key);
+  // A collection's window: collects the keys written while it is open, and those in `keys`.
+  OpId open_collection_window(const std::string& collection, std::vector<std::string> keys);
+  std::vector<std::string> close_collection_window(OpId window);
+
+  bool broad_in_flight(OpId op) const;
+  std::vector<OpId> broad_of(const std::string& collection) const;
+  bool busy(const std::string& collection, const std::string& key) const;  // in flight or in a window
+  size_t size() const;
+
+ private:
+  struct Op {
+    std::string collection;
+    bool broad = false;
+    bool window = false;  // a collection's window: overlaps like an op, ends by close_collection_window
+    std::vector<std::string> keys;
+    std::vector<bool> overlapped;
+    std::set<OpId> waits;
+    std::unordered_set<std::string> reread;
+  };
+  struct Collection {
+    std::unordered_map<std::string, std::vector<OpId>> keyed;
+    std::unordered_map<std::string, int> windows;
+    std::set<OpId> broad;
+  };
+  OpId begin_broad_locked(const std::string& collection, bool window);
+
+  mutable std::mutex mutex_;
+  OpId next_ = 1;
+  std::unordered_map<OpId, Op> ops_;
+  std::unordered_map<std::string, Collection> collections_;
+};
+
+}  // namespace vmproxy::proxy

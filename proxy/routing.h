@@ -1,0 +1,36 @@
+// Routing: which side is primary and who answers reads. One immutable snapshot, replaced as a whole.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "journal/journal.h"
+
+namespace vmproxy::proxy {
+
+using journal::Side;
+
+struct Routing {
+  uint64_t generation = 0;         // grows with each published snapshot
+  uint64_t epoch = 1;              // grows with each change of the primary
+  Side primary = Side::source;
+  bool capture = false;            // writes are journaled and mirrored
+  double reads_percent = 0;        // of reads that may go to the target while the source is primary
+  uint64_t salt = 0;               // of the percent router; fixed for the migration
+  bool finalized = false;          // the other side is no longer written
+  bool reads_guarded = false;      // after a restart: reads stay on the primary until the journal was replayed
+};
+
+// Readers load, one writer (cutover) publishes. Thread-safe.
+class RoutingTable {
+ public:
+  explicit RoutingTable(Routing first) : current_(std::make_shared<const Routing>(first)) {}
+  std::shared_ptr<const Routing> get() const { return std::atomic_load(&current_); }
+  void publish(Routing next) { std::atomic_store(&current_, std::make_shared<const Routing>(next)); }
+
+ private:
+  std::shared_ptr<const Routing> current_;
+};
+
+}  // namespace vmproxy::proxy
