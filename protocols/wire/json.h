@@ -9,8 +9,8 @@
 
 namespace vmproxy::protocols::wire {
 
-// Whole text must be one valid JSON value (RFC 8259, UTF-8), at most `depth_max` levels. Duplicate member names: the
-// last wins. Numbers outside int64/uint64 become double.
+// Whole text must be one valid JSON value (RFC 8259, UTF-8), at most `depth_max` levels. Duplicate member
+// names: the last wins. Numbers outside int64/uint64 become double.
 Result<model::Value> parse_json(std::string_view text, int depth_max = 128);
 
 // Shortest form that reads back the same. Non-finite numbers are written as null.

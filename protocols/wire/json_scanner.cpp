@@ -1,0 +1,361 @@
+#include "protocols/wire/json_scanner.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <utility>
+
+namespace vmproxy::protocols::wire {
+namespace {
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+void append_utf8(std::string& out, uint32_t c) {
+  if (c < 0x80) {
+    out += static_cast<char>(c);
+  } else if (c < 0x800) {
+    out += static_cast<char>(0xc0 | c >> 6);
+    out += static_cast<char>(0x80 | (c & 0x3f));
+  } else if (c < 0x10000) {
+    out += static_cast<char>(0xe0 | c >> 12);
+    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
+    out += static_cast<char>(0x80 | (c & 0x3f));
+  } else {
+    out += static_cast<char>(0xf0 | c >> 18);
+    out += static_cast<char>(0x80 | (c >> 12 & 0x3f));
+    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
+    out += static_cast<char>(0x80 | (c & 0x3f));
+  }
+}
+
+// False: too large to be finite. Too small becomes zero.
+bool to_double(std::string_view text, double& out) {
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (parsed.ec != std::errc::result_out_of_range) return parsed.ec == std::errc();
+  out = std::strtod(std::string(text).c_str(), nullptr);
+  return std::isfinite(out);
+}
+
+}  // namespace
+
+std::string JsonScanner::place(size_t offset) const {
+  const auto before = text_.substr(0, offset);
+  const auto newline = before.rfind('\n');
+  const size_t column = newline == std::string_view::npos ? offset : offset - newline - 1;
+  const auto lines = std::count(before.begin(), before.end(), '\n');
+  return "line " + std::to_string(lines + 1) + " column " + std::to_string(column);
+}
+
+bool JsonScanner::fail_at(std::string_view what, size_t offset) {
+  if (error_.empty()) error_ = std::string(what) + " at " + place(std::min(offset, text_.size()));
+  return false;
+}
+
+bool JsonScanner::fail(std::string_view what) {
+  return fail_at(what, at_);
+}
+bool JsonScanner::fail_here(std::string_view what) {
+  return fail_at(what, at_ + 1);
+}
+
+void JsonScanner::skip_space() {
+  while (at_ < text_.size() &&
+         (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
+    ++at_;
+}
+
+JsonScanner::Kind JsonScanner::next_kind() {
+  if (!ok()) return Kind::none;
+  skip_space();
+  if (at_ == text_.size()) {
+    fail_here("EOF while parsing a value");
+    return Kind::none;
+  }
+  switch (text_[at_]) {
+    case 'n':
+      return Kind::null;
+    case 't':
+    case 'f':
+      return Kind::boolean;
+    case '"':
+      return Kind::string;
+    case '[':
+      return Kind::array;
+    case '{':
+      return Kind::object;
+    default:
+      break;
+  }
+  if (text_[at_] == '-' || is_digit(text_[at_])) return Kind::number;
+  fail_here("expected value");
+  return Kind::none;
+}
+
+bool JsonScanner::literal(std::string_view word) {
+  for (const char c : word) {
+    if (at_ == text_.size()) return fail_here("EOF while parsing a value");
+    if (text_[at_++] != c) return fail("expected ident");
+  }
+  return true;
+}
+
+bool JsonScanner::read_null() {
+  return next_kind() == Kind::null ? literal("null") : fail_here("expected null");
+}
+
+bool JsonScanner::read_bool(bool& out) {
+  if (next_kind() != Kind::boolean) return fail_here("expected a boolean");
+  out = text_[at_] == 't';
+  return literal(out ? "true" : "false");
+}
+
+bool JsonScanner::number_text(std::string_view& text, bool& integer) {
+  const size_t start = at_;
+  const auto peek = [this] { return at_ < text_.size() ? text_[at_] : '\0'; };
+  const auto digits = [&] {
+    if (at_ == text_.size()) return fail_here("EOF while parsing a value");
+    if (!is_digit(peek())) return fail_here("invalid number");
+    while (is_digit(peek())) ++at_;
+    return true;
+  };
+  integer = true;
+  if (peek() == '-') ++at_;
+  if (peek() == '0') {
+    ++at_;
+    if (is_digit(peek())) return fail_here("invalid number");
+  } else if (!digits()) {
+    return false;
+  }
+  if (peek() == '.') {
+    integer = false;
+    ++at_;
+    if (!digits()) return false;
+  }
+  if (peek() == 'e' || peek() == 'E') {
+    integer = false;
+    ++at_;
+    if (peek() == '+' || peek() == '-') ++at_;
+    if (!digits()) return false;
+  }
+  text = text_.substr(start, at_ - start);
+  return true;
+}
+
+bool JsonScanner::read_number(model::Value& out) {
+  if (next_kind() != Kind::number) return fail_here("expected a number");
+  std::string_view text;
+  bool integer = false;
+  if (!number_text(text, integer)) return false;
+  if (integer && text != "-0") {
+    int64_t i = 0;
+    if (std::from_chars(text.data(), text.data() + text.size(), i).ec == std::errc()) {
+      out = model::Value(i);
+      return true;
+    }
+    uint64_t u = 0;
+    if (text[0] != '-' && std::from_chars(text.data(), text.data() + text.size(), u).ec == std::errc()) {
+      out = model::Value(u);
+      return true;
+    }
+  }
+  double d = 0;
+  if (!to_double(text, d)) return fail("number out of range");
+  out = model::Value(d);
+  return true;
+}
+
+bool JsonScanner::read_double(double& out) {
+  if (next_kind() != Kind::number) return fail_here("expected a number");
+  std::string_view text;
+  bool integer = false;
+  if (!number_text(text, integer)) return false;
+  return to_double(text, out) || fail("number out of range");
+}
+
+bool JsonScanner::read_floats(std::vector<float>& out) {
+  if (!enter_array()) return false;
+  while (next_element()) {
+    double number = 0;
+    if (!read_double(number)) return false;
+    out.push_back(static_cast<float>(number));
+  }
+  return ok();
+}
+
+bool JsonScanner::hex4(uint32_t& out) {
+  if (text_.size() - at_ < 4) {
+    at_ = text_.size();
+    return fail("EOF while parsing a string");
+  }
+  const char* end = text_.data() + at_ + 4;
+  if (std::from_chars(text_.data() + at_, end, out, 16).ptr != end) return fail_at("invalid escape", at_ + 4);
+  at_ += 4;
+  return true;
+}
+
+bool JsonScanner::escape(std::string& out) {
+  if (at_ == text_.size()) return fail("EOF while parsing a string");
+  switch (text_[at_++]) {
+    case '"':
+      out += '"';
+      return true;
+    case '\\':
+      out += '\\';
+      return true;
+    case '/':
+      out += '/';
+      return true;
+    case 'b':
+      out += '\b';
+      return true;
+    case 'f':
+      out += '\f';
+      return true;
+    case 'n':
+      out += '\n';
+      return true;
+    case 'r':
+      out += '\r';
+      return true;
+    case 't':
+      out += '\t';
+      return true;
+    case 'u':
+      break;
+    default:
+      return fail("invalid escape");
+  }
+  uint32_t c = 0;
+  if (!hex4(c)) return false;
+  if (c >= 0xdc00 && c < 0xe000) return fail("lone leading surrogate in hex escape");
+  if (c >= 0xd800 && c < 0xdc00) {
+    if (text_.substr(at_, 2) != "\\u") return fail_at("unexpected end of hex escape", at_ + 1);
+    at_ += 2;
+    uint32_t low = 0;
+    if (!hex4(low)) return false;
+    if (low < 0xdc00 || low >= 0xe000) return fail("lone leading surrogate in hex escape");
+    c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+  }
+  append_utf8(out, c);
+  return true;
+}
+
+bool JsonScanner::read_string(std::string& out) {
+  if (next_kind() != Kind::string) return fail_here("expected a string");
+  ++at_;
+  out.clear();
+  for (;;) {
+    const size_t start = at_;
+    while (at_ < text_.size() && text_[at_] != '"' && text_[at_] != '\\' &&
+           static_cast<uint8_t>(text_[at_]) >= 0x20)
+      ++at_;
+    out.append(text_.substr(start, at_ - start));
+    if (at_ == text_.size()) return fail("EOF while parsing a string");
+    const char c = text_[at_++];
+    if (c == '"') return true;
+    if (c != '\\') return fail("control character (\\u0000-\\u001F) found while parsing a string");
+    if (!escape(out)) return false;
+  }
+}
+
+bool JsonScanner::enter() {
+  if (++depth_ >= depth_max_) return fail_here("recursion limit exceeded");
+  ++at_;
+  first_ = true;
+  return true;
+}
+
+bool JsonScanner::enter_array() {
+  return next_kind() == Kind::array ? enter() : fail_here("expected an array");
+}
+bool JsonScanner::enter_object() {
+  return next_kind() == Kind::object ? enter() : fail_here("expected an object");
+}
+
+// Between items: the end of the container, or a comma and something that is not the end.
+bool JsonScanner::after_item(char close, bool& ended) {
+  if (!ok()) return false;
+  const bool first = std::exchange(first_, false);
+  const bool list = close == ']';
+  const std::string_view eof = list ? "EOF while parsing a list" : "EOF while parsing an object";
+  skip_space();
+  if (at_ == text_.size()) return fail_here(eof);
+  if (text_[at_] == close) {
+    ++at_;
+    --depth_;
+    ended = true;
+    return true;
+  }
+  if (first) return true;
+  if (text_[at_] != ',') return fail_here(list ? "expected `,` or `]`" : "expected `,` or `}`");
+  ++at_;
+  skip_space();
+  if (at_ == text_.size()) return fail_here("EOF while parsing a value");
+  if (text_[at_] == close) return fail_here("trailing comma");
+  return true;
+}
+
+bool JsonScanner::next_element() {
+  bool ended = false;
+  return after_item(']', ended) && !ended;
+}
+
+bool JsonScanner::next_member(std::string& name) {
+  bool ended = false;
+  if (!after_item('}', ended) || ended) return false;
+  if (text_[at_] != '"') return fail_here("key must be a string");
+  if (!read_string(name)) return false;
+  skip_space();
+  if (at_ == text_.size()) return fail_here("EOF while parsing an object");
+  if (text_[at_] != ':') return fail_here("expected `:`");
+  ++at_;
+  return true;
+}
+
+bool JsonScanner::skip_value() {
+  switch (next_kind()) {
+    case Kind::null:
+      return read_null();
+    case Kind::boolean: {
+      bool b = false;
+      return read_bool(b);
+    }
+    case Kind::number: {
+      std::string_view text;
+      bool integer = false;
+      return number_text(text, integer);
+    }
+    case Kind::string: {
+      std::string text;
+      return read_string(text);
+    }
+    case Kind::array:
+      if (!enter_array()) return false;
+      while (next_element()) {
+        if (!skip_value()) return false;
+      }
+      return ok();
+    case Kind::object: {
+      std::string name;
+      if (!enter_object()) return false;
+      while (next_member(name)) {
+        if (!skip_value()) return false;
+      }
+      return ok();
+    }
+    case Kind::none:
+      return false;
+  }
+  return false;
+}
+
+bool JsonScanner::finish() {
+  if (!ok()) return false;
+  skip_space();
+  return at_ == text_.size() || fail_here("trailing characters");
+}
+
+}  // namespace vmproxy::protocols::wire
