@@ -2,11 +2,12 @@
 //
 // Layout of the store (every value begins with a format byte and ends with a CRC32C; seq big-endian so that order is
 // byte order):
-//   "i" seq            intent head: epoch, direction, class, operation, collection, keys, flags
+//   "i" seq            intent head: epoch, direction, class, operation, collection, keys; or a hole (burnt seqs)
 //   "b" seq            intent body: method, target, content headers, body; never credentials
 //   "o" seq            outcome: whole or per key; after promotion the images it left
 //   "r" table key      rows: debts, touched, checkpoints, quarantine, state, audit ... see rows.h
-//   "m" name           meta: format version, next seq, trimmed-below, boot mark, gap slots
+//   "m" name           meta: format version, next seq, trimmed-below, boot mark
+// and, outside the log, the store's slot: capture gaps found while the store could not be written.
 //
 // One committer thread groups intents and rows that arrive while a sync is under way into the next batch.
 // Threads: append/outcome/put_rows may be called from any thread and never block on disk (io threads may call them);
@@ -92,6 +93,14 @@ struct VerifyReport {
   std::vector<std::string> problems;  // one line each: what, which seq or key, what it means
 };
 
+// A time in which writes may have passed uncaptured, or a single write that could not be understood.
+struct Gap {
+  uint64_t number = 0;
+  std::string what;     // for people
+  WallTime since;
+  Seq seq = 0;          // the journal's end when it was marked
+};
+
 // Rows are small durable facts beside the log. `table` is a short name from rows.h.
 struct Row {
   std::string table;
@@ -139,6 +148,25 @@ class Journal {
   virtual void trim_below(Seq seq) = 0;
   // Frees bodies below seq but keeps heads (payloads collapse to READ debts).
   virtual void drop_bodies_below(Seq seq) = 0;
+
+  // --- capture gaps (correctness.md 3). Durable as a row, or in the store's slot when the store cannot be written.
+  // An error: recorded nowhere; refuse the write. The same `what` is recorded once between two gap_horizon() calls.
+  // The first form blocks (and may be called from a journal callback); the second never does.
+  virtual Result<void> mark_gap(std::string what) = 0;
+  virtual void mark_gap(std::string what, std::function<void(Result<void>)> done) = 0;
+  virtual Result<std::vector<Gap>> gaps() = 0;
+  // Take it when a full validation begins and every write marked before has ended; pass it to close_gaps() when that
+  // validation was clean. Gaps marked later have higher numbers.
+  virtual uint64_t gap_horizon() = 0;
+  virtual Result<void> close_gaps(uint64_t horizon) = 0;
+
+  // After a failed commit or sync everything that wants durability is refused with the same error until reopen()
+  // succeeds: it opens the store again, checks that nothing acknowledged is missing, makes seqs of failed appends
+  // holes, turns slot gaps into rows, and commits the lazy rows and outcomes put meanwhile. Blocks.
+  // What a failed durable row left behind is unknown: read it again afterwards.
+  virtual Result<void> reopen() = 0;
+  // The failure that reopen() must clear, or nothing.
+  virtual std::optional<Error> failure() = 0;
 
   virtual Stats stats() = 0;
   virtual Result<VerifyReport> verify() = 0;

@@ -7,8 +7,20 @@ namespace vmproxy::store {
 
 class MemoryStore : public Store {
  public:
-  virtual void lose_unsynced() = 0;                     // what a power cut does
-  virtual void fail_next_commits(int count) = 0;        // Code::io, nothing applied
+  virtual void lose_unsynced() = 0;               // what a power cut does; boot_id() changes
+  virtual void fail_next_commits(int count) = 0;  // Code::io, nothing applied; then fails until reopen()
+  // Code::io although the batch reached the disk: a sync whose answer was an error.
+  virtual void fail_next_commit_after_applying() = 0;
+  virtual void fail_slot(bool fails) = 0;
+  virtual void fail_reopen(bool fails) = 0;
+  // Commits wait until released; waiting_commits() tells how many do.
+  virtual void hold_commits(bool hold) = 0;
+  virtual int waiting_commits() = 0;
+  virtual uint64_t commits() = 0;
+  virtual uint64_t synced_commits() = 0;
+  // Damage on purpose: the value is replaced beneath everybody, durably.
+  virtual void overwrite(std::string key, std::string value) = 0;
+  virtual std::vector<std::pair<std::string, std::string>> dump() = 0;
 };
 std::unique_ptr<MemoryStore> make_memory_store();
 
