@@ -10,6 +10,7 @@ and the read after it usually travel over different connections. history.py judg
 """
 
 import collections
+import contextlib
 import random
 import sys
 import threading
@@ -56,6 +57,9 @@ class Workload:
         self._lock = threading.Lock()
         self._recent = collections.deque(maxlen=400)
         self._stopping = threading.Event()
+        self._writing = threading.Event()  # cleared: writers wait between two writes
+        self._writing.set()
+        self._at_work = 0
         self._threads, self._clients = [], []
         # Each key has one writer. A fifth of the corpus is held back: keys that appear while
         # the copy runs.
@@ -100,6 +104,20 @@ class Workload:
                 self.errors.append(f"{thread.name} hangs")
         self._threads = []
 
+    @contextlib.contextmanager
+    def writers_paused(self, timeout=60.0):
+        """No write is under way inside; readers go on. To compare both sides record by record."""
+        self._writing.clear()
+        deadline = now() + timeout
+        try:
+            while self._at_work:
+                if now() > deadline:
+                    raise AssertionError(f"a write hangs for {timeout} s")
+                time.sleep(0.005)
+            yield
+        finally:
+            self._writing.set()
+
     def wait_for(self, writes=0, reads=0, timeout=120.0, fail_fast=True) -> None:
         """Returns after so many more acknowledged writes and finished reads."""
         with self._lock:
@@ -128,10 +146,18 @@ class Workload:
     def _write_forever(self, number: int) -> None:
         chance = random.Random(f"{self.seed} writer {number}")
         while not self._stopping.is_set():
+            if not self._writing.wait(0.1):
+                continue
+            with self._lock:
+                self._at_work += 1
             try:
-                self._write_once(number, chance)
+                if self._writing.is_set():
+                    self._write_once(number, chance)
             except Exception:
                 self._error()
+            finally:
+                with self._lock:
+                    self._at_work -= 1
             self._stopping.wait(chance.uniform(0, 2 * self._pause))
 
     def _write_once(self, number: int, chance: random.Random) -> None:

@@ -1,0 +1,36 @@
+"""S1: a script of the official Chroma SDK answers the same directly and through vmproxy, errors included."""
+
+import pytest
+
+import chroma_script
+import sides
+from servers import create
+from vmproxy import databases
+
+
+@pytest.fixture
+def direct_answers():
+    with create("chroma") as server:
+        return chroma_script.run("127.0.0.1", server.port)
+
+
+def test_the_script_itself_is_repeatable(direct_answers):
+    with create("chroma") as server:
+        again = chroma_script.run("127.0.0.1", server.port)
+    assert len(again) >= 60
+    assert chroma_script.differences(direct_answers, again) == {}
+
+
+@pytest.mark.parametrize("state", ["created", "mirroring"])
+def test_the_same_through_vmproxy(state, direct_answers, chroma, pgvector, make_vmproxy):
+    vmproxy = make_vmproxy(*databases(chroma, pgvector))
+    if state == "mirroring":
+        vmproxy.command("start", "--until", "mirroring")
+    answers = chroma_script.run("127.0.0.1", vmproxy.port)
+    assert len(answers) >= 60
+    assert chroma_script.differences(direct_answers, answers) == {}
+    assert vmproxy.status()["unknown_requests"] == 0 or state == "created"
+    if state == "mirroring":
+        vmproxy.wait_drained()
+        for name in ("fruit", "cosine", "inner"):
+            assert sides.differences(sides.chroma_records(chroma, name), sides.pgvector_records(pgvector, name)) == []

@@ -1,0 +1,295 @@
+"""S9: bad input gets a clear error of the right shape; nothing is lost, nothing crashes."""
+
+import json
+import os
+import socket
+import subprocess
+
+import httpx
+import pytest
+
+import sides
+from servers import create, free_port
+from vmproxy import binary, databases
+
+BASE = "/api/v2/tenants/default_tenant/databases/default_database/collections"
+
+
+@pytest.fixture
+def mirrored(chroma, pgvector, vmproxy):
+    """A collection with one record, mirrored; afterwards both sides must agree and vmproxy live."""
+    collection = chroma.client().create_collection("things", embedding_function=None)
+    collection.add(ids=["one"], embeddings=[[1.0, 2.0, 3.0]], documents=["the only one"])
+    vmproxy.command("start", timeout=300)
+    yield vmproxy, str(collection.id), collection
+    assert vmproxy.running, vmproxy.log_tail()
+    assert httpx.get(f"{vmproxy.url}/api/v2/heartbeat").status_code == 200
+    write = {"ids": ["last"], "embeddings": [[3.0, 2.0, 1.0]]}
+    assert httpx.post(f"{vmproxy.url}{BASE}/{collection.id}/upsert", json=write).status_code == 200
+    vmproxy.wait_drained()
+    left = sides.chroma_records(chroma, "things")
+    assert {"one", "last"} <= left.keys()
+    assert sides.differences(left, sides.pgvector_records(pgvector, "things")) == []
+
+
+def exchange(port: int, request: bytes, half_close=True) -> bytes:
+    """One raw request; all that comes back until the peer closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request)
+        if half_close:
+            connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while True:
+            try:
+                chunk = connection.recv(1 << 16)
+            except (ConnectionResetError, TimeoutError):
+                return answer
+            if not chunk:
+                return answer
+            answer += chunk
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0
+
+
+BODIES = {
+    "truncated": b'{"ids":["bad"],"embeddings":[[1,2',
+    "empty": b"",
+    "not json": b"hello",
+    "deeply nested": b'{"ids":["bad"],"embeddings":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    "nested metadata": b'{"ids":["bad"],"embeddings":[[1,2,3]],"metadatas":[{"a":' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}]}",
+    "not utf-8": b'{"ids":["\xff\xfe"],"embeddings":[[1,2,3]]}',
+    "wrong dimension": b'{"ids":["bad"],"embeddings":[[1,2]]}',
+    "huge number": b'{"ids":["bad"],"embeddings":[[1e999,2,3]]}',
+    "nan": b'{"ids":["bad"],"embeddings":[[NaN,2,3]]}',
+    "null id": b'{"ids":[null],"embeddings":[[1,2,3]]}',
+    "empty id": b'{"ids":[""],"embeddings":[[1,2,3]]}',
+    "no ids": b'{"embeddings":[[1,2,3]]}',
+    "zero ids": b'{"ids":[],"embeddings":[]}',
+    "nul in a document": b'{"ids":["nul"],"embeddings":[[1,2,3]],"documents":["a\\u0000b"]}',
+    "lone surrogate": b'{"ids":["bad"],"embeddings":[[1,2,3]],"documents":["\\ud800"]}',
+    "the same id twice": b'{"ids":["twice","twice"],"embeddings":[[1,2,3],[3,2,1]]}',
+    "duplicate json key": b'{"ids":["x"],"ids":["y"],"embeddings":[[1,2,3]]}',
+    "gzip without saying so": b"\x1f\x8b\x08\x00\x00\x00\x00\x00",
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_bad_body_is_answered_as_chroma_answers_it(name, mirrored, chroma):
+    vmproxy, uuid, _ = mirrored
+    path = f"{BASE}/{uuid}/upsert"
+    headers = {"content-type": "application/json"}
+    through = httpx.post(f"{vmproxy.url}{path}", content=BODIES[name], headers=headers, timeout=60)
+    direct = httpx.post(f"{chroma.url}{path}", content=BODIES[name], headers=headers, timeout=60)
+    assert (through.status_code, through.text) == (direct.status_code, direct.text)
+
+
+def test_an_unknown_collection_and_wrong_paths(mirrored, chroma):
+    vmproxy, uuid, _ = mirrored
+    for method, path in (("POST", f"{BASE}/00000000-0000-4000-8000-00000000dead/upsert"), ("POST", f"{BASE}/nope/add"),
+                         ("GET", f"{BASE}/nope"), ("DELETE", f"{BASE}/nope"), ("GET", "/"), ("GET", "/api/v2/%zz"),
+                         ("PUT", f"{BASE}/{uuid}"), ("POST", f"{BASE}/{uuid}/nothing")):
+        body = {"ids": ["bad"], "embeddings": [[1, 2, 3]]} if method != "GET" else None
+        through = httpx.request(method, vmproxy.url + path, json=body, timeout=30)
+        direct = httpx.request(method, chroma.url + path, json=body, timeout=30)
+        assert (through.status_code, through.text) == (direct.status_code, direct.text), (method, path)
+
+
+def test_a_body_larger_than_chroma_takes(mirrored, chroma):
+    vmproxy, uuid, _ = mirrored
+    body = b'{"ids":["big"],"embeddings":[[1,2,3]],"documents":["' + b"x" * (45 << 20) + b'"]}'
+    path, headers = f"{BASE}/{uuid}/upsert", {"content-type": "application/json"}
+    answers = []
+    for url in (chroma.url, vmproxy.url):
+        try:
+            answers.append(httpx.post(url + path, content=body, headers=headers, timeout=120).status_code)
+        except httpx.TransportError:
+            answers.append(413)  # a server may close while the body still comes
+    assert answers[0] == answers[1]
+
+
+BROKEN = {
+    "nonsense": b"\x00\x01\x02\x03\r\n\r\n",
+    "no host": b"GET /api/v2/heartbeat HTTP/1.1\r\n\r\n",
+    "bad version": b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+    "endless header": b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * (1 << 20) + b"\r\n\r\n",
+    "many headers": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X%d: y\r\n" % n for n in range(20_000)) + b"\r\n",
+    "bad chunk": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "length and chunked": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "negative length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    "line folding": b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n",
+    "h2 preface and noise": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 200,
+    "h2 truncated": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04",
+    "tls to a plain port": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_frames(name, mirrored):
+    vmproxy, _, _ = mirrored
+    answer = exchange(vmproxy.port, BROKEN[name])
+    if answer.startswith(b"HTTP/"):
+        assert status_of(answer) < 500 or status_of(answer) == 505, answer[:300]
+
+
+def test_a_client_that_goes_away_in_the_middle(mirrored, chroma):
+    vmproxy, uuid, _ = mirrored
+    body = json.dumps({"ids": ["half"], "embeddings": [[1, 2, 3]]}).encode()
+    head = (f"POST {BASE}/{uuid}/upsert HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n").encode()
+    for cut in range(0, len(body), 7):
+        with socket.create_connection(("127.0.0.1", vmproxy.port), timeout=20) as connection:
+            connection.sendall(head + body[:cut])
+    assert chroma.client().get_collection("things", embedding_function=None).get(ids=["half"])["ids"] == []
+
+
+def test_smuggling_is_refused(mirrored):
+    """One body must not become two requests."""
+    vmproxy, _, _ = mirrored
+    hidden = b"DELETE /api/v2/tenants/default_tenant/databases/default_database/collections/things HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = exchange(vmproxy.port, b"POST /api/v2/version HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n"
+                      b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % (len(hidden) + 5) + hidden)
+    assert status_of(answer) == 400 or answer == b"", answer[:300]
+
+
+# Configuration and command line.
+def run_config(text: str, directory, *arguments, **options):
+    path = directory / "vmproxy.yaml"
+    path.write_text(text)
+    return subprocess.run([binary(), "-c", str(path), *arguments], capture_output=True, text=True,
+                          timeout=60, check=False, **options)
+
+
+GOOD = """
+data_dir: {data}
+admin: {{listen: "127.0.0.1:{admin}"}}
+databases:
+  old: {{system: chroma, url: "{old}"}}
+  new: {{system: pgvector, url: "{new}"}}
+listeners:
+  - {{listen: "127.0.0.1:{listen}", dialect: chroma, migration: m}}
+migrations:
+  m: {{source: old, target: new}}
+"""
+
+
+def good(directory, old="http://127.0.0.1:1", new="postgresql://postgres@127.0.0.1:1/app") -> str:
+    return GOOD.format(data=directory / "data", admin=free_port(), listen=free_port(), old=old, new=new)
+
+
+@pytest.mark.parametrize("name,change,expected", [
+    ("broken yaml", lambda t: t + "\n  - ][", ["vmproxy.yaml:"]),
+    ("unknown key", lambda t: t.replace("\ndatabases:", "\ndatabasess:"), ["databasess", "databases", "vmproxy.yaml:4"]),
+    ("unknown system", lambda t: t.replace("system: chroma", "system: chromma"), ["chromma", "chroma", "vmproxy.yaml:5"]),
+    ("unknown database", lambda t: t.replace("source: old", "source: olt"), ["olt", "vmproxy.yaml:"]),
+    ("missing variable", lambda t: t.replace("system: chroma", "system: ${NOT_SET_ANYWHERE}"), ["NOT_SET_ANYWHERE"]),
+    ("bad port", lambda t: t.replace('listen: "127.0.0.1:', 'listen: "127.0.0.1:9', 1).replace("admin: {listen: \"127.0.0.1:9", "admin: {listen: \"127.0.0.1:99999"), ["vmproxy.yaml:3"]),
+    ("wrong type", lambda t: t.replace("listeners:", "listeners: 5\nlisteners_:"), ["vmproxy.yaml:"]),
+    ("source is target", lambda t: t.replace("target: new", "target: old"), ["old"]),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_a_bad_configuration_says_where(name, change, expected, tmp_path):
+    result = run_config(change(good(tmp_path)), tmp_path, "config", "validate")
+    assert result.returncode in (1, 2), (result.returncode, result.stdout, result.stderr)
+    for word in expected:
+        assert word in result.stderr + result.stdout, result.stderr + result.stdout
+
+
+def test_a_good_configuration_is_accepted(tmp_path):
+    result = run_config(good(tmp_path), tmp_path, "config", "validate")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_missing_file_and_unknown_words(tmp_path):
+    for arguments, codes in ((["-c", str(tmp_path / "none.yaml"), "serve"], (1, 2)), (["no-such-command"], (2,)),
+                             (["status", "--no-such-option"], (2,))):
+        result = subprocess.run([binary(), *arguments], capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode in codes, (arguments, result)
+        assert result.stderr.strip(), arguments
+
+
+def test_no_server_is_exit_code_6(tmp_path):
+    result = run_config(good(tmp_path), tmp_path, "status")
+    assert result.returncode == 6, (result.returncode, result.stderr)
+
+
+def test_unreachable_databases_are_named(tmp_path):
+    result = run_config(good(tmp_path), tmp_path, "check")
+    assert result.returncode == 6, (result.returncode, result.stdout, result.stderr)
+    assert "127.0.0.1:1" in result.stdout + result.stderr
+
+
+def test_an_unreachable_target_leaves_the_application_alone(chroma, make_vmproxy):
+    vmproxy = make_vmproxy({"system": "chroma", "url": chroma.url},
+                           {"system": "pgvector", "url": "postgresql://postgres@127.0.0.1:1/app"})
+    collection = f"{vmproxy.url}{BASE}"
+    assert httpx.post(collection, json={"name": "things"}).status_code == 200
+    result = vmproxy.run("start", timeout=120)
+    assert result.returncode in (3, 6), (result.returncode, result.stderr)
+    assert "127.0.0.1:1" in result.stdout + result.stderr
+    assert httpx.get(f"{collection}/things").status_code == 200
+
+
+def test_wrong_credentials_are_refused_before_and_after_promotion(pgvector, make_vmproxy, tmp_path):
+    """Chroma itself has no users here; the target's are checked, and a bad one is named, not shown."""
+    with create("chroma") as chroma:
+        vmproxy = make_vmproxy({"system": "chroma", "url": chroma.url},
+                               {"system": "pgvector", "url": f"postgresql://nobody:s3cret-word@127.0.0.1:{pgvector.port}/app"})
+        result = vmproxy.run("start", timeout=120)
+        assert result.returncode not in (0, 130), result.stdout
+        assert "nobody" in result.stdout + result.stderr
+        assert "s3cret-word" not in result.stdout + result.stderr + vmproxy.log_path.read_text()
+
+
+def test_an_admin_token_is_required_when_one_is_set(chroma, pgvector, make_vmproxy):
+    vmproxy = make_vmproxy(*databases(chroma, pgvector), start=False)
+    vmproxy.config["admin"]["token"] = "the-right-token"
+    vmproxy.write_config()
+    vmproxy.start()
+    for headers in ({}, {"authorization": "Bearer wrong"}):
+        assert httpx.get(f"{vmproxy.admin_url}/api/v1/status", headers=headers).status_code == 401
+    right = {"authorization": "Bearer the-right-token"}
+    assert httpx.get(f"{vmproxy.admin_url}/api/v1/status", headers=right).status_code == 200
+    assert vmproxy.state() == "created"
+
+
+def test_a_full_disk_under_the_journal(chroma, pgvector, make_vmproxy):
+    """The application goes on (pass_and_mark); the hole is shown and closes the gates."""
+    if os.geteuid() != 0:
+        pytest.fail("needs root to mount a small file system")
+    vmproxy = make_vmproxy(*databases(chroma, pgvector), start=False)
+    disk = vmproxy.directory / "data"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)], check=True)
+    try:
+        vmproxy.start()
+        collection = httpx.post(f"{vmproxy.url}{BASE}", json={"name": "things"}).json()["id"]
+        url = f"{vmproxy.url}{BASE}/{collection}/upsert"
+        assert httpx.post(url, json={"ids": ["one"], "embeddings": [[1, 2, 3]]}).status_code == 200
+        vmproxy.command("start", timeout=120)
+        filler = disk / "filler"
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"\0" * 4096)
+            except OSError:
+                pass
+        for number in range(300):  # more than any preallocated room
+            answer = httpx.post(url, json={"ids": [f"n{number}"], "embeddings": [[number, 2, 3]],
+                                           "documents": ["x" * 4000]}, timeout=30)
+            assert answer.status_code == 200, answer.text
+        status = vmproxy.status()
+        assert status["gaps"] >= 1, status
+        assert vmproxy.run("cutover", "--percent", "10").returncode == 3
+        filler.unlink()
+        vmproxy.stop()
+        vmproxy.start()
+        assert vmproxy.status()["gaps"] >= 1, "a hole outlives a restart"
+        vmproxy.command("validate", "--full", "--repair", timeout=120)
+        vmproxy.wait(lambda s: s["gaps"] == 0, 60, "the gap to close after a clean validation")
+        vmproxy.wait_drained()
+        assert sides.differences(sides.chroma_records(chroma, "things"), sides.pgvector_records(pgvector, "things")) == []
+    finally:
+        vmproxy.stop()
+        subprocess.run(["umount", "-l", str(disk)], check=False)

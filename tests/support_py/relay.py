@@ -1,0 +1,80 @@
+"""A TCP relay between vmproxy and a database, to slow the link down or cut it."""
+
+import selectors
+import socket
+import threading
+import time
+
+from servers.base import HOST, free_port
+
+
+class Relay:
+    def __init__(self, target_port: int):
+        self.port = free_port()
+        self.delay = 0.0      # seconds added to each direction of each chunk
+        self.refuse = False   # new connections are closed at once
+        self._target_port = target_port
+        self._listener = socket.create_server((HOST, self.port))
+        self._connections = set()
+        self._lock = threading.Lock()
+        self._closing = False
+        threading.Thread(target=self._accept, name="relay", daemon=True).start()
+
+    def cut(self) -> None:
+        """Resets every connection there is."""
+        with self._lock:
+            connections, self._connections = self._connections, set()
+        for connection in connections:
+            try:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self._closing = True
+        self._listener.close()
+        self.cut()
+
+    def _accept(self):
+        while not self._closing:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.refuse:
+                client.close()
+                continue
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        try:
+            server = socket.create_connection((HOST, self._target_port), timeout=5)
+        except OSError:
+            client.close()
+            return
+        pair = {client: server, server: client}
+        with self._lock:
+            self._connections.update(pair)
+        selector = selectors.DefaultSelector()
+        for each in pair:
+            each.settimeout(None)
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(each, selectors.EVENT_READ)
+        try:
+            while True:
+                for key, _ in selector.select():
+                    chunk = key.fileobj.recv(1 << 16)
+                    if not chunk:
+                        return
+                    if self.delay:
+                        time.sleep(self.delay)
+                    pair[key.fileobj].sendall(chunk)
+        except OSError:
+            pass
+        finally:
+            selector.close()
+            with self._lock:
+                self._connections.difference_update(pair)
+            for each in pair:
+                each.close()
