@@ -1,4 +1,5 @@
-// Configuration: the YAML of docs/configuration.md as typed values. Errors name file:line:column and what to write.
+// Configuration: the YAML of docs/configuration.md as typed values. Errors name file:line:column and what to
+// write.
 #pragma once
 
 #include <map>
@@ -21,6 +22,7 @@ struct ClientTls {
   bool insecure = false;
 };
 struct Database {
+  std::string at;  // file:line:column of its system
   std::string system;
   std::string url;
   Auth auth;
@@ -31,6 +33,7 @@ struct ServerTls {
   std::string key;
 };
 struct Listener {
+  std::string at;      // file:line:column of its dialect
   std::string listen;  // host:port
   std::string dialect;
   std::string migration;
@@ -96,8 +99,18 @@ struct Config {
   size_t workers = 0;  // 0: one per core
 };
 
+// Error invalid: every problem found, one per line, each "file:line:column: what is wrong; what to write".
+// Error not_found or io: the file cannot be read. Secrets are never part of a message.
 Result<Config> load_file(const std::string& path);
 // `origin` stands for the file name in errors. Relative paths in the text are taken relative to the file.
 Result<Config> parse(const std::string& yaml, const std::string& origin);
+
+// What only the caller can know: config/ itself names no database.
+struct KnownNames {
+  std::vector<std::string> systems;
+  std::vector<std::string> dialects;  // those of them that a listener can speak
+};
+// For serving: names of systems and dialects exist, and there is something to serve.
+Result<void> validate(const Config& config, const KnownNames& known, const std::string& origin);
 
 }  // namespace vmproxy::config
