@@ -33,7 +33,10 @@ struct Capabilities {
   bool metadata_arrays_any = false;  // arrays of anything
   bool metadata_nulls = false;    // a field that is null differs from an absent one
   bool metadata_empty = false;    // empty metadata differs from absent metadata
+  bool metadata_u64 = false;      // integers above the largest int64
   bool declared_fields = false;   // typed fields besides dynamic metadata
+  bool declared_nullable = false; // ... that may be absent from a record
+  bool vectors_f16 = false, vectors_bf16 = false, vectors_binary = false;  // kinds besides dense_f32
   bool exact_search = false;      // search is exact where no index was built
   bool insert_only = false;       // upsert(insert_only) is atomic per record in the database
   uint32_t batch_records_max = 1000;  // of upsert, erase and read
