@@ -1,0 +1,196 @@
+#include "proxy/debts.h"
+
+#include <algorithm>
+
+#include "journal/rows.h"
+#include "model/codec.h"
+
+namespace vmproxy::proxy {
+namespace {
+
+constexpr uint8_t row_format = 1;
+
+std::string owner(const std::string& collection, const std::string& key) { return collection + '\0' + key; }
+
+std::optional<Debt> parse(std::string_view key, std::string_view value) {
+  const auto end = key.find('\0');
+  if (end == std::string_view::npos || key.size() < end + 9) return std::nullopt;
+  Debt debt;
+  debt.collection = key.substr(0, end);
+  debt.key = key.substr(end + 1, key.size() - end - 9);
+  for (const char c : key.substr(key.size() - 8)) debt.id = (debt.id << 8) | static_cast<uint8_t>(c);
+  model::Reader reader(value);
+  if (reader.u8() != row_format) return std::nullopt;
+  debt.reason = static_cast<DebtReason>(reader.u8());
+  debt.window = std::chrono::milliseconds(reader.u64());
+  if (!reader.done()) return std::nullopt;
+  return debt;
+}
+
+}  // namespace
+
+std::string_view name_of(DebtReason reason) {
+  switch (reason) {
+    case DebtReason::uncertain: return "uncertain";
+    case DebtReason::zombie: return "zombie";
+    case DebtReason::crash: return "crash";
+    case DebtReason::repair: return "repair";
+    case DebtReason::retry: return "retry";
+    case DebtReason::collapsed: return "collapsed";
+    case DebtReason::carried: return "carried";
+  }
+  return "unknown";
+}
+
+Debts::Debts(journal::Journal& journal, Clock& clock) : journal_(journal), clock_(clock) {}
+
+std::string Debts::row_key(const Debt& debt) {
+  std::string key = owner(debt.collection, debt.key);
+  for (int shift = 56; shift >= 0; shift -= 8) key += static_cast<char>(debt.id >> shift);
+  return key;
+}
+
+Result<void> Debts::restore() {
+  std::lock_guard hold(mutex_);
+  const auto now = clock_.now();
+  std::string damaged;
+  auto scanned = journal_.scan_rows(journal::rows::debts, "", "", [&](std::string_view key, std::string_view value) {
+    auto debt = parse(key, value);
+    if (!debt) {
+      damaged = "a debt row cannot be read";
+      return false;
+    }
+    ++count_;
+    next_id_ = std::max(next_id_, debt->id + 1);
+    if (waiting_.size() < waiting_max) {
+      ++owed_[owner(debt->collection, debt->key)];
+      waiting_.emplace(now + debt->window, std::move(*debt));
+    } else {
+      more_on_disk_ = true;
+    }
+    return true;
+  });
+  if (!scanned) return scanned;
+  if (!damaged.empty()) return Error(Code::corrupt, damaged + "; run `vmproxy journal verify`");
+  return {};
+}
+
+void Debts::add(std::vector<Debt>& debts) {
+  std::vector<journal::Row> rows;
+  {
+    std::lock_guard hold(mutex_);
+    const auto now = clock_.now();
+    for (Debt& debt : debts) {
+      debt.id = next_id_++;
+      model::Writer writer;
+      writer.u8(row_format);
+      writer.u8(static_cast<uint8_t>(debt.reason));
+      writer.u64(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(debt.window).count()));
+      rows.push_back({std::string(journal::rows::debts), row_key(debt), writer.take()});
+      ++count_;
+      // A window must be closed on time, so its debt is always held in memory; the others may wait on disk.
+      if (waiting_.size() < waiting_max || debt.reason == DebtReason::uncertain) {
+        ++owed_[owner(debt.collection, debt.key)];
+        waiting_.emplace(now + debt.window, debt);
+      } else {
+        more_on_disk_ = true;
+      }
+    }
+    // Under the lock, so that a row's removal can never overtake its creation.
+    journal_.put_rows(std::move(rows));
+  }
+}
+
+void Debts::refill() {
+  std::map<DebtId, bool> known;
+  for (const auto& [due, debt] : waiting_) known[debt.id] = true;
+  bool full = false;
+  const auto now = clock_.now();
+  (void)journal_.scan_rows(journal::rows::debts, "", "", [&](std::string_view key, std::string_view value) {
+    auto debt = parse(key, value);
+    if (!debt || known.contains(debt->id) || handed_out_.contains(debt->id)) return true;
+    if (waiting_.size() >= waiting_max) {
+      full = true;
+      return false;
+    }
+    ++owed_[owner(debt->collection, debt->key)];
+    // Written long ago for lack of memory; waiting its window again is safe and never too early.
+    waiting_.emplace(now + debt->window, std::move(*debt));
+    return true;
+  });
+  more_on_disk_ = full;
+}
+
+std::vector<Debt> Debts::due(size_t max) {
+  std::lock_guard hold(mutex_);
+  if (more_on_disk_ && waiting_.empty()) refill();
+  const auto now = clock_.now();
+  std::vector<Debt> result;
+  while (result.size() < max && !waiting_.empty() && waiting_.begin()->first <= now) {
+    handed_out_.emplace(waiting_.begin()->second.id, waiting_.begin()->first);
+    result.push_back(std::move(waiting_.begin()->second));
+    waiting_.erase(waiting_.begin());
+  }
+  return result;
+}
+
+void Debts::paid(const std::vector<Debt>& debts) {
+  if (debts.empty()) return;
+  std::lock_guard hold(mutex_);
+  std::vector<journal::Row> rows;
+  for (const Debt& debt : debts) {
+    if (handed_out_.erase(debt.id) == 0) continue;
+    rows.push_back({std::string(journal::rows::debts), row_key(debt), std::nullopt});
+    --count_;
+    const auto at = owed_.find(owner(debt.collection, debt.key));
+    if (at != owed_.end() && --at->second == 0) owed_.erase(at);
+  }
+  if (!rows.empty()) journal_.put_rows(std::move(rows));
+}
+
+void Debts::put_back(std::vector<Debt> debts) {
+  std::lock_guard hold(mutex_);
+  for (Debt& debt : debts) {
+    const auto at = handed_out_.find(debt.id);
+    if (at == handed_out_.end()) continue;
+    waiting_.emplace(at->second, std::move(debt));
+    handed_out_.erase(at);
+  }
+}
+
+bool Debts::owed(const std::string& collection, const std::string& key) {
+  {
+    std::lock_guard hold(mutex_);
+    if (owed_.contains(owner(collection, key))) return true;
+    if (!more_on_disk_) return false;
+  }
+  bool found = false;
+  const std::string prefix = owner(collection, key);
+  (void)journal_.scan_rows(journal::rows::debts, prefix, "", [&](std::string_view row, std::string_view) {
+    found = row.size() == prefix.size() + 8;
+    return !found;
+  });
+  return found;
+}
+
+uint64_t Debts::count() const {
+  std::lock_guard hold(mutex_);
+  return count_;
+}
+
+std::optional<TimePoint> Debts::next_due() const {
+  std::lock_guard hold(mutex_);
+  if (waiting_.empty()) return more_on_disk_ ? std::optional(clock_.now()) : std::nullopt;
+  return waiting_.begin()->first;
+}
+
+Duration Debts::oldest_age() const {
+  std::lock_guard hold(mutex_);
+  TimePoint oldest = clock_.now();
+  const TimePoint now = oldest;
+  if (!waiting_.empty()) oldest = std::min(oldest, waiting_.begin()->first);
+  for (const auto& [id, due] : handed_out_) oldest = std::min(oldest, due);
+  return now - oldest;
+}
+
+}  // namespace vmproxy::proxy

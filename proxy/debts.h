@@ -1,0 +1,75 @@
+// Debts: durable promises that the replica will get a key's state read again after a given time (correctness.md 3).
+// One write makes its own debts; a later one never replaces or clears them. A debt goes only when the replica has
+// acknowledged a value that was read after the debt fell due. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "journal/journal.h"
+
+namespace vmproxy::proxy {
+
+enum class DebtReason : uint8_t {
+  uncertain,   // the primary may still execute the write; closes the key's window when due
+  zombie,      // an attempt on the replica whose answer was lost may still take effect
+  crash,       // what was under way when the process died
+  repair,      // validation found a difference
+  retry,       // a quarantined key is tried again
+  collapsed,   // the entry did not fit in memory
+  carried,     // an open window or suspect taken over a change of the primary
+};
+std::string_view name_of(DebtReason reason);
+
+using DebtId = uint64_t;
+
+struct Debt {
+  DebtId id = 0;
+  std::string collection;
+  std::string key;  // encoded
+  DebtReason reason = DebtReason::repair;
+  Duration window{};  // from now until it falls due; again in full after a restart
+};
+
+class Debts {
+ public:
+  Debts(journal::Journal& journal, Clock& clock);
+
+  // Reads the rows of the last run: all of them are due again after their full window. Blocking.
+  Result<void> restore();
+  // Durable with, or before, whatever is put into the journal after this call. Fills in the ids.
+  void add(std::vector<Debt>& debts);
+  // Those that fell due, at most `max`; each is handed out once. Blocking when rows must be read from disk.
+  std::vector<Debt> due(size_t max);
+  void paid(const std::vector<Debt>& debts);
+  // Handed out but could not be queued: due again at once.
+  void put_back(std::vector<Debt> debts);
+
+  bool owed(const std::string& collection, const std::string& key);
+  uint64_t count() const;
+  // When the next one falls due; nothing when none is waiting.
+  std::optional<TimePoint> next_due() const;
+  Duration oldest_age() const;  // since the oldest unpaid debt fell due; zero when none is overdue
+
+ private:
+  static std::string row_key(const Debt& debt);
+  void refill();  // from the rows, when memory did not hold them all
+
+  journal::Journal& journal_;
+  Clock& clock_;
+  mutable std::mutex mutex_;
+  DebtId next_id_ = 1;
+  std::multimap<TimePoint, Debt> waiting_;                // bounded by waiting_max
+  std::unordered_map<std::string, int> owed_;             // collection NUL key -> debts in memory
+  std::map<DebtId, TimePoint> handed_out_;                // id -> when it fell due
+  uint64_t count_ = 0;                                    // rows, in memory or not
+  bool more_on_disk_ = false;
+  static constexpr size_t waiting_max = 200'000;
+};
+
+}  // namespace vmproxy::proxy

@@ -1,0 +1,125 @@
+#include "proxy/lane_queue.h"
+
+#include <algorithm>
+
+namespace vmproxy::proxy {
+namespace {
+
+template <class T>
+void append(std::vector<T>& to, std::vector<T>& from) {
+  for (auto& item : from) to.push_back(std::move(item));
+}
+
+}  // namespace
+
+std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
+  std::lock_guard hold(mutex_);
+  const std::string name = owner(entry);
+  const auto at = entries_.find(name);
+  if (fresh != nullptr) *fresh = at == entries_.end();
+  if (at == entries_.end()) {
+    order_.emplace(entry.position, name);
+    entries_.emplace(name, std::move(entry));
+    return {};
+  }
+  Entry& older = at->second;
+  entry.owed = std::move(older.owed);  // the older position stands for both
+  // H61: what the older READ waited for is waited for by the one that takes its place.
+  append(entry.waits, older.waits);
+  append(entry.debts, older.debts);
+  append(entry.quarantined, older.quarantined);
+  std::vector<journal::Seq> finished;
+  if (entry.seqs.empty()) {
+    entry.seqs = std::move(older.seqs);
+  } else {
+    finished = std::move(older.seqs);
+  }
+  // An image that waits for a broad op could be overtaken by it: read back instead.
+  if (!entry.waits.empty()) entry.image = false;
+  order_.erase(older.position);
+  order_.emplace(entry.position, name);
+  older = std::move(entry);
+  return finished;
+}
+
+std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const Entry&)>& ready) {
+  std::lock_guard hold(mutex_);
+  std::vector<Entry> taken;
+  size_t looked_at = 0;
+  for (auto at = order_.begin(); at != order_.end() && taken.size() < max && looked_at < max * 8; ++looked_at) {
+    const auto entry = entries_.find(at->second);
+    if (!ready(entry->second)) {
+      ++at;
+      continue;
+    }
+    ++applying_[at->second];
+    taken.push_back(std::move(entry->second));
+    entries_.erase(entry);
+    at = order_.erase(at);
+  }
+  return taken;
+}
+
+void LaneQueue::complete(const std::vector<Entry>& entries) {
+  std::lock_guard hold(mutex_);
+  for (const Entry& entry : entries) {
+    const auto at = applying_.find(owner(entry));
+    if (at != applying_.end() && --at->second == 0) applying_.erase(at);
+  }
+}
+
+std::vector<journal::Seq> LaneQueue::give_back(std::vector<Entry> entries) {
+  complete(entries);
+  std::vector<journal::Seq> finished;
+  std::lock_guard hold(mutex_);
+  for (Entry& entry : entries) {
+    const std::string name = owner(entry);
+    const auto at = entries_.find(name);
+    if (at == entries_.end()) {
+      order_.emplace(entry.position, name);
+      entries_.emplace(name, std::move(entry));
+      continue;
+    }
+    Entry& newer = at->second;
+    append(newer.owed, entry.owed);
+    append(newer.waits, entry.waits);
+    append(newer.debts, entry.debts);
+    append(newer.quarantined, entry.quarantined);
+    if (!newer.waits.empty()) newer.image = false;
+    append(newer.seqs.empty() ? newer.seqs : finished, entry.seqs);
+  }
+  return finished;
+}
+
+bool LaneQueue::has(const std::string& collection, const std::string& key) const {
+  std::lock_guard hold(mutex_);
+  const std::string name = collection + '\0' + key;
+  return entries_.contains(name) || applying_.contains(name);
+}
+
+size_t LaneQueue::size() const {
+  std::lock_guard hold(mutex_);
+  return entries_.size() + applying_.size();
+}
+
+void LaneQueue::demote_images() {
+  std::lock_guard hold(mutex_);
+  for (auto& [name, entry] : entries_) entry.image = false;
+}
+
+std::vector<Entry> LaneQueue::remove(const std::string& collection) {
+  std::lock_guard hold(mutex_);
+  std::vector<Entry> removed;
+  for (auto at = entries_.begin(); at != entries_.end();) {
+    if (at->second.collection != collection) {
+      ++at;
+      continue;
+    }
+    order_.erase(at->second.position);
+    removed.push_back(std::move(at->second));
+    at = entries_.erase(at);
+  }
+  return removed;
+}
+
+}  // namespace vmproxy::proxy

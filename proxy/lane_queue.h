@@ -1,0 +1,63 @@
+// LaneQueue: what one lane owes the replica, newest entry per key, in order of position (correctness.md 3). A plain
+// object with a lock: the thread that empties it lives in lanes.h.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "journal/journal.h"
+#include "proxy/debts.h"
+#include "proxy/in_flight.h"
+
+namespace vmproxy::proxy {
+
+// One key's next step on the replica: write the journaled image, or read the primary and write that.
+struct Entry {
+  std::string collection;
+  std::string key;            // encoded
+  uint64_t position = 0;      // newest wins; grows with time (nanoseconds, unique)
+  std::vector<uint64_t> owed; // positions it owes in Freshness: its own, or those of the entries it took over
+  bool image = false;         // else READ
+  journal::Seq seq = 0;       // image: where it is journaled
+  uint32_t item = 0;          // image: which key of that intent
+  std::vector<OpId> waits;    // broad ops that must end before this READ
+  std::vector<Debt> debts;    // paid when the replica acknowledged
+  std::vector<journal::Seq> seqs;      // intents that this entry finishes
+  std::vector<uint64_t> quarantined;   // quarantine rows it clears
+};
+
+class LaneQueue {
+ public:
+  // Takes the place of an older entry of the same key; returns the intents that are thereby finished: the new entry's own
+  // intent or debt, durable already, stands for them. `fresh` says whether the key had no entry before.
+  std::vector<journal::Seq> put(Entry entry, bool* fresh);
+  // The oldest entries for which ready() holds, at most `max`, now being applied.
+  std::vector<Entry> take(size_t max, const std::function<bool(const Entry&)>& ready);
+  // Ends what take() began: these were applied, or are no longer wanted.
+  void complete(const std::vector<Entry>& entries);
+  // ... or were not: they are owed again, under a newer entry of the key when one came meanwhile.
+  // Returns intents finished by that.
+  std::vector<journal::Seq> give_back(std::vector<Entry> entries);
+
+  bool has(const std::string& collection, const std::string& key) const;
+  size_t size() const;  // queued and being applied
+  // Every entry becomes a READ: an image of an older epoch is never applied to the new primary.
+  void demote_images();
+  // Takes all entries of a collection out (dropped, re-created).
+  std::vector<Entry> remove(const std::string& collection);
+
+ private:
+  static std::string owner(const Entry& entry) { return entry.collection + '\0' + entry.key; }
+
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, Entry> entries_;
+  std::map<uint64_t, std::string> order_;
+  std::unordered_map<std::string, int> applying_;
+};
+
+}  // namespace vmproxy::proxy

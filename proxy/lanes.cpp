@@ -1,0 +1,337 @@
+#include "proxy/lanes.h"
+
+#include <map>
+
+#include "base/log.h"
+#include "journal/rows.h"
+#include "proxy/images.h"
+
+namespace vmproxy::proxy {
+
+Lanes::Lanes(Parts parts, LaneOptions options)
+    : parts_(parts),
+      options_(options),
+      health_(parts.clock, parts.random),
+      applied_upserts_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged", {{"kind", "upsert"}})),
+      applied_deletes_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged", {{"kind", "delete"}})),
+      applied_rows_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged", {{"kind", "copy"}})) {
+  for (size_t i = 0; i < options_.lanes; ++i) lanes_.push_back(std::make_unique<Lane>());
+}
+
+Lanes::~Lanes() { stop(); }
+
+size_t Lanes::lane_of(const std::string& collection, const std::string& key) const {
+  return (std::hash<std::string>()(collection) * 31 + std::hash<std::string>()(key)) % lanes_.size();
+}
+
+void Lanes::start(Side primary, TimePoint not_before) {
+  {
+    std::lock_guard hold(mutex_);
+    if (!stopping_) return;
+    stopping_ = false;
+    not_before_ = not_before;
+  }
+  if (primary != primary_.exchange(primary)) {
+    for (auto& lane : lanes_) lane->queue.demote_images();
+  }
+  for (auto& lane : lanes_) lane->thread = std::thread([this, &lane = *lane] { run(lane); });
+}
+
+void Lanes::stop() {
+  {
+    std::lock_guard hold(mutex_);
+    stopping_ = true;
+    ++wakes_;
+  }
+  changed_.notify_all();
+  for (auto& lane : lanes_) {
+    if (lane->thread.joinable()) lane->thread.join();
+  }
+  // Rows of the copy that nobody will write: their range is scanned again.
+  for (auto& lane : lanes_) {
+    std::deque<CopyPart> left;
+    {
+      std::lock_guard hold(mutex_);
+      left.swap(lane->copies);
+      copy_rows_ -= lane->copy_rows;
+      lane->copy_rows = 0;
+    }
+    for (auto& part : left) end_copy(*part.batch, Error(Code::cancelled, "the lanes were stopped"));
+  }
+}
+
+void Lanes::put(Entry entry) {
+  Lane& lane = *lanes_[lane_of(entry.collection, entry.key)];
+  bool fresh = false;
+  const std::string collection = entry.collection;
+  const uint64_t position = entry.position;
+  entry.owed = {position};
+  // Owed before it can be applied, so that no reader can see a gap between the two.
+  parts_.freshness.owed(collection, position);
+  for (const auto seq : lane.queue.put(std::move(entry), &fresh)) parts_.ledger.done(seq);
+  if (!fresh) parts_.freshness.arrived(collection, position);  // an older entry's position stands for both
+  wake();
+}
+
+void Lanes::wake() {
+  {
+    std::lock_guard hold(mutex_);
+    ++wakes_;
+  }
+  changed_.notify_all();
+}
+
+bool Lanes::has(const std::string& collection, const std::string& key) const {
+  return lanes_[lane_of(collection, key)]->queue.has(collection, key);
+}
+
+size_t Lanes::size() const {
+  size_t sum = 0;
+  for (const auto& lane : lanes_) sum += lane->queue.size();
+  return sum;
+}
+
+bool Lanes::wait_empty(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  return parts_.clock.wait_until(lock, changed_, deadline, [this] { return stopping_ || size() == 0; }) && size() == 0;
+}
+
+void Lanes::pause(const std::string& collection) {
+  std::lock_guard hold(mutex_);
+  ++paused_[collection];
+}
+
+void Lanes::resume(const std::string& collection) {
+  {
+    std::lock_guard hold(mutex_);
+    const auto at = paused_.find(collection);
+    if (at != paused_.end() && --at->second == 0) paused_.erase(at);
+    ++wakes_;
+  }
+  changed_.notify_all();
+}
+
+std::vector<Entry> Lanes::remove(const std::string& collection) {
+  std::vector<Entry> all;
+  for (auto& lane : lanes_) {
+    for (auto& entry : lane->queue.remove(collection)) {
+      for (const auto position : entry.owed) parts_.freshness.arrived(entry.collection, position);
+      for (const auto seq : entry.seqs) parts_.ledger.done(seq);
+      all.push_back(std::move(entry));
+    }
+  }
+  return all;
+}
+
+void Lanes::run(Lane& lane) {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    const uint64_t seen = wakes_;
+    lock.unlock();
+    bool worked = false;
+    try {
+      worked = step(lane);
+    } catch (const std::exception& e) {
+      log::error("a lane failed; it goes on", {{"what", e.what()}});
+    }
+    lock.lock();
+    if (worked || stopping_) continue;
+    const TimePoint now = parts_.clock.now();
+    TimePoint until = now + std::chrono::milliseconds(500);
+    if (not_before_ > now) until = not_before_;
+    const TimePoint retry = health_.retry_at();
+    if (retry > now) until = std::min(until, retry);
+    parts_.clock.wait_until(lock, changed_, until, [&] { return stopping_ || wakes_ != seen; });
+  }
+}
+
+bool Lanes::step(Lane& lane) {
+  CopyPart part;
+  bool copying = false;
+  std::vector<Entry> entries;
+  {
+    std::unique_lock lock(mutex_);
+    if (parts_.clock.now() < not_before_) return false;
+  }
+  const size_t allowed = health_.allowed();
+  if (allowed == 0) return false;
+  entries = lane.queue.take(std::min(allowed, options_.batch_max), [this](const Entry& entry) {
+    {
+      std::lock_guard hold(mutex_);
+      if (paused_.contains(entry.collection)) return false;
+    }
+    for (const OpId op : entry.waits) {
+      if (parts_.in_flight.broad_in_flight(op)) return false;
+    }
+    return true;
+  });
+  bool worked = !entries.empty();
+  if (worked) apply(lane, std::move(entries));
+  if (worked && !health_.problem().empty()) return true;
+  {
+    std::lock_guard hold(mutex_);
+    copying = !stopping_ && !lane.copies.empty();
+    if (copying) {
+      part = std::move(lane.copies.front());
+      lane.copies.pop_front();
+      lane.copy_rows -= part.rows.size();
+      copy_rows_ -= part.rows.size();
+    }
+  }
+  if (copying) {
+    changed_.notify_all();  // room for more rows
+    copy_part(std::move(part));
+    worked = true;
+  }
+  if (!worked) health_.unused();
+  return worked;
+}
+
+void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
+  std::map<std::string, std::vector<Entry>> groups;
+  for (auto& entry : entries) groups[entry.collection].push_back(std::move(entry));
+  for (auto& [name, group] : groups) {
+    const auto collection = parts_.collections.find(name);
+    if (!collection) {
+      finished(lane, group);  // dropped or no longer included: nothing is owed
+      continue;
+    }
+    apply_collection(lane, *collection, group);
+    if (group.empty()) continue;
+    for (const auto seq : lane.queue.give_back(std::move(group))) parts_.ledger.done(seq);
+  }
+}
+
+Result<std::vector<model::Record>> Lanes::states(const Collection& collection, const std::vector<Entry>& entries,
+                                                 std::vector<model::Key>& absent) {
+  std::vector<model::Record> records;
+  std::vector<model::Key> reads;
+  journal::Seq loaded = 0;
+  Result<std::vector<journal::Image>> images = Error(Code::not_found, "none");
+  for (const Entry& entry : entries) {
+    const auto key = model::decode_key(entry.key);
+    if (!key) return Error(Code::corrupt, "a lane entry has no valid key");
+    if (entry.image) {
+      if (loaded != entry.seq) {
+        loaded = entry.seq;
+        auto head = parts_.journal.head(entry.seq);
+        auto body = parts_.journal.body(entry.seq);
+        images = head && body ? images_of(*head, *body, parts_.dialect, *parts_.collections.catalog())
+                              : Result<std::vector<journal::Image>>(head ? body.error() : head.error());
+      }
+      // An image that cannot be read again is no loss: the primary has the state.
+      if (images && entry.item < images->size() && (*images)[entry.item].key == *key) {
+        auto& image = (*images)[entry.item];
+        if (image.record) {
+          records.push_back(*image.record);
+        } else {
+          absent.push_back(*key);
+        }
+        continue;
+      }
+    }
+    reads.push_back(*key);
+  }
+  if (reads.empty()) return records;
+  auto read = parts_.transfer.read(primary_, collection, reads, parts_.clock.in(options_.apply_timeout));
+  if (!read) return read.error().within("reading the primary");
+  std::unordered_set<std::string> found;
+  for (auto& record : *read) {
+    found.insert(model::encode(record.key));
+    records.push_back(std::move(record));
+  }
+  for (auto& key : reads) {
+    if (!found.contains(model::encode(key))) absent.push_back(std::move(key));
+  }
+  return records;
+}
+
+void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vector<Entry>& entries) {
+  std::vector<model::Key> absent;
+  auto records = states(collection, entries, absent);
+  if (!records) {
+    ++failed_;
+    if (health_.failed(records.error().message)) {
+      log::warn("mirror cannot read; it retries, the application is not affected", {{"collection", collection.key}, {"error", records.error().message}});
+    }
+    return;
+  }
+  const Side side = replica();
+  const Deadline deadline = parts_.clock.in(options_.apply_timeout);
+  Result<protocols::ApplyResult> upserted = protocols::ApplyResult{};
+  Result<protocols::ApplyResult> erased = protocols::ApplyResult{};
+  if (!records->empty()) upserted = parts_.transfer.upsert(side, collection, *records, protocols::UpsertMode::replace, deadline);
+  if (upserted && !absent.empty()) erased = parts_.transfer.erase(side, collection, absent, deadline);
+  if (upserted && erased) {
+    if (health_.succeeded()) log::info("replica answers again", {{"collection", collection.key}});
+    for (const auto& refusal : upserted->refused) {
+      const auto& record = (*records)[refusal.index];
+      parts_.quarantine.add(collection.key, model::encode(record.key), refusal.error.message, record);
+    }
+    for (const auto& refusal : erased->refused) {
+      parts_.quarantine.add(collection.key, model::encode(absent[refusal.index]), refusal.error.message, std::nullopt);
+    }
+    applied_upserts_.add(static_cast<double>(records->size()));
+    applied_deletes_.add(static_cast<double>(absent.size()));
+    finished(lane, entries);
+    entries.clear();
+    return;
+  }
+  const Error error = !upserted ? upserted.error() : erased.error();
+  if (error.code == Code::not_found && side == Side::target) {
+    if (parts_.collections.create_on_target(collection, deadline)) return;  // tried again at once
+  }
+  const bool refused_for_good = error.surely_not_done() && !error.retryable() && error.code != Code::cancelled &&
+                                error.code != Code::not_found && error.code != Code::unauthenticated &&
+                                error.code != Code::permission_denied;
+  if (refused_for_good && entries.size() > 1) {
+    // One bad record fails its batch: find it by halves.
+    std::vector<Entry> half(std::make_move_iterator(entries.begin() + static_cast<ptrdiff_t>(entries.size() / 2)),
+                            std::make_move_iterator(entries.end()));
+    entries.resize(entries.size() / 2);
+    apply_collection(lane, collection, entries);
+    apply_collection(lane, collection, half);
+    for (auto& entry : half) entries.push_back(std::move(entry));
+    return;
+  }
+  if (refused_for_good) {
+    parts_.quarantine.add(collection.key, entries.front().key, error.message,
+                          records->empty() ? std::nullopt : std::optional(records->front()));
+    finished(lane, entries);
+    entries.clear();
+    return;
+  }
+  ++failed_;
+  std::vector<model::Key> keys;
+  for (const auto& record : *records) keys.push_back(record.key);
+  for (const auto& key : absent) keys.push_back(key);
+  owe_zombies(collection.key, keys, error);
+  if (health_.failed(error.message)) {
+    log::warn("replica does not take changes; they are kept and tried again, the application is not affected",
+              {{"collection", collection.key}, {"error", error.message}});
+  }
+}
+
+void Lanes::owe_zombies(const std::string& collection, const std::vector<model::Key>& keys, const Error& error) {
+  if (error.surely_not_done()) return;
+  std::vector<Debt> debts;
+  for (const auto& key : keys) {
+    debts.push_back({0, collection, model::encode(key), DebtReason::zombie,
+                     parts_.transfer.driver(replica()).capabilities().max_zombie});
+  }
+  parts_.debts.add(debts);
+}
+
+void Lanes::finished(Lane& lane, const std::vector<Entry>& entries) {
+  lane.queue.complete(entries);
+  for (const Entry& entry : entries) {
+    parts_.debts.paid(entry.debts);
+    parts_.quarantine.remove(entry.quarantined);
+    for (const auto seq : entry.seqs) parts_.ledger.done(seq);
+    for (const auto position : entry.owed) parts_.freshness.arrived(entry.collection, position);
+  }
+  applied_ += entries.size();
+  wake();
+}
+
+}  // namespace vmproxy::proxy

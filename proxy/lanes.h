@@ -1,0 +1,125 @@
+// Lanes: the threads that bring the replica to the primary's state, each with an ordered share of the keys, so that
+// nothing for one key is ever written by two at once (H18). Live entries and rows of the copy meet here.
+//
+// Owned by Mirror. A failure of the replica is retried for ever with back-off; nothing here touches the application.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "base/metrics.h"
+#include "journal/sink.h"
+#include "protocols/api/dialect.h"
+#include "proxy/freshness.h"
+#include "proxy/lane_queue.h"
+#include "proxy/ledger.h"
+#include "proxy/quarantine.h"
+#include "proxy/replica_health.h"
+#include "proxy/transfer.h"
+
+namespace vmproxy::proxy {
+
+struct LaneOptions {
+  size_t lanes = 8;
+  size_t batch_max = 512;                       // entries sent at once
+  size_t copy_rows_max = 4096;                  // rows of the copy waiting per lane
+  Duration apply_timeout = std::chrono::seconds(10);
+};
+
+class Lanes {
+ public:
+  struct Parts {
+    journal::Journal& journal;
+    Collections& collections;
+    Transfer& transfer;
+    const protocols::Dialect* dialect;  // decodes images of the source's requests
+    InFlight& in_flight;
+    Freshness& freshness;
+    Debts& debts;
+    Ledger& ledger;
+    Quarantine& quarantine;
+    Clock& clock;
+    Random& random;
+    Metrics& metrics;
+  };
+  Lanes(Parts parts, LaneOptions options);
+  ~Lanes();
+
+  // Threads begin; nothing is sent to the replica before `not_before` (H57).
+  void start(Side primary, TimePoint not_before);
+  // Nothing is in flight on the replica when it returns; entries stay queued.
+  void stop();
+
+  void put(Entry entry);
+  bool has(const std::string& collection, const std::string& key) const;
+  size_t size() const;
+  size_t copy_size() const { return copy_rows_; }
+  // Waits until every live entry is applied; false at the deadline.
+  bool wait_empty(Deadline deadline);
+  void wake();  // something that entries waited for has ended
+
+  void pause(const std::string& collection);
+  void resume(const std::string& collection);
+  std::vector<Entry> remove(const std::string& collection);
+  // Generation whose touched keys the copy must leave alone; 0: no copy.
+  void set_generation(uint64_t generation) { generation_ = generation; }
+
+  void copy(const model::CollectionName& collection, uint64_t incarnation, std::vector<model::Record> rows,
+            std::function<void(Result<journal::BackfillDone>)> done);
+
+  std::string problem() const { return health_.problem(); }
+  uint64_t applied() const { return applied_; }
+  uint64_t failed() const { return failed_; }
+
+ private:
+  struct CopyBatch;  // one call of copy(), shared by the lanes that have a part in it
+  struct CopyPart {
+    std::shared_ptr<CopyBatch> batch;
+    std::vector<model::Record> rows;
+  };
+  struct Lane {
+    LaneQueue queue;
+    std::deque<CopyPart> copies;
+    size_t copy_rows = 0;
+    std::thread thread;
+  };
+  size_t lane_of(const std::string& collection, const std::string& key) const;
+  void run(Lane& lane);
+  bool step(Lane& lane);
+  void apply(Lane& lane, std::vector<Entry> entries);
+  // One collection's share of a batch. Entries that must be tried again are left in `entries`.
+  void apply_collection(Lane& lane, const Collection& collection, std::vector<Entry>& entries);
+  Result<std::vector<model::Record>> states(const Collection& collection, const std::vector<Entry>& entries,
+                                            std::vector<model::Key>& absent);
+  void finished(Lane& lane, const std::vector<Entry>& entries);
+  void owe_zombies(const std::string& collection, const std::vector<model::Key>& keys, const Error& error);
+  void copy_part(CopyPart part);
+  Result<journal::BackfillDone> copy_rows_of(const CopyPart& part);
+  static void end_copy(CopyBatch& batch, const Result<journal::BackfillDone>& result);
+  Side replica() const { return other(primary_.load()); }
+
+  Parts parts_;
+  const LaneOptions options_;
+  ReplicaHealth health_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::atomic<Side> primary_{Side::source};
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<size_t> copy_rows_{0};
+  std::atomic<uint64_t> applied_{0}, failed_{0};
+  Counter applied_upserts_, applied_deletes_, applied_rows_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::unordered_map<std::string, int> paused_;
+  TimePoint not_before_{};
+  uint64_t wakes_ = 0;
+  bool stopping_ = true;
+};
+
+}  // namespace vmproxy::proxy

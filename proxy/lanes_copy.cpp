@@ -1,0 +1,146 @@
+// The copy's way through the lanes (correctness.md 4): rows wait in the lane of their key, and are dropped where a live
+// write has touched the key in this generation.
+#include <map>
+
+#include "base/log.h"
+#include "journal/rows.h"
+#include "proxy/images.h"
+#include "proxy/lanes.h"
+
+namespace vmproxy::proxy {
+
+struct Lanes::CopyBatch {
+  std::shared_ptr<const Collection> collection;
+  std::function<void(Result<journal::BackfillDone>)> done;
+  std::mutex mutex;
+  size_t parts_left = 0;
+  journal::BackfillDone sum;
+  std::optional<Error> error;
+};
+
+void Lanes::end_copy(CopyBatch& batch, const Result<journal::BackfillDone>& result) {
+  std::function<void(Result<journal::BackfillDone>)> done;
+  Result<journal::BackfillDone> whole = journal::BackfillDone{};
+  {
+    std::lock_guard hold(batch.mutex);
+    if (result) {
+      batch.sum.applied += result->applied;
+      batch.sum.dropped += result->dropped;
+      batch.sum.quarantined += result->quarantined;
+    } else if (!batch.error) {
+      batch.error = result.error();
+    }
+    if (--batch.parts_left > 0) return;
+    done = std::move(batch.done);
+    whole = batch.error ? Result<journal::BackfillDone>(*batch.error) : Result<journal::BackfillDone>(batch.sum);
+  }
+  done(std::move(whole));
+}
+
+void Lanes::copy(const model::CollectionName& name, uint64_t incarnation, std::vector<model::Record> rows,
+                 std::function<void(Result<journal::BackfillDone>)> done) {
+  const auto collection = parts_.collections.find(model::to_string(name));
+  if (!collection || collection->plan->source().incarnation != incarnation) {
+    done(Error(Code::precondition, "collection '" + model::to_string(name) + "' was dropped or created again"));
+    return;
+  }
+  std::map<size_t, std::vector<model::Record>> shares;
+  for (auto& row : rows) shares[lane_of(collection->key, model::encode(row.key))].push_back(std::move(row));
+  if (shares.empty()) {
+    done(journal::BackfillDone{});
+    return;
+  }
+  auto batch = std::make_shared<CopyBatch>();
+  batch->collection = collection;
+  batch->done = std::move(done);
+  batch->parts_left = shares.size();
+  for (auto& [index, share] : shares) {
+    Lane& lane = *lanes_[index];
+    bool stopped = false;
+    {
+      std::unique_lock lock(mutex_);
+      while (!stopping_ && lane.copy_rows >= options_.copy_rows_max) {
+        parts_.clock.wait_until(lock, changed_, parts_.clock.in(std::chrono::seconds(1)),
+                                [&] { return stopping_ || lane.copy_rows < options_.copy_rows_max; });
+      }
+      stopped = stopping_;
+      if (!stopped) {
+        lane.copy_rows += share.size();
+        copy_rows_ += share.size();
+        lane.copies.push_back({batch, std::move(share)});
+        ++wakes_;
+      }
+    }
+    if (stopped) end_copy(*batch, Error(Code::cancelled, "the lanes were stopped"));
+  }
+  changed_.notify_all();
+}
+
+void Lanes::copy_part(CopyPart part) {
+  const auto result = copy_rows_of(part);
+  end_copy(*part.batch, result);
+}
+
+Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
+  const Collection& collection = *part.batch->collection;
+  const uint64_t generation = generation_;
+  while (true) {
+    {
+      std::unique_lock lock(mutex_);
+      while (!stopping_ && paused_.contains(collection.key)) {
+        parts_.clock.wait_until(lock, changed_, parts_.clock.in(std::chrono::milliseconds(200)),
+                                [&] { return stopping_ || !paused_.contains(collection.key); });
+      }
+      if (stopping_) return Error(Code::cancelled, "the lanes were stopped");
+    }
+    const auto now = parts_.collections.find(collection.key);
+    if (!now || now->plan->source().incarnation != collection.plan->source().incarnation) {
+      return Error(Code::precondition, "collection '" + collection.key + "' was dropped or created again");
+    }
+    // Asked anew at each try: a live write may have come while we waited.
+    std::vector<std::string> names;
+    for (const auto& row : part.rows) names.push_back(touched_key(generation, collection.key, model::encode(row.key)));
+    auto touched = parts_.journal.rows_exist(journal::rows::touched, names);
+    if (!touched) return touched.error();
+    journal::BackfillDone done;
+    std::vector<model::Record> rows;
+    for (size_t i = 0; i < part.rows.size(); ++i) {
+      if ((*touched)[i] || parts_.debts.owed(collection.key, model::encode(part.rows[i].key))) {
+        ++done.dropped;
+      } else {
+        rows.push_back(part.rows[i]);
+      }
+    }
+    if (rows.empty()) return done;
+    auto written = parts_.transfer.upsert(replica(), *now, rows, protocols::UpsertMode::insert_only,
+                                          parts_.clock.in(options_.apply_timeout));
+    if (written) {
+      if (health_.succeeded()) log::info("replica answers again", {{"collection", collection.key}});
+      for (const auto& refusal : written->refused) {
+        const auto& row = rows[refusal.index];
+        parts_.quarantine.add(collection.key, model::encode(row.key), refusal.error.message, row);
+      }
+      done.quarantined = written->refused.size();
+      done.applied = rows.size() - done.quarantined;
+      applied_rows_.add(static_cast<double>(done.applied));
+      return done;
+    }
+    const Error& error = written.error();
+    if (error.code == Code::not_found && replica() == Side::target) {
+      if (parts_.collections.create_on_target(*now, parts_.clock.in(options_.apply_timeout))) continue;
+    }
+    if (error.surely_not_done() && !error.retryable() && error.code != Code::cancelled) return error;
+    ++failed_;
+    std::vector<model::Key> keys;
+    for (const auto& row : rows) keys.push_back(row.key);
+    // H57/H45: such a row may still land after a delete of its key.
+    owe_zombies(collection.key, keys, error);
+    if (health_.failed(error.message)) {
+      log::warn("replica does not take rows of the copy; they are tried again", {{"collection", collection.key}, {"error", error.message}});
+    }
+    std::unique_lock lock(mutex_);
+    parts_.clock.wait_until(lock, changed_, health_.retry_at(), [this] { return stopping_; });
+  }
+}
+
+}  // namespace vmproxy::proxy

@@ -1,0 +1,39 @@
+// Ledger: which intents are not finished yet, and so how far the journal may be trimmed (invariant I12). Thread-safe.
+#pragma once
+
+#include <map>
+#include <mutex>
+
+#include "journal/journal.h"
+
+namespace vmproxy::proxy {
+
+class Ledger {
+ public:
+  explicit Ledger(journal::Journal& journal) : journal_(journal) {}
+
+  // Called where the append completes, in order of seq: nothing at or above it is trimmed until close().
+  void open(journal::Seq seq);
+  // The write will be finished by this many entries; 0 finishes it now.
+  void expect(journal::Seq seq, uint64_t entries);
+  void done(journal::Seq seq);
+  // Keeps everything from `seq` on, until released (an uncertain predicate needs the records after its enumeration).
+  void hold(journal::Seq seq);
+  void release(journal::Seq seq);
+  // Trims what close() left for a later, larger step.
+  void flush();
+  uint64_t unfinished() const;
+
+ private:
+  void close(journal::Seq seq);     // lock held
+  void trim(journal::Seq step);     // lock held
+
+  journal::Journal& journal_;
+  mutable std::mutex mutex_;
+  std::map<journal::Seq, uint64_t> open_;  // seq -> entries still expected
+  std::map<journal::Seq, int> held_;
+  journal::Seq last_closed_ = 0;
+  journal::Seq trimmed_ = 0;
+};
+
+}  // namespace vmproxy::proxy

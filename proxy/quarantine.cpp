@@ -1,0 +1,101 @@
+#include "proxy/quarantine.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "journal/rows.h"
+#include "model/codec.h"
+
+namespace vmproxy::proxy {
+namespace {
+
+constexpr uint8_t row_format = 1;
+
+std::string row_key(uint64_t number) {
+  char text[24];
+  std::snprintf(text, sizeof text, "%020llu", static_cast<unsigned long long>(number));
+  return text;
+}
+
+std::optional<Quarantined> parse(std::string_view key, std::string_view value) {
+  model::Reader reader(value);
+  if (reader.u8() != row_format) return std::nullopt;
+  Quarantined item;
+  item.number = std::strtoull(std::string(key).c_str(), nullptr, 10);
+  item.collection = reader.bytes();
+  item.key = reader.bytes();
+  item.reason = reader.bytes();
+  item.since_unix_ms = static_cast<int64_t>(reader.u64());
+  if (reader.u8() != 0) item.record = reader.record();
+  if (!reader.done()) return std::nullopt;
+  return item;
+}
+
+}  // namespace
+
+Result<void> Quarantine::restore() {
+  std::lock_guard hold(mutex_);
+  return journal_.scan_rows(journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view) {
+    next_ = std::max<uint64_t>(next_, std::strtoull(std::string(key).c_str(), nullptr, 10) + 1);
+    ++count_;
+    return true;
+  });
+}
+
+void Quarantine::add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record) {
+  std::lock_guard hold(mutex_);
+  model::Writer writer;
+  writer.u8(row_format);
+  writer.bytes(collection);
+  writer.bytes(key);
+  writer.bytes(reason);
+  writer.u64(static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch()).count()));
+  writer.u8(record ? 1 : 0);
+  if (record) writer.record(*record);
+  journal_.put_rows({{std::string(journal::rows::quarantine), row_key(next_++), writer.take()}});
+  ++count_;
+}
+
+void Quarantine::remove(const std::vector<uint64_t>& numbers) {
+  if (numbers.empty()) return;
+  std::lock_guard hold(mutex_);
+  std::vector<journal::Row> rows;
+  for (const uint64_t number : numbers) {
+    auto there = journal_.row(journal::rows::quarantine, row_key(number));
+    if (!there || !*there) continue;
+    rows.push_back({std::string(journal::rows::quarantine), row_key(number), std::nullopt});
+    --count_;
+  }
+  journal_.put_rows(std::move(rows));
+}
+
+Result<std::vector<Quarantined>> Quarantine::list(size_t max) {
+  std::vector<Quarantined> items;
+  auto scanned = journal_.scan_rows(journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view value) {
+    if (auto item = parse(key, value)) items.push_back(std::move(*item));
+    return items.size() < max;
+  });
+  if (!scanned) return scanned.error();
+  return items;
+}
+
+Result<std::optional<Quarantined>> Quarantine::find(uint64_t number) {
+  auto row = journal_.row(journal::rows::quarantine, row_key(number));
+  if (!row) return row.error();
+  if (!*row) return std::optional<Quarantined>();
+  return parse(row_key(number), **row);
+}
+
+Result<void> Quarantine::remove_collection(const std::string& collection) {
+  auto items = list(SIZE_MAX);
+  if (!items) return items.error();
+  std::vector<uint64_t> numbers;
+  for (const auto& item : *items) {
+    if (item.collection == collection) numbers.push_back(item.number);
+  }
+  remove(numbers);
+  return {};
+}
+
+}  // namespace vmproxy::proxy

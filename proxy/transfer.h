@@ -1,0 +1,39 @@
+// Transfer: reads records from one side and writes them to the other, always speaking the source's form: keys and
+// records are mapped to and from the target here and nowhere else. Blocking; thread-safe.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "journal/journal.h"
+#include "proxy/collections.h"
+
+namespace vmproxy::proxy {
+
+using journal::Side;
+
+inline Side other(Side side) { return side == Side::source ? Side::target : Side::source; }
+
+class Transfer {
+ public:
+  Transfer(protocols::Driver& source, protocols::Driver& target) : source_(source), target_(target) {}
+
+  protocols::Driver& driver(Side side) const { return side == Side::source ? source_ : target_; }
+
+  // Records that exist; absent keys are left out.
+  Result<std::vector<model::Record>> read(Side side, const Collection& collection, std::span<const model::Key> keys,
+                                          Deadline deadline) const;
+  // Refusals by index into `records` (mapping refusals included).
+  Result<protocols::ApplyResult> upsert(Side side, const Collection& collection, std::span<const model::Record> records,
+                                        protocols::UpsertMode mode, Deadline deadline) const;
+  Result<protocols::ApplyResult> erase(Side side, const Collection& collection, std::span<const model::Key> keys,
+                                       Deadline deadline) const;
+  Result<model::QueryResult> query(Side side, const Collection& collection, const model::Query& query,
+                                   Deadline deadline) const;
+
+ private:
+  protocols::Driver& source_;
+  protocols::Driver& target_;
+};
+
+}  // namespace vmproxy::proxy
