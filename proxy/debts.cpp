@@ -23,7 +23,7 @@ std::optional<Debt> parse(std::string_view key, std::string_view value) {
   if (reader.u8() != row_format) return std::nullopt;
   debt.reason = static_cast<DebtReason>(reader.u8());
   debt.window = std::chrono::milliseconds(reader.u64());
-  if (!reader.done()) return std::nullopt;
+  if (!reader.done() || debt.reason > DebtReason::carried) return std::nullopt;
   return debt;
 }
 
@@ -50,7 +50,7 @@ std::string Debts::row_key(const Debt& debt) {
   return key;
 }
 
-Result<void> Debts::restore() {
+Result<void> Debts::restore(const std::function<void(const Debt&)>& visit) {
   std::lock_guard hold(mutex_);
   const auto now = clock_.now();
   std::string damaged;
@@ -61,8 +61,10 @@ Result<void> Debts::restore() {
       return false;
     }
     ++count_;
+    ++count_by_reason_[static_cast<size_t>(debt->reason)];
     next_id_ = std::max(next_id_, debt->id + 1);
-    if (waiting_.size() < waiting_max) {
+    if (waiting_.size() < waiting_max || debt->reason == DebtReason::uncertain) {
+      visit(*debt);
       ++owed_[owner(debt->collection, debt->key)];
       waiting_.emplace(now + debt->window, std::move(*debt));
     } else {
@@ -88,6 +90,7 @@ void Debts::add(std::vector<Debt>& debts) {
       writer.u64(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(debt.window).count()));
       rows.push_back({std::string(journal::rows::debts), row_key(debt), writer.take()});
       ++count_;
+      ++count_by_reason_[static_cast<size_t>(debt.reason)];
       // A window must be closed on time, so its debt is always held in memory; the others may wait on disk.
       if (waiting_.size() < waiting_max || debt.reason == DebtReason::uncertain) {
         ++owed_[owner(debt.collection, debt.key)];
@@ -142,6 +145,7 @@ void Debts::paid(const std::vector<Debt>& debts) {
     if (handed_out_.erase(debt.id) == 0) continue;
     rows.push_back({std::string(journal::rows::debts), row_key(debt), std::nullopt});
     --count_;
+    --count_by_reason_[static_cast<size_t>(debt.reason)];
     const auto at = owed_.find(owner(debt.collection, debt.key));
     if (at != owed_.end() && --at->second == 0) owed_.erase(at);
   }
@@ -176,6 +180,11 @@ bool Debts::owed(const std::string& collection, const std::string& key) {
 uint64_t Debts::count() const {
   std::lock_guard hold(mutex_);
   return count_;
+}
+
+uint64_t Debts::count(DebtReason reason) const {
+  std::lock_guard hold(mutex_);
+  return count_by_reason_[static_cast<size_t>(reason)];
 }
 
 std::optional<TimePoint> Debts::next_due() const {

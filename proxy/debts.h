@@ -3,9 +3,12 @@
 // acknowledged a value that was read after the debt fell due. Thread-safe.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -40,8 +43,9 @@ class Debts {
  public:
   Debts(journal::Journal& journal, Clock& clock);
 
-  // Reads the rows of the last run: all of them are due again after their full window. Blocking.
-  Result<void> restore();
+  // Reads the rows of the last run: all of them are due again after their full window; `visit` sees each that is held in
+  // memory. Blocking.
+  Result<void> restore(const std::function<void(const Debt&)>& visit);
   // Durable with, or before, whatever is put into the journal after this call. Fills in the ids.
   void add(std::vector<Debt>& debts);
   // Those that fell due, at most `max`; each is handed out once. Blocking when rows must be read from disk.
@@ -52,6 +56,7 @@ class Debts {
 
   bool owed(const std::string& collection, const std::string& key);
   uint64_t count() const;
+  uint64_t count(DebtReason reason) const;
   // When the next one falls due; nothing when none is waiting.
   std::optional<TimePoint> next_due() const;
   Duration oldest_age() const;  // since the oldest unpaid debt fell due; zero when none is overdue
@@ -68,6 +73,7 @@ class Debts {
   std::unordered_map<std::string, int> owed_;             // collection NUL key -> debts in memory
   std::map<DebtId, TimePoint> handed_out_;                // id -> when it fell due
   uint64_t count_ = 0;                                    // rows, in memory or not
+  std::array<uint64_t, 7> count_by_reason_{};
   bool more_on_disk_ = false;
   static constexpr size_t waiting_max = 200'000;
 };

@@ -94,4 +94,13 @@ uint64_t Freshness::owed_count() const {
   return owed_;
 }
 
+uint64_t Freshness::oldest_owed() const {
+  std::lock_guard hold(mutex_);
+  uint64_t oldest = 0;
+  for (const auto& [name, c] : collections_) {
+    if (!c.owed.empty() && (oldest == 0 || *c.owed.begin() < oldest)) oldest = *c.owed.begin();
+  }
+  return oldest;
+}
+
 }  // namespace vmproxy::proxy

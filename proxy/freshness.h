@@ -31,6 +31,8 @@ class Freshness {
   void give_up(const std::string& collection, Waiter waiter);
   bool fresh(const std::string& collection) const;
   uint64_t owed_count() const;
+  // Position of the oldest write that is owed, of all collections; 0: none.
+  uint64_t oldest_owed() const;
 
  private:
   struct Waiting {

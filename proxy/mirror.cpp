@@ -1,0 +1,474 @@
+#include "proxy/mirror.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "journal/rows.h"
+#include "proxy/images.h"
+
+namespace vmproxy::proxy {
+namespace {
+
+std::string suspect_key(const std::string& collection, const std::string& key) { return collection + '\0' + key; }
+
+model::Outcome outcome_at(const journal::OutcomeRecord& outcome, size_t index) {
+  return index < outcome.items.size() ? outcome.items[index] : outcome.whole;
+}
+
+}  // namespace
+
+Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& transfer, const protocols::Dialect* dialect,
+               Clock& clock, Random& random, Metrics& metrics, MirrorOptions options)
+    : journal_(journal),
+      collections_(collections),
+      transfer_(transfer),
+      clock_(clock),
+      options_(options),
+      debts_(journal, clock),
+      ledger_(journal),
+      quarantine_(journal, clock),
+      lanes_({journal, collections, transfer, dialect, in_flight_, freshness_, debts_, ledger_, quarantine_, clock, random, metrics},
+             options.lanes) {}
+
+Mirror::~Mirror() { stop(); }
+
+void Mirror::start() {
+  if (started_) return;
+  started_ = true;
+  lanes_.start(primary_, not_before_);
+  thread_ = std::thread([this] { run(); });
+}
+
+void Mirror::stop() {
+  {
+    std::lock_guard hold(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  lanes_.stop();
+  ledger_.flush();
+}
+
+uint64_t Mirror::next_position() {
+  const auto now = static_cast<uint64_t>(clock_.now().time_since_epoch().count());
+  uint64_t last = last_position_.load();
+  uint64_t next = 0;
+  do {
+    next = std::max(last + 1, now);
+  } while (!last_position_.compare_exchange_weak(last, next));
+  return next;
+}
+
+Duration Mirror::window_of(Side primary) const {
+  return transfer_.driver(primary).capabilities().max_exec.value_or(options_.uncertain_window);
+}
+
+// --- the write path
+
+Ticket Mirror::begin_keyed(const Routing& routing, std::string operation, model::CollectionName collection,
+                           std::vector<model::Key> keys, journal::IntentClass cls) {
+  Ticket ticket;
+  ticket.cls = cls;
+  ticket.primary = routing.primary;
+  ticket.epoch = routing.epoch;
+  ticket.operation = std::move(operation);
+  ticket.collection_key = model::to_string(collection);
+  ticket.collection = std::move(collection);
+  for (const auto& key : keys) ticket.encoded.push_back(model::encode(key));
+  ticket.keys = std::move(keys);
+  ticket.op = in_flight_.begin_keyed(ticket.collection_key, ticket.encoded);
+  return ticket;
+}
+
+Ticket Mirror::begin_broad(const Routing& routing, std::string operation, model::CollectionName collection,
+                           journal::IntentClass cls) {
+  Ticket ticket;
+  ticket.broad = true;
+  ticket.cls = cls;
+  ticket.primary = routing.primary;
+  ticket.epoch = routing.epoch;
+  ticket.operation = std::move(operation);
+  ticket.collection_key = model::to_string(collection);
+  ticket.collection = std::move(collection);
+  ticket.enumerated_from = journal_.next();
+  ledger_.hold(ticket.enumerated_from);
+  ticket.op = in_flight_.begin_broad(ticket.collection_key);
+  return ticket;
+}
+
+void Mirror::add_enumerated(Ticket& ticket, std::vector<model::Key> keys) {
+  for (auto& key : keys) {
+    ticket.encoded.push_back(model::encode(key));
+    ticket.keys.push_back(std::move(key));
+  }
+}
+
+void Mirror::journal(Ticket& ticket, journal::IntentBody body, std::function<void(Result<journal::Seq>)> done) {
+  journal::IntentHead head;
+  head.epoch = ticket.epoch;
+  head.primary = ticket.primary;
+  head.cls = ticket.cls;
+  head.operation = ticket.operation;
+  head.collection = ticket.collection;
+  head.keys = ticket.keys;
+  head.enumerated_from = ticket.enumerated_from;
+  journal_.append(std::move(head), std::move(body), [this, done = std::move(done)](Result<journal::Seq> seq) {
+    if (seq) ledger_.open(*seq);
+    done(std::move(seq));
+  });
+}
+
+void Mirror::drop(Ticket ticket) {
+  journal::OutcomeRecord rejected;
+  rejected.whole = model::Outcome::rejected;
+  finish(std::move(ticket), std::move(rejected));
+}
+
+void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome, std::function<void(Result<void>)> durable) {
+  ++writes_;
+  // Not journaled and sent all the same: the capture gap stands for it (correctness.md 3), but its keys are read back
+  // anyway, so that the gap is as small as can be.
+  {
+    std::lock_guard ordered(finish_mutex_);
+    if (ticket.broad) {
+      finish_broad(ticket, outcome);
+    } else {
+      finish_keyed(ticket, outcome);
+    }
+  }
+  if (ticket.broad) ledger_.release(ticket.enumerated_from);
+  if (ticket.cls == journal::IntentClass::opaque && outcome.whole != model::Outcome::rejected) {
+    journal_.mark_gap("operation '" + ticket.operation + "' could not be decoded and may have changed anything",
+                      [](Result<void> marked) {
+                        if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
+                      });
+  }
+  if (ticket.seq != 0) {
+    journal_.outcome(ticket.seq, std::move(outcome), std::move(durable));
+  } else if (durable) {
+    durable({});
+  }
+}
+
+void Mirror::touch(const std::string& collection, const std::vector<std::string>& keys) {
+  const uint64_t generation = generation_;
+  if (generation == 0 || keys.empty()) return;
+  std::vector<journal::Row> rows;
+  for (const auto& key : keys) {
+    rows.push_back({std::string(journal::rows::touched), touched_key(generation, collection, key), ""});
+  }
+  journal_.put_rows(std::move(rows));
+}
+
+Entry Mirror::read_entry(const std::string& collection, std::string key) {
+  Entry entry;
+  entry.collection = collection;
+  entry.key = std::move(key);
+  entry.position = next_position();
+  return entry;
+}
+
+void Mirror::put(Entry entry) {
+  if (lanes_.size() < options_.entries_max) {
+    lanes_.put(std::move(entry));
+    return;
+  }
+  // H55: no memory for days of outage: only the key is owed, on disk.
+  bool first = false;
+  {
+    std::lock_guard hold(mutex_);
+    first = collapsed_collections_[entry.collection]++ == 0;
+  }
+  if (first) freshness_.block(entry.collection);
+  std::vector<Debt> debts{{0, entry.collection, entry.key, DebtReason::collapsed, Duration::zero()}};
+  debts_.add(debts);
+  debts_.put_back(std::move(entry.debts));
+  for (const auto seq : entry.seqs) ledger_.done(seq);
+}
+
+void Mirror::finish_keyed(Ticket& ticket, const journal::OutcomeRecord& outcome) {
+  std::vector<std::string> changed;
+  std::vector<Debt> debts;
+  std::vector<size_t> entries;
+  for (size_t i = 0; i < ticket.encoded.size(); ++i) {
+    const auto what = outcome_at(outcome, i);
+    if (what == model::Outcome::rejected) continue;
+    changed.push_back(ticket.encoded[i]);
+    entries.push_back(i);
+    if (what == model::Outcome::uncertain) {
+      debts.push_back({0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
+      // Before end_keyed, so that an op that begins now finds either the op or its window.
+      in_flight_.open_window(ticket.collection_key, ticket.encoded[i]);
+    }
+  }
+  touch(ticket.collection_key, changed);
+  if (!debts.empty()) debts_.add(debts);
+  const auto flight = in_flight_.end_keyed(ticket.op);
+  if (ticket.seq != 0) ledger_.expect(ticket.seq, entries.size());
+  for (const size_t i : entries) {
+    Entry entry = read_entry(ticket.collection_key, ticket.encoded[i]);
+    const bool certain = outcome_at(outcome, i) == model::Outcome::applied;
+    entry.image = certain && ticket.cls == journal::IntentClass::image && !flight.overlapped[i] && ticket.seq != 0;
+    entry.seq = ticket.seq;
+    entry.item = static_cast<uint32_t>(i);
+    entry.waits = flight.waits;
+    if (!entry.waits.empty()) entry.image = false;
+    if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
+    put(std::move(entry));
+  }
+  lanes_.wake();
+}
+
+void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome) {
+  auto flight = in_flight_.end_broad(ticket.op);
+  if (outcome.whole == model::Outcome::rejected) {
+    if (ticket.seq != 0) ledger_.expect(ticket.seq, 0);
+    lanes_.wake();
+    return;
+  }
+  std::vector<std::string> keys = ticket.encoded;
+  keys.insert(keys.end(), flight.keys.begin(), flight.keys.end());
+  std::sort(keys.begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+  touch(ticket.collection_key, keys);
+  if (outcome.whole == model::Outcome::uncertain) {
+    // H42: it may still run and hit keys that are written later: everything in the window is read again at its end.
+    const OpId window = in_flight_.open_collection_window(ticket.collection_key, keys);
+    ledger_.hold(ticket.enumerated_from);
+    std::lock_guard hold(mutex_);
+    windows_.push_back({window, ticket.collection_key, clock_.in(window_of(ticket.primary)), ticket.enumerated_from});
+  }
+  if (ticket.seq != 0) ledger_.expect(ticket.seq, keys.size());
+  for (auto& key : keys) {
+    Entry entry = read_entry(ticket.collection_key, std::move(key));
+    entry.waits = flight.waits;
+    if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
+    put(std::move(entry));
+  }
+  lanes_.wake();
+}
+
+// --- what the replica has
+
+bool Mirror::dirty(const model::CollectionName& collection, const model::Key& key) {
+  const std::string name = model::to_string(collection);
+  const std::string encoded = model::encode(key);
+  return in_flight_.busy(name, encoded) || lanes_.has(name, encoded) || debts_.owed(name, encoded);
+}
+
+void Mirror::backfill(const model::CollectionName& collection, uint64_t incarnation, std::vector<model::Record> rows,
+                      std::function<void(Result<journal::BackfillDone>)> done) {
+  lanes_.copy(collection, incarnation, std::move(rows), std::move(done));
+}
+
+Result<void> Mirror::repair(const model::CollectionName& collection, const std::vector<model::Key>& keys) {
+  std::vector<Debt> debts;
+  for (const auto& key : keys) {
+    debts.push_back({0, model::to_string(collection), model::encode(key), DebtReason::repair, Duration::zero()});
+  }
+  debts_.add(debts);
+  changed_.notify_all();
+  return {};
+}
+
+void Mirror::set_generation(uint64_t generation) {
+  generation_ = generation;
+  lanes_.set_generation(generation);
+}
+
+std::vector<OpId> Mirror::open_settle(const std::vector<std::string>& collections) {
+  std::vector<OpId> windows;
+  for (const auto& name : collections) windows.push_back(in_flight_.open_collection_window(name, {}));
+  std::lock_guard hold(mutex_);
+  for (size_t i = 0; i < windows.size(); ++i) {
+    windows_.push_back({windows[i], collections[i], TimePoint::max(), 0});
+  }
+  return windows;
+}
+
+void Mirror::close_settle(const std::vector<OpId>& windows) {
+  {
+    std::lock_guard hold(mutex_);
+    for (auto& window : windows_) {
+      if (std::find(windows.begin(), windows.end(), window.window) != windows.end()) window.closes = clock_.now();
+    }
+  }
+  close_windows(false);
+}
+
+void Mirror::pause(const std::string& collection) {
+  lanes_.pause(collection);
+  freshness_.block(collection);
+}
+
+void Mirror::resume(const std::string& collection) {
+  lanes_.resume(collection);
+  freshness_.unblock(collection);
+}
+
+void Mirror::forget(const std::string& collection) {
+  lanes_.remove(collection);
+  (void)quarantine_.remove_collection(collection);
+}
+
+// --- debts and windows in time
+
+void Mirror::run() {
+  std::unique_lock lock(mutex_);
+  TimePoint flushed = clock_.now();
+  while (!stopping_) {
+    lock.unlock();
+    pay_due();
+    close_windows(false);
+    if (clock_.now() - flushed > std::chrono::milliseconds(500)) {
+      ledger_.flush();
+      flushed = clock_.now();
+    }
+    lock.lock();
+    if (!collapsed_collections_.empty() && debts_.count(DebtReason::collapsed) == 0) {
+      for (const auto& [name, count] : collapsed_collections_) freshness_.unblock(name);
+      collapsed_collections_.clear();
+    }
+    TimePoint until = clock_.in(std::chrono::milliseconds(100));
+    if (const auto due = debts_.next_due()) until = std::min(until, std::max(*due, clock_.in(std::chrono::milliseconds(5))));
+    clock_.wait_until(lock, changed_, until, [this] { return stopping_; });
+  }
+}
+
+void Mirror::pay_due() {
+  while (lanes_.size() < options_.entries_max / 2) {
+    auto due = debts_.due(1024);
+    if (due.empty()) return;
+    std::vector<journal::Row> suspects;
+    std::lock_guard ordered(finish_mutex_);
+    for (auto& debt : due) {
+      if (debt.reason == DebtReason::uncertain) {
+        in_flight_.close_window(debt.collection, debt.key);
+        if (!transfer_.driver(primary_).capabilities().max_exec) {
+          suspects.push_back({std::string(journal::rows::suspects), suspect_key(debt.collection, debt.key), ""});
+        }
+      }
+      Entry entry = read_entry(debt.collection, debt.key);
+      entry.waits = in_flight_.broad_of(debt.collection);
+      entry.debts.push_back(std::move(debt));
+      lanes_.put(std::move(entry));
+    }
+    if (!suspects.empty()) {
+      suspects_ += suspects.size();
+      journal_.put_rows(std::move(suspects));
+    }
+  }
+}
+
+void Mirror::close_windows(bool all) {
+  std::vector<CollectionWindow> closing;
+  {
+    std::lock_guard hold(mutex_);
+    const auto now = clock_.now();
+    for (auto at = windows_.begin(); at != windows_.end();) {
+      if (all || at->closes <= now) {
+        closing.push_back(*at);
+        at = windows_.erase(at);
+      } else {
+        ++at;
+      }
+    }
+  }
+  for (const auto& window : closing) {
+    {
+      std::lock_guard ordered(finish_mutex_);
+      const auto waits = in_flight_.broad_of(window.collection);
+      std::vector<Debt> debts;
+      for (auto& key : in_flight_.close_collection_window(window.window)) {
+        debts.push_back({0, window.collection, std::move(key), DebtReason::repair, Duration::zero()});
+      }
+      if (!debts.empty()) debts_.add(debts);
+    }
+    if (window.held != 0) ledger_.release(window.held);
+  }
+}
+
+// --- changing the primary
+
+Result<void> Mirror::catch_up(Deadline deadline) {
+  const auto owed = [this] { return debts_.count() - debts_.count(DebtReason::uncertain); };
+  while (true) {
+    if (!lanes_.wait_empty(deadline)) {
+      return Error(Code::timeout, std::to_string(lanes_.size()) + " changes were not applied in time");
+    }
+    pay_due();
+    if (lanes_.size() == 0 && owed() == 0) break;
+    if (clock_.now() >= deadline) {
+      return Error(Code::timeout, std::to_string(owed()) + " keys still have to be read again");
+    }
+    std::unique_lock lock(mutex_);
+    clock_.wait_until(lock, changed_, clock_.in(std::chrono::milliseconds(2)), [this] { return stopping_; });
+    if (stopping_) return Error(Code::cancelled, "the proxy is stopping");
+  }
+  lanes_.stop();
+  if (lanes_.size() != 0 || owed() != 0) {
+    lanes_.start(primary_, clock_.now());
+    return Error(Code::timeout, "an attempt on the replica ended without an answer; its keys must be read again first");
+  }
+  return {};
+}
+
+void Mirror::set_primary(Side primary) { primary_ = primary; }
+
+void Mirror::resume_lanes() { lanes_.start(primary_, clock_.now()); }
+
+void Mirror::reread_suspects() {
+  std::vector<std::pair<std::string, std::string>> keys;
+  (void)journal_.scan_rows(journal::rows::suspects, "", "", [&](std::string_view row, std::string_view) {
+    const auto end = row.find('\0');
+    if (end != std::string_view::npos) keys.emplace_back(row.substr(0, end), row.substr(end + 1));
+    return keys.size() < 100'000;
+  });
+  std::lock_guard ordered(finish_mutex_);
+  for (auto& [collection, key] : keys) put(read_entry(collection, std::move(key)));
+}
+
+Result<void> Mirror::retry_quarantined(std::optional<uint64_t> number) {
+  std::vector<Quarantined> items;
+  if (number) {
+    auto found = quarantine_.find(*number);
+    if (!found) return found.error();
+    if (!*found) return Error(Code::not_found, "there is no quarantined change number " + std::to_string(*number));
+    items.push_back(std::move(**found));
+  } else {
+    auto all = quarantine_.list(100'000);
+    if (!all) return all.error();
+    items = std::move(*all);
+  }
+  std::lock_guard ordered(finish_mutex_);
+  for (auto& item : items) {
+    Entry entry = read_entry(item.collection, item.key);
+    entry.waits = in_flight_.broad_of(item.collection);
+    entry.quarantined.push_back(item.number);
+    put(std::move(entry));
+  }
+  return {};
+}
+
+Mirror::Numbers Mirror::numbers() {
+  Numbers n;
+  n.lag_changes = lanes_.size() + debts_.count(DebtReason::collapsed);
+  const uint64_t oldest = freshness_.oldest_owed();
+  if (oldest != 0) {
+    const auto age = clock_.now() - TimePoint(Duration(static_cast<Duration::rep>(oldest)));
+    n.lag_seconds = std::max(0.0, std::chrono::duration<double>(age).count());
+  }
+  n.dirty = lanes_.size() + debts_.count();
+  n.suspects = suspects_;
+  n.quarantined = quarantine_.count();
+  n.writes = writes_;
+  n.applied = lanes_.applied();
+  n.failed = lanes_.failed();
+  n.in_flight = in_flight_.size();
+  n.oldest_debt_seconds = std::chrono::duration<double>(debts_.oldest_age()).count();
+  n.problem = lanes_.problem();
+  return n;
+}
+
+}  // namespace vmproxy::proxy

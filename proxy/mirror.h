@@ -1,0 +1,158 @@
+// Mirror: the write path of correctness.md 2 and the owner of everything the replica is owed. One per migration.
+//
+// The life of a write: begin_*() -> journal() -> [send it] -> finish(), or drop() when it was never sent. None of them
+// blocks on disk or network. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "journal/sink.h"
+#include "proxy/debts.h"
+#include "proxy/in_flight.h"
+#include "proxy/lanes.h"
+#include "proxy/routing.h"
+
+namespace vmproxy::proxy {
+
+// One captured write between begin and finish. Made by Mirror, moved along with the request.
+struct Ticket {
+  OpId op = 0;
+  bool broad = false;
+  journal::IntentClass cls = journal::IntentClass::opaque;
+  Side primary = Side::source;
+  uint64_t epoch = 0;
+  std::string operation;
+  model::CollectionName collection;
+  std::string collection_key;
+  std::vector<model::Key> keys;
+  std::vector<std::string> encoded;       // of keys
+  journal::Seq enumerated_from = 0;       // broad: journal position when its enumeration began; held until it ends
+  journal::Seq seq = 0;                   // 0: not journaled
+};
+
+struct MirrorOptions {
+  LaneOptions lanes;
+  size_t entries_max = 400'000;           // in memory; above, a change becomes a durable READ debt
+  // For a primary without an enforced bound on late execution: how long an uncertain write is watched before its key
+  // becomes a suspect.
+  Duration uncertain_window = std::chrono::seconds(30);
+};
+
+class Mirror final : public journal::Sink {
+ public:
+  Mirror(journal::Journal& journal, Collections& collections, Transfer& transfer, const protocols::Dialect* dialect,
+         Clock& clock, Random& random, Metrics& metrics, MirrorOptions options);
+  ~Mirror() override;
+
+  // Replays the journal (correctness.md 10). Before start(). Blocking.
+  Result<void> recover(Side primary, bool clean_start);
+  void start();
+  void stop();  // nothing is in flight on the replica when it returns
+
+  // --- the write path
+  Ticket begin_keyed(const Routing& routing, std::string operation, model::CollectionName collection,
+                     std::vector<model::Key> keys, journal::IntentClass cls);
+  // Predicate or DDL: from before its enumeration. add_enumerated() names the records it will hit.
+  Ticket begin_broad(const Routing& routing, std::string operation, model::CollectionName collection, journal::IntentClass cls);
+  static void add_enumerated(Ticket& ticket, std::vector<model::Key> keys);
+  void journal(Ticket& ticket, journal::IntentBody body, std::function<void(Result<journal::Seq>)> done);
+  // What became of it. `outcome.images`, when given, are the primary's new state (after promotion).
+  // `durable`: called when the outcome is synced.
+  void finish(Ticket ticket, journal::OutcomeRecord outcome, std::function<void(Result<void>)> durable = nullptr);
+  void drop(Ticket ticket);  // never sent: rejected
+
+  // --- what the replica has
+  Freshness& freshness() { return freshness_; }
+  bool dirty(const model::CollectionName& collection, const model::Key& key) override;
+  void backfill(const model::CollectionName& collection, uint64_t incarnation, std::vector<model::Record> rows,
+                std::function<void(Result<journal::BackfillDone>)> done) override;
+  Result<void> repair(const model::CollectionName& collection, const std::vector<model::Key>& keys) override;
+
+  // --- the copy's generation: touched keys are recorded while it is not 0
+  void set_generation(uint64_t generation);
+  // Every write of the collections is READ, and read again when the settle window is closed.
+  std::vector<OpId> open_settle(const std::vector<std::string>& collections);
+  void close_settle(const std::vector<OpId>& windows);
+
+  // --- DDL: nothing of the collection is sent to the replica between pause and resume
+  void pause(const std::string& collection);
+  void resume(const std::string& collection);
+  // Entries and quarantine of a dropped or re-created collection go; debts stay by name.
+  void forget(const std::string& collection);
+
+  // --- changing the primary: nothing new may begin meanwhile (the gate is closed)
+  // Waits until all live entries are applied and every debt but open windows is paid, then stops the lanes.
+  Result<void> catch_up(Deadline deadline);
+  void set_primary(Side primary);  // lanes stopped
+  void resume_lanes();
+  // Reads every suspect again.
+  void reread_suspects();
+  Result<void> retry_quarantined(std::optional<uint64_t> number);
+
+  struct Numbers {
+    uint64_t lag_changes = 0, dirty = 0, suspects = 0, quarantined = 0, writes = 0, applied = 0, failed = 0, in_flight = 0;
+    double lag_seconds = 0, oldest_debt_seconds = 0;
+    std::string problem;
+  };
+  Numbers numbers();
+  Quarantine& quarantine() { return quarantine_; }
+  // Names of DDL that recovery found without an outcome: what exists must be asked again.
+  const std::vector<std::string>& unresolved_ddl() const { return unresolved_ddl_; }
+
+ private:
+  struct CollectionWindow {
+    OpId window;
+    std::string collection;
+    TimePoint closes;
+    journal::Seq held;
+  };
+  uint64_t next_position();
+  Duration window_of(Side primary) const;
+  Entry read_entry(const std::string& collection, std::string key);
+  void put(Entry entry);
+  void finish_keyed(Ticket& ticket, const journal::OutcomeRecord& outcome);
+  void finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome);
+  void touch(const std::string& collection, const std::vector<std::string>& keys);
+  void run();  // due debts, windows, trimming
+  void pay_due();
+  void close_windows(bool all);
+  void recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome);
+
+  journal::Journal& journal_;
+  Collections& collections_;
+  Transfer& transfer_;
+  Clock& clock_;
+  const MirrorOptions options_;
+
+  InFlight in_flight_;
+  Freshness freshness_;
+  Debts debts_;
+  Ledger ledger_;
+  Quarantine quarantine_;
+  Lanes lanes_;
+
+  std::mutex finish_mutex_;  // outcome and lane position of a write are one step (its order on the replica)
+  std::atomic<uint64_t> last_position_{0};
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<Side> primary_{Side::source};
+  std::atomic<uint64_t> writes_{0}, suspects_{0}, collapsed_{0};
+  TimePoint not_before_{};
+  std::vector<std::string> unresolved_ddl_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<CollectionWindow> windows_;
+  std::map<std::string, int> collapsed_collections_;
+  bool stopping_ = false;
+  bool started_ = false;
+  std::thread thread_;
+};
+
+}  // namespace vmproxy::proxy

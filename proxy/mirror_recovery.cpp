@@ -1,0 +1,108 @@
+// Replay after a start (correctness.md 10). The journal holds every write that is not proven to be on the replica; each
+// of its keys is read again from the primary. Only keys are read here, not bodies, so that serving begins at once.
+#include <algorithm>
+
+#include "base/log.h"
+#include "journal/rows.h"
+#include "proxy/mirror.h"
+
+namespace vmproxy::proxy {
+
+Result<void> Mirror::recover(Side primary, bool clean_start) {
+  primary_ = primary;
+  auto debts = debts_.restore([this](const Debt& debt) {
+    if (debt.reason == DebtReason::uncertain) in_flight_.open_window(debt.collection, debt.key);
+  });
+  if (!debts) return debts;
+  auto quarantined = quarantine_.restore();
+  if (!quarantined) return quarantined;
+  auto suspects = journal_.scan_rows(journal::rows::suspects, "", "", [this](std::string_view, std::string_view) {
+    ++suspects_;
+    return true;
+  });
+  if (!suspects) return suspects;
+  if (!clean_start) {
+    // H57: attempts that were on the wire when the process died must have landed or died first.
+    not_before_ = clock_.in(transfer_.driver(other(primary)).capabilities().max_zombie);
+  }
+  uint64_t intents = 0;
+  // Collections with a predicate whose outcome is unknown -> keys that it may still hit.
+  std::map<std::string, std::vector<std::string>> endangered;
+  std::map<std::string, journal::Seq> endangered_from;
+  const journal::Seq first = journal_.stats().trimmed_below;
+  auto looked = journal_.scan(first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
+    const bool uncertain = !outcome || outcome->whole == model::Outcome::uncertain;
+    if (head.primary == primary && head.cls == journal::IntentClass::predicate && uncertain) {
+      const std::string name = model::to_string(head.collection);
+      const auto at = endangered_from.emplace(name, head.enumerated_from).first;
+      at->second = std::min(at->second, head.enumerated_from);
+      endangered[name];
+    }
+    return true;
+  });
+  if (!looked) return looked;
+  auto scanned = journal_.scan(first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
+    ++intents;
+    ledger_.open(head.seq);
+    if (head.primary != primary) {
+      ledger_.expect(head.seq, 0);  // of an epoch that ended with everything applied or carried as a debt
+      return true;
+    }
+    const std::string name = model::to_string(head.collection);
+    const auto at = endangered_from.find(name);
+    if (at != endangered_from.end() && head.seq >= at->second) {
+      for (const auto& key : head.keys) endangered[name].push_back(model::encode(key));
+    }
+    recover_intent(head, outcome);
+    return true;
+  });
+  if (!scanned) return scanned;
+  for (auto& [name, keys] : endangered) {
+    const OpId window = in_flight_.open_collection_window(name, std::move(keys));
+    ledger_.hold(endangered_from[name]);
+    std::lock_guard hold(mutex_);
+    windows_.push_back({window, name, clock_.in(window_of(primary)), endangered_from[name]});
+  }
+  if (intents > 0 || !clean_start) {
+    log::info("journal replayed", {{"intents", intents}, {"debts", debts_.count()}, {"clean_start", clean_start}});
+  }
+  return {};
+}
+
+void Mirror::recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
+  const std::string name = model::to_string(head.collection);
+  if (head.cls == journal::IntentClass::ddl && !outcome) unresolved_ddl_.push_back(name);
+  if (head.cls == journal::IntentClass::opaque && !outcome) {
+    auto marked = journal_.mark_gap("operation '" + head.operation + "' was under way when the process ended");
+    if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
+  }
+  std::vector<std::string> changed;
+  std::vector<Debt> debts;
+  for (size_t i = 0; i < head.keys.size(); ++i) {
+    const auto what = !outcome ? model::Outcome::uncertain
+                               : (i < outcome->items.size() ? outcome->items[i] : outcome->whole);
+    if (what == model::Outcome::rejected) continue;
+    changed.push_back(model::encode(head.keys[i]));
+    // With an outcome the debt row is there already: it was put before the outcome was.
+    if (!outcome) {
+      debts.push_back({0, name, changed.back(), DebtReason::uncertain, window_of(head.primary)});
+      in_flight_.open_window(name, changed.back());
+    }
+  }
+  touch(name, changed);
+  if (!debts.empty()) debts_.add(debts);
+  // A DDL stays open until somebody asked what exists.
+  if (!outcome && head.cls != journal::IntentClass::ddl) {
+    journal::OutcomeRecord uncertain;
+    uncertain.whole = model::Outcome::uncertain;
+    journal_.outcome(head.seq, std::move(uncertain));
+  }
+  ledger_.expect(head.seq, changed.size());
+  for (auto& key : changed) {
+    Entry entry = read_entry(name, std::move(key));
+    entry.seqs.push_back(head.seq);
+    put(std::move(entry));
+  }
+}
+
+}  // namespace vmproxy::proxy
