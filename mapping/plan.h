@@ -1,6 +1,7 @@
 // Plan: how the records of one collection of the source live in a collection of the target, and back. Pure.
-// Made once per collection and mapping; the mirror, backfill, validation and cut-over reads all use the same plan, so
-// they cannot disagree. What cannot be carried is refused by name or counted by field, never dropped in silence.
+// Made once per collection and mapping; the mirror, backfill, validation and cut-over reads all use the same
+// plan, so they cannot disagree. What cannot be carried is refused by name or counted by field, never dropped
+// in silence.
 #pragma once
 
 #include <atomic>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "mapping/rewrite.h"
 #include "model/capabilities.h"
 #include "model/query.h"
 #include "model/record.h"
@@ -28,10 +30,12 @@ struct Note {
 
 class Plan {
  public:
-  // `target_name`: what the target's driver calls a collection of this name. Error unsupported: cannot be carried at
-  // all ("id.kind: ...").
-  static Result<std::unique_ptr<Plan>> make(const model::Schema& source, const model::Capabilities& source_side,
-                                            const model::CollectionName& target_name, const model::Capabilities& target_side);
+  // `target_name`: what the target's driver calls a collection of this name. Error unsupported: cannot be
+  // carried at all ("id.kind: ...").
+  static Result<std::unique_ptr<Plan>> make(const model::Schema& source,
+                                            const model::Capabilities& source_side,
+                                            const model::CollectionName& target_name,
+                                            const model::Capabilities& target_side);
 
   const model::Schema& source() const { return source_; }
   const model::Schema& target() const { return target_; }  // as it is to be created
@@ -39,7 +43,8 @@ class Plan {
   // Changes whenever records would be carried otherwise; checkpoints are bound to it.
   uint64_t hash() const;
 
-  // Injective by construction: keys of the source's kind never meet on one target key (else the caller keeps an id map).
+  // Injective by construction: keys of the source's kind never meet on one target key (else the caller keeps
+  // an id map).
   bool ids_injective() const { return ids_injective_; }
   Result<model::Key> key_to_target(const model::Key& key) const;
   Result<model::Key> key_to_source(const model::Key& key) const;
@@ -48,17 +53,30 @@ class Plan {
   Result<model::Record> to_source(const model::Record& record) const;
   Result<model::Query> to_target(const model::Query& query) const;
   Result<model::QueryResult> to_source(model::QueryResult result) const;
+  // The same, and cut to what `asked` (in the source's form) wanted to see: the target may have had to show
+  // more.
+  Result<model::QueryResult> to_source(model::QueryResult result, const model::Query& asked) const;
 
   // Fields that could not be carried so far: field -> records. Thread-safe.
   std::map<std::string, uint64_t> losses() const;
 
  private:
   Plan() = default;
+  Result<void> plan_identity(const model::Capabilities& side);
+  Result<void> plan_vectors(const model::Capabilities& side);
+  void plan_fields(const model::Capabilities& source_side, const model::Capabilities& target_side);
+  void note(Note::Kind kind, std::string field, std::string text);
+  Result<model::Object> fields_to_target(const model::Record& record) const;
+  Result<void> fields_to_source(model::Record& record) const;
+
   model::Schema source_;
   model::Schema target_;
   std::vector<Note> notes_;
   bool ids_injective_ = true;
-  bool flatten_ = false;       // metadata does not fit as it is: see flatten.h
+  FieldRules rules_;
+  std::map<std::string, std::string> vector_names_;  // source -> target
+  bool requires_vector_ = false;
+  uint32_t id_bytes_max_ = 0;
   mutable std::mutex losses_mutex_;
   mutable std::map<std::string, uint64_t> losses_;
 };
