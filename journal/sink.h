@@ -1,6 +1,6 @@
-// Sink: where copied rows and repairs enter the ordered lanes that write to the replica. Implemented by proxy/'s mirror;
-// backfill and validation know only this, so that everything that writes to the replica is ordered per key in one place.
-// Thread-safe.
+// Sink: where copied rows and repairs enter the ordered lanes that write to the replica. Implemented by
+// proxy/'s mirror; backfill and validation know only this, so that everything that writes to the replica is
+// ordered per key in one place. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -22,18 +22,20 @@ class Sink {
  public:
   virtual ~Sink() = default;
 
-  // Rows of the copy, in the source's form. Each enters its key's lane, where it is dropped when the key was touched in
-  // this generation, else written insert-only. Blocks while the lanes' copy buffers are full (back-pressure). `done` runs
-  // on a lane thread when the replica has acknowledged or the lane has dropped all of them; an error means that the lanes
-  // were stopped (shutdown, incarnation changed: Code::precondition) and the rows must be scanned again.
-  virtual void backfill(const model::CollectionName& collection, uint64_t incarnation, std::vector<model::Record> rows,
-                        std::function<void(Result<BackfillDone>)> done) = 0;
+  // Rows of the copy, in the source's form. Each enters its key's lane, where it is dropped when the key was
+  // touched in this generation, else written insert-only. Blocks while the lanes' copy buffers are full
+  // (back-pressure). `done` runs on a lane thread when the replica has acknowledged or the lane has dropped
+  // all of them; an error means that the lanes were stopped (shutdown, incarnation changed:
+  // Code::precondition) and the rows must be scanned again.
+  virtual void backfill(const model::CollectionName& collection, uint64_t incarnation,
+                        std::vector<model::Record> rows, std::function<void(Result<BackfillDone>)> done) = 0;
 
   // Some write, debt or unapplied entry is under way for the key: both sides may differ right now.
   virtual bool dirty(const model::CollectionName& collection, const model::Key& key) = 0;
 
   // Owes each key a READ of the primary (a durable debt with a new position).
-  virtual Result<void> repair(const model::CollectionName& collection, const std::vector<model::Key>& keys) = 0;
+  virtual Result<void> repair(const model::CollectionName& collection,
+                              const std::vector<model::Key>& keys) = 0;
 };
 
 }  // namespace vmproxy::journal

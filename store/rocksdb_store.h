@@ -1,5 +1,8 @@
-// The Store on RocksDB, one directory. Write-ahead-log recovery refuses holes (kTolerateCorruptedTailRecords only for
-// a torn tail), parallel flushes and async_io stay off (docs/decisions: bugs of 7.8).
+// The Store on RocksDB. One directory:
+//   db/      RocksDB
+//   slot     the slot of Store::write_slot
+//   synced   how far synced commits went, to notice a write-ahead log that lost its tail (see
+//   rocksdb_options.h)
 #pragma once
 
 #include "base/metrics.h"
@@ -7,7 +10,8 @@
 
 namespace vmproxy::store {
 
-// Code::precondition: another process holds the directory. Code::corrupt: damage that it found. Code::io: disk.
+// Code::precondition: another process holds the directory. Code::corrupt: damage that it found. Code::io:
+// disk.
 Result<std::unique_ptr<Store>> open_rocksdb(const std::string& directory);
 
 }  // namespace vmproxy::store

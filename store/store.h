@@ -1,5 +1,5 @@
-// Store: an ordered key-value store with atomic batches and sync. Everything durable in vmproxy goes through here.
-// Calls block; keep them off io threads. Thread-safe.
+// Store: an ordered key-value store with atomic batches and sync. Everything durable in vmproxy goes through
+// here. Calls block; keep them off io threads. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,9 @@ namespace vmproxy::store {
 // Applied as a whole or not at all, in order.
 class Batch {
  public:
-  void put(std::string key, std::string value) { operations_.push_back({Kind::put, std::move(key), std::move(value)}); }
+  void put(std::string key, std::string value) {
+    operations_.push_back({Kind::put, std::move(key), std::move(value)});
+  }
   void erase(std::string key) { operations_.push_back({Kind::erase, std::move(key), {}}); }
   // [from, to)
   void erase_range(std::string from, std::string to) {
@@ -49,8 +51,9 @@ enum class Sync { no, yes };  // no: survives a crash of the process; yes: of th
 class Store {
  public:
   virtual ~Store() = default;
-  // Batches are durable in the order of their commits: a synced one makes all before it durable. After an error it is
-  // not known what of the batch is on disk, and every commit fails until reopen(): a failed sync is never retried.
+  // Batches are durable in the order of their commits: a synced one makes all before it durable. After an
+  // error it is not known what of the batch is on disk, and every commit fails until reopen(): a failed sync
+  // is never retried.
   virtual Result<void> commit(const Batch& batch, Sync sync) = 0;
   virtual Result<std::optional<std::string>> get(std::string_view key) = 0;
   // One result for each key.
@@ -60,12 +63,17 @@ class Store {
   virtual Result<void> scan(std::string_view from, std::string_view to, const Visit& visit) = 0;
   virtual Result<uint64_t> bytes_on_disk() = 0;
 
-  // After a failed commit: closes and opens what lies below. Everything synced is there again, the rest may be.
-  // Nobody else may be inside a call that writes; readers wait. On error reads fail too until it succeeds.
+  // [from, to) was erased by earlier commits: give its space back, in the background where that takes long.
+  virtual Result<void> reclaim(std::string_view from, std::string_view to) = 0;
+
+  // After a failed commit: closes and opens what lies below. Everything synced is there again, the rest may
+  // be. Nobody else may be inside a call that writes; readers wait. On error reads fail too until it
+  // succeeds.
   virtual Result<void> reopen() = 0;
 
-  // A small preallocated place outside the log that can still be written when commits fail (full disk). Synced when it
-  // returns; replaces what was there, as a whole or not at all. Works without a successful reopen().
+  // A small preallocated place outside the log that can still be written when commits fail (full disk).
+  // Synced when it returns; replaces what was there, as a whole or not at all. Works without a successful
+  // reopen().
   static constexpr size_t slot_bytes_max = 3500;
   virtual Result<void> write_slot(std::string_view bytes) = 0;
   virtual Result<std::string> read_slot() = 0;  // empty: nothing was written

@@ -1,0 +1,254 @@
+// The committer: takes the oldest group, commits it (with one sync for all of it), calls back, and again.
+// While it waits for the disk, appenders encode into the next group, so the group grows with the load and the
+// disk's latency.
+#include <algorithm>
+
+#include "base/log.h"
+#include "journal/durable_journal.h"
+
+namespace vmproxy::journal {
+
+void DurableJournal::run() {
+  Lock hold(mutex_);
+  for (;;) {
+    wait_for_work(hold);
+    if (!refused_.empty()) {
+      auto calls = std::move(refused_);
+      refused_.clear();
+      hold.unlock();
+      for (auto& call : calls) call();
+      calls.clear();
+      hold.lock();
+      continue;
+    }
+    if (reopen_wanted_) {
+      hold.unlock();
+      auto result = reopen_now();
+      hold.lock();
+      reopen_wanted_ = false;
+      reopened_ = std::move(result);
+      progress_.notify_all();
+      continue;
+    }
+    if (stopping_) break;
+    if (failure_) continue;
+    if (trim_due()) add_trims(group());
+    if (!pending_.empty()) commit_front(hold);
+    keep_house(hold);
+  }
+
+  // Nothing more is committed: whoever still waits is told.
+  std::vector<Completion> left;
+  for (auto& waiting : pending_) {
+    for (auto& completion : waiting.completions) left.push_back(std::move(completion));
+  }
+  pending_.clear();
+  progress_.notify_all();
+  hold.unlock();
+  for (auto& completion : left)
+    completion.finish(Error(Code::cancelled, "journal: closed before this was recorded"));
+}
+
+bool DurableJournal::trim_due() const {
+  const Seq owed = std::max(trim_wanted_ - trimmed_, bodies_wanted_ - bodies_dropped_);
+  return owed >= trim_count || (owed > 0 && clock_.now() >= trimmed_at_ + trim_delay);
+}
+
+void DurableJournal::wait_for_work(Lock& hold) {
+  const auto urgent = [&] {
+    return stopping_ || reopen_wanted_ || !refused_.empty() ||
+           (!failure_ && !pending_.empty() && (pending_.size() > 1 || pending_.front().urgent));
+  };
+  const auto lazy = [&] {
+    return !failure_ && (!pending_.empty() || trim_wanted_ > trimmed_ || bodies_wanted_ > bodies_dropped_);
+  };
+  while (!urgent()) {
+    if (!lazy()) {
+      waiting_ = Waiting::for_any;
+      work_.wait(hold, [&] { return urgent() || lazy(); });
+      continue;
+    }
+    if (trim_due()) break;
+    // Lazy entries gather for a moment, or go with the next urgent group.
+    const TimePoint until = !pending_.empty() ? clock_.in(lazy_delay) : trimmed_at_ + trim_delay;
+    const bool only_trims = pending_.empty();
+    waiting_ = only_trims ? Waiting::for_any : Waiting::for_urgent;
+    clock_.wait_until(hold, work_, until, [&] { return urgent() || (only_trims && !pending_.empty()); });
+    if (!pending_.empty() && !only_trims) break;
+  }
+  waiting_ = Waiting::no;
+}
+
+void DurableJournal::add_trims(Group& to) {
+  if (trim_wanted_ > trimmed_) {
+    for (const Kind kind : {Kind::intent, Kind::body, Kind::outcome}) {
+      to.erase_range(seq_key(kind, trimmed_), seq_key(kind, trim_wanted_));
+    }
+    std::string key = meta_key("trimmed");
+    std::string value = encode_bytes(encode_number(trim_wanted_)).finish(key);
+    to.put(std::move(key), std::move(value));
+    to.trims_to = trim_wanted_;
+  }
+  if (bodies_wanted_ > std::max(bodies_dropped_, trim_wanted_)) {
+    to.erase_range(seq_key(Kind::body, bodies_dropped_), seq_key(Kind::body, bodies_wanted_));
+    std::string key = meta_key("bodies");
+    std::string value = encode_bytes(encode_number(bodies_wanted_)).finish(key);
+    to.put(std::move(key), std::move(value));
+  }
+  to.bodies_to = std::max(bodies_wanted_, trim_wanted_);
+  trimmed_at_ = clock_.now();
+}
+
+void DurableJournal::commit_front(Lock& hold) {
+  Group& front = pending_.front();
+  Seq last = 0;
+  for (const auto& completion : front.completions) last = std::max(last, completion.seq);
+  if (last >= next_marked_ + next_mark_count) {
+    std::string key = meta_key("next");
+    std::string value = encode_bytes(encode_number(last + 1)).finish(key);
+    front.put(std::move(key), std::move(value));
+    next_marked_ = last + 1;
+  }
+  const bool sync = front.force_sync || (front.sync && options_.durability == Durability::fsync);
+  front_busy_ = true;
+  hold.unlock();
+
+  const TimePoint before = clock_.now();
+  Result<void> committed = store_.commit(front.batch, sync ? store::Sync::yes : store::Sync::no);
+  const double seconds = std::chrono::duration<double>(clock_.now() - before).count();
+  if (sync && committed) sync_seconds_.observe(seconds);
+
+  hold.lock();
+  front_busy_ = false;
+  if (!committed) {
+    fail(committed.error());
+    return;
+  }
+  if (sync) observe_sync(seconds);
+  acknowledged_ = std::max(acknowledged_, last);
+  trimmed_ = std::max(trimmed_, front.trims_to);
+  bodies_dropped_ = std::max(bodies_dropped_, front.bodies_to);
+  pending_bytes_ -= std::min(pending_bytes_, front.bytes);
+  group_done_ = front.number;
+  Group done = std::move(front);
+  pending_.pop_front();
+  progress_.notify_all();
+  hold.unlock();
+  for (auto& completion : done.completions) completion.finish(std::nullopt);
+  done = Group();  // freed outside the lock
+  hold.lock();
+}
+
+// mutex_ held. What of the failed group is on disk is not known; the next open or reopen() decides.
+void DurableJournal::fail(Error error) {
+  log::error("journal: cannot record; capture of writes is interrupted until it can be opened again",
+             {{"error", error.message}});
+  failure_ = error.within("journal: a commit failed, nothing is recorded until it is reopened");
+  std::vector<Completion> waiting;
+  pending_bytes_ = 0;
+  for (auto& group : pending_) {
+    group.keep_lazy();
+    for (auto& completion : group.completions) waiting.push_back(std::move(completion));
+    group.completions.clear();
+    pending_bytes_ += group.bytes;
+  }
+  std::erase_if(pending_, [](const Group& group) { return group.batch.empty(); });
+  for (const auto& completion : waiting) {
+    if (completion.seq != 0 && (burnt_from_ == 0 || completion.seq < burnt_from_))
+      burnt_from_ = completion.seq;
+  }
+  group_done_ = group_last_;
+  progress_.notify_all();
+  refuse([waiting = std::make_shared<std::vector<Completion>>(std::move(waiting)), error = *failure_] {
+    for (auto& completion : *waiting) completion.finish(error);
+  });
+}
+
+void DurableJournal::observe_sync(double seconds) {
+  syncs_[sync_count_++ % syncs_.size()] = seconds;
+}
+
+void DurableJournal::keep_house(Lock& hold) {
+  const TimePoint now = clock_.now();
+  if (now < house_kept_at_ + std::chrono::seconds(1)) return;
+  house_kept_at_ = now;
+  const Seq trimmed = trimmed_;
+  const Seq bodies = bodies_dropped_;
+  hold.unlock();
+  if (auto bytes = store_.bytes_on_disk()) {
+    bytes_.set(static_cast<double>(*bytes));
+    constexpr uint64_t worth_reclaiming = 256u << 20;
+    if (*bytes > worth_reclaiming && bodies >= reclaimed_ + trim_count) {
+      reclaimed_ = bodies;
+      for (const Kind kind : {Kind::body, Kind::intent, Kind::outcome}) {
+        const Seq to = kind == Kind::body ? bodies : trimmed;
+        if (auto asked = store_.reclaim(seq_key(kind, 0), seq_key(kind, to)); !asked) {
+          log::warn("journal: cannot give trimmed space back", {{"error", asked.error().message}});
+        }
+      }
+    }
+  }
+  hold.lock();
+}
+
+Result<void> DurableJournal::reopen() {
+  if (on_committer()) return Error(Code::internal, "journal: reopen() from one of its own callbacks");
+  Lock hold(mutex_);
+  if (closed_ || stopping_) return Error(Code::precondition, "journal: it is closed");
+  if (!failure_) return {};
+  reopen_wanted_ = true;
+  reopened_.reset();
+  wake(true);
+  progress_.wait(hold, [&] { return reopened_.has_value() || stopping_; });
+  if (!reopened_) return Error(Code::precondition, "journal: it is closed");
+  return *reopened_;
+}
+
+Result<void> DurableJournal::reopen_now() {
+  if (auto opened = store_.reopen(); !opened) return opened;
+  Seq acknowledged, burnt_from, next;
+  {
+    Lock hold(mutex_);
+    acknowledged = acknowledged_;
+    burnt_from = burnt_from_;
+    next = next_.load();
+  }
+  auto recovered = recover();
+  if (!recovered) return recovered.error();
+  if (recovered->next <= acknowledged) {
+    return Error(Code::corrupt,
+                 "journal: intents " + std::to_string(recovered->next) + " to " +
+                     std::to_string(acknowledged) +
+                     " were recorded but are gone after the failure of the disk. Keep a copy of the "
+                     "directory; copy and validate again with a new one");
+  }
+  store::Batch batch;
+  if (burnt_from != 0) {
+    for (const Kind kind : {Kind::intent, Kind::body})
+      batch.erase_range(seq_key(kind, burnt_from), seq_key(kind, next));
+    std::string key = seq_key(Kind::intent, burnt_from);
+    std::string value = encode_hole({next - 1}).finish(key);
+    batch.put(std::move(key), std::move(value));
+  }
+  if (!batch.empty()) {
+    if (auto committed = store_.commit(batch, store::Sync::yes); !committed) return committed;
+  }
+  std::vector<Gap> found;
+  {
+    Lock hold(mutex_);
+    if (rows_lost_) {
+      found.push_back(
+          new_gap("the journal's disk was away so long that facts about mirrored writes were dropped"));
+    }
+    for (const auto& [number, gap] : slot_gaps_) found.push_back(gap);
+  }
+  if (auto marked = write_boot_mark(found, false); !marked) return marked;
+  Lock hold(mutex_);
+  failure_.reset();
+  burnt_from_ = 0;
+  rows_lost_ = false;
+  log::info("journal: recording again", {{"next", next}});
+  return {};
+}
+
+}  // namespace vmproxy::journal

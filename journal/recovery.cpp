@@ -1,0 +1,135 @@
+// What is read when a store is opened: the format, how far seqs go and that none is missing, the previous
+// boot mark.
+#include "journal/durable_journal.h"
+
+namespace vmproxy::journal {
+
+Result<std::optional<std::string>> DurableJournal::meta(std::string_view name) {
+  const std::string key = meta_key(name);
+  auto value = store_.get(key);
+  if (!value) return value.error();
+  if (!*value) return std::optional<std::string>();
+  auto payload = unseal(key, **value);
+  if (!payload) return payload.error();
+  return std::optional<std::string>(std::string(*payload));
+}
+
+Result<uint64_t> DurableJournal::meta_number(std::string_view name, uint64_t otherwise) {
+  auto payload = meta(name);
+  if (!payload) return payload.error();
+  if (!*payload) return otherwise;
+  const auto number = decode_number(**payload);
+  if (!number) return Error(Code::corrupt, "journal: meta entry '" + std::string(name) + "' is no number");
+  return *number;
+}
+
+void DurableJournal::put_meta(store::Batch& to, std::string_view name, std::string_view payload) {
+  std::string key = meta_key(name);
+  std::string value = encode_bytes(payload).finish(key);
+  to.put(std::move(key), std::move(value));
+}
+
+Result<DurableJournal::Recovered> DurableJournal::recover() {
+  Recovered result;
+  auto format = meta_number("format", 0);
+  if (!format) return format.error();
+  if (*format > journal_format) {
+    return Error(Code::unsupported,
+                 "journal: it has format " + std::to_string(*format) + "; this vmproxy knows up to " +
+                     std::to_string(journal_format) +
+                     ". Use the vmproxy that wrote it, or a newer one; nothing was changed");
+  }
+  result.fresh = *format == 0;
+  if (result.fresh) {
+    bool anything = false;
+    auto scanned = store_.scan(std::string(1, '\0'), std::string(1, '\x7f'), [&](auto, auto) {
+      anything = true;
+      return false;
+    });
+    if (!scanned) return scanned.error();
+    if (anything) {
+      return Error(Code::corrupt,
+                   "journal: the directory holds data but no format number: it is damaged, or is not a "
+                   "journal of vmproxy. Give another data_dir; nothing was changed");
+    }
+    return result;
+  }
+  auto trimmed = meta_number("trimmed", 1);
+  if (!trimmed) return trimmed.error();
+  auto bodies = meta_number("bodies", 1);
+  if (!bodies) return bodies.error();
+  auto marked = meta_number("next", 1);
+  if (!marked) return marked.error();
+  auto gap_number = meta_number("gap", 0);
+  if (!gap_number) return gap_number.error();
+  auto boot = meta("boot");
+  if (!boot) return boot.error();
+  if (*boot) {
+    result.boot = decode_boot(**boot);
+    if (!result.boot) return Error(Code::corrupt, "journal: the boot mark cannot be read");
+  }
+  auto last = last_contiguous(std::max(*trimmed, *marked));
+  if (!last) return last.error();
+  result.next = *last + 1;
+  result.trimmed = *trimmed;
+  result.bodies_dropped = *bodies;
+  result.gap_number = *gap_number;
+  return result;
+}
+
+// The last seq of the unbroken run that begins at `from`; from - 1 when there is none. Heads only.
+Result<Seq> DurableJournal::last_contiguous(Seq from) {
+  Seq expected = from;
+  std::optional<Error> broken;
+  auto scanned = store_.scan(seq_key(Kind::intent, from), after_prefix("i"), [&](auto key, auto value) {
+    auto entry = decode_head(key, value);
+    if (!entry) {
+      broken = entry.error();
+      return false;
+    }
+    const Seq seq = *seq_of(key);
+    if (seq != expected) {
+      broken = Error(Code::corrupt, "journal: intents " + std::to_string(expected) + " to " +
+                                        std::to_string(seq - 1) +
+                                        " are missing. The replica may lack these writes: keep a copy of the "
+                                        "directory; copy and validate again with a new one");
+      return false;
+    }
+    const auto* hole = std::get_if<Hole>(&*entry);
+    expected = (hole ? hole->last : seq) + 1;
+    return true;
+  });
+  if (!scanned) return scanned.error();
+  if (broken) return *broken;
+  return expected - 1;
+}
+
+// Opens the time in which a crash must be noticed (or ends it, `clean`), together with gaps found just
+// before.
+Result<void> DurableJournal::write_boot_mark(const std::vector<Gap>& found, bool clean) {
+  store::Batch batch;
+  put_meta(batch, "format", encode_number(journal_format));
+  put_meta(batch, "boot", encode_boot({store_.boot_id(), clean, options_.durability, wall_us()}));
+  put_meta(batch, "gap", encode_number(gap_number_));
+  if (clean) put_meta(batch, "next", encode_number(next_.load()));
+  std::map<uint64_t, Gap> recorded;
+  {
+    Lock hold(mutex_);
+    recorded = slot_gaps_;
+  }
+  for (const auto& gap : found) recorded[gap.number] = gap;
+  for (const auto& [number, gap] : recorded) {
+    Row row = row_of(gap);
+    std::string key = row_key(row.table, row.key);
+    std::string value = encode_bytes(*row.value).finish(key);
+    batch.put(std::move(key), std::move(value));
+  }
+  if (auto committed = store_.commit(batch, store::Sync::yes); !committed) return committed;
+  Lock hold(mutex_);
+  for (const auto& [number, gap] : recorded) gaps_[number] = gap;
+  if (slot_gaps_.empty()) return {};
+  slot_gaps_.clear();
+  return write_slot();
+}
+
+}  // namespace vmproxy::journal

@@ -1,0 +1,253 @@
+#include "store/rocksdb_store.h"
+
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/experimental.h>
+#include <rocksdb/write_batch.h>
+#include <sys/statvfs.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <shared_mutex>
+
+#include "store/rocksdb_options.h"
+#include "store/slot_file.h"
+
+namespace vmproxy::store {
+namespace {
+
+namespace fs = std::filesystem;
+
+rocksdb::Slice slice(std::string_view bytes) {
+  return {bytes.data(), bytes.size()};
+}
+
+Error error_of(const rocksdb::Status& status, const std::string& directory) {
+  const std::string where = "journal directory " + directory + ": ";
+  if (status.IsNoSpace() || status.subcode() == rocksdb::Status::SubCode::kNoSpace) {
+    return {Code::io,
+            where + "the disk is full (" + status.ToString() + "). Free space; nothing acknowledged is lost"};
+  }
+  if (status.IsCorruption()) {
+    return {Code::corrupt,
+            where + "damaged (" + status.ToString() +
+                "). Writes recorded there may be missing on the replica: keep a copy of the directory, "
+                "start with a new one, and copy and validate again"};
+  }
+  return {Code::io, where + status.ToString()};
+}
+
+Error held_by_another(const std::string& directory) {
+  return {Code::precondition,
+          "journal directory " + directory +
+              " is in use by another process. Stop that one, or give this one its own data_dir"};
+}
+
+class RocksDb final : public Store {
+ public:
+  explicit RocksDb(std::string directory) : directory_(std::move(directory)) {}
+  ~RocksDb() override { close(); }
+
+  Result<void> open() {
+    std::error_code failed;
+    fs::create_directories(directory_, failed);
+    if (failed)
+      return Error(Code::io, "cannot make the journal directory " + directory_ + ": " + failed.message());
+    if (auto slot = slot_.open(directory_ + "/slot"); !slot) return slot;
+    if (auto synced = synced_.open(directory_ + "/synced"); !synced) return synced;
+    return open_db();
+  }
+
+  Result<void> commit(const Batch& batch, Sync sync) override {
+    std::shared_lock hold(mutex_);
+    if (!db_) return not_open();
+    size_t bytes = 16;
+    for (const auto& operation : batch.operations())
+      bytes += operation.key.size() + operation.value.size() + 16;
+    rocksdb::WriteBatch out(bytes);
+    for (const auto& operation : batch.operations()) {
+      switch (operation.kind) {
+        case Batch::Kind::put:
+          out.Put(operation.key, operation.value);
+          break;
+        case Batch::Kind::erase:
+          out.Delete(operation.key);
+          break;
+        case Batch::Kind::erase_range:
+          out.DeleteRange(db_->DefaultColumnFamily(), operation.key, operation.value);
+          break;
+      }
+    }
+    rocksdb::WriteOptions options;
+    options.sync = sync == Sync::yes;
+    if (auto status = db_->Write(options, &out); !status.ok()) return error_of(status, directory_);
+    if (sync == Sync::yes) {
+      // Not synced: as a lower bound it only has to be not newer than what is on disk.
+      const rocksdb::SequenceNumber sequence = db_->GetLatestSequenceNumber();
+      char mark[8];
+      std::memcpy(mark, &sequence, 8);
+      if (auto written = synced_.write({mark, 8}, false); !written) return written;
+    }
+    return {};
+  }
+
+  Result<std::optional<std::string>> get(std::string_view key) override {
+    std::shared_lock hold(mutex_);
+    if (!db_) return not_open();
+    std::string value;
+    auto status = db_->Get({}, slice(key), &value);
+    if (status.IsNotFound()) return std::optional<std::string>();
+    if (!status.ok()) return error_of(status, directory_);
+    return std::optional<std::string>(std::move(value));
+  }
+
+  Result<std::vector<std::optional<std::string>>> get_many(const std::vector<std::string>& keys) override {
+    std::shared_lock hold(mutex_);
+    if (!db_) return not_open();
+    std::vector<rocksdb::Slice> slices(keys.begin(), keys.end());
+    std::vector<rocksdb::PinnableSlice> values(keys.size());
+    std::vector<rocksdb::Status> statuses(keys.size());
+    db_->MultiGet({}, db_->DefaultColumnFamily(), keys.size(), slices.data(), values.data(), statuses.data());
+    std::vector<std::optional<std::string>> result(keys.size());
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (statuses[i].ok()) {
+        result[i] = values[i].ToString();
+      } else if (!statuses[i].IsNotFound()) {
+        return error_of(statuses[i], directory_);
+      }
+    }
+    return result;
+  }
+
+  Result<void> scan(std::string_view from, std::string_view to, const Visit& visit) override {
+    std::shared_lock hold(mutex_);
+    if (!db_) return not_open();
+    const rocksdb::Slice end = slice(to);
+    rocksdb::ReadOptions options;
+    options.iterate_upper_bound = &end;
+    std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options));
+    for (at->Seek(slice(from)); at->Valid(); at->Next()) {
+      if (!visit(at->key().ToStringView(), at->value().ToStringView())) return {};
+    }
+    if (!at->status().ok()) return error_of(at->status(), directory_);
+    return {};
+  }
+
+  Result<uint64_t> bytes_on_disk() override {
+    uint64_t bytes = 0;
+    std::error_code failed;
+    for (fs::directory_iterator at(directory_ + "/db", failed), end; !failed && at != end;
+         at.increment(failed)) {
+      std::error_code gone;  // files come and go meanwhile
+      const auto size = at->file_size(gone);
+      if (!gone) bytes += size;
+    }
+    if (failed) return Error(Code::io, "cannot list " + directory_ + ": " + failed.message());
+    return bytes;
+  }
+
+  Result<void> reclaim(std::string_view from, std::string_view to) override {
+    std::shared_lock hold(mutex_);
+    if (!db_) return not_open();
+    const rocksdb::Slice begin = slice(from);
+    const rocksdb::Slice end = slice(to);
+    const rocksdb::RangePtr range(&begin, &end);
+    auto* family = db_->DefaultColumnFamily();
+    // Files wholly inside go at once; the rest when compaction, asked for here, gets to them in the
+    // background.
+    if (auto s = rocksdb::DeleteFilesInRanges(db_.get(), family, &range, 1, false); !s.ok())
+      return error_of(s, directory_);
+    if (auto s = rocksdb::experimental::SuggestCompactRange(db_.get(), family, &begin, &end); !s.ok()) {
+      return error_of(s, directory_);
+    }
+    return {};
+  }
+
+  Result<void> reopen() override {
+    // A close that cannot be followed by an open would take the reads away as well: look for space before.
+    if (auto space = check_space(); !space) return space;
+    std::unique_lock hold(mutex_);
+    db_.reset();
+    return open_db();
+  }
+
+  Result<void> write_slot(std::string_view bytes) override { return slot_.write(bytes, true); }
+  Result<std::string> read_slot() override { return slot_.value(); }
+
+  std::string boot_id() override {
+    std::ifstream file("/proc/sys/kernel/random/boot_id");
+    std::string id;
+    std::getline(file, id);
+    return id;
+  }
+
+ private:
+  Result<void> open_db() {
+    rocksdb::DB* opened = nullptr;
+    auto status = rocksdb::DB::Open(journal_options(), directory_ + "/db", &opened);
+    if (!status.ok()) {
+      if (status.IsIOError() && status.ToString().find("LOCK") != std::string::npos)
+        return held_by_another(directory_);
+      return error_of(status, directory_);
+    }
+    db_.reset(opened);
+    const std::string mark = synced_.value();
+    if (mark.size() == 8) {
+      rocksdb::SequenceNumber synced;
+      std::memcpy(&synced, mark.data(), 8);
+      const auto found = db_->GetLatestSequenceNumber();
+      if (found < synced) {
+        db_.reset();
+        return error_of(
+            rocksdb::Status::Corruption("the log ends at " + std::to_string(found) +
+                                        " although it was synced up to " + std::to_string(synced)),
+            directory_);
+      }
+    }
+    return {};
+  }
+
+  void close() {
+    std::unique_lock hold(mutex_);
+    db_.reset();
+  }
+
+  Result<void> check_space() {
+    struct statvfs facts{};
+    if (::statvfs(directory_.c_str(), &facts) != 0) {
+      return Error(Code::io, "cannot examine " + directory_ + ": " + std::strerror(errno));
+    }
+    const uint64_t free_bytes = static_cast<uint64_t>(facts.f_bavail) * facts.f_frsize;
+    if (free_bytes < reopen_space_min) {
+      return Error(
+          Code::io,
+          "journal directory " + directory_ + ": the disk has " + std::to_string(free_bytes >> 20) +
+              " MiB free, at least 4 MiB are needed to go on. Free space; nothing acknowledged is lost");
+    }
+    return {};
+  }
+
+  Error not_open() const {
+    return {Code::io, "journal directory " + directory_ + " could not be opened again after a failure"};
+  }
+
+  static constexpr uint64_t reopen_space_min = 4u << 20;
+
+  const std::string directory_;
+  SlotFile slot_;
+  SlotFile synced_;
+  std::shared_mutex mutex_;  // exclusive while db_ changes
+  std::unique_ptr<rocksdb::DB> db_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_rocksdb(const std::string& directory) {
+  auto store = std::make_unique<RocksDb>(directory);
+  if (auto opened = store->open(); !opened) return opened.error();
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+}  // namespace vmproxy::store
