@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <tuple>
 
 namespace vmproxy::config {
 namespace {
@@ -37,8 +38,9 @@ std::optional<std::string> scalar_text(const Node& node, const std::string& name
 }
 
 std::string Context::report() {
-  std::stable_sort(problems.begin(), problems.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.first.line, a.first.column) < std::pair(b.first.line, b.first.column);
+  std::sort(problems.begin(), problems.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.first.line, a.first.column, a.second) <
+           std::tie(b.first.line, b.first.column, b.second);
   });
   std::string all;
   for (const auto& [at, text] : problems) all += (all.empty() ? "" : "\n") + located(origin, at, text);
