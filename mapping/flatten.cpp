@@ -90,6 +90,7 @@ Result<void> place(Node& root, const std::string& name, const Value& value) {
   const FlatName parsed = parse_name(name);
   Node* node = &root;
   for (const std::string& step : parsed.path) node = &node->children[step];
+  if (node->value) return malformed(name, "two fields say what it holds");
   if (parsed.tag.empty()) {
     node->value = value;
   } else if (parsed.tag == tag_null) {
