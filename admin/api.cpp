@@ -89,9 +89,9 @@ net::Response dispatch(Api& api, const net::Request& request) {
   }
   if (allowed.empty())
     return problem_response(Error(Code::not_found, "no such path; GET /api/v1/openapi.json lists them all"));
-  auto response = problem_response(
-      Error(Code::invalid, "this path takes " + allowed + ", not " + request.method.substr(0, 20)));
-  response.status = 405;
+  const Error wrong_method(Code::invalid,
+                           "this path takes " + allowed + ", not " + request.method.substr(0, 20));
+  auto response = problem_response(wrong_method, {}, 405);
   response.headers.set("allow", allowed);
   return response;
 }

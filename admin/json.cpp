@@ -48,6 +48,41 @@ std::string_view title_of(Code code) {
   return "Error";
 }
 
+// Length of the well-formed UTF-8 character (RFC 3629) at the beginning; 0: none.
+size_t character_length(std::string_view text) {
+  const auto byte = [&text](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  const unsigned second = byte(1);
+  if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+      (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) {
+    return 0;
+  }
+  return length;
+}
+
+// Names, keys and messages of others may hold any bytes; JSON may not. They can only stand inside of strings.
+std::string with_valid_text(const std::string& text) {
+  std::string out;
+  out.reserve(text.size() + 1);
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = character_length(std::string_view(text).substr(at));
+    if (length == 0) {
+      out += "\xef\xbf\xbd";
+      ++at;
+    } else {
+      out.append(text, at, length);
+      at += length;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 json::value number(double value) {
@@ -182,7 +217,7 @@ net::Response json_response(int status, const json::value& body) {
   response.headers = {{"content-type", "application/json"},
                       {"cache-control", "no-store"},
                       {"x-content-type-options", "nosniff"}};
-  response.body = json::serialize(body);
+  response.body = with_valid_text(json::serialize(body));
   response.body += '\n';
   return response;
 }

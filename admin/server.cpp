@@ -24,9 +24,8 @@ boost::asio::awaitable<net::Response> answer(Api& api, ThreadPool& pool, net::Ex
   const auto read = co_await exchange.read_body(body_bytes_max);
   if (!read) {
     if (read.error().code == Code::overloaded) {
-      auto response = problem_response(
-          Error(Code::invalid, "the body is larger than 64 KiB; no request of this API needs that"));
-      response.status = 413;
+      const Error refused(Code::invalid, "the body is larger than 64 KiB; no request of this API needs that");
+      auto response = problem_response(refused, {}, 413);
       co_return response;
     }
     co_return problem_response(read.error());

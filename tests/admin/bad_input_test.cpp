@@ -58,3 +58,10 @@ TEST_CASE_METHOD(AdminFixture, "names of others come back only as text in JSON")
   CHECK(response.headers.find("x-content-type-options") == "nosniff");
   CHECK(object(response)["status"] == 404);
 }
+
+TEST_CASE_METHOD(AdminFixture, "bytes that are no text are replaced, text stays") {
+  control.answer.source = "a\xff\xc3\xa9\xed\xa0\x80\xf0\x9f\x98\x80\xc3";
+  const std::string replaced = "\xef\xbf\xbd";
+  CHECK(std::string_view(object(send("GET", "/api/v1/migrations/m"))["source"].as_string()) ==
+        "a" + replaced + "\xc3\xa9" + replaced + replaced + replaced + "\xf0\x9f\x98\x80" + replaced);
+}
