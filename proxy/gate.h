@@ -31,6 +31,16 @@ class Gate {
     std::lock_guard hold(mutex_);
     if (--inside_ == 0) drained_.notify_all();
   }
+  // For a write that entered: leaves when it ends, however it ends.
+  class Inside {
+   public:
+    explicit Inside(Gate& gate) : gate_(gate) {}
+    Inside(const Inside&) = delete;
+    ~Inside() { gate_.leave(); }
+
+   private:
+    Gate& gate_;
+  };
   void close() {
     std::lock_guard hold(mutex_);
     closed_ = true;

@@ -1,0 +1,84 @@
+// Context: everything one migration's requests need. Owned by cutover/'s migration; outlives every request.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/metrics.h"
+#include "base/random.h"
+#include "base/thread_pool.h"
+#include "proxy/byte_budget.h"
+#include "proxy/collections.h"
+#include "proxy/credentials.h"
+#include "proxy/gate.h"
+#include "proxy/key_queue.h"
+#include "proxy/mirror.h"
+#include "proxy/read_router.h"
+#include "proxy/routing.h"
+#include "proxy/transfer.h"
+
+namespace vmproxy::net {
+class Upstream;
+}
+
+namespace vmproxy::proxy {
+
+struct ProxyOptions {
+  bool refuse_on_capture_failure = false;   // journal.capture_failure: refuse
+  bool refuse_unknown_requests = false;     // mirror.unknown_requests: refuse
+  bool sync = false;                        // mirror.mode: sync
+  bool mirror_drops = false;                // mirror.ddl: full
+  Duration sync_timeout = std::chrono::milliseconds(500);
+  Duration read_wait = std::chrono::milliseconds(20);
+  std::string route_by = "query";           // query | space | credential | header:NAME
+  bool guard_reads = true;                  // reads.consistency other than eventual
+  uint64_t answer_bytes_max = 512ull << 20; // of an answer that is held
+  uint64_t enumerate_max = 100'000;         // records a predicate write may hit and still be followed one by one
+  Duration target_read_timeout = std::chrono::seconds(5);
+};
+
+// Counted by reason; shown in status. Thread-safe.
+class ReadCounts {
+ public:
+  void to_target() { ++to_target_; }
+  void to_source() { ++to_source_; }
+  void returned(const std::string& reason);
+  uint64_t target_reads() const { return to_target_; }
+  uint64_t source_reads() const { return to_source_; }
+  std::map<std::string, uint64_t> returned_by_reason() const;
+
+ private:
+  std::atomic<uint64_t> to_target_{0}, to_source_{0};
+  mutable std::mutex mutex_;
+  std::map<std::string, uint64_t> returned_;
+};
+
+struct Context {
+  std::string name;
+  const protocols::Dialect& dialect;
+  net::Upstream& source;          // where requests go as they came
+  journal::Journal& journal;
+  Collections& collections;
+  Transfer& transfer;
+  Mirror& mirror;
+  RoutingTable& routing;
+  Gate& gate;
+  KeyQueue& keys;
+  ReadRouter& reads;
+  ReadCounts& read_counts;
+  Credentials& credentials;
+  ByteBudget& budget;
+  ThreadPool& pool;
+  Clock& clock;
+  Random& random;
+  Metrics& metrics;
+  ProxyOptions options;
+  std::atomic<uint64_t>& unknown_requests;
+  std::atomic<uint64_t>& uncaptured_writes;  // writes that pass while nothing is captured yet
+  std::atomic<uint64_t>& added_latency_us;  // moving average of what the proxy adds to a captured write; backfill's throttle
+};
+
+}  // namespace vmproxy::proxy

@@ -1,0 +1,267 @@
+#include "proxy/pipeline.h"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "base/log.h"
+#include "net/await.h"
+#include "proxy/target_backend.h"
+
+namespace vmproxy::proxy {
+
+namespace asio = boost::asio;
+using protocols::OperationClass;
+
+namespace {
+
+bool safe_method(std::string_view method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
+
+class UncapturedWrite {
+ public:
+  explicit UncapturedWrite(std::atomic<uint64_t>& count) : count_(count) { ++count_; }
+  UncapturedWrite(const UncapturedWrite&) = delete;
+  ~UncapturedWrite() { --count_; }
+
+ private:
+  std::atomic<uint64_t>& count_;
+};
+
+}  // namespace
+
+Pipeline::Pipeline(Context& context, std::string listener)
+    : context_(context),
+      listener_(std::move(listener)),
+      overhead_(context.metrics.histogram("overhead_seconds", "Time the proxy adds to a captured write before it is sent")) {}
+
+asio::awaitable<void> Pipeline::handle(net::Exchange& exchange) {
+  const Row* row = context_.dialect.classify(exchange.head());
+  const auto routing = context_.routing.get();
+  if (routing->primary == Side::target) {
+    co_await serve(exchange, row);
+    co_return;
+  }
+  const bool changes = row == nullptr ? !safe_method(exchange.head().method)
+                                      : row->cls == OperationClass::write || row->cls == OperationClass::ddl ||
+                                            row->cls == OperationClass::unknown;
+  if (changes) {
+    if (!routing->capture) {
+      // Counted first, looked at again after: the capture barrier waits for every write that it did not see.
+      UncapturedWrite counted(context_.uncaptured_writes);
+      if (!context_.routing.get()->capture) {
+        co_await pass(exchange, row);
+        co_return;
+      }
+    }
+    co_await write(exchange, row);
+  } else if (row != nullptr && row->cls == OperationClass::read && routing->reads_percent > 0) {
+    co_await read(exchange, *row);
+  } else {
+    co_await pass(exchange, row);
+  }
+}
+
+asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
+  int status = 0;
+  if (row != nullptr && row->cls == OperationClass::read) exchange.set_repeatable();
+  auto passed = co_await exchange.pass(context_.source, &status);
+  if (!passed) {
+    co_await reply_error(exchange, passed.error(), row);
+    co_return;
+  }
+  see_credential(exchange.head(), status);
+  count(row, Served::source, status < 500 ? "ok" : "error");
+}
+
+// A body of unknown length counts as 1 MiB: such requests are rare, and their real size is bounded by the dialect.
+asio::awaitable<uint64_t> Pipeline::take_budget(net::Exchange& exchange) {
+  const uint64_t bytes = std::min(exchange.head().content_length.value_or(uint64_t{1} << 20), context_.dialect.body_bytes_max());
+  uint64_t taken = 0;
+  (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
+    taken = context_.budget.take(bytes, [done] { done(true); });
+  });
+  co_return taken;
+}
+
+asio::awaitable<void> Pipeline::enter_gate(net::Exchange& exchange) {
+  (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
+    context_.gate.enter([done] { done(true); });
+  });
+}
+
+asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
+  auto body = co_await exchange.read_body(context_.dialect.body_bytes_max());
+  if (body) co_return true;
+  if (body.error().code != Code::connection_lost) co_await reply_error(exchange, body.error(), nullptr);
+  co_return false;
+}
+
+asio::awaitable<void> Pipeline::reply_error(net::Exchange& exchange, const Error& error, const Row* row) {
+  count(row, Served::nobody, name_of(error.code));
+  net::Response response = context_.dialect.error(error, exchange.head());
+  (void)co_await exchange.reply(std::move(response));
+}
+
+template <class T>
+asio::awaitable<Result<T>> Pipeline::on_pool(net::Exchange& exchange, std::function<Result<T>()> work) {
+  co_return co_await net::completion<Result<T>>(exchange.executor(), [&](std::function<void(Result<T>)> done) {
+    // `work` is copied into the pool's item: the coroutine frame waits for done, but must not be shared with it.
+    const bool posted = context_.pool.post([work, done] {
+      try {
+        done(work());
+      } catch (const std::exception& e) {
+        done(Error(Code::internal, e.what()));
+      }
+    });
+    if (!posted) done(Error(Code::overloaded, "too many requests wait for the database"));
+  });
+}
+
+// --- reads while the source is primary
+
+std::string Pipeline::route_key(const net::RequestHead& head, const protocols::Operation& operation) const {
+  const std::string& by = context_.options.route_by;
+  if (by == "space") return operation.collection.space;
+  if (by == "credential") return context_.dialect.credential(head);
+  if (by.starts_with("header:")) {
+    const auto value = head.headers.find(by.substr(7));
+    if (value) return std::string(*value);
+  }
+  return model::to_string(operation.collection) + '\0' + operation.fingerprint;
+}
+
+asio::awaitable<void> Pipeline::read(net::Exchange& exchange, const Row& row) {
+  ByteBudget::Share held(context_.budget, co_await take_budget(exchange));
+  if (!co_await read_body(exchange)) co_return;
+  const auto routing = context_.routing.get();
+  auto operation = co_await decode(exchange, row);
+  if (operation && routing->primary == Side::source && context_.collections.find(model::to_string(operation->collection))) {
+    const std::string key = route_key(exchange.head(), *operation);
+    if (context_.reads.side_for(*routing, key, operation->pages) == Side::target) {
+      if (co_await read_from_target(exchange, row, *operation, routing)) co_return;
+    } else {
+      context_.read_counts.to_source();
+    }
+  } else if (routing->reads_percent > 0) {
+    context_.read_counts.returned(operation ? "not_included" : "not_decoded");
+  }
+  co_await forward(exchange, &row);
+}
+
+asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const Row& row,
+                                                 const protocols::Operation& operation,
+                                                 std::shared_ptr<const Routing> routing) {
+  const std::string collection = model::to_string(operation.collection);
+  if (context_.options.guard_reads) {
+    bool fresh = false;
+    if (!operation.keys.empty()) {
+      fresh = std::none_of(operation.keys.begin(), operation.keys.end(),
+                           [&](const auto& key) { return context_.mirror.dirty(operation.collection, key); });
+    }
+    if (!fresh) {
+      asio::steady_timer timer(exchange.executor(), context_.options.read_wait);
+      const auto waiter = std::make_shared<std::atomic<uint64_t>>(0);
+      auto& freshness = context_.mirror.freshness();
+      timer.async_wait([&freshness, collection, waiter](const boost::system::error_code& error) {
+        if (!error) freshness.give_up(collection, waiter->load());
+      });
+      fresh = co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
+        waiter->store(freshness.when_fresh(collection, context_.options.read_wait.count() > 0, std::move(done)));
+      });
+      timer.cancel();
+    }
+    if (!fresh) {
+      context_.read_counts.returned("stale");
+      co_return false;
+    }
+  }
+  const Deadline deadline = std::min(exchange.deadline(), context_.clock.in(context_.options.target_read_timeout));
+  auto answer = co_await ask_target(exchange, row, routing, deadline);
+  if (!answer) {
+    const Error& error = answer.error();
+    const bool coded = error.code == Code::unsupported;
+    const std::string reason = coded ? error.message.substr(0, error.message.find(':')) : "target_" + std::string(name_of(error.code));
+    context_.read_counts.returned(reason);
+    if (coded) context_.metrics.counter("unsupported_reads_total", "Reads the target cannot answer faithfully", {{"code", reason}}).add();
+    context_.metrics.counter("reads_returned_total", "Reads meant for the target that the source answered", {{"reason", reason}}).add();
+    co_return false;
+  }
+  context_.read_counts.to_target();
+  count(&row, Served::target, answer->status < 500 ? "ok" : "error");
+  (void)co_await exchange.reply(std::move(*answer));
+  co_return true;
+}
+
+asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row) {
+  auto answer = co_await exchange.forward(context_.source, exchange.deadline(), context_.options.answer_bytes_max, [] { return true; });
+  if (!answer) {
+    co_await reply_error(exchange, answer.error(), row);
+    co_return;
+  }
+  see_credential(exchange.head(), answer->status);
+  count(row, Served::source, answer->status < 500 ? "ok" : "error");
+  (void)co_await exchange.reply_upstream();
+}
+
+// --- after promotion
+
+asio::awaitable<Result<net::Response>> Pipeline::ask_target(net::Exchange& exchange, const Row& row,
+                                                            std::shared_ptr<const Routing> routing, Deadline deadline) {
+  co_return co_await on_pool<net::Response>(exchange, [this, &exchange, &row, routing, deadline]() -> Result<net::Response> {
+    // The exchange outlives this: its coroutine waits for the result.
+    TargetBackend backend(context_, routing, std::string(row.name), deadline);
+    return context_.dialect.serve(row, exchange.request(), backend);
+  });
+}
+
+asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
+  ByteBudget::Share held(context_.budget, co_await take_budget(exchange));
+  if (!co_await read_body(exchange)) co_return;
+  if (row == nullptr || row->cls == OperationClass::unknown) {
+    // Never to the source: the answer is its own for a call it does not know.
+    co_await reply_error(exchange, Error(Code::not_found, exchange.head().method + " " + std::string(exchange.head().path())), row);
+    co_return;
+  }
+  if (!context_.credentials.known(context_.dialect.credential(exchange.head()))) {
+    co_await reply_error(exchange, Error(Code::unauthenticated, "the source had not accepted this credential before it was replaced"), row);
+    co_return;
+  }
+  Result<net::Response> answer = Error(Code::internal, "");
+  if (row->cls == OperationClass::write || row->cls == OperationClass::ddl) {
+    co_await enter_gate(exchange);
+    Gate::Inside inside(context_.gate);
+    const auto routing = context_.routing.get();
+    if (routing->primary == Side::source) {
+      // It waited in the fence of a rollback: the source executes it (H44).
+      co_await capture(exchange, row, routing);
+      co_return;
+    }
+    answer = co_await ask_target(exchange, *row, routing, exchange.deadline());
+  } else {
+    answer = co_await ask_target(exchange, *row, context_.routing.get(), exchange.deadline());
+  }
+  if (!answer) {
+    co_await reply_error(exchange, answer.error(), row);
+    co_return;
+  }
+  count(row, Served::target, answer->status < 500 ? "ok" : "error");
+  (void)co_await exchange.reply(std::move(*answer));
+}
+
+void Pipeline::see_credential(const net::RequestHead& head, int status) {
+  if (status >= 200 && status < 300) context_.credentials.accepted(context_.dialect.credential(head));
+}
+
+void Pipeline::count(const Row* row, Served side, std::string_view outcome) {
+  const std::string operation(row == nullptr ? "unknown" : row->name);
+  const char* where = side == Served::source ? "source" : side == Served::target ? "target" : "none";
+  const std::string name = operation + '|' + where + '|' + std::string(outcome);
+  std::lock_guard hold(counters_mutex_);
+  auto at = counters_.find(name);
+  if (at == counters_.end()) {
+    at = counters_.emplace(name, context_.metrics.counter("requests_total", "Requests by who answered them",
+                                                          {{"listener", listener_}, {"operation", operation}, {"side", where},
+                                                           {"outcome", std::string(outcome)}})).first;
+  }
+  at->second.add();
+}
+
+}  // namespace vmproxy::proxy

@@ -1,0 +1,69 @@
+// Pipeline: what becomes of one request (design.md, the life of a write and of a read). One per listener; runs as the
+// handler of net::Server, so on io threads: everything that blocks is posted to the context's pool.
+#pragma once
+
+#include "net/exchange.h"
+#include "net/upstream.h"
+#include "proxy/context.h"
+
+namespace vmproxy::proxy {
+
+class Pipeline {
+ public:
+  Pipeline(Context& context, std::string listener);
+
+  boost::asio::awaitable<void> handle(net::Exchange& exchange);
+
+ private:
+  using Row = protocols::OperationRow;
+  enum class Served : uint8_t { source, target, nobody };
+
+  // While the source is primary.
+  boost::asio::awaitable<void> pass(net::Exchange& exchange, const Row* row);
+  boost::asio::awaitable<void> read(net::Exchange& exchange, const Row& row);
+  // True when the target answered.
+  boost::asio::awaitable<bool> read_from_target(net::Exchange& exchange, const Row& row, const protocols::Operation& operation,
+                                                std::shared_ptr<const Routing> routing);
+  boost::asio::awaitable<void> write(net::Exchange& exchange, const Row* row);
+  boost::asio::awaitable<void> capture(net::Exchange& exchange, const Row* row, std::shared_ptr<const Routing> routing);
+  boost::asio::awaitable<void> forward(net::Exchange& exchange, const Row* row);
+
+  struct Captured {  // a decoded write on its way through the journal
+    std::string name;
+    bool included = true;
+    bool decoded = false;
+    bool lost_track = false;  // a predicate whose records could not be enumerated: a gap when it is applied
+    protocols::Operation operation;
+    Ticket ticket;
+  };
+  boost::asio::awaitable<Captured> begin(net::Exchange& exchange, const Row* row, const Routing& routing);
+  boost::asio::awaitable<Result<protocols::Operation>> decode(net::Exchange& exchange, const Row& row);
+  boost::asio::awaitable<void> enumerate(net::Exchange& exchange, Captured& captured);
+  // False: the write must be refused.
+  boost::asio::awaitable<Result<void>> make_durable(net::Exchange& exchange, Captured& captured);
+  boost::asio::awaitable<void> after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome);
+
+  // After promotion.
+  boost::asio::awaitable<void> serve(net::Exchange& exchange, const Row* row);
+  boost::asio::awaitable<Result<net::Response>> ask_target(net::Exchange& exchange, const Row& row,
+                                                           std::shared_ptr<const Routing> routing, Deadline deadline);
+
+  boost::asio::awaitable<uint64_t> take_budget(net::Exchange& exchange);
+  boost::asio::awaitable<void> enter_gate(net::Exchange& exchange);
+  boost::asio::awaitable<bool> read_body(net::Exchange& exchange);
+  boost::asio::awaitable<void> reply_error(net::Exchange& exchange, const Error& error, const Row* row);
+  // Runs blocking work on the pool. Code::overloaded when the pool is full.
+  template <class T>
+  boost::asio::awaitable<Result<T>> on_pool(net::Exchange& exchange, std::function<Result<T>()> work);
+  std::string route_key(const net::RequestHead& head, const protocols::Operation& operation) const;
+  void count(const Row* row, Served side, std::string_view outcome);
+  void see_credential(const net::RequestHead& head, int status);
+
+  Context& context_;
+  const std::string listener_;
+  std::mutex counters_mutex_;
+  std::map<std::string, Counter> counters_;
+  Histogram overhead_;
+};
+
+}  // namespace vmproxy::proxy

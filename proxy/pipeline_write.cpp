@@ -1,0 +1,272 @@
+// The captured write: decode, gate, in-flight, intent, send, outcome (correctness.md 2). The numbers of its steps stand
+// at each.
+#include <boost/asio/steady_timer.hpp>
+
+#include "base/log.h"
+#include "journal/rows.h"
+#include "net/await.h"
+#include "proxy/pipeline.h"
+
+namespace vmproxy::proxy {
+
+namespace asio = boost::asio;
+using protocols::OperationClass;
+using protocols::WriteClass;
+
+namespace {
+
+journal::IntentClass intent_class(WriteClass cls) {
+  switch (cls) {
+    case WriteClass::image: return journal::IntentClass::image;
+    case WriteClass::read_back: return journal::IntentClass::read_back;
+    case WriteClass::predicate: return journal::IntentClass::predicate;
+    case WriteClass::ddl: return journal::IntentClass::ddl;
+    case WriteClass::opaque: return journal::IntentClass::opaque;
+  }
+  return journal::IntentClass::opaque;
+}
+
+journal::IntentBody intent_body(const net::Request& request) {
+  journal::IntentBody body{request.method, request.target, {}, request.body};
+  for (const auto& [name, value] : request.headers.all()) {
+    if (net::equal_ignoring_case(name, "content-type") || net::equal_ignoring_case(name, "content-encoding")) {
+      body.headers.add(name, value);
+    }
+  }
+  return body;
+}
+
+}  // namespace
+
+asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
+  ByteBudget::Share held(context_.budget, co_await take_budget(exchange));
+  if (!co_await read_body(exchange)) co_return;
+  // 2: the gate, then the snapshot.
+  co_await enter_gate(exchange);
+  Gate::Inside inside(context_.gate);
+  const auto routing = context_.routing.get();
+  if (routing->primary == Side::source) {
+    co_await capture(exchange, row, routing);
+    co_return;
+  }
+  // It waited in the fence of a promotion: the target executes it.
+  if (row == nullptr || row->cls == OperationClass::unknown) {
+    co_await reply_error(exchange, Error(Code::not_found, exchange.head().method + " " + std::string(exchange.head().path())), row);
+    co_return;
+  }
+  auto answer = co_await ask_target(exchange, *row, routing, exchange.deadline());
+  if (!answer) {
+    co_await reply_error(exchange, answer.error(), row);
+    co_return;
+  }
+  count(row, Served::target, answer->status < 500 ? "ok" : "error");
+  (void)co_await exchange.reply(std::move(*answer));
+}
+
+asio::awaitable<Result<protocols::Operation>> Pipeline::decode(net::Exchange& exchange, const Row& row) {
+  auto operation = context_.dialect.decode(row, exchange.request(), *context_.collections.catalog());
+  if (operation || operation.error().code != Code::not_found) co_return operation;
+  // A collection that we have not seen: ask the source once what exists.
+  const Deadline deadline = std::min(exchange.deadline(), context_.clock.in(std::chrono::seconds(5)));
+  auto refreshed = co_await on_pool<void>(exchange, [this, deadline] { return context_.collections.refresh(deadline); });
+  if (!refreshed) co_return operation;
+  co_return context_.dialect.decode(row, exchange.request(), *context_.collections.catalog());
+}
+
+asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& captured) {
+  model::Query query;
+  query.kind = model::Query::Kind::get;
+  query.collection = captured.operation.collection;
+  query.filter = captured.operation.predicate;
+  if (!captured.operation.keys.empty()) query.keys = captured.operation.keys;
+  query.limit = context_.options.enumerate_max + 1;
+  query.with_document = false;
+  query.with_metadata = false;
+  const auto collection = context_.collections.find(model::to_string(captured.operation.collection));
+  const Deadline deadline = exchange.deadline();
+  auto found = co_await on_pool<model::QueryResult>(exchange, [this, query, collection, deadline] {
+    return context_.transfer.query(Side::source, *collection, query, deadline);
+  });
+  if (!found || found->records.size() > context_.options.enumerate_max) {
+    captured.lost_track = true;
+    co_return;
+  }
+  std::vector<model::Key> keys;
+  for (auto& record : found->records) keys.push_back(std::move(record.key));
+  Mirror::add_enumerated(captured.ticket, std::move(keys));
+}
+
+asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, const Row* row, const Routing& routing) {
+  Captured captured;
+  captured.name = row == nullptr ? "unknown" : std::string(row->name);
+  if (row != nullptr && row->cls != OperationClass::unknown) {
+    auto operation = co_await decode(exchange, *row);
+    if (operation) {
+      captured.decoded = true;
+      captured.operation = std::move(*operation);
+      captured.included = captured.operation.collection.name.empty() || context_.collections.included(captured.operation.collection);
+      if (captured.operation.write_class != WriteClass::ddl && !captured.operation.collection.name.empty() &&
+          !context_.collections.find(model::to_string(captured.operation.collection))) {
+        captured.included = false;
+      }
+    }
+  } else {
+    ++context_.unknown_requests;
+    context_.metrics.counter("unknown_requests_total", "Requests that are not in the dialect's table and may change data",
+                             {{"operation", "unknown"}}).add();
+  }
+  if (!captured.included) co_return captured;
+  const auto& operation = captured.operation;
+  const auto cls = captured.decoded ? intent_class(operation.write_class) : journal::IntentClass::opaque;
+  // 3: the in-flight table.
+  if (cls == journal::IntentClass::predicate || cls == journal::IntentClass::ddl) {
+    captured.ticket = context_.mirror.begin_broad(routing, captured.name, operation.collection, cls);
+    if (cls == journal::IntentClass::ddl) {
+      context_.mirror.pause(model::to_string(operation.collection));
+    } else {
+      co_await enumerate(exchange, captured);
+    }
+  } else {
+    captured.ticket = context_.mirror.begin_keyed(routing, captured.name, operation.collection, operation.keys, cls);
+  }
+  co_return captured;
+}
+
+asio::awaitable<Result<void>> Pipeline::make_durable(net::Exchange& exchange, Captured& captured) {
+  auto seq = co_await net::completion<Result<journal::Seq>>(exchange.executor(), [&](std::function<void(Result<journal::Seq>)> done) {
+    context_.mirror.journal(captured.ticket, intent_body(exchange.request()), std::move(done));
+  });
+  if (seq) {
+    captured.ticket.seq = *seq;
+    co_return Result<void>();
+  }
+  if (context_.options.refuse_on_capture_failure) {
+    co_return seq.error().within("the write was not sent: the journal cannot be written (capture_failure: refuse)");
+  }
+  co_return co_await net::completion<Result<void>>(exchange.executor(), [&](std::function<void(Result<void>)> done) {
+    context_.journal.mark_gap("writes passed while the journal could not be written: " + seq.error().message, std::move(done));
+  });
+}
+
+asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row, std::shared_ptr<const Routing> routing) {
+  const TimePoint began = context_.clock.now();
+  if (row == nullptr && context_.options.refuse_unknown_requests) {
+    co_await reply_error(exchange, Error(Code::unsupported, "request.unknown: this call is not known and may change data (unknown_requests: refuse)"), row);
+    co_return;
+  }
+  auto captured = co_await begin(exchange, row, *routing);
+  if (!captured.included) {
+    co_await forward(exchange, row);
+    co_return;
+  }
+  // 4: durable before a byte goes out.
+  auto durable = co_await make_durable(exchange, captured);
+  const std::string collection = model::to_string(captured.operation.collection);
+  const bool ddl = captured.ticket.cls == journal::IntentClass::ddl;
+  if (!durable || exchange.client_gone()) {
+    context_.mirror.drop(std::move(captured.ticket));
+    if (ddl) context_.mirror.resume(collection);
+    if (!durable) co_await reply_error(exchange, Error(Code::unavailable, durable.error().message), row);
+    co_return;
+  }
+  overhead_.observe(std::chrono::duration<double>(context_.clock.now() - began).count());
+  // 5: as it came; a client that goes away no longer stops it.
+  auto answer = co_await exchange.forward(context_.source, exchange.deadline(), context_.options.answer_bytes_max,
+                                          [&exchange, this, epoch = routing->epoch] {
+                                            return !exchange.client_gone() && context_.routing.get()->epoch == epoch;
+                                          });
+  // 6: what became of it.
+  protocols::OutcomeReport report;
+  if (!answer) {
+    report.whole = answer.error().surely_not_done() && answer.error().code != Code::overloaded ? model::Outcome::rejected
+                                                                                              : model::Outcome::uncertain;
+  } else if (captured.decoded) {
+    report = context_.dialect.outcome(captured.operation, *answer);
+  } else {
+    report.whole = answer->status >= 400 && answer->status < 500 ? model::Outcome::rejected : model::Outcome::uncertain;
+  }
+  if (captured.lost_track && report.whole != model::Outcome::rejected) {
+    context_.journal.mark_gap("a write by filter on '" + collection + "' hit records that could not be listed before", [](Result<void>) {});
+  }
+  // 7: its place on the replica, before the client can know.
+  journal::OutcomeRecord outcome;
+  outcome.whole = report.whole;
+  outcome.items = report.items;
+  const model::Outcome whole = report.whole;
+  Captured rest;  // what after_ddl needs once the ticket is gone
+  rest.operation = captured.operation;
+  rest.decoded = captured.decoded;
+  context_.mirror.finish(std::move(captured.ticket), std::move(outcome));
+  if (ddl) co_await after_ddl(exchange, rest, whole);
+  if (context_.options.sync && whole == model::Outcome::applied) {
+    asio::steady_timer timer(exchange.executor(), context_.options.sync_timeout);
+    const auto waiter = std::make_shared<std::atomic<uint64_t>>(0);
+    auto& freshness = context_.mirror.freshness();
+    timer.async_wait([&freshness, collection, waiter](const boost::system::error_code& error) {
+      if (!error) freshness.give_up(collection, waiter->load());
+    });
+    (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
+      waiter->store(freshness.when_fresh(collection, true, std::move(done)));
+    });
+    timer.cancel();
+  }
+  // 8: the answer, as W gave it.
+  if (!answer) {
+    co_await reply_error(exchange, answer.error(), row);
+    co_return;
+  }
+  see_credential(exchange.head(), answer->status);
+  count(row, Served::source, answer->status < 500 ? "ok" : "error");
+  (void)co_await exchange.reply_upstream();
+}
+
+// The collection stays paused on the replica until the source was asked what exists now (H43, H60).
+asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome) {
+  const model::CollectionName name = captured.operation.collection;
+  const std::string key = model::to_string(name);
+  if (outcome == model::Outcome::rejected) {
+    context_.mirror.resume(key);
+    co_return;
+  }
+  const bool drops = captured.operation.drops_collection;
+  auto settled = co_await on_pool<void>(exchange, [this, key, drops]() -> Result<void> {
+    const Deadline deadline = context_.clock.in(std::chrono::seconds(10));
+    std::map<std::string, std::shared_ptr<const Collection>> before;  // by the source's own id
+    for (const auto& c : context_.collections.all()) before[c->plan->source().native_id + '\0' + c->key] = c;
+    auto refreshed = context_.collections.refresh(deadline);
+    if (!refreshed) return refreshed;
+    for (const auto& [id, old] : before) {
+      const auto now = context_.collections.find(old->key);
+      if (now && now->plan->source().incarnation == old->plan->source().incarnation) continue;
+      context_.mirror.forget(old->key);
+      std::shared_ptr<const Collection> renamed;
+      for (const auto& c : context_.collections.all()) {
+        if (!old->plan->source().native_id.empty() && c->plan->source().native_id == old->plan->source().native_id) renamed = c;
+      }
+      if (renamed) {
+        // Entries of the old name are gone from the lanes: everything that was under way is found by a full validation.
+        (void)context_.transfer.driver(Side::target).alter(old->plan->target().name, renamed->plan->target(), deadline);
+        (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key + "'");
+      } else if (drops && context_.options.mirror_drops) {
+        (void)context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
+      } else if (now) {
+        (void)context_.journal.mark_gap("collection '" + old->key + "' was dropped and created again; the target holds records of its former life");
+      }
+    }
+    for (const auto& c : context_.collections.all()) {
+      bool known = false;
+      for (const auto& [id, old] : before) known = known || (old->key == c->key && old->plan->source().incarnation == c->plan->source().incarnation);
+      // Not on the application's time when the target is down: the lanes create what they find missing.
+      if (!known) (void)context_.collections.create_on_target(*c, context_.clock.in(std::chrono::seconds(2)));
+    }
+    return {};
+  });
+  if (!settled) {
+    log::warn("the source could not be asked what exists after a change of collections; its writes are asked again when they come",
+              {{"collection", key}, {"error", settled.error().message}});
+    (void)context_.journal.mark_gap("what exists after a change of '" + key + "' could not be asked", [](Result<void>) {});
+  }
+  context_.mirror.resume(key);
+}
+
+}  // namespace vmproxy::proxy

@@ -1,0 +1,285 @@
+#include "proxy/target_backend.h"
+
+#include <future>
+
+#include "base/log.h"
+#include "journal/rows.h"
+#include "proxy/images.h"
+
+namespace vmproxy::proxy {
+
+using Kind = model::Write::Kind;
+
+Result<std::shared_ptr<const Collection>> TargetBackend::collection(const model::CollectionName& name) const {
+  auto found = context_.collections.find(model::to_string(name));
+  if (!found) return Error(Code::not_found, "collection '" + model::to_string(name) + "' is not part of this migration");
+  return found;
+}
+
+Result<model::QueryResult> TargetBackend::query(const model::Query& query) {
+  auto found = collection(query.collection);
+  if (!found) return found.error();
+  return context_.transfer.query(Side::target, **found, query, deadline_);
+}
+
+Result<std::vector<model::Key>> TargetBackend::matching(const Collection& collection, const model::Write& write) {
+  model::Query query;
+  query.kind = model::Query::Kind::get;
+  query.collection = collection.name;
+  query.filter = write.filter;
+  if (!write.keys.empty()) query.keys = write.keys;
+  query.limit = write.limit;
+  query.with_document = false;
+  query.with_metadata = false;
+  auto found = context_.transfer.query(Side::target, collection, query, deadline_);
+  if (!found) return found.error();
+  std::vector<model::Key> keys;
+  for (auto& record : found->records) keys.push_back(std::move(record.key));
+  return keys;
+}
+
+Result<TargetBackend::State> TargetBackend::current(const Collection& collection, const std::vector<model::Key>& keys) {
+  State state;
+  for (const auto& key : keys) state[model::encode(key)] = std::nullopt;
+  auto records = context_.transfer.read(Side::target, collection, keys, deadline_);
+  if (!records) return records.error();
+  for (auto& record : *records) state[model::encode(record.key)] = std::move(record);
+  return state;
+}
+
+Result<model::WriteResult> TargetBackend::write(const model::Write& write) {
+  auto found = collection(write.collection);
+  if (!found) return found.error();
+  const Collection& c = **found;
+  std::vector<model::Key> keys = write.keys;
+  for (const auto& patch : write.patches) keys.push_back(patch.key);
+  if (write.kind == Kind::delete_where) {
+    auto hit = matching(c, write);
+    if (!hit) return hit.error();
+    keys = std::move(*hit);
+  }
+  std::vector<std::string> names;
+  for (const auto& key : keys) names.push_back(c.key + '\0' + model::encode(key));
+  auto turn = context_.keys.line_up(std::move(names));
+  if (!turn.wait(deadline_)) return Error(Code::cancelled, "other writes of the same record took too long");
+
+  model::WriteResult result;
+  std::vector<journal::Image> images;
+  if (write.kind == Kind::delete_where) {
+    // Again, now that nobody else can write these records.
+    model::Write again = write;
+    again.keys = keys;
+    auto hit = keys.empty() ? Result<std::vector<model::Key>>(std::vector<model::Key>()) : matching(c, again);
+    if (!hit) return hit.error();
+    for (auto& key : *hit) images.push_back({key, std::nullopt});
+    result.deleted = std::move(*hit);
+    result.affected = images.size();
+  } else if (write.kind == Kind::delete_keys) {
+    for (const auto& key : keys) images.push_back({key, std::nullopt});
+    result.affected = images.size();
+  } else {
+    State state;
+    if (write.kind != Kind::replace) {
+      auto read = current(c, keys);
+      if (!read) return read.error();
+      state = std::move(*read);
+    }
+    std::map<std::string, size_t> changed;  // encoded key -> index in images
+    for (const auto& patch : write.patches) {
+      const std::string name = model::encode(patch.key);
+      auto& before = state[name];
+      if (write.kind == Kind::insert && before) {
+        return Error(Code::already_exists, "record '" + model::to_string(patch.key.id) + "' exists already");
+      }
+      if (write.kind == Kind::insert_if_absent && before) continue;
+      if (write.kind == Kind::update_existing && !before) continue;
+      const model::Record base = before && write.kind != Kind::replace ? *before : model::Record{patch.key, {}, {}, {}};
+      before = model::apply(patch, base);
+      const auto [at, fresh] = changed.emplace(name, images.size());
+      if (fresh) {
+        images.push_back({patch.key, before});
+        ++result.affected;
+      } else {
+        images[at->second].record = before;
+      }
+    }
+  }
+  if (images.empty()) return result;
+  auto done = execute(c, images);
+  if (!done) return done.error();
+  return result;
+}
+
+Result<void> TargetBackend::send(const Collection& c, const std::vector<journal::Image>& images,
+                                 std::vector<model::Outcome>& items) {
+  std::vector<model::Record> records;
+  std::vector<size_t> record_index;
+  std::vector<model::Key> gone;
+  std::vector<size_t> gone_index;
+  for (size_t i = 0; i < images.size(); ++i) {
+    if (images[i].record) {
+      records.push_back(*images[i].record);
+      record_index.push_back(i);
+    } else {
+      gone.push_back(images[i].key);
+      gone_index.push_back(i);
+    }
+  }
+  items.assign(images.size(), model::Outcome::uncertain);
+  std::optional<Error> refused;
+  const auto account = [&](const Result<protocols::ApplyResult>& applied, const std::vector<size_t>& index) -> Result<void> {
+    if (!applied) {
+      for (const size_t i : index) items[i] = applied.error().surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain;
+      return applied.error();
+    }
+    for (const size_t i : index) items[i] = model::Outcome::applied;
+    for (const auto& refusal : applied->refused) {
+      items[index[refusal.index]] = model::Outcome::rejected;
+      refused = refusal.error;
+    }
+    return {};
+  };
+  Result<void> sent;
+  if (!records.empty()) {
+    sent = account(context_.transfer.upsert(Side::target, c, records, protocols::UpsertMode::replace, deadline_), record_index);
+  }
+  if (sent && !gone.empty()) {
+    sent = account(context_.transfer.erase(Side::target, c, gone, deadline_), gone_index);
+  } else if (!sent) {
+    for (const size_t i : gone_index) items[i] = model::Outcome::rejected;  // never sent
+  }
+  if (sent && refused) return *refused;
+  return sent;
+}
+
+Result<void> TargetBackend::execute(const Collection& c, const std::vector<journal::Image>& images) {
+  std::vector<model::Outcome> items;
+  if (routing_->finalized) return send(c, images, items);
+  std::vector<model::Key> keys;
+  for (const auto& image : images) keys.push_back(image.key);
+  Ticket ticket = context_.mirror.begin_keyed(*routing_, operation_, c.name, std::move(keys), journal::IntentClass::image);
+  journal::IntentBody body;
+  body.body = encode_images(images);
+  std::promise<Result<journal::Seq>> promise;
+  context_.mirror.journal(ticket, std::move(body), [&promise](Result<journal::Seq> seq) { promise.set_value(std::move(seq)); });
+  auto seq = promise.get_future().get();
+  if (!seq) {
+    // After promotion the journal is what makes a rollback lossless: without it the write is refused, unless the user
+    // chose to go on and have the gap marked.
+    if (context_.options.refuse_on_capture_failure || !context_.journal.mark_gap("the journal could not be written")) {
+      context_.mirror.drop(std::move(ticket));
+      return seq.error().within("the write was not done: the journal cannot be written");
+    }
+  } else {
+    ticket.seq = *seq;
+  }
+  auto sent = send(c, images, items);
+  journal::OutcomeRecord outcome;
+  outcome.whole = sent ? model::Outcome::applied
+                       : (sent.error().surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain);
+  outcome.items = std::move(items);
+  context_.mirror.finish(std::move(ticket), std::move(outcome));
+  return sent;
+}
+
+void TargetBackend::note_ddl(const std::string& what) {
+  if (routing_->finalized) return;
+  // Shown at rollback: the source does not have this.
+  context_.journal.put_rows({{std::string(journal::rows::state), "ddl/" + what, ""}});
+}
+
+Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
+  using Change = model::SchemaChange::Kind;
+  auto& target = context_.transfer.driver(Side::target);
+  if (change.kind == Change::create_collection) {
+    if (!context_.collections.included(change.schema.name)) {
+      return Error(Code::unsupported, "collection.excluded: the migration does not include it");
+    }
+    auto put = context_.collections.put(change.schema, true);
+    if (!put) return put.error();
+    const auto made = context_.collections.find(model::to_string(change.schema.name));
+    auto created = target.create(made->plan->target(), deadline_);
+    if (!created) {
+      (void)context_.collections.remove(change.schema.name);
+      return created.error();
+    }
+    note_ddl("created " + made->key);
+    catalog_ = context_.collections.catalog();
+    return made->plan->source();
+  }
+  auto found = collection(change.name);
+  if (!found) return found.error();
+  const std::string key = (*found)->key;
+  if (change.kind == Change::drop_collection) {
+    context_.mirror.pause(key);
+    auto dropped = target.drop((*found)->plan->target().name, deadline_);
+    if (dropped || dropped.error().code == Code::not_found) {
+      context_.mirror.forget(key);
+      (void)context_.collections.remove(change.name);
+      dropped = Result<void>();
+      note_ddl("dropped " + key);
+    }
+    context_.mirror.resume(key);
+    if (!dropped) return dropped.error();
+    catalog_ = context_.collections.catalog();
+    return (*found)->plan->source();
+  }
+  if (change.kind == Change::alter_collection) {
+    const model::Schema before = (*found)->plan->target();
+    const bool renamed = !(change.schema.name == change.name);
+    if (renamed) {
+      auto removed = context_.collections.remove(change.name);
+      if (!removed) return removed.error();
+    }
+    auto put = context_.collections.put(change.schema, renamed);
+    if (!put) {
+      if (renamed) (void)context_.collections.put((*found)->plan->source(), false);
+      return put.error();
+    }
+    const auto now = context_.collections.find(model::to_string(change.schema.name));
+    auto altered = target.alter(before.name, now->plan->target(), deadline_);
+    if (!altered) {
+      if (renamed) (void)context_.collections.remove(change.schema.name);
+      (void)context_.collections.put((*found)->plan->source(), false);
+      return altered.error();
+    }
+    if (renamed) note_ddl("renamed " + key + " to " + now->key);
+    catalog_ = context_.collections.catalog();
+    return now->plan->source();
+  }
+  return Error(Code::unsupported, "ddl.kind: this change cannot be made on the target");
+}
+
+Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const protocols::Space& space) {
+  Result<void> done;
+  if (kind == model::SchemaChange::Kind::create_space) {
+    done = context_.collections.put_space(space);
+    if (done) note_ddl("created space " + space.path);
+  } else {
+    for (const auto& schema : catalog_->collections) {
+      if (schema.name.space != space.path) continue;
+      model::SchemaChange drop;
+      drop.kind = model::SchemaChange::Kind::drop_collection;
+      drop.name = schema.name;
+      auto dropped = change(drop);
+      if (!dropped) return dropped.error();
+    }
+    done = context_.collections.remove_space(space.path);
+    if (done) note_ddl("dropped space " + space.path);
+  }
+  catalog_ = context_.collections.catalog();
+  return done;
+}
+
+model::Uuid TargetBackend::new_uuid() {
+  model::Uuid uuid;
+  for (size_t i = 0; i < 16; i += 8) {
+    const uint64_t random = context_.random.next();
+    for (size_t j = 0; j < 8; ++j) uuid.bytes[i + j] = static_cast<uint8_t>(random >> (8 * j));
+  }
+  uuid.bytes[6] = static_cast<uint8_t>((uuid.bytes[6] & 0x0f) | 0x40);
+  uuid.bytes[8] = static_cast<uint8_t>((uuid.bytes[8] & 0x3f) | 0x80);
+  return uuid;
+}
+
+}  // namespace vmproxy::proxy

@@ -1,0 +1,41 @@
+// TargetBackend: answers a dialect's questions from the target. Reads at any time; writes and DDL only after promotion,
+// inside the gate: each is executed as read-modify-write with its keys' turn held, its result journaled as images so
+// that the reverse mirror needs no read. One per request; blocking; used by one thread.
+#pragma once
+
+#include "protocols/api/dialect.h"
+#include "proxy/context.h"
+
+namespace vmproxy::proxy {
+
+class TargetBackend final : public protocols::Backend {
+ public:
+  TargetBackend(Context& context, std::shared_ptr<const Routing> routing, std::string operation, Deadline deadline)
+      : context_(context), routing_(std::move(routing)), operation_(std::move(operation)), deadline_(deadline),
+        catalog_(context.collections.catalog()) {}
+
+  const protocols::Catalog& catalog() const override { return *catalog_; }
+  Deadline deadline() const override { return deadline_; }
+  Result<model::QueryResult> query(const model::Query& query) override;
+  Result<model::WriteResult> write(const model::Write& write) override;
+  Result<model::Schema> change(const model::SchemaChange& change) override;
+  Result<void> change_space(model::SchemaChange::Kind kind, const protocols::Space& space) override;
+  model::Uuid new_uuid() override;
+
+ private:
+  using State = std::map<std::string, std::optional<model::Record>>;  // encoded key -> record, absent: not there
+  Result<std::shared_ptr<const Collection>> collection(const model::CollectionName& name) const;
+  Result<std::vector<model::Key>> matching(const Collection& collection, const model::Write& write);
+  Result<State> current(const Collection& collection, const std::vector<model::Key>& keys);
+  Result<void> execute(const Collection& collection, const std::vector<journal::Image>& images);
+  Result<void> send(const Collection& collection, const std::vector<journal::Image>& images, std::vector<model::Outcome>& items);
+  void note_ddl(const std::string& what);
+
+  Context& context_;
+  const std::shared_ptr<const Routing> routing_;
+  const std::string operation_;
+  const Deadline deadline_;
+  std::shared_ptr<const protocols::Catalog> catalog_;
+};
+
+}  // namespace vmproxy::proxy
