@@ -11,57 +11,7 @@
 namespace vmproxy::protocols::wire {
 namespace {
 
-using model::Array;
-using model::Object;
 using model::Value;
-
-bool read_value(JsonScanner& in, Value& out) {
-  switch (in.next_kind()) {
-    case JsonScanner::Kind::null:
-      out = Value();
-      return in.read_null();
-    case JsonScanner::Kind::boolean: {
-      bool b = false;
-      if (!in.read_bool(b)) return false;
-      out = Value(b);
-      return true;
-    }
-    case JsonScanner::Kind::number:
-      return in.read_number(out);
-    case JsonScanner::Kind::string: {
-      std::string text;
-      if (!in.read_string(text)) return false;
-      out = Value(std::move(text));
-      return true;
-    }
-    case JsonScanner::Kind::array: {
-      Array array;
-      if (!in.enter_array()) return false;
-      while (in.next_element()) {
-        if (!read_value(in, array.emplace_back())) return false;
-      }
-      if (!in.ok()) return false;
-      out = Value(std::move(array));
-      return true;
-    }
-    case JsonScanner::Kind::object: {
-      Object object;
-      std::string name;
-      if (!in.enter_object()) return false;
-      while (in.next_member(name)) {
-        Value value;
-        if (!read_value(in, value)) return false;
-        object.insert_or_assign(std::move(name), std::move(value));
-      }
-      if (!in.ok()) return false;
-      out = Value(std::move(object));
-      return true;
-    }
-    case JsonScanner::Kind::none:
-      return false;
-  }
-  return false;
-}
 
 // Decimal digits of a finite number without trailing zeros, its sign, and the power of ten of the first
 // digit.
@@ -87,7 +37,7 @@ struct Decimal {
   bool negative = false;
 };
 
-// The layout of Rust's and most JavaScript printers: plain decimals for common sizes, "1e22" beyond.
+// The layout of serde_json and of JavaScript: plain decimals for common sizes, "1e+22" beyond.
 template <class Float>
 void append_float(std::string& out, Float number, int plain_digits_max, int zeros_max) {
   if (!std::isfinite(number)) {
@@ -117,21 +67,23 @@ void append_float(std::string& out, Float number, int plain_digits_max, int zero
       out += '.';
       out.append(d.digits + 1, d.count - 1);
     }
-    out += 'e';
+    out += d.exponent < 0 ? "e" : "e+";
     out += std::to_string(d.exponent);
   }
 }
 
 }  // namespace
 
+bool valid_utf8(std::string_view text) {
+  return simdjson::validate_utf8(text.data(), text.size());
+}
+
 Result<Value> parse_json(std::string_view text, int depth_max) {
   // The scanner reports places as byte offsets, so bytes that are no UTF-8 are sorted out once, before.
-  if (!simdjson::validate_utf8(text.data(), text.size())) {
-    return Error(Code::invalid, "the text is not valid UTF-8");
-  }
+  if (!valid_utf8(text)) return Error(Code::invalid, "the text is not valid UTF-8");
   JsonScanner in(text, depth_max);
   Value value;
-  if (!read_value(in, value) || !in.finish()) return Error(Code::invalid, in.error());
+  if (!in.read_value(value) || !in.finish()) return Error(Code::invalid, in.error());
   return value;
 }
 

@@ -13,6 +13,8 @@ namespace vmproxy::protocols::wire {
 // names: the last wins. Numbers outside int64/uint64 become double.
 Result<model::Value> parse_json(std::string_view text, int depth_max = 128);
 
+bool valid_utf8(std::string_view text);
+
 // Shortest form that reads back the same. Non-finite numbers are written as null.
 void append_json(std::string& out, const model::Value& value);
 void append_json_string(std::string& out, std::string_view text);

@@ -1,5 +1,7 @@
 #include "protocols/wire/json_scanner.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -7,6 +9,11 @@
 #include <utility>
 
 namespace vmproxy::protocols::wire {
+
+using model::Array;
+using model::Object;
+using model::Value;
+
 namespace {
 
 bool is_digit(char c) {
@@ -243,22 +250,50 @@ bool JsonScanner::escape(std::string& out) {
   return true;
 }
 
+// Up to the end of the string, an escape or a byte that may not be in it.
+bool JsonScanner::plain_text() {
+  while (at_ < text_.size() && text_[at_] != '"' && text_[at_] != '\\' &&
+         static_cast<uint8_t>(text_[at_]) >= 0x20)
+    ++at_;
+  return at_ < text_.size() || fail("EOF while parsing a string");
+}
+
+// The byte that ended plain text: the closing quote, or a backslash (then its escape follows).
+bool JsonScanner::end_of_string(bool& ended) {
+  const char c = text_[at_++];
+  ended = c == '"';
+  return ended || c == '\\' || fail("control character (\\u0000-\\u001F) found while parsing a string");
+}
+
 bool JsonScanner::read_string(std::string& out) {
   if (next_kind() != Kind::string) return fail_here("expected a string");
   ++at_;
   out.clear();
+  bool ended = false;
   for (;;) {
     const size_t start = at_;
-    while (at_ < text_.size() && text_[at_] != '"' && text_[at_] != '\\' &&
-           static_cast<uint8_t>(text_[at_]) >= 0x20)
-      ++at_;
+    if (!plain_text()) return false;
     out.append(text_.substr(start, at_ - start));
-    if (at_ == text_.size()) return fail("EOF while parsing a string");
-    const char c = text_[at_++];
-    if (c == '"') return true;
-    if (c != '\\') return fail("control character (\\u0000-\\u001F) found while parsing a string");
+    if (!end_of_string(ended)) return false;
+    if (ended) break;
     if (!escape(out)) return false;
   }
+  return !check_strings_ || simdjson::validate_utf8(out.data(), out.size()) ||
+         fail("invalid unicode code point");
+}
+
+bool JsonScanner::skip_string() {
+  const size_t start = ++at_;
+  bool ended = false;
+  std::string escaped;
+  for (;;) {
+    if (!plain_text() || !end_of_string(ended)) return false;
+    if (ended) break;
+    if (!escape(escaped)) return false;
+    escaped.clear();
+  }
+  return !check_strings_ || simdjson::validate_utf8(text_.data() + start, at_ - 1 - start) ||
+         fail("invalid unicode code point");
 }
 
 bool JsonScanner::enter() {
@@ -303,11 +338,23 @@ bool JsonScanner::next_element() {
   return after_item(']', ended) && !ended;
 }
 
-bool JsonScanner::next_member(std::string& name) {
+bool JsonScanner::next_name(std::string& name) {
   bool ended = false;
   if (!after_item('}', ended) || ended) return false;
   if (text_[at_] != '"') return fail_here("key must be a string");
-  if (!read_string(name)) return false;
+  return read_string(name);
+}
+
+bool JsonScanner::next_member(std::string& name) {
+  return next_name(name) && pass_colon();
+}
+
+void JsonScanner::pass_end_of_object() {
+  skip_space();
+  if (at_ < text_.size() && text_[at_] == '}') ++at_;
+}
+
+bool JsonScanner::pass_colon() {
   skip_space();
   if (at_ == text_.size()) return fail_here("EOF while parsing an object");
   if (text_[at_] != ':') return fail_here("expected `:`");
@@ -328,10 +375,8 @@ bool JsonScanner::skip_value() {
       bool integer = false;
       return number_text(text, integer);
     }
-    case Kind::string: {
-      std::string text;
-      return read_string(text);
-    }
+    case Kind::string:
+      return skip_string();
     case Kind::array:
       if (!enter_array()) return false;
       while (next_element()) {
@@ -345,6 +390,54 @@ bool JsonScanner::skip_value() {
         if (!skip_value()) return false;
       }
       return ok();
+    }
+    case Kind::none:
+      return false;
+  }
+  return false;
+}
+
+bool JsonScanner::read_value(Value& out) {
+  switch (next_kind()) {
+    case Kind::null:
+      out = Value();
+      return read_null();
+    case Kind::boolean: {
+      bool b = false;
+      if (!read_bool(b)) return false;
+      out = Value(b);
+      return true;
+    }
+    case Kind::number:
+      return read_number(out);
+    case Kind::string: {
+      std::string text;
+      if (!read_string(text)) return false;
+      out = Value(std::move(text));
+      return true;
+    }
+    case Kind::array: {
+      Array array;
+      if (!enter_array()) return false;
+      while (next_element()) {
+        if (!read_value(array.emplace_back())) return false;
+      }
+      if (!ok()) return false;
+      out = Value(std::move(array));
+      return true;
+    }
+    case Kind::object: {
+      Object object;
+      std::string name;
+      if (!enter_object()) return false;
+      while (next_member(name)) {
+        Value value;
+        if (!read_value(value)) return false;
+        object.insert_or_assign(std::move(name), std::move(value));
+      }
+      if (!ok()) return false;
+      out = Value(std::move(object));
+      return true;
     }
     case Kind::none:
       return false;

@@ -22,6 +22,10 @@ class JsonScanner {
 
   explicit JsonScanner(std::string_view text, int depth_max = 128) : text_(text), depth_max_(depth_max) {}
 
+  // From here on strings must be valid UTF-8. Off by default, as one check of the whole text before is
+  // cheaper.
+  void check_strings() { check_strings_ = true; }
+
   // Kind of the value that comes next; none: there is none, or it is no JSON (then error() is set).
   Kind next_kind();
   bool read_null();
@@ -33,12 +37,19 @@ class JsonScanner {
   // Appends the numbers of an array of numbers; any other element is an error.
   bool read_floats(std::vector<float>& out);
   bool skip_value();
+  // Any value as a tree.
+  bool read_value(model::Value& out);
 
   // enter, then next_* until it returns false; then ok() tells whether that was the end.
   bool enter_array();
   bool next_element();
   bool enter_object();
   bool next_member(std::string& name);
+  // next_member in two steps, for who has something to say before the value.
+  bool next_name(std::string& name);
+  bool pass_colon();
+  // Passes white space and, where it comes next, the end of the object that is being read.
+  void pass_end_of_object();
 
   // Nothing but white space may follow.
   bool finish();
@@ -57,6 +68,9 @@ class JsonScanner {
   void skip_space();
   bool literal(std::string_view word);
   bool number_text(std::string_view& text, bool& integer);
+  bool plain_text();
+  bool end_of_string(bool& ended);
+  bool skip_string();
   bool escape(std::string& out);
   bool hex4(uint32_t& out);
   bool enter();
@@ -66,6 +80,7 @@ class JsonScanner {
   size_t at_ = 0;
   int depth_max_;
   int depth_ = 0;
+  bool check_strings_ = false;
   bool first_ = false;  // the container was entered just now
   std::string error_;
 };

@@ -136,7 +136,7 @@ TEST_CASE("numbers are written in the shortest form that reads back the same") {
   CHECK(text(0.1) == "0.1");
   CHECK(text(1234.5) == "1234.5");
   CHECK(text(1e15) == "1000000000000000.0");
-  CHECK(text(1e16) == "1e16");
+  CHECK(text(1e16) == "1e+16");
   CHECK(text(1.5e-5) == "0.000015");
   CHECK(text(1.5e-7) == "1.5e-7");
   CHECK(text(std::numeric_limits<double>::quiet_NaN()) == "null");

@@ -1,0 +1,290 @@
+// Filter -> where. Whatever Chroma would answer differently is refused with a stable code, never
+// approximated.
+#include <cmath>
+#include <string>
+
+#include "protocols/chroma/where.h"
+
+namespace vmproxy::protocols::chroma {
+namespace {
+
+using model::Array;
+using model::Filter;
+using model::Object;
+using model::Value;
+using Kind = Filter::Kind;
+
+Error unsupported(std::string_view code, std::string_view why) {
+  return Error(Code::unsupported, std::string(code) + ": " + std::string(why));
+}
+
+bool mentions_id(const Filter& filter) {
+  if (filter.kind == Kind::id) return true;
+  for (const Filter& child : filter.children) {
+    if (mentions_id(child)) return true;
+  }
+  return false;
+}
+
+Value group(bool all, Array children) {
+  return Object{{all ? "$and" : "$or", std::move(children)}};
+}
+Value condition(std::string name, std::string_view op, Value operand) {
+  return Object{{std::move(name), Object{{std::string(op), std::move(operand)}}}};
+}
+
+bool is_scalar(const Value& v) {
+  const auto* number = std::get_if<double>(&v.data);
+  return v.is_string() || v.is_bool() || std::holds_alternative<int64_t>(v.data) ||
+         (number != nullptr && std::isfinite(*number));
+}
+
+Result<std::string> field_name(const Filter& operand) {
+  if (operand.kind == Kind::document) return std::string("chroma:document");
+  if (operand.kind != Kind::field)
+    return unsupported("filter.operand", "only a field or the document can be compared with a constant");
+  if (!operand.path.empty())
+    return unsupported("filter.path", "fields inside '" + operand.name + "' cannot be reached");
+  if (operand.name.empty() || operand.name[0] == '$' || operand.name[0] == '#' ||
+      operand.name.starts_with("chroma:")) {
+    return unsupported("filter.field_name", "'" + operand.name + "' cannot be the name of a field");
+  }
+  return operand.name;
+}
+
+Result<Value> print(const Filter& filter, bool negated);
+
+Result<Value> print_group(const Filter& filter, bool all, bool negated) {
+  Array children;
+  for (const Filter& child : filter.children) {
+    auto printed = print(child, negated);
+    if (!printed) return printed;
+    children.push_back(std::move(*printed));
+  }
+  return group(all, std::move(children));
+}
+
+// Chroma's comparisons are by value, so a comparison that also asks for the same type cannot be told apart
+// from it.
+bool type_matters(const Filter& filter, const Value& literal) {
+  return !filter.numbers_by_value && (literal.is_number() || literal.is_array());
+}
+
+Result<Value> print_order(const Filter& filter, bool negated) {
+  if (negated)
+    return unsupported("filter.not_order", "the negation of a comparison by order matches absent fields");
+  if (filter.absent_matches)
+    return unsupported("filter.absent", "a comparison by order that matches absent fields");
+  const Value& literal = filter.children[1].value;
+  if (!literal.is_number() || !is_scalar(literal))
+    return unsupported("filter.order", "only numbers within 64 bits have an order");
+  if (type_matters(filter, literal))
+    return unsupported("filter.number_types", "integers and floating-point numbers compare by value");
+  auto name = field_name(filter.children[0]);
+  if (!name) return name.error();
+  switch (filter.kind) {
+    case Kind::less:
+      return condition(*name, "$lt", literal);
+    case Kind::less_equal:
+      return condition(*name, "$lte", literal);
+    case Kind::greater:
+      return condition(*name, "$gt", literal);
+    default:
+      return condition(*name, "$gte", literal);
+  }
+}
+
+// Equality and membership: the positive form matches no absent field, the negative one all of them.
+Result<Value> print_equality(const Filter& filter, bool negated) {
+  const bool negative = filter.kind == Kind::not_equal || filter.kind == Kind::not_in;
+  if (filter.absent_matches != negative) {
+    return unsupported("filter.absent", negative ? "a comparison with 'not' always matches absent fields"
+                                                 : "a comparison never matches absent fields");
+  }
+  const Value& literal = filter.children[1].value;
+  if (type_matters(filter, literal))
+    return unsupported("filter.number_types", "integers and floating-point numbers compare by value");
+  auto name = field_name(filter.children[0]);
+  if (!name) return name.error();
+  const bool not_ = negative != negated;
+  if (filter.kind == Kind::equal || filter.kind == Kind::not_equal) {
+    if (!is_scalar(literal))
+      return unsupported("filter.literal", "only strings, booleans and numbers can be compared");
+    return condition(*name, not_ ? "$ne" : "$eq", literal);
+  }
+  if (!literal.is_array()) return unsupported("filter.literal", "'in' needs a list of constants");
+  // A list must be of one type, so one of several types becomes several comparisons.
+  Array children;
+  for (const Value& element : literal.array()) {
+    if (!is_scalar(element))
+      return unsupported("filter.literal", "only strings, booleans and numbers can be compared");
+    children.push_back(condition(*name, not_ ? "$ne" : "$eq", element));
+  }
+  bool one_type = !literal.array().empty();
+  for (const Value& element : literal.array())
+    one_type = one_type && element.data.index() == literal.array()[0].data.index();
+  if (one_type) return condition(*name, not_ ? "$nin" : "$in", literal);
+  return group(not_, std::move(children));
+}
+
+Result<Value> print_document_test(const Filter& filter, bool negated, std::string_view op,
+                                  std::string_view not_op) {
+  if (filter.children[0].kind != Kind::document) {
+    return unsupported("filter.field_text",
+                       "text can be searched in the document only, not in metadata fields");
+  }
+  if (filter.absent_matches)
+    return unsupported("filter.absent", "a text search that matches records without a document");
+  const Value& literal = filter.children[1].value;
+  if (!literal.is_string()) return unsupported("filter.literal", "a text search needs a string");
+  return condition("#document", negated ? not_op : op, literal);
+}
+
+Result<Value> print_array_contains(const Filter& filter, const Value& literal, bool negated) {
+  if (filter.absent_matches)
+    return unsupported("filter.absent", "a search in an array that matches absent fields");
+  auto name = field_name(filter.children[0]);
+  if (!name) return name.error();
+  if (!is_scalar(literal))
+    return unsupported("filter.literal", "only strings, booleans and numbers can be elements");
+  const std::string_view op = negated ? "$not_contains" : "$contains";
+  if (!filter.numbers_by_value || !literal.is_number()) return condition(*name, op, literal);
+  // By value: 2 is also found as 2.0, which Chroma keeps in arrays of another type.
+  Array both{condition(*name, op, literal)};
+  if (const auto* number = std::get_if<double>(&literal.data)) {
+    if (std::nearbyint(*number) == *number && std::abs(*number) < 0x1p63)
+      both.push_back(condition(*name, op, static_cast<int64_t>(*number)));
+  } else {
+    const Value other = literal.number();
+    if (!equal_number(other, literal))
+      return unsupported("filter.literal", "an integer beyond 2^53 among floating-point numbers");
+    both.push_back(condition(*name, op, other));
+  }
+  return group(negated, std::move(both));
+}
+
+Result<Value> print_array_contains_each(const Filter& filter, bool negated) {
+  const Value& list = filter.children[1].value;
+  if (!list.is_array()) return unsupported("filter.literal", "a list of constants is needed");
+  // Of no elements: true for every array and nothing else ("all"), which Chroma cannot ask; false for all
+  // ("any").
+  if (list.array().empty() && filter.kind == Kind::array_contains_all) {
+    return unsupported("filter.array_type", "whether a field is an array cannot be asked");
+  }
+  Array children;
+  for (const Value& element : list.array()) {
+    auto printed = print_array_contains(filter, element, negated);
+    if (!printed) return printed;
+    children.push_back(std::move(*printed));
+  }
+  return group((filter.kind == Kind::array_contains_all) != negated, std::move(children));
+}
+
+Result<Value> print(const Filter& filter, bool negated) {
+  switch (filter.kind) {
+    case Kind::always:
+      return group(!negated, {});
+    case Kind::all_of:
+      return print_group(filter, !negated, negated);
+    case Kind::any_of:
+      return print_group(filter, negated, negated);
+    case Kind::negate:
+      return print(filter.children[0], !negated);
+    case Kind::literal:
+      if (filter.value.is_bool()) return group(std::get<bool>(filter.value.data) != negated, {});
+      return unsupported("filter.literal", "a constant is not a condition");
+    case Kind::field: {
+      auto name = field_name(filter);
+      if (!name) return name.error();
+      return condition(*name, negated ? "$ne" : "$eq", true);
+    }
+    case Kind::equal:
+    case Kind::not_equal:
+    case Kind::in:
+    case Kind::not_in:
+    case Kind::less:
+    case Kind::less_equal:
+    case Kind::greater:
+    case Kind::greater_equal:
+    case Kind::contains_text:
+    case Kind::matches:
+    case Kind::array_contains:
+    case Kind::array_contains_all:
+    case Kind::array_contains_any:
+      break;
+    case Kind::like:
+      return unsupported("filter.like", "patterns cannot be searched");
+    case Kind::exists:
+      return unsupported("filter.exists", "whether a field is present cannot be asked");
+    case Kind::is_null:
+      return unsupported("filter.is_null", "whether a field is absent cannot be asked");
+    default:
+      return unsupported("filter.arithmetic", "conditions cannot compute");
+  }
+  if (filter.children.size() != 2 || filter.children[1].kind != Kind::literal) {
+    return unsupported("filter.operand",
+                       "only a field or the document can be compared, with a constant on the right");
+  }
+  switch (filter.kind) {
+    case Kind::less:
+    case Kind::less_equal:
+    case Kind::greater:
+    case Kind::greater_equal:
+      return print_order(filter, negated);
+    case Kind::contains_text:
+      return print_document_test(filter, negated, "$contains", "$not_contains");
+    case Kind::matches:
+      return print_document_test(filter, negated, "$regex", "$not_regex");
+    case Kind::array_contains:
+      return print_array_contains(filter, filter.children[1].value, negated);
+    case Kind::array_contains_all:
+    case Kind::array_contains_any:
+      return print_array_contains_each(filter, negated);
+    default:
+      return print_equality(filter, negated);
+  }
+}
+
+Result<void> collect(const Filter& filter, Array& conditions, std::vector<Filter>& on_id) {
+  if (filter.kind == Kind::always) return {};
+  if (filter.kind == Kind::all_of) {
+    for (const Filter& child : filter.children) {
+      if (auto done = collect(child, conditions, on_id); !done) return done;
+    }
+    return {};
+  }
+  if (mentions_id(filter)) {
+    on_id.push_back(filter);
+    return {};
+  }
+  auto printed = print(filter, false);
+  if (!printed) return printed.error();
+  conditions.push_back(std::move(*printed));
+  return {};
+}
+
+// A condition that is decided with the id alone can be checked here; one that also needs fields cannot.
+bool only_id(const Filter& filter) {
+  if (filter.kind == Kind::field || filter.kind == Kind::document) return false;
+  for (const Filter& child : filter.children) {
+    if (!only_id(child)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<Clause> print_filter(const Filter& filter) {
+  Clause clause;
+  Array conditions;
+  if (auto done = collect(filter, conditions, clause.on_id); !done) return done.error();
+  for (const Filter& condition_on_id : clause.on_id) {
+    if (!only_id(condition_on_id))
+      return unsupported("filter.id", "a condition that mixes the id with fields by 'or'");
+  }
+  if (conditions.size() == 1) clause.where = std::move(conditions[0]);
+  if (conditions.size() > 1) clause.where = group(true, std::move(conditions));
+  return clause;
+}
+
+}  // namespace vmproxy::protocols::chroma
