@@ -1,0 +1,197 @@
+#include <thread>
+
+#include "tests/journal/fixture.h"
+
+using namespace vmproxy;
+using namespace vmproxy::journal;
+
+TEST_CASE("a failed commit fails its appends and every later one until reopened; their seqs are a hole") {
+  Fixture at;
+  at.open();
+  at.append("before");
+  at.store->fail_next_commits(1);
+  CHECK(append_and_wait(*at.journal, intent_of("lost"), body_of("x")).error().code == Code::io);
+  auto later = append_and_wait(*at.journal, intent_of("lost too"), body_of("x"));
+  REQUIRE_FALSE(later);
+  CHECK(later.error().code == Code::io);
+  CHECK(at.journal->failure());
+  CHECK_FALSE(at.journal->commit_rows({{"x", "a", "b"}}));
+  CHECK(at.seqs() == std::vector<Seq>{1});  // reading goes on
+
+  REQUIRE(at.journal->reopen());
+  CHECK_FALSE(at.journal->failure());
+  CHECK(at.append("after") == 3);
+  CHECK(at.seqs() == std::vector<Seq>{1, 3});
+  CHECK(at.journal->head(2).error().code == Code::not_found);
+  CHECK(at.journal->verify().value().problems.empty());
+  at.power_cut();
+  at.open();
+  CHECK(at.journal->next() == 4);
+  CHECK(at.seqs() == std::vector<Seq>{1, 3});
+}
+
+TEST_CASE("a commit that reached the disk although its sync failed leaves no intent behind") {
+  Fixture at;
+  at.open();
+  at.store->fail_next_commit_after_applying();
+  CHECK_FALSE(append_and_wait(*at.journal, intent_of("half"), body_of("x")));
+  REQUIRE(at.journal->reopen());
+  CHECK(at.seqs().empty());
+  CHECK(at.append("next") == 2);
+  CHECK(at.journal->verify().value().problems.empty());
+}
+
+TEST_CASE("lazy rows and outcomes put before and during a failure are committed after it") {
+  Fixture at;
+  at.open();
+  at.append("a");
+  at.store->hold_commits(true);
+  Results<Seq> results;
+  at.journal->append(intent_of("b"), body_of("x"), results.next());
+  while (at.store->waiting_commits() == 0) std::this_thread::yield();
+  at.journal->outcome(1, {model::Outcome::applied, {}, {}});
+  at.journal->put_rows({{"d", "before", "1"}, {"d", "changed", "1"}});
+  Results<void> durable;
+  at.journal->put_rows({{"d", "waited for", "1"}}, durable.next());
+  at.store->fail_next_commits(1);
+  at.store->hold_commits(false);
+  REQUIRE_FALSE(results.wait(1)[0]);
+  REQUIRE_FALSE(durable.wait(1)[0]);
+  at.journal->put_rows({{"d", "during", "1"}, {"d", "changed", std::nullopt}});
+  CHECK(at.journal->row("d", "before").value());
+  CHECK_FALSE(at.journal->row("d", "waited for").value());
+  REQUIRE(at.journal->reopen());
+  Results<void> flushed;
+  at.journal->put_rows({}, flushed.next());
+  REQUIRE(flushed.wait(1)[0]);
+  at.power_cut();
+  at.open();
+  CHECK(at.journal->row("d", "before").value());
+  CHECK(at.journal->row("d", "during").value());
+  CHECK_FALSE(at.journal->row("d", "changed").value());
+  CHECK_FALSE(at.journal->row("d", "waited for").value());
+  CHECK(at.journal->outcome_of(1).value());
+}
+
+TEST_CASE("reopening fails while the store cannot be opened and succeeds later") {
+  Fixture at;
+  at.open();
+  at.store->fail_next_commits(1);
+  CHECK_FALSE(append_and_wait(*at.journal, intent_of("a"), body_of("x")));
+  at.store->fail_reopen(true);
+  CHECK(at.journal->reopen().error().code == Code::io);
+  CHECK(at.journal->failure());
+  at.store->fail_reopen(false);
+  REQUIRE(at.journal->reopen());
+  CHECK(at.append("b") == 2);
+}
+
+TEST_CASE("a reopened store that lost acknowledged intents is refused") {
+  Fixture at;
+  at.options.durability = Durability::os;
+  at.open();
+  at.append("a");
+  at.append("b");
+  at.store->fail_next_commits(1);
+  CHECK_FALSE(append_and_wait(*at.journal, intent_of("c"), body_of("x")));
+  at.store->lose_unsynced();
+  const auto reopened = at.journal->reopen();
+  REQUIRE_FALSE(reopened);
+  CHECK(reopened.error().code == Code::corrupt);
+  CHECK(reopened.error().message.find("intents 1 to 2") != std::string::npos);
+  CHECK(at.journal->failure());
+}
+
+TEST_CASE(
+    "H49: a gap found while the journal's disk fails is durable in the slot, and a row after the next open") {
+  Fixture at;
+  at.open();
+  at.store->fail_next_commits(1);
+  Results<void> marked;
+  at.journal->append(intent_of("a"), body_of("x"), [&](Result<Seq> result) {
+    // As the proxy does it: the append failed, so the write passes with a mark, from the callback itself.
+    if (!result) marked.next()(at.journal->mark_gap("capture failed"));
+  });
+  REQUIRE(marked.wait(1)[0]);
+  CHECK(at.journal->mark_gap("capture failed"));
+  CHECK(at.journal->gaps().value().size() == 1);
+  at.power_cut();
+  at.store->reopen().value();
+  at.open();
+  auto gaps = at.journal->gaps().value();
+  REQUIRE(gaps.size() == 1);
+  CHECK(gaps[0].what == "capture failed");
+  CHECK(at.store->read_slot().value().empty());
+  at.power_cut();
+  at.open();
+  CHECK(at.journal->gaps().value().size() == 1);
+}
+
+TEST_CASE("H49: a gap that can be recorded nowhere is an error, so that the write is refused") {
+  Fixture at;
+  at.open();
+  at.store->fail_next_commits(1);
+  CHECK_FALSE(append_and_wait(*at.journal, intent_of("a"), body_of("x")));
+  at.store->fail_slot(true);
+  const auto marked = at.journal->mark_gap("capture failed");
+  REQUIRE_FALSE(marked);
+  CHECK(marked.error().code == Code::io);
+  CHECK(at.journal->gaps().value().empty());
+  at.store->fail_slot(false);
+  CHECK(at.journal->mark_gap("capture failed"));
+  REQUIRE(at.journal->reopen());
+  CHECK(at.journal->gaps().value().size() == 1);
+}
+
+TEST_CASE("a gap whose row fails to commit falls back to the slot") {
+  Fixture at;
+  at.open();
+  at.store->fail_next_commits(1);
+  REQUIRE(at.journal->mark_gap("unknown request"));
+  CHECK_FALSE(at.store->read_slot().value().empty());
+  REQUIRE(at.journal->reopen());
+  CHECK(at.store->read_slot().value().empty());
+  CHECK(at.journal->gaps().value().size() == 1);
+}
+
+TEST_CASE("gaps are closed up to the horizon of a clean validation, later ones stay") {
+  Fixture at;
+  at.open();
+  REQUIRE(at.journal->mark_gap("one"));
+  REQUIRE(at.journal->mark_gap("one"));  // recorded once
+  REQUIRE(at.journal->mark_gap("two"));
+  CHECK(at.journal->gaps().value().size() == 2);
+  const auto horizon = at.journal->gap_horizon();
+  REQUIRE(at.journal->mark_gap("one"));  // again, after the validation began
+  REQUIRE(at.journal->close_gaps(horizon));
+  auto gaps = at.journal->gaps().value();
+  REQUIRE(gaps.size() == 1);
+  CHECK(gaps[0].what == "one");
+  CHECK(gaps[0].number > horizon);
+  at.power_cut();
+  at.open();
+  CHECK(at.journal->gaps().value().size() == 1);
+  REQUIRE(at.journal->close_gaps(at.journal->gap_horizon()));
+  at.power_cut();
+  at.open();
+  CHECK(at.journal->gaps().value().empty());
+  REQUIRE(at.journal->mark_gap("new"));
+  CHECK(at.journal->gaps().value()[0].number > gaps[0].number);  // numbers never come again
+}
+
+TEST_CASE("very many gaps of different kinds stay bounded and fit the slot") {
+  Fixture at;
+  at.open();
+  at.store->fail_next_commits(1);
+  CHECK_FALSE(append_and_wait(*at.journal, intent_of("a"), body_of("x")));
+  for (int i = 0; i < 1200; ++i) REQUIRE(at.journal->mark_gap("POST /unknown/" + std::to_string(i)));
+  CHECK(at.journal->gaps().value().size() <= 1001);
+  const uint64_t horizon = at.journal->gap_horizon();
+  at.power_cut();
+  at.store->reopen().value();
+  at.open();
+  auto gaps = at.journal->gaps().value();
+  REQUIRE_FALSE(gaps.empty());
+  CHECK(gaps.back().number == horizon);  // the merged entry carries the highest number
+  CHECK(gaps.back().what.find("more gaps") != std::string::npos);
+}
