@@ -1,15 +1,15 @@
-// Exchange: one request of a client and its answer, the same for HTTP/1.1 and HTTP/2. The server makes it, the handler
-// uses it inside one coroutine on the connection's worker; it dies with the request.
+// Exchange: one request of a client and its answer, the same for HTTP/1.1 and HTTP/2. The server makes it,
+// the handler uses it inside one coroutine on the connection's worker; it dies with the request.
 //
 // Two ways to answer:
-//   pass(): head and body stream to the upstream and back as they came, with back-pressure; nothing is buffered.
-//   read_body() then forward() then reply_upstream(): the request is held whole, goes on byte for byte (HTTP/1.1) or
-//   message for message (HTTP/2), and its answer is held until the caller lets it go.
+//   pass(): head and body stream to the upstream and back as they came, with back-pressure; nothing is
+//   buffered. read_body() then forward() then reply_upstream(): the request is held whole, goes on byte for
+//   byte (HTTP/1.1) or message for message (HTTP/2), and its answer is held until the caller lets it go.
 // or reply() with an answer of our own at any time before another answer began.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <functional>
 
 #include "base/clock.h"
@@ -31,29 +31,39 @@ class Exchange {
   // True once the client closed its connection or reset the stream. Cheap; may be asked at any time.
   virtual bool client_gone() = 0;
 
-  // Streams the request to the upstream and its answer back. An error means that nothing was sent to the client yet and
-  // the handler should reply(); once bytes went back, a failure closes the client's side as the upstream's was closed.
-  // `status`, when given, gets the answer's status.
+  // The handler knows that the request changes nothing (a search by POST): pass() may send it once more when
+  // a pooled connection turns out dead before any byte of the answer. Safe methods need not be marked.
+  void set_repeatable() { repeatable_ = true; }
+
+  // Streams the request to the upstream and its answer back. An error means that nothing was sent to the
+  // client yet and the handler should reply(); once bytes went back, a failure closes the client's side as
+  // the upstream's was closed. `status`, when given, gets the answer's status.
   virtual boost::asio::awaitable<Result<void>> pass(Upstream& upstream, int* status = nullptr) = 0;
 
-  // Reads the whole body into memory. Code::overloaded when larger than `bytes_max` (nothing more is read then; the
-  // handler replies and the connection closes afterwards), connection_lost when the client went away.
+  // Reads the whole body into memory. Code::overloaded when larger than `bytes_max` (nothing more is read
+  // then; the handler replies and the connection closes afterwards), connection_lost when the client went
+  // away.
   virtual boost::asio::awaitable<Result<void>> read_body(uint64_t bytes_max) = 0;
   // After read_body: the request as a value. Valid until the exchange dies.
   virtual const Request& request() const = 0;
 
-  // After read_body: sends it to the upstream, reads the answer to its end (at most `bytes_max`), even when the client
-  // has gone. `may_send` runs just before the first byte could leave; when it returns false nothing is sent and the
-  // error is Code::cancelled. Errors: refused_connection (nothing was sent), connection_lost, timeout (maybe executed),
-  // overloaded (the answer was larger than bytes_max: executed, not readable).
-  // Never sends a request twice. Retires pooled connections that the upstream closed before using them.
-  virtual boost::asio::awaitable<Result<Response>> forward(Upstream& upstream, Deadline deadline, uint64_t bytes_max,
+  // After read_body: sends it to the upstream, reads the answer to its end (at most `bytes_max`), even when
+  // the client has gone. `may_send` runs just before the first byte could leave; when it returns false
+  // nothing is sent and the error is Code::cancelled. Errors: refused_connection (nothing was sent),
+  // connection_lost, timeout (maybe executed), overloaded (the answer was larger than bytes_max: executed,
+  // not readable). Never sends a request twice. Retires pooled connections that the upstream closed before
+  // using them.
+  virtual boost::asio::awaitable<Result<Response>> forward(Upstream& upstream, Deadline deadline,
+                                                           uint64_t bytes_max,
                                                            std::function<bool()> may_send) = 0;
   // After forward(): the upstream's answer to the client as it came.
   virtual boost::asio::awaitable<Result<void>> reply_upstream() = 0;
 
   // An answer of our own. Content-Length (or END_STREAM, trailers) is ours to set.
   virtual boost::asio::awaitable<Result<void>> reply(Response response) = 0;
+
+ protected:
+  bool repeatable_ = false;
 };
 
 // Runs for each request. Must reply, pass or fail; an exception or no answer closes the connection.

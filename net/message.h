@@ -1,4 +1,5 @@
-// HTTP messages as values, the same for HTTP/1.1 and HTTP/2. No I/O, no Asio: protocols/ may use this header freely.
+// HTTP messages as values, the same for HTTP/1.1 and HTTP/2. No I/O, no Asio: protocols/ may use this header
+// freely.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,7 @@ class Headers {
   void set(std::string_view name, std::string_view value);  // replaces all of that name
   void add(std::string_view name, std::string_view value) { fields_.emplace_back(name, value); }
   void remove(std::string_view name);
+  void reserve(size_t fields) { fields_.reserve(fields); }
   const Fields& all() const { return fields_; }
 
  private:

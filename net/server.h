@@ -23,8 +23,8 @@ struct ListenOptions {
   TlsServerOptions tls;
   uint64_t head_bytes_max = 64 * 1024;
   size_t connections_max = 20000;
-  Duration head_timeout = std::chrono::seconds(10);    // a started request's head must arrive in
-  Duration idle_timeout = std::chrono::seconds(75);    // between requests
+  Duration head_timeout = std::chrono::seconds(10);      // a started request's head must arrive in
+  Duration idle_timeout = std::chrono::seconds(75);      // between requests
   Duration request_timeout = std::chrono::seconds(120);  // deadline of a request that brings none
 };
 
@@ -36,7 +36,8 @@ class Server {
   // Binds now. The port that was bound, or why not. The handler runs on the connection's worker.
   Result<uint16_t> listen(const ListenOptions& options, Handler handler);
   void start();
-  // Stops accepting, lets requests in flight end until the timeout (Connection: close, GOAWAY), then closes. Blocks.
+  // Stops accepting, lets requests in flight end until the timeout (Connection: close, GOAWAY), then closes.
+  // Blocks.
   void stop(Duration drain_timeout);
   boost::asio::io_context& worker(size_t index);
   size_t connections() const;

@@ -1,4 +1,5 @@
-// Upstream: one database behind the proxy, with keep-alive connections of its own per worker. TLS when asked for.
+// Upstream: one database behind the proxy, with keep-alive connections of its own per worker. TLS when asked
+// for.
 #pragma once
 
 #include <memory>
@@ -36,11 +37,11 @@ class Upstream {
   explicit Upstream(UpstreamOptions options);
   ~Upstream();
   const UpstreamOptions& options() const { return options_; }
-  UpstreamPool& pool() { return *pool_; }
+  std::shared_ptr<UpstreamPool> pool() { return pool_; }
 
  private:
   UpstreamOptions options_;
-  std::unique_ptr<UpstreamPool> pool_;
+  std::shared_ptr<UpstreamPool> pool_;
 };
 
 }  // namespace vmproxy::net

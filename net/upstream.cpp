@@ -1,0 +1,179 @@
+#include "net/upstream.h"
+
+#include <algorithm>
+#include <atomic>
+#include <boost/url/parse.hpp>
+
+#include "net/message.h"
+#include "net/worker.h"
+
+namespace vmproxy::net {
+namespace {
+
+std::atomic<uint64_t> upstreams_made{0};
+
+std::string connect_advice(const std::string& address) {
+  return ". Nothing was sent to " + address + ". Check that the database runs and that the address is right.";
+}
+
+}  // namespace
+
+Result<UpstreamOptions> parse_upstream_url(const std::string& url) {
+  const auto wrong = [&](std::string_view why) {
+    return Error(Code::invalid, "the address '" + url + "' " + std::string(why) +
+                                    "; write http://host:port, https://host:port or host:port.");
+  };
+  std::string text = url;
+  if (text.find("://") == std::string::npos) text = "http://" + text;
+  const auto parsed = boost::urls::parse_uri(text);
+  if (!parsed) return wrong("is not a URL");
+  if (parsed->scheme() != "http" && parsed->scheme() != "https") return wrong("has an unknown scheme");
+  if (parsed->host().empty()) return wrong("has no host");
+  if (parsed->has_userinfo())
+    return wrong("holds credentials, which belong in the credentials' own settings");
+  if (!parsed->encoded_path().empty() && parsed->encoded_path() != "/") return wrong("has a path");
+  if (parsed->has_query() || parsed->has_fragment()) return wrong("has a query");
+  UpstreamOptions options;
+  options.host = parsed->host_type() == boost::urls::host_type::ipv6 ? parsed->host_ipv6_address().to_string()
+                                                                     : std::string(parsed->host());
+  options.tls.enabled = parsed->scheme() == "https";
+  options.port = options.tls.enabled ? 443 : 80;
+  if (parsed->has_port()) {
+    if (parsed->port_number() == 0) return wrong("has a port that is not between 1 and 65535");
+    options.port = parsed->port_number();
+  }
+  return options;
+}
+
+Upstream::Upstream(UpstreamOptions options)
+    : options_(std::move(options)), pool_(std::make_shared<UpstreamPool>(options_)) {}
+Upstream::~Upstream() = default;
+
+UpstreamPool::UpstreamPool(const UpstreamOptions& o)
+    : options(o), id(++upstreams_made), address(o.host + ":" + std::to_string(o.port)) {}
+
+Result<TlsContext> UpstreamPool::tls(ClientProtocol protocol) {
+  std::lock_guard hold(mutex_);
+  auto& context = tls_[protocol == ClientProtocol::http2 ? 1 : 0];
+  if (!context) {
+    auto made = client_tls(options.tls, protocol);
+    if (!made) return made.error();
+    context = *made;
+  }
+  return context;
+}
+
+WorkerPool& Worker::pool(Upstream& upstream) {
+  auto shared = upstream.pool();
+  auto& pool = pools_[shared->id];
+  if (!pool) pool = std::make_unique<WorkerPool>(*this, std::move(shared));
+  return *pool;
+}
+
+WorkerPool::WorkerPool(Worker& worker, std::shared_ptr<UpstreamPool> shared)
+    : worker_(worker), shared_(std::move(shared)), sweep_timer_(worker.deadlines, [this] { sweep(); }) {}
+
+UpstreamConnectionPtr WorkerPool::take_idle() {
+  const auto now = std::chrono::steady_clock::now();
+  while (!idle_.empty()) {
+    auto connection = std::move(idle_.back());
+    idle_.pop_back();
+    if (connection->usable_until > now && connection->stream.quiet()) return connection;
+  }
+  return nullptr;
+}
+
+void WorkerPool::put_back(UpstreamConnectionPtr connection) {
+  auto idle_max = shared_->options.idle_max;
+  if (connection->keep_alive_timeout > Duration{}) {
+    // A second before the server's own end; a server that announces one second gets no reuse.
+    idle_max = std::min<Duration>(idle_max, connection->keep_alive_timeout - std::chrono::seconds(1));
+  }
+  if (idle_max <= Duration{}) return;
+  connection->usable_until = std::chrono::steady_clock::now() + idle_max;
+  connection->buffer.shrink();
+  if (idle_.size() >= shared_->options.idle_connections_max) idle_.pop_front();
+  idle_.push_back(std::move(connection));
+  if (sweep_timer_.deadline() == TimePoint::max()) sweep_timer_.set(idle_.back()->usable_until);
+}
+
+void WorkerPool::sweep() {
+  const auto now = std::chrono::steady_clock::now();
+  std::erase_if(idle_, [now](const auto& connection) { return connection->usable_until <= now; });
+  if (!idle_.empty()) sweep_timer_.set(now + shared_->options.idle_max);
+}
+
+asio::awaitable<Result<std::vector<tcp::endpoint>>> WorkerPool::resolve() {
+  const auto& options = shared_->options;
+  error_code failed;
+  const auto literal = asio::ip::make_address(options.host, failed);
+  if (!failed) co_return std::vector<tcp::endpoint>{tcp::endpoint(literal, options.port)};
+  if (std::chrono::steady_clock::now() < endpoints_until_) co_return endpoints_;
+  tcp::resolver resolver(worker_.io);
+  const auto [unresolved, found] =
+      co_await resolver.async_resolve(options.host, std::to_string(options.port), as_values);
+  if (unresolved) {
+    co_return Error(Code::refused_connection, "the host name '" + options.host + "' cannot be resolved: " +
+                                                  unresolved.message() + connect_advice(shared_->address));
+  }
+  std::vector<tcp::endpoint> endpoints;
+  for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+  endpoints_ = endpoints;
+  endpoints_until_ = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  co_return endpoints;
+}
+
+asio::awaitable<Result<UpstreamConnectionPtr>> WorkerPool::connect(Deadline deadline,
+                                                                   ClientProtocol protocol) {
+  const auto shared = shared_;  // this pool may be cleared while we wait
+  const auto& options = shared->options;
+  auto resolved = co_await resolve();
+  if (!resolved) co_return resolved.error();
+  deadline = std::min(deadline, std::chrono::steady_clock::now() + options.connect_timeout);
+  std::string why = "no address";
+  for (const auto& endpoint : *resolved) {
+    tcp::socket socket(worker_.io);
+    bool late = false;
+    Stream* handshaking = nullptr;
+    DeadlineTimer timer(worker_.deadlines, [&] {
+      late = true;
+      error_code ignored;
+      if (handshaking != nullptr) {
+        handshaking->close();
+      } else {
+        socket.close(ignored);
+      }
+    });
+    timer.set(deadline);
+    const auto [failed] = co_await socket.async_connect(endpoint, as_values);
+    if (failed || late) {
+      why = late ? "no answer in time" : failed.message();
+      continue;
+    }
+    auto connection = std::make_unique<UpstreamConnection>(Stream(std::move(socket)));
+    if (options.tls.enabled) {
+      auto context = shared->tls(protocol);
+      if (!context) co_return Error(Code::refused_connection, context.error().message);
+      handshaking = &connection->stream;
+      const auto& name = options.tls.server_name.empty() ? options.host : options.tls.server_name;
+      const auto unsafe = co_await connection->stream.handshake_client(**context, name);
+      if (unsafe || late) {
+        co_return Error(Code::refused_connection,
+                        "TLS with " + shared->address + " as '" + name +
+                            "' failed: " + (late ? "no answer in time" : unsafe.message()) +
+                            ". Nothing was sent. Check the certificate, tls.ca and tls.server_name.");
+      }
+      if (protocol == ClientProtocol::http2 && !connection->stream.negotiated_http2()) {
+        co_return Error(Code::refused_connection,
+                        shared->address + " does not speak HTTP/2 under TLS (ALPN). Nothing was sent.");
+      }
+    }
+    timer.clear();
+    co_return connection;
+  }
+  endpoints_until_ = {};
+  co_return Error(Code::refused_connection,
+                  "cannot connect to " + shared->address + ": " + why + connect_advice(shared->address));
+}
+
+}  // namespace vmproxy::net

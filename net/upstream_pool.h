@@ -1,0 +1,72 @@
+// Connections to one database: UpstreamPool is what all workers share, WorkerPool one worker's own
+// connections.
+#pragma once
+
+#include <deque>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+#include "net/buffer.h"
+#include "net/deadline_queue.h"
+#include "net/stream.h"
+#include "net/tls.h"
+#include "net/upstream.h"
+
+namespace vmproxy::net {
+
+class UpstreamPool {
+ public:
+  explicit UpstreamPool(const UpstreamOptions& options);
+  // Made once; an error when the CA cannot be read.
+  Result<TlsContext> tls(ClientProtocol protocol);
+
+  const UpstreamOptions options;
+  const uint64_t id;          // never used twice
+  const std::string address;  // host:port, for messages
+
+ private:
+  std::mutex mutex_;
+  TlsContext tls_[2];
+};
+
+struct UpstreamConnection {
+  explicit UpstreamConnection(Stream s) : stream(std::move(s)) {}
+  Stream stream;
+  Buffer buffer;
+  TimePoint usable_until = TimePoint::max();  // while idle
+  Duration keep_alive_timeout{};              // as the server announced it; 0: it did not
+};
+using UpstreamConnectionPtr = std::unique_ptr<UpstreamConnection>;
+
+class Worker;
+
+// One worker only. Outlived by its io_context, not by the Upstream: an idle connection just grows too old.
+class WorkerPool {
+ public:
+  WorkerPool(Worker& worker, std::shared_ptr<UpstreamPool> shared);
+
+  // The connection used last, when it is young enough and the server has not closed it; otherwise null.
+  UpstreamConnectionPtr take_idle();
+  // A fresh connection, TLS included. Code::refused_connection: nothing was sent.
+  asio::awaitable<Result<UpstreamConnectionPtr>> connect(Deadline deadline,
+                                                         ClientProtocol protocol = ClientProtocol::http1);
+  // Ready for its next request: the answer was read to its end and nothing is left over.
+  void put_back(UpstreamConnectionPtr connection);
+
+  const UpstreamPool& shared() const { return *shared_; }
+  Worker& worker() { return worker_; }
+
+ private:
+  asio::awaitable<Result<std::vector<tcp::endpoint>>> resolve();
+  void sweep();
+
+  Worker& worker_;
+  std::shared_ptr<UpstreamPool> shared_;
+  std::deque<UpstreamConnectionPtr> idle_;  // bound: idle_connections_max; the one used last is at the back
+  std::vector<tcp::endpoint> endpoints_;    // names are looked up again after 10 s or a failure
+  TimePoint endpoints_until_{};
+  DeadlineTimer sweep_timer_;
+};
+
+}  // namespace vmproxy::net
