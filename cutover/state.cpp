@@ -1,0 +1,71 @@
+#include "cutover/state.h"
+
+#include "journal/rows.h"
+#include "model/codec.h"
+
+namespace vmproxy::cutover {
+namespace {
+
+constexpr uint8_t state_format = 1;
+constexpr std::string_view state_row = "migration";
+constexpr std::string_view names[] = {"created", "mirroring", "backfilling", "validating", "ready",
+                                      "canary", "reads_moved", "promoted", "finalized", "abandoned"};
+
+}  // namespace
+
+std::string_view name_of(Phase phase) { return names[static_cast<size_t>(phase)]; }
+
+Result<State> load_state(journal::Journal& journal) {
+  auto row = journal.row(journal::rows::state, state_row);
+  if (!row) return row.error();
+  State state;
+  if (!*row) return state;
+  model::Reader reader(**row);
+  const uint8_t format = reader.u8();
+  if (format != state_format) {
+    return Error(Code::unsupported, "the migration's state has format " + std::to_string(format) +
+                                        ", which this version does not know; use the version that wrote it");
+  }
+  state.phase = static_cast<Phase>(reader.u8());
+  state.primary = static_cast<journal::Side>(reader.u8());
+  state.epoch = reader.u64();
+  state.routing_generation = reader.u64();
+  state.salt = reader.u64();
+  state.reads_percent = reader.f64();
+  state.capture = reader.u8() != 0;
+  state.copy_generation = reader.u64();
+  state.settled = reader.u8() != 0;
+  state.copied = reader.u8() != 0;
+  state.validation_pass = reader.u64();
+  state.validated = reader.u8() != 0;
+  state.flip_intended = reader.u8() != 0;
+  state.flip_to = static_cast<journal::Side>(reader.u8());
+  state.rolled_back_at = reader.bytes();
+  state.rolled_back_reason = reader.bytes();
+  if (!reader.done() || state.phase > Phase::abandoned) return Error(Code::corrupt, "the migration's state is damaged");
+  return state;
+}
+
+Result<void> save_state(journal::Journal& journal, const State& state) {
+  model::Writer writer;
+  writer.u8(state_format);
+  writer.u8(static_cast<uint8_t>(state.phase));
+  writer.u8(static_cast<uint8_t>(state.primary));
+  writer.u64(state.epoch);
+  writer.u64(state.routing_generation);
+  writer.u64(state.salt);
+  writer.f64(state.reads_percent);
+  writer.u8(state.capture ? 1 : 0);
+  writer.u64(state.copy_generation);
+  writer.u8(state.settled ? 1 : 0);
+  writer.u8(state.copied ? 1 : 0);
+  writer.u64(state.validation_pass);
+  writer.u8(state.validated ? 1 : 0);
+  writer.u8(state.flip_intended ? 1 : 0);
+  writer.u8(static_cast<uint8_t>(state.flip_to));
+  writer.bytes(state.rolled_back_at);
+  writer.bytes(state.rolled_back_reason);
+  return journal.commit_rows({{std::string(journal::rows::state), std::string(state_row), writer.take()}});
+}
+
+}  // namespace vmproxy::cutover

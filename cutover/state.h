@@ -1,0 +1,42 @@
+// State: where a migration stands, as one durable row. Every transition is written here before it takes effect
+// (design.md, States), so that a restart finds either the old or the new one, never something between.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "journal/journal.h"
+
+namespace vmproxy::cutover {
+
+enum class Phase : uint8_t {
+  created, mirroring, backfilling, validating, ready, canary, reads_moved, promoted, finalized, abandoned,
+};
+std::string_view name_of(Phase phase);
+
+struct State {
+  Phase phase = Phase::created;
+  journal::Side primary = journal::Side::source;
+  uint64_t epoch = 1;
+  uint64_t routing_generation = 0;
+  uint64_t salt = 0;
+  double reads_percent = 0;
+  bool capture = false;
+  uint64_t copy_generation = 0;     // of the capture barrier; 0: never armed
+  bool settled = false;             // the barrier's settle time has passed
+  bool copied = false;
+  uint64_t validation_pass = 0;     // number of the last pass begun
+  bool validated = false;           // a full pass was clean, and nothing has closed that gate since
+  bool flip_intended = false;       // PREPARE without COMMIT: aborted on recovery
+  journal::Side flip_to = journal::Side::target;
+  std::string rolled_back_at;       // RFC 3339
+  std::string rolled_back_reason;
+};
+
+// Code::corrupt / unsupported when the row cannot be understood. A fresh State when there is none.
+Result<State> load_state(journal::Journal& journal);
+Result<void> save_state(journal::Journal& journal, const State& state);  // synced
+
+}  // namespace vmproxy::cutover
