@@ -155,7 +155,7 @@ class Vmproxy:
             raise AssertionError(f"{error}; status: {json.dumps(last)}\n{self.log_tail()}") from None
         return last
 
-    def wait_drained(self, timeout: float = 120.0) -> dict:
+    def wait_drained(self, timeout: float = 240.0) -> dict:
         """Nothing is owed to the replica any more."""
         return self.wait(lambda s: s["lag"]["changes"] == 0 and s["dirty"] == 0, timeout, "the mirror to catch up")
 

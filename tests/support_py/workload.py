@@ -41,6 +41,8 @@ _client_lock = threading.Lock()
 
 
 class Workload:
+    connection_errors = CONNECTION_ERRORS
+
     def __init__(self, make_client, corpus, *, collection="packages", writers=8, readers=4,
                  pool=6, groups=20, batch=8, pause=0.01, seed=None, tolerate_connection_errors=False):
         self.corpus = corpus
@@ -85,8 +87,7 @@ class Workload:
         return count
 
     def start(self) -> None:
-        self._clients = [self._make_client().get_or_create_collection(
-            self.collection_name, embedding_function=None) for _ in range(self._pool_size)]
+        self._clients = [self._open(self._make_client()) for _ in range(self._pool_size)]
         self._stopping.clear()
         self._threads = [
             *(threading.Thread(target=self._write_forever, args=(n,), name=f"writer-{n}", daemon=True)
@@ -95,6 +96,9 @@ class Workload:
               for n in range(self._reader_count))]
         for thread in self._threads:
             thread.start()
+
+    def _open(self, client):
+        return client.get_or_create_collection(self.collection_name, embedding_function=None)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -237,7 +241,7 @@ class Workload:
         began = now()
         try:
             send(random.choice(self._clients))
-        except CONNECTION_ERRORS as error:
+        except self.connection_errors as error:
             self.history.finish(tokens, UNCERTAIN)
             self._connection_error(kind, error, began)
             return
@@ -271,10 +275,10 @@ class Workload:
                 with self._lock:
                     self.counts["reads"] += 1
                     self.counts[f"read {kind}"] += 1
-            except CONNECTION_ERRORS as error:
+            except self.connection_errors as error:
                 try:
                     self._connection_error(kind, error, began)
-                except CONNECTION_ERRORS:
+                except self.connection_errors:
                     self._error()
             except Exception:
                 self._error()
