@@ -8,8 +8,8 @@ import pytest
 
 import sides
 from history import now
+from journey import Journey
 from relay import Relay
-from test_s2_live_move_chroma_pgvector import assert_equal_sides
 
 
 def p99(workload, since, until, kind):
@@ -74,7 +74,8 @@ def test_a_bad_target_is_nothing_to_the_application(reads_percent, chroma, pgvec
         connection.execute("set default_transaction_read_only = off")
         connection.execute("alter system reset default_transaction_read_only")
         connection.execute("select pg_reload_conf()")
-    assert_equal_sides(vmproxy, workload, chroma, pgvector)
+    Journey(vmproxy, workload, chroma, lambda: sides.chroma_records(chroma, "packages"),
+            lambda: sides.pgvector_records(pgvector, "packages"), {}).assert_equal_sides()
     workload.stop()
     workload.assert_clean()
     assert vmproxy.status()["quarantined"] == 0

@@ -1,0 +1,84 @@
+"""The way of a live move, for any pair: there, back, there again, for good, with the source off.
+
+The pair says how both sides are read: `records(side)` gives {key: (vector, document, metadata)} in
+the source's terms.
+"""
+
+import sides
+
+
+class Journey:
+    def __init__(self, vmproxy, workload, source, read_source, read_target, some):
+        self.vmproxy, self.workload, self.source = vmproxy, workload, source
+        self.read_source, self.read_target = read_source, read_target
+        self.some = some
+
+    def assert_equal_sides(self) -> None:
+        """Record by record, read directly from both databases, while no write is under way."""
+        with self.workload.writers_paused():
+            self.vmproxy.wait_drained()
+            left, right = self.read_source(), self.read_target()
+            assert sides.differences(left, right) == []
+            assert sides.illegal_final(self.workload.history, left) == []
+            assert len(left) > 0
+
+    def go_on(self) -> None:
+        self.workload.wait_for(**self.some)
+
+    def run(self, preloaded: int) -> None:
+        vmproxy = self.vmproxy
+        self.workload.start()
+        self.go_on()
+        self.to_ready(preloaded)
+        for percent in (10, 50, 100):
+            vmproxy.command("cutover", "--percent", str(percent))
+            assert vmproxy.status()["reads_percent"] == percent
+            before = vmproxy.metric("requests_total", side="target")
+            self.go_on()
+            assert vmproxy.metric("requests_total", side="target") > before, "no read went to the target"
+        assert vmproxy.state() == "reads_moved"
+        self.promote()
+        self.assert_equal_sides()
+        self.roll_back()
+        self.assert_equal_sides()
+        vmproxy.wait(lambda s: s["state"] == "ready", 120, "ready again after the rollback")
+        vmproxy.command("cutover", "--percent", "100")
+        self.go_on()
+        self.promote()
+        self.assert_equal_sides()
+        self.finalize()
+
+    def to_ready(self, preloaded: int) -> None:
+        self.vmproxy.command("start", timeout=900)
+        status = self.vmproxy.status()
+        assert status["state"] == "ready", status
+        assert status["backfill"]["records"] >= preloaded * 0.5, status
+        self.go_on()
+
+    def promote(self) -> None:
+        self.vmproxy.command("promote")
+        status = self.vmproxy.status()
+        assert (status["state"], status["primary"]) == ("promoted", "target"), status
+        self.go_on()
+
+    def roll_back(self) -> None:
+        self.vmproxy.command("rollback", "--reason", "a test of the way back")
+        status = self.vmproxy.status()
+        assert (status["primary"], status["reads_percent"]) == ("source", 0), status
+        assert status["state"] in ("ready", "mirroring"), status
+        self.go_on()
+
+    def finalize(self) -> None:
+        """The target is home; the source may be switched off, and is."""
+        self.vmproxy.command("finalize")
+        assert self.vmproxy.state() == "finalized"
+        self.go_on()
+        self.source.stop()
+        self.go_on()
+        self.workload.stop()
+        self.workload.assert_clean()
+        assert sides.illegal_final(self.workload.history, self.read_target()) == []
+        latencies = self.workload.latencies
+        print(f"writes p50 {latencies.percentile(0.5, kind='write') * 1e3:.1f} ms, "
+              f"p99 {latencies.percentile(0.99, kind='write') * 1e3:.1f} ms, "
+              f"longest {latencies.longest(kind='write') * 1e3:.0f} ms")
