@@ -48,6 +48,7 @@ void Mirror::stop() {
   if (thread_.joinable()) thread_.join();
   lanes_.stop();
   ledger_.flush();
+  started_ = stopping_ = false;  // may be started again
 }
 
 uint64_t Mirror::next_position() {

@@ -90,6 +90,8 @@ class Mirror final : public journal::Sink {
   // --- changing the primary: nothing new may begin meanwhile (the gate is closed)
   // Waits until all live entries are applied and every debt but open windows is paid, then stops the lanes.
   Result<void> catch_up(Deadline deadline);
+  // Nothing is owed but open uncertainty windows: what a change of the primary may carry over.
+  bool only_windows_owed() const { return debts_.count() == debts_.count(DebtReason::uncertain); }
   void set_primary(Side primary);  // lanes stopped
   void resume_lanes();
   // Reads every suspect again.

@@ -1,0 +1,222 @@
+#include "cutover/migration.h"
+
+#include "base/log.h"
+#include "journal/rows.h"
+
+namespace vmproxy::cutover {
+
+using journal::Side;
+
+Migration::Migration(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
+                     const protocols::Dialect& dialect, net::Upstream& upstream, Clock& clock, Random& random,
+                     Metrics& metrics, MigrationOptions options)
+    : journal_(journal),
+      source_(source),
+      target_(target),
+      clock_(clock),
+      random_(random),
+      metrics_(metrics),
+      options_(std::move(options)),
+      collections_(journal, source, target, options_.included, options_.names),
+      transfer_(source, target),
+      mirror_(journal, collections_, transfer_, &dialect, clock, random, metrics, options_.mirror),
+      routing_(proxy::Routing{}),
+      gate_(clock),
+      keys_(clock),
+      reads_(clock),
+      credentials_(journal),
+      budget_(options_.inflight_bytes),
+      pool_(options_.pool_threads, 4096),
+      context_{options_.name, dialect, upstream, journal, collections_, transfer_, mirror_, routing_, gate_, keys_, reads_,
+               read_counts_, credentials_, budget_, pool_, clock, random, metrics, options_.proxy, unknown_requests_,
+               uncaptured_writes_, added_latency_us_},
+      backfill_(journal, source, target, mirror_, clock, random, metrics, options_.backfill),
+      validation_(journal, source, target, mirror_, clock, random, metrics),
+      audit_(journal, clock) {}
+
+Migration::~Migration() { close(); }
+
+Result<void> Migration::open() {
+  auto loaded = load_state(journal_);
+  if (!loaded) return loaded.error();
+  State state = *loaded;
+  if (state.salt == 0) state.salt = random_.next() | 1;
+  if (state.flip_intended) {
+    // PREPARE without COMMIT: the old primary stays, whatever had been done (correctness.md 10).
+    state.flip_intended = false;
+    audit_.note({"recovery", "", {}}, "change of the primary aborted", "the process ended before it was committed");
+  }
+  auto credentials = credentials_.restore();
+  if (!credentials) return credentials;
+  auto catalog = collections_.load();
+  if (!catalog) return catalog;
+  auto saved = save_state(journal_, state);
+  if (!saved) return saved;
+  const bool copying = state.copy_generation != 0 && !(state.copied && state.validated);
+  mirror_.set_generation(copying ? state.copy_generation : 0);
+  const bool clean = journal_.stats().clean_start;
+  auto recovered = mirror_.recover(state.primary, clean);
+  if (!recovered) return recovered;
+  {
+    std::lock_guard hold(mutex_);
+    state_ = state;
+    opened_ = true;
+    // What was under way goes on by itself; what waits for a person waits on.
+    if (state.capture && !(state.copied && state.validated) && state.phase < Phase::ready && state.phase != Phase::created) {
+      wanted_ = Wanted::start;
+    }
+  }
+  if (!mirror_.unresolved_ddl().empty()) {
+    auto marked = journal_.mark_gap("a change of collections was under way when the process ended");
+    if (!marked) return marked;
+  }
+  publish(state);
+  if (state.capture) mirror_.start();
+  worker_ = std::thread([this] { work(); });
+  return {};
+}
+
+void Migration::close() {
+  {
+    std::lock_guard hold(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  backfill_.stop();
+  validation_.stop();
+  mirror_.stop();
+  if (worker_.joinable()) worker_.join();
+  pool_.stop();
+}
+
+std::string Migration::not_ready_reason() {
+  std::lock_guard hold(mutex_);
+  if (!opened_) return "migration '" + options_.name + "' is still reading its journal";
+  return "";
+}
+
+State Migration::state() const {
+  std::lock_guard hold(mutex_);
+  return state_;
+}
+
+void Migration::publish(const State& state) {
+  proxy::Routing routing;
+  routing.generation = state.routing_generation;
+  routing.epoch = state.epoch;
+  routing.primary = state.primary;
+  routing.capture = state.capture;
+  routing.reads_percent = state.reads_percent;
+  routing.salt = state.salt;
+  routing.finalized = state.phase == Phase::finalized;
+  routing_.publish(routing);
+}
+
+Result<void> Migration::move(State next, const Actor& actor, const std::string& action) {
+  ++next.routing_generation;
+  auto saved = save_state(journal_, next);
+  if (!saved) {
+    audit_.note(actor, action, "failed: " + saved.error().message);
+    return saved.error().within("the new state could not be made durable, nothing changed");
+  }
+  {
+    std::lock_guard hold(mutex_);
+    state_ = next;
+  }
+  publish(next);
+  audit_.note(actor, action, std::string("ok, now ") + std::string(name_of(next.phase)));
+  changed_.notify_all();
+  return {};
+}
+
+Status Migration::status() {
+  const State state = this->state();
+  Status s;
+  s.name = options_.name;
+  s.state = name_of(state.phase);
+  s.primary = state.primary == Side::source ? "source" : "target";
+  s.generation = state.routing_generation;
+  s.reads_percent = state.primary == Side::target ? 100 : state.reads_percent;
+  s.source = options_.source_label;
+  s.target = options_.target_label;
+  const auto numbers = mirror_.numbers();
+  s.lag_changes = numbers.lag_changes;
+  s.lag_seconds = numbers.lag_seconds;
+  s.dirty = numbers.dirty;
+  s.suspect = numbers.suspects;
+  s.quarantined = numbers.quarantined;
+  if (auto gaps = journal_.gaps()) s.gaps = gaps->size();
+  s.unknown_requests = unknown_requests_;
+  const auto progress = backfill_.progress();
+  s.backfill.phase = state.copied ? "done" : progress.phase;
+  s.backfill.reason = progress.reason;
+  s.backfill.records = progress.records;
+  s.backfill.total = progress.total;
+  s.backfill.rate = progress.rate;
+  s.backfill.eta_seconds = progress.eta_seconds;
+  const auto report = validation_.progress();
+  std::string problem;
+  {
+    std::lock_guard hold(mutex_);
+    const auto& shown = report.phase == "running" ? report : last_report_;
+    s.validation.phase = shown.phase.empty() ? "none" : shown.phase;
+    s.validation.reason = shown.reason;
+    s.validation.compared = shown.compared;
+    s.validation.different = shown.different;
+    s.validation.missing = shown.missing;
+    s.validation.extra = shown.extra;
+    s.last_pause_seconds = last_pause_seconds_;
+    problem = problem_;
+  }
+  if (state.validated && s.validation.phase == "none") s.validation.phase = "clean";
+  if (!problem.empty() && s.backfill.reason.empty()) s.backfill.reason = problem;
+  s.reads.to_target = read_counts_.target_reads();
+  s.reads.to_source = read_counts_.source_reads();
+  for (const auto& [reason, count] : read_counts_.returned_by_reason()) s.reads.returned.emplace_back(reason, count);
+  s.mirror.writes = numbers.writes;
+  s.mirror.applied = numbers.applied;
+  s.mirror.failed = numbers.failed;
+  s.mirror.health = numbers.problem.empty() ? "ok" : numbers.problem;
+  s.rolled_back_at = state.rolled_back_at;
+  s.rolled_back_reason = state.rolled_back_reason;
+
+  switch (state.phase) {
+    case Phase::created:
+      s.verdict = "NOT STARTED: requests pass to the source, nothing is copied yet";
+      s.next = "vmproxy start";
+      return s;
+    case Phase::finalized:
+      s.verdict = "DONE: the target is home, the source is no longer written";
+      return s;
+    case Phase::abandoned:
+      s.verdict = "ABANDONED: the source stays home, nothing is mirrored";
+      s.next = "vmproxy start";
+      return s;
+    case Phase::promoted:
+      s.gates = gates_for_rollback();
+      s.verdict = "PROMOTED: the target answers everything, the source follows";
+      s.next = "vmproxy finalize";
+      s.back = "vmproxy rollback";
+      return s;
+    default: break;
+  }
+  s.gates = state.phase >= Phase::ready ? gates_for_promotion() : gates_for_reads();
+  std::string closed;
+  for (const Gate& gate : s.gates) {
+    if (!gate.ok && closed.empty()) closed = gate.name + ": " + gate.value + " (" + gate.clear_with + ")";
+  }
+  s.back = state.reads_percent > 0 ? "vmproxy rollback" : "vmproxy abandon";
+  if (state.phase < Phase::ready) {
+    s.verdict = "NOT READY: " + (problem.empty() ? std::string(name_of(state.phase)) + (closed.empty() ? "" : ", " + closed) : problem);
+    s.next = "vmproxy start";
+  } else if (!closed.empty()) {
+    s.verdict = "NOT READY: " + closed;
+    s.next = "vmproxy status";
+  } else {
+    s.verdict = "READY TO SWITCH";
+    s.next = state.reads_percent >= 100 ? "vmproxy promote" : "vmproxy cutover --percent " + std::string(state.reads_percent < 10 ? "10" : state.reads_percent < 50 ? "50" : "100");
+  }
+  return s;
+}
+
+}  // namespace vmproxy::cutover

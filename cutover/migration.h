@@ -1,0 +1,142 @@
+// Migration: one source, one target, one durable state: the composition of proxy/, backfill/ and validation/, and the
+// state machine above them. Implements Control for the admin API and the command line.
+//
+// Threads: one worker of its own does the long work (barrier, copy, validation) in order; Control's calls may come from
+// any thread, one transition at a time.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "backfill/backfill.h"
+#include "cutover/audit.h"
+#include "cutover/control.h"
+#include "cutover/state.h"
+#include "proxy/context.h"
+#include "validation/validation.h"
+
+namespace vmproxy::cutover {
+
+struct MigrationOptions {
+  std::string name;
+  std::string source_label, target_label;    // "old (system)"
+  proxy::Collections::Included included;
+  std::map<std::string, std::string> names;  // target names chosen by the user
+  proxy::MirrorOptions mirror;
+  proxy::ProxyOptions proxy;
+  backfill::Options backfill;
+  Duration settle = std::chrono::seconds(2);
+  Duration fence_max = std::chrono::seconds(2);
+  Duration pre_drain_max = std::chrono::seconds(60);
+  Duration lag_max = std::chrono::seconds(5);
+  Duration debt_age_max = std::chrono::seconds(60);
+  uint64_t inflight_bytes = 256ull << 20;
+  size_t pool_threads = 64;
+};
+
+class Migration final : public Control {
+ public:
+  // `source` is where requests go as they came; drivers and dialect belong to the same databases. All outlive this.
+  Migration(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
+            const protocols::Dialect& dialect, net::Upstream& upstream, Clock& clock, Random& random, Metrics& metrics,
+            MigrationOptions options);
+  ~Migration() override;
+
+  // Recovers from the journal and goes on where the last run stopped. Blocking, short.
+  Result<void> open();
+  void close();  // background work stops; the journal stays with its owner
+  proxy::Context& context() { return context_; }
+  // Empty when requests can be served as promised, else why not.
+  std::string not_ready_reason();
+
+  Status status() override;
+  Result<void> start(const std::string& until, const Actor& actor) override;
+  Result<void> pause_backfill(const Actor& actor) override;
+  Result<void> resume_backfill(const Actor& actor) override;
+  Result<void> throttle_backfill(double records_per_second, const Actor& actor) override;
+  Result<void> validate(const ValidateOptions& options, const Actor& actor) override;
+  Result<std::vector<Difference>> differences(size_t limit) override;
+  Result<void> cutover(double percent, const Actor& actor) override;
+  Result<void> promote(const Actor& actor) override;
+  Result<void> rollback(const Actor& actor) override;
+  Result<void> finalize(const Actor& actor) override;
+  Result<void> abandon(const Actor& actor) override;
+  Result<std::vector<QuarantineEntry>> quarantine() override;
+  Result<model::Value> quarantine_show(uint64_t number) override;
+  Result<void> quarantine_retry(std::optional<uint64_t> number, const Actor& actor) override;
+  Result<void> quarantine_drop(uint64_t number, const Actor& actor) override;
+  Result<std::vector<model::Value>> audit() override;
+  Result<model::Value> journal_stats() override;
+  Result<model::Value> journal_verify() override;
+
+ private:
+  enum class Wanted : uint8_t { nothing, start, validate };
+  // Durable first, then published. Called with transition_ held.
+  Result<void> move(State next, const Actor& actor, const std::string& action);
+  State state() const;
+  void publish(const State& state);
+
+  // worker
+  void work();
+  Result<void> run_start();
+  Result<void> arm();       // catalog, target collections, capture barrier, settle
+  Result<void> copy();
+  Result<void> validate_until_clean();
+  Result<validation::Report> validate_once(const ValidateOptions& options);
+  std::vector<std::shared_ptr<const proxy::Collection>> jobs() const;
+  bool waiting(Duration d);  // false when stopping
+
+  // gates
+  std::vector<Gate> gates_for_reads();
+  std::vector<Gate> gates_for_promotion();
+  std::vector<Gate> gates_for_rollback();
+  Result<void> check(const std::vector<Gate>& gates, const Actor& actor, const std::string& action) const;
+
+  // the change of the primary
+  Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action);
+  Result<void> pre_drain();
+
+  journal::Journal& journal_;
+  protocols::Driver& source_;
+  protocols::Driver& target_;
+  Clock& clock_;
+  Random& random_;
+  Metrics& metrics_;
+  const MigrationOptions options_;
+
+  proxy::Collections collections_;
+  proxy::Transfer transfer_;
+  proxy::Mirror mirror_;
+  proxy::RoutingTable routing_;
+  proxy::Gate gate_;
+  proxy::KeyQueue keys_;
+  proxy::ReadRouter reads_;
+  proxy::ReadCounts read_counts_;
+  proxy::Credentials credentials_;
+  proxy::ByteBudget budget_;
+  std::atomic<uint64_t> unknown_requests_{0}, uncaptured_writes_{0}, added_latency_us_{0};
+  ThreadPool pool_;
+  proxy::Context context_;
+  backfill::Backfill backfill_;
+  validation::Validation validation_;
+  Audit audit_;
+
+  std::mutex transition_;  // one transition at a time
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  State state_;
+  Wanted wanted_ = Wanted::nothing;
+  std::string until_ = "ready";
+  ValidateOptions validate_options_;
+  std::string problem_;      // why the background work waits or failed
+  validation::Report last_report_;
+  double last_pause_seconds_ = 0;
+  bool opened_ = false;
+  bool stopping_ = false;
+  std::thread worker_;
+};
+
+}  // namespace vmproxy::cutover

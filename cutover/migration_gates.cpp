@@ -1,0 +1,94 @@
+// The gates: what must hold before reads or writes move. Each says its value, its threshold and what clears it.
+#include <cstdio>
+
+#include "cutover/migration.h"
+
+namespace vmproxy::cutover {
+
+using journal::Side;
+
+namespace {
+
+std::string seconds_text(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f s", seconds);
+  return text;
+}
+
+double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+}  // namespace
+
+std::vector<Gate> Migration::gates_for_reads() {
+  const State state = this->state();
+  const auto numbers = mirror_.numbers();
+  std::vector<Gate> gates;
+  const auto progress = backfill_.progress();
+  gates.push_back({"backfill", state.copied, state.copied ? "done" : progress.phase + " " + std::to_string(progress.records) + " of " + std::to_string(progress.total), "done", "vmproxy start"});
+  gates.push_back({"validation", state.validated, state.validated ? "clean" : "not clean", "a clean full pass", "vmproxy validate --full --repair"});
+  uint64_t open_gaps = 0;
+  std::string first_gap;
+  if (auto found = journal_.gaps()) {
+    open_gaps = found->size();
+    if (!found->empty()) first_gap = ": " + found->front().what;
+  }
+  gates.push_back({"gaps", open_gaps == 0, std::to_string(open_gaps) + first_gap, "0", "vmproxy validate --full --repair"});
+  gates.push_back({"quarantine", numbers.quarantined == 0, std::to_string(numbers.quarantined), "0", "vmproxy quarantine list"});
+  const bool lag_ok = numbers.lag_seconds <= seconds_of(options_.lag_max);
+  gates.push_back({"lag", lag_ok, std::to_string(numbers.lag_changes) + " changes, " + seconds_text(numbers.lag_seconds) +
+                                      (numbers.problem.empty() ? "" : " (" + numbers.problem + ")"),
+                   "at most " + seconds_text(seconds_of(options_.lag_max)), "vmproxy status --watch"});
+  const bool debts_ok = numbers.oldest_debt_seconds <= seconds_of(options_.debt_age_max);
+  gates.push_back({"debts", debts_ok, "oldest overdue for " + seconds_text(numbers.oldest_debt_seconds),
+                   "at most " + seconds_text(seconds_of(options_.debt_age_max)), "vmproxy status --watch"});
+  return gates;
+}
+
+std::vector<Gate> Migration::gates_for_promotion() {
+  auto gates = gates_for_reads();
+  const uint64_t unknown = unknown_requests_;
+  gates.push_back({"unknown_requests", unknown == 0, std::to_string(unknown), "0 since the last full validation", "vmproxy validate --full"});
+  // A read that the target cannot answer faithfully is an error once the source is gone.
+  uint64_t unanswerable = 0;
+  std::string codes;
+  for (const auto& [reason, count] : read_counts_.returned_by_reason()) {
+    const bool transient = reason == "stale" || reason.starts_with("target_") || reason == "not_included" || reason == "not_decoded";
+    if (transient) continue;
+    unanswerable += count;
+    codes += (codes.empty() ? "" : ", ") + reason;
+  }
+  gates.push_back({"reads", unanswerable == 0, std::to_string(unanswerable) + (codes.empty() ? "" : " (" + codes + ")"),
+                   "no read seen that the target cannot answer", "vmproxy promote --force reads"});
+  if (auto failure = journal_.failure()) gates.push_back({"journal", false, failure->message, "writable", "free the disk, then restart vmproxy"});
+  return gates;
+}
+
+std::vector<Gate> Migration::gates_for_rollback() {
+  const auto numbers = mirror_.numbers();
+  std::vector<Gate> gates;
+  gates.push_back({"quarantine", numbers.quarantined == 0, std::to_string(numbers.quarantined), "0", "vmproxy quarantine list"});
+  std::string ddl;
+  (void)journal_.scan_rows("x", "ddl/", "", [&](std::string_view key, std::string_view) {
+    ddl += (ddl.empty() ? "" : "; ") + std::string(key.substr(4));
+    return ddl.size() < 400;
+  });
+  gates.push_back({"ddl", ddl.empty(), ddl.empty() ? "none" : ddl, "no collections created, dropped or renamed since the promotion",
+                   "vmproxy rollback --force ddl"});
+  uint64_t open_gaps = 0;
+  if (auto found = journal_.gaps()) open_gaps = found->size();
+  gates.push_back({"gaps", open_gaps == 0, std::to_string(open_gaps), "0", "vmproxy validate --full --repair"});
+  return gates;
+}
+
+Result<void> Migration::check(const std::vector<Gate>& gates, const Actor& actor, const std::string& action) const {
+  std::string closed;
+  for (const Gate& gate : gates) {
+    const bool forced = std::find(actor.force.begin(), actor.force.end(), gate.name) != actor.force.end();
+    if (gate.ok || forced) continue;
+    closed += (closed.empty() ? "" : "; ") + gate.name + " is " + gate.value + ", must be " + gate.threshold + " (" + gate.clear_with + ")";
+  }
+  if (closed.empty()) return {};
+  return Error(Code::precondition, action + " refused, nothing changed: " + closed);
+}
+
+}  // namespace vmproxy::cutover

@@ -1,0 +1,248 @@
+// What an operator asks for, step by step.
+#include "base/log.h"
+#include "cutover/migration.h"
+#include "journal/rows.h"
+
+namespace vmproxy::cutover {
+
+using journal::Side;
+
+namespace {
+
+Error wrong_state(const std::string& what, Phase now, const std::string& hint) {
+  return {Code::precondition, what + " is not possible in state " + std::string(name_of(now)) + "; " + hint};
+}
+
+}  // namespace
+
+Result<void> Migration::start(const std::string& until, const Actor& actor) {
+  if (until != "mirroring" && until != "backfilling" && until != "ready") {
+    return Error(Code::invalid, "--until takes mirroring, backfilling or ready, not '" + until + "'");
+  }
+  std::lock_guard one(transition_);
+  const State now = state();
+  if (now.phase >= Phase::ready && now.phase < Phase::promoted) return {};  // there already
+  if (now.phase == Phase::promoted || now.phase == Phase::finalized) return wrong_state("start", now.phase, "the target is primary");
+  if (now.phase == Phase::abandoned) {
+    State again = now;
+    again.phase = Phase::created;
+    auto moved = move(again, actor, "start again");
+    if (!moved) return moved;
+  } else {
+    audit_.note(actor, "start until " + until, "accepted");
+  }
+  std::lock_guard hold(mutex_);
+  until_ = until;
+  wanted_ = Wanted::start;
+  problem_.clear();
+  changed_.notify_all();
+  return {};
+}
+
+Result<void> Migration::pause_backfill(const Actor& actor) {
+  backfill_.pause();
+  audit_.note(actor, "backfill pause", "ok");
+  return {};
+}
+
+Result<void> Migration::resume_backfill(const Actor& actor) {
+  backfill_.resume();
+  audit_.note(actor, "backfill resume", "ok");
+  return {};
+}
+
+Result<void> Migration::throttle_backfill(double records_per_second, const Actor& actor) {
+  if (records_per_second < 0) return Error(Code::invalid, "the rate is records per second, 0 or more (0: no limit)");
+  backfill_.throttle(records_per_second);
+  audit_.note(actor, "backfill throttle " + std::to_string(records_per_second), "ok");
+  return {};
+}
+
+Result<void> Migration::validate(const ValidateOptions& options, const Actor& actor) {
+  const State now = state();
+  if (!now.capture && now.phase != Phase::finalized) return wrong_state("validate", now.phase, "`vmproxy start` first");
+  if (now.phase == Phase::finalized) return wrong_state("validate", now.phase, "the source is no longer written");
+  if (!now.copied) return wrong_state("validate", now.phase, "the copy is not done yet");
+  if (!(options.sample_percent > 0 && options.sample_percent <= 100)) return Error(Code::invalid, "--sample takes a percentage above 0, at most 100");
+  audit_.note(actor, options.full ? "validate full" : "validate sample", "accepted");
+  std::lock_guard hold(mutex_);
+  validate_options_ = options;
+  last_report_.phase = "running";
+  // A first start that ended with differences goes on to ready from here.
+  wanted_ = now.phase < Phase::ready && options.full && options.repair ? Wanted::start : Wanted::validate;
+  changed_.notify_all();
+  return {};
+}
+
+Result<std::vector<Difference>> Migration::differences(size_t limit) {
+  auto found = validation_.findings(limit);
+  if (!found) return found.error();
+  std::vector<Difference> result;
+  for (auto& finding : *found) result.push_back({finding.collection, finding.key, finding.kind, finding.detail});
+  return result;
+}
+
+Result<void> Migration::cutover(double percent, const Actor& actor) {
+  if (!(percent >= 0 && percent <= 100)) return Error(Code::invalid, "--percent takes 0 to 100");
+  std::lock_guard one(transition_);
+  State next = state();
+  if (next.phase < Phase::ready || next.phase > Phase::reads_moved) {
+    return wrong_state("cutover", next.phase, next.phase < Phase::ready ? "wait for ready: `vmproxy status --wait ready`" : "the target answers all reads already");
+  }
+  if (percent > next.reads_percent) {
+    auto open = check(gates_for_reads(), actor, "cutover to " + std::to_string(percent) + " %");
+    if (!open) {
+      audit_.note(actor, "cutover", open.error().message);
+      return open;
+    }
+  }
+  next.reads_percent = percent;
+  next.phase = percent == 0 ? Phase::ready : percent < 100 ? Phase::canary : Phase::reads_moved;
+  char text[48];
+  std::snprintf(text, sizeof text, "cutover --percent %g", percent);
+  return move(next, actor, text);
+}
+
+Result<void> Migration::promote(const Actor& actor) {
+  std::lock_guard one(transition_);
+  const State now = state();
+  if (now.phase == Phase::promoted) return {};
+  if (now.phase < Phase::ready || now.phase > Phase::reads_moved) return wrong_state("promote", now.phase, "wait for ready: `vmproxy status --wait ready`");
+  auto open = check(gates_for_promotion(), actor, "promote");
+  if (!open) {
+    audit_.note(actor, "promote", open.error().message);
+    return open;
+  }
+  // Facts, spaces and collections as they are now: afterwards they are answered from the state.
+  auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(10)));
+  if (!refreshed) return refreshed.error().within("promote refused, nothing changed");
+  (void)journal_.erase_rows(journal::rows::state, "ddl/");
+  return flip(Side::target, Phase::promoted, actor, "promote");
+}
+
+Result<void> Migration::rollback(const Actor& actor) {
+  std::lock_guard one(transition_);
+  State next = state();
+  switch (next.phase) {
+    case Phase::promoted: {
+      auto open = check(gates_for_rollback(), actor, "rollback");
+      if (!open) {
+        audit_.note(actor, "rollback", open.error().message);
+        return open;
+      }
+      return flip(Side::source, next.validated ? Phase::ready : Phase::mirroring, actor, "rollback");
+    }
+    case Phase::canary:
+    case Phase::reads_moved:
+      next.reads_percent = 0;
+      next.phase = next.validated ? Phase::ready : Phase::mirroring;
+      next.rolled_back_at = rfc3339(clock_.wall());
+      next.rolled_back_reason = actor.reason;
+      return move(next, actor, "rollback");
+    case Phase::finalized: return wrong_state("rollback", next.phase, "the source has not been written since; start a new migration back");
+    default: return {};  // reads and writes are at the source already
+  }
+}
+
+Result<void> Migration::finalize(const Actor& actor) {
+  std::lock_guard one(transition_);
+  State next = state();
+  if (next.phase == Phase::finalized) return {};
+  if (next.phase != Phase::promoted) return wrong_state("finalize", next.phase, "`vmproxy promote` first");
+  next.phase = Phase::finalized;
+  next.capture = false;
+  auto moved = move(next, actor, "finalize");
+  if (!moved) return moved;
+  mirror_.stop();
+  return {};
+}
+
+Result<void> Migration::abandon(const Actor& actor) {
+  std::lock_guard one(transition_);
+  State next = state();
+  if (next.phase == Phase::abandoned) return {};
+  if (next.primary == Side::target) return wrong_state("abandon", next.phase, "`vmproxy rollback` first: the target has the newest data");
+  next.phase = Phase::abandoned;
+  next.capture = false;
+  next.reads_percent = 0;
+  next.copied = next.validated = next.settled = false;
+  auto moved = move(next, actor, "abandon");
+  if (!moved) return moved;
+  backfill_.stop();
+  validation_.stop();
+  mirror_.stop();
+  return {};
+}
+
+Result<std::vector<QuarantineEntry>> Migration::quarantine() {
+  auto items = mirror_.quarantine().list(1000);
+  if (!items) return items.error();
+  std::vector<QuarantineEntry> result;
+  for (const auto& item : *items) {
+    const auto key = model::decode_key(item.key);
+    result.push_back({item.number, item.collection, key ? model::to_string(key->id) : "?", item.reason,
+                      rfc3339(WallTime(std::chrono::milliseconds(item.since_unix_ms)))});
+  }
+  return result;
+}
+
+Result<model::Value> Migration::quarantine_show(uint64_t number) {
+  auto found = mirror_.quarantine().find(number);
+  if (!found) return found.error();
+  if (!*found) return Error(Code::not_found, "there is no quarantined change number " + std::to_string(number));
+  const auto& item = **found;
+  const auto key = model::decode_key(item.key);
+  model::Object shown{{"number", item.number}, {"collection", item.collection}, {"key", key ? model::to_string(key->id) : "?"},
+                      {"reason", item.reason}, {"since", rfc3339(WallTime(std::chrono::milliseconds(item.since_unix_ms)))},
+                      {"change", item.record ? "write" : "delete"}};
+  if (item.record) {
+    if (item.record->document) shown["document"] = *item.record->document;
+    if (item.record->metadata) shown["metadata"] = model::Value(*item.record->metadata);
+    model::Object dimensions;
+    for (const auto& [name, vector] : item.record->vectors) {
+      const auto* dense = std::get_if<model::DenseVector>(&vector);
+      dimensions[name.empty() ? "vector" : name] = static_cast<uint64_t>(dense != nullptr ? dense->size() : 0);
+    }
+    shown["dimensions"] = model::Value(dimensions);
+  }
+  return model::Value(shown);
+}
+
+Result<void> Migration::quarantine_retry(std::optional<uint64_t> number, const Actor& actor) {
+  auto retried = mirror_.retry_quarantined(number);
+  audit_.note(actor, "quarantine retry", retried ? "ok" : retried.error().message);
+  return retried;
+}
+
+Result<void> Migration::quarantine_drop(uint64_t number, const Actor& actor) {
+  auto found = mirror_.quarantine().find(number);
+  if (!found) return found.error();
+  if (!*found) return Error(Code::not_found, "there is no quarantined change number " + std::to_string(number));
+  mirror_.quarantine().remove({number});
+  audit_.note(actor, "quarantine drop " + std::to_string(number), "ok");
+  // Both sides differ now on purpose: only a full validation may say otherwise.
+  std::lock_guard one(transition_);
+  State next = state();
+  next.validated = false;
+  return move(next, actor, "validation needed after a dropped change");
+}
+
+Result<std::vector<model::Value>> Migration::audit() { return audit_.list(); }
+
+Result<model::Value> Migration::journal_stats() {
+  const auto stats = journal_.stats();
+  return model::Value(model::Object{{"next_seq", stats.next_seq}, {"trimmed_below", stats.trimmed_below}, {"intents", stats.intents},
+                                    {"bytes", stats.bytes}, {"gaps_open", stats.gaps_open}, {"sync_seconds_p50", stats.sync_seconds_p50},
+                                    {"sync_seconds_p99", stats.sync_seconds_p99}, {"clean_start", stats.clean_start}});
+}
+
+Result<model::Value> Migration::journal_verify() {
+  auto report = journal_.verify();
+  if (!report) return report.error();
+  model::Array problems;
+  for (auto& problem : report->problems) problems.emplace_back(std::move(problem));
+  return model::Value(model::Object{{"intents", report->intents}, {"outcomes", report->outcomes}, {"rows", report->rows},
+                                    {"problems", model::Value(std::move(problems))}});
+}
+
+}  // namespace vmproxy::cutover
