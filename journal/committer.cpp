@@ -177,7 +177,7 @@ void DurableJournal::keep_house(Lock& hold) {
   hold.unlock();
   if (auto bytes = store_.bytes_on_disk()) {
     bytes_.set(static_cast<double>(*bytes));
-    constexpr uint64_t worth_reclaiming = 256u << 20;
+    constexpr uint64_t worth_reclaiming = 64u << 20;
     if (*bytes > worth_reclaiming && bodies >= reclaimed_ + trim_count) {
       reclaimed_ = bodies;
       for (const Kind kind : {Kind::body, Kind::intent, Kind::outcome}) {
@@ -247,6 +247,7 @@ Result<void> DurableJournal::reopen_now() {
   failure_.reset();
   burnt_from_ = 0;
   rows_lost_ = false;
+  house_kept_at_ = TimePoint();  // space is dear now: give back what was trimmed
   log::info("journal: recording again", {{"next", next}});
   return {};
 }

@@ -1,4 +1,4 @@
-// The journal on a full disk: a tmpfs of 96 MB, so this test needs root (as scripts/test and CI have).
+// The journal on a full disk: a tmpfs of 256 MB, so this test needs root (as scripts/test and CI have).
 #include <sys/mount.h>
 
 #include <cerrno>
@@ -21,7 +21,7 @@ struct SmallDisk {
     std::string name = (fs::temp_directory_path() / "vmproxy-small-disk-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) FAIL("cannot make a directory");
     path = name;
-    if (::mount("tmpfs", path.c_str(), "tmpfs", 0, "size=96m") != 0) {
+    if (::mount("tmpfs", path.c_str(), "tmpfs", 0, "size=256m") != 0) {
       FAIL("cannot mount a tmpfs (this test needs root): " << std::strerror(errno));
     }
   }

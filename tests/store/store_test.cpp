@@ -1,0 +1,171 @@
+// What every Store promises, checked on both.
+#include <filesystem>
+#include <thread>
+
+#include "store/crc32c.h"
+#include "store/memory_store.h"
+#include "store/rocksdb_store.h"
+#include "store/slot_file.h"
+#include "tests/store/print_result.h"
+
+using namespace vmproxy;
+using namespace vmproxy::store;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Directory {
+  Directory() {
+    std::string name = (fs::temp_directory_path() / "vmproxy-store-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) FAIL("cannot make a directory");
+    path = name;
+  }
+  ~Directory() { fs::remove_all(path); }
+  std::string path;
+};
+
+std::string all_of(Store& store, std::string_view from, std::string_view to) {
+  std::string text;
+  auto scanned = store.scan(from, to, [&](auto key, auto value) {
+    text.append(key).append("=").append(value).append(" ");
+    return true;
+  });
+  if (!scanned) FAIL(scanned.error().message);
+  return text;
+}
+
+void check_promises(Store& store) {
+  Batch batch;
+  batch.put("a", "1");
+  batch.put("b", "2");
+  batch.put("c", "3");
+  batch.put("d", std::string(5000, 'x'));
+  batch.erase("b");
+  batch.put("b", "again");
+  REQUIRE(store.commit(batch, Sync::yes));
+  CHECK(store.get("a").value() == "1");
+  CHECK(store.get("b").value() == "again");
+  CHECK(store.get("d").value()->size() == 5000);
+  CHECK_FALSE(store.get("e").value());
+  CHECK(all_of(store, "a", "d") == "a=1 b=again c=3 ");
+  CHECK(all_of(store, "b", "c") == "b=again ");
+  CHECK(all_of(store, "x", "y").empty());
+  auto many = store.get_many({"c", "nothing", "a"});
+  REQUIRE(many);
+  CHECK(*many == std::vector<std::optional<std::string>>{"3", std::nullopt, "1"});
+
+  int visited = 0;
+  REQUIRE(store.scan("a", "z", [&](auto, auto) { return ++visited < 2; }));
+  CHECK(visited == 2);
+
+  Batch erasing;
+  erasing.put("bb", "inside, before");
+  erasing.erase_range("b", "d");
+  erasing.put("c", "inside, after");
+  REQUIRE(store.commit(erasing, Sync::no));
+  CHECK(all_of(store, "a", "d") == "a=1 c=inside, after ");
+  REQUIRE(store.reclaim("a", "b"));
+  CHECK(store.get("c").value() == "inside, after");
+
+  CHECK(store.read_slot().value().empty());
+  REQUIRE(store.write_slot("gap"));
+  CHECK(store.read_slot().value() == "gap");
+  REQUIRE(store.write_slot(std::string(Store::slot_bytes_max, 'g')));
+  CHECK(store.read_slot().value().size() == Store::slot_bytes_max);
+  CHECK_FALSE(store.write_slot(std::string(5000, 'g')));
+  REQUIRE(store.write_slot(""));
+
+  REQUIRE(store.reopen());
+  CHECK(store.get("c").value() == "inside, after");
+  CHECK(store.bytes_on_disk().value() > 0);
+  CHECK_FALSE(store.boot_id().empty());
+}
+
+}  // namespace
+
+TEST_CASE("the store in memory keeps a store's promises") {
+  check_promises(*make_memory_store());
+}
+
+TEST_CASE("the store on RocksDB keeps a store's promises") {
+  Directory at;
+  auto store = open_rocksdb(at.path);
+  REQUIRE(store);
+  check_promises(**store);
+  store->reset();
+  store = open_rocksdb(at.path);
+  REQUIRE(store);
+  CHECK((*store)->get("a").value() == "1");
+  CHECK((*store)->read_slot().value().empty());
+}
+
+TEST_CASE("a scan shows one moment although commits go on") {
+  Directory at;
+  auto store = open_rocksdb(at.path);
+  REQUIRE(store);
+  for (int i = 0; i < 100; ++i) {
+    Batch batch;
+    batch.put("k" + std::to_string(100 + i), "before");
+    REQUIRE((*store)->commit(batch, Sync::no));
+  }
+  int seen = 0;
+  REQUIRE((*store)->scan("k", "l", [&](auto, auto value) {
+    if (seen++ == 0) {
+      Batch batch;
+      for (int i = 0; i < 200; ++i) batch.put("k" + std::to_string(100 + i), "after");
+      (*store)->commit(batch, Sync::no).value();
+    }
+    CHECK(value == "before");
+    return true;
+  }));
+  CHECK(seen == 100);
+}
+
+TEST_CASE("the memory store loses what was not synced, and only that") {
+  auto store = make_memory_store();
+  Batch one, two, three;
+  one.put("a", "1");
+  two.put("b", "2");
+  three.put("c", "3");
+  REQUIRE(store->commit(one, Sync::no));
+  REQUIRE(store->commit(two, Sync::yes));
+  REQUIRE(store->commit(three, Sync::no));
+  const auto boot = store->boot_id();
+  store->lose_unsynced();
+  CHECK(all_of(*store, "a", "z") == "a=1 b=2 ");
+  CHECK(store->boot_id() != boot);
+}
+
+TEST_CASE("the slot keeps the older value when a write over the newer was torn") {
+  Directory at;
+  const std::string path = at.path + "/slot";
+  {
+    SlotFile slot;
+    REQUIRE(slot.open(path));
+    REQUIRE(slot.write("one", true));
+    REQUIRE(slot.write("two", true));
+  }
+  // Generation 2 lies in the first half.
+  FILE* file = std::fopen(path.c_str(), "r+b");
+  REQUIRE(file != nullptr);
+  std::fseek(file, 22, SEEK_SET);
+  std::fputc('X', file);
+  std::fclose(file);
+  SlotFile slot;
+  REQUIRE(slot.open(path));
+  CHECK(slot.value() == "one");
+}
+
+TEST_CASE("CRC32C has the published values, and instruction and table agree") {
+  CHECK(crc32c_extend(0, "123456789") == 0xe3069283);
+  CHECK(crc32c_extend(0, std::string(32, '\0')) == 0x8a9136aa);
+  CHECK(crc32c_extend(0, std::string(32, '\xff')) == 0x62a8ab43);
+  std::string bytes;
+  for (int length = 0; length < 300; ++length) {
+    CHECK(crc32c_extend(7, bytes) == crc32c_extend_by_table(7, bytes));
+    const auto half = static_cast<size_t>(length / 2);
+    CHECK(crc32c_extend(crc32c_extend(0, bytes.substr(0, half)), bytes.substr(half)) ==
+          crc32c_extend(0, bytes));
+    bytes += static_cast<char>(length * 37);
+  }
+}
