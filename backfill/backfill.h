@@ -1,0 +1,108 @@
+// Backfill: copies what the source already held when the mirror was armed (correctness.md 4). Scans persisted
+// ranges in parallel, hands the rows to the lanes, and remembers after every acknowledged page how far each
+// range is, so that a kill -9 at any moment costs only the pages that were under way.
+//
+// Owned by cutover/. run() blocks its caller and uses threads of its own; everything else is thread-safe and
+// short.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "journal/journal.h"
+#include "journal/sink.h"
+#include "mapping/plan.h"
+#include "protocols/api/driver.h"
+
+namespace vmproxy::backfill {
+
+// One collection to copy. Its incarnation is plan->source().incarnation.
+struct Job {
+  model::CollectionName name;  // the source's
+  std::shared_ptr<const mapping::Plan> plan;
+};
+
+struct Options {
+  size_t batch = 0;     // records of one page; 0: sizes itself by latency and bytes
+  size_t parallel = 0;  // scans at once; 0: by the number of cores
+  double rate_max = 0;  // records per second over all scans; 0: no bound
+  Duration page_timeout = std::chrono::seconds(30);
+  Duration index_timeout = std::chrono::hours(4);  // of building one collection's indexes on the target
+  uint64_t bytes_in_flight_max = 64ull << 20;      // of rows scanned and not yet acknowledged by the target
+  std::function<double()>
+      application_latency_seconds;  // of the captured writes now: the copy yields when it grows
+  // Keeps the map of ids also where the mapping makes meeting ids impossible by construction.
+  bool prove_ids = false;
+};
+
+struct Progress {
+  std::string phase = "none";  // none, planning, copying, indexing, done, paused, stopped, failed
+  std::string reason;          // of failed and stopped, or what the copy waits for now
+  uint64_t records =
+      0;               // acknowledged or dropped by the target's lanes, or quarantined; resumed ones included
+  uint64_t total = 0;  // as the source counted when the copy was planned; 0: not known
+  uint64_t dropped = 0;      // of records: a live write had already brought something newer
+  uint64_t quarantined = 0;  // of records: refused by the target for good
+  uint64_t duplicates = 0;   // keys that the source showed twice: read again
+  double rate = 0;           // records per second lately
+  double eta_seconds = -1;   // -1: not known yet
+};
+
+class Backfill {
+ public:
+  Backfill(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
+           journal::Sink& sink, Clock& clock, Random& random, Metrics& metrics, Options options);
+  ~Backfill();
+
+  // Copies all jobs and builds the target's indexes. Blocks until done, stopped or failed; goes on where the
+  // rows of `generation` say that an earlier run ended, whatever batch and parallel were then. Databases that
+  // are away are waited for. One run at a time.
+  //
+  // Error cancelled: stop(). Error precondition: the mapping or the incarnation of a collection is not the
+  // one that its copy began with, or it was dropped meanwhile; the message says what changed and what to do.
+  // After any error the copy is not complete: never read it as success. A failing collection does not keep
+  // the others from being copied.
+  Result<void> run(std::vector<Job> jobs, uint64_t generation);
+
+  // run() returns soon, also one that has not begun yet; what was acknowledged is kept. A scan under way ends
+  // first (page_timeout), and a call of the sink that waits for room ends when the lanes do: stop those too.
+  void stop();
+  void pause();  // scans stop, pages under way are finished
+  void resume();
+  void throttle(double records_per_second);  // 0: no bound
+  Progress progress() const;
+
+  // Forgets how far the copy came: of everything, or of one collection (it was created again).
+  Result<void> forget(uint64_t generation);
+  Result<void> forget(uint64_t generation, const model::CollectionName& name);
+
+ private:
+  class Run;  // what lives as long as one run()
+
+  journal::Journal& journal_;
+  protocols::Driver& source_;
+  protocols::Driver& target_;
+  journal::Sink& sink_;
+  Clock& clock_;
+  Random& random_;
+  Counter records_;
+  Histogram batch_seconds_;
+  const Options options_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  bool paused_ = false;
+  double rate_max_;
+  std::shared_ptr<Run> run_;  // under way
+  Progress last_;             // of the run before
+};
+
+}  // namespace vmproxy::backfill
