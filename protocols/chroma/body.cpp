@@ -160,6 +160,10 @@ bool BodyReader::no_variant(std::string_view type) {
   return mismatch("data did not match any variant of untagged enum " + std::string(type));
 }
 
+bool BodyReader::missing_field(std::string_view name) {
+  return mismatch("missing field `" + std::string(name) + "`");
+}
+
 bool BodyReader::unknown_variant(std::string_view got, Names known) {
   return mismatch("unknown variant `" + std::string(got) + "`, expected one of " + quoted(known));
 }
@@ -186,7 +190,7 @@ bool BodyReader::members(std::string_view type, Names required, Names known, con
   }
   if (!ok()) return false;
   for (const auto missing : required) {
-    if (!seen.contains(std::string(missing))) return mismatch("missing field `" + std::string(missing) + "`");
+    if (!seen.contains(std::string(missing))) return missing_field(missing);
   }
   return true;
 }

@@ -58,6 +58,9 @@ class BodyReader {
   bool map(const std::function<bool(const std::string& name)>& read);
 
   Kind next() { return in_.next_kind(); }
+  // "invalid type: integer `5`, expected a string": consumes a scalar to place the error like the server.
+  bool wrong_type(std::string_view expected);
+  bool missing_field(std::string_view name);
   // The value just read does not fit any variant of the enum `type`.
   bool no_variant(std::string_view type);
   bool unknown_variant(std::string_view got, std::initializer_list<std::string_view> known);
@@ -72,8 +75,6 @@ class BodyReader {
   using Names = std::initializer_list<std::string_view>;
   bool members(std::string_view type, Names required, Names known, const ReadField& field);
   bool integer(std::string_view type, uint64_t max, uint64_t& out);
-  // "invalid type: integer `5`, expected a string": consumes a scalar to place the error like the server.
-  bool wrong_type(std::string_view expected);
   bool mismatch(std::string_view text);  // an error of types at the place reached
   void enter(std::string step) { path_.push_back(std::move(step)); }
   bool leave(bool good);
