@@ -1,0 +1,138 @@
+// Waiting: progress, the end, and what ends it early.
+#include <catch2/catch.hpp>
+
+#include "tests/cli/fixture.h"
+
+using namespace vmproxy;
+using Catch::Matchers::Contains;
+using vmproxy::testing::CliFixture;
+
+namespace {
+
+cutover::Status copying(cutover::Status s, uint64_t records) {
+  s.state = "backfilling";
+  s.backfill = {"copying", "", records, 2000, 500, static_cast<double>(2000 - records) / 500};
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE_METHOD(CliFixture, "start waits up to ready and shows the way there, one line for each news") {
+  control.script = {in_state("created"),
+                    in_state("created"),
+                    in_state("mirroring"),
+                    copying(control.answer, 500),
+                    copying(control.answer, 1000),
+                    in_state("validating"),
+                    in_state("ready")};
+  CHECK(run({"start"}) == 0);
+  CHECK(err ==
+        "mirroring\n"
+        "[##........] 25 %  500 / 2 000  500/s  3.0 s left\n"
+        "comparing: 0 compared, 0 differ\n");
+  CHECK_THAT(out, Contains("copied and compared"));
+}
+
+TEST_CASE_METHOD(CliFixture, "on a terminal progress is one line that is redrawn and gone at the end") {
+  tty = true;
+  control.script = {in_state("created"), in_state("created"), copying(control.answer, 500),
+                    copying(control.answer, 1000), in_state("ready")};
+  CHECK(run({"start"}) == 0);
+  CHECK_THAT(err, Contains("\r[##........] 25 %  500 / 2 000  500/s  3.0 s left\x1b[K") &&
+                      Contains("\r[#####.....] 50 %"));
+  CHECK(err.find('\n') == std::string::npos);
+  CHECK_THAT(err, Catch::Matchers::EndsWith("\r\x1b[K"));
+}
+
+TEST_CASE_METHOD(CliFixture, "--until ends the waiting earlier, a state beyond is as good") {
+  control.script = {in_state("created"), in_state("created"), in_state("mirroring")};
+  CHECK(run({"start", "--until", "mirroring"}) == 0);
+  control.script = {in_state("canary")};
+  CHECK(run({"status", "--wait", "ready"}) == 0);
+  CHECK(run({"start"}) == 0);
+}
+
+TEST_CASE_METHOD(CliFixture, "a failed copy ends the waiting with its reason") {
+  auto failed = in_state("backfilling");
+  failed.backfill.phase = "failed";
+  failed.backfill.reason = "things: the target refused the table";
+  control.script = {in_state("created"), failed};
+  CHECK(run({"start"}) == 1);
+  CHECK_THAT(err,
+             Contains("the copy failed: things: the target refused the table") && Contains("vmproxy start"));
+}
+
+TEST_CASE_METHOD(CliFixture, "a failure left over from the run before does not end the waiting") {
+  auto failed = in_state("backfilling");
+  failed.backfill.phase = "failed";
+  control.script = {failed, failed, failed, in_state("mirroring"), in_state("ready")};
+  CHECK(run({"start"}) == 0);
+}
+
+TEST_CASE_METHOD(CliFixture, "sides that stay different end the waiting with exit code 4") {
+  auto different = in_state("validating");
+  different.validation = {"different", "", 10, 1, 0, 0};
+  control.script = {in_state("created"), different};
+  CHECK(run({"start"}) == 4);
+  CHECK_THAT(err, Contains("vmproxy validate --show-diffs"));
+}
+
+TEST_CASE_METHOD(CliFixture, "what will never come is not waited for") {
+  control.answer = in_state("abandoned");
+  CHECK(run({"status", "--wait", "ready"}) == 3);
+  CHECK(run({"status", "--wait", "abandoned"}) == 0);
+  control.answer = in_state("finalized");
+  CHECK(run({"status", "--wait", "promoted"}) == 0);
+  CHECK(run({"status", "--wait", "abandoned"}) == 3);
+}
+
+TEST_CASE_METHOD(CliFixture, "a proxy that restarts is waited for, one that stays away is not") {
+  control.answer = in_state("backfilling");
+  int pauses = 0;
+  at_pause = [&] {
+    ++pauses;
+    if (pauses == 2) transport_error = Error(Code::refused_connection, "refused");
+    if (pauses == 60) transport_error.reset();  // 18 s later
+    if (pauses == 62) control.answer = in_state("ready");
+  };
+  CHECK(run({"status", "--wait", "ready"}) == 0);
+  CHECK_THAT(err, Contains("no answer from http://127.0.0.1:7070; trying again\n"));
+  control.answer = in_state("backfilling");
+  at_pause = [&] { transport_error = Error(Code::refused_connection, "refused"); };
+  const auto began = clock.now();
+  CHECK(run({"status", "--wait", "ready"}) == 6);
+  CHECK(clock.now() - began >= std::chrono::seconds(30));
+  CHECK(clock.now() - began < std::chrono::seconds(35));
+}
+
+TEST_CASE_METHOD(CliFixture, "a wrong token ends the waiting at once") {
+  control.answer = in_state("backfilling");
+  at_pause = [this] { server_token = "other"; };
+  CHECK(run({"status", "--wait", "ready"}) == 7);
+}
+
+TEST_CASE_METHOD(CliFixture, "validate waits for its pass") {
+  auto running = in_state("ready");
+  running.validation.phase = "running";
+  auto clean = in_state("ready");
+  clean.validation = {"clean", "", 2000, 0, 0, 0};
+  control.script = {running, running, running, clean};
+  CHECK(run({"validate"}) == 0);
+  CHECK(out == "2 000 compared: 0 different, 0 missing, 0 extra\n");
+}
+
+TEST_CASE_METHOD(CliFixture, "watching goes on while the proxy is away") {
+  int pauses = 0;
+  at_pause = [&] {
+    ++pauses;
+    if (pauses == 1) transport_error = Error(Code::refused_connection, "refused");
+    if (pauses == 2) transport_error.reset();
+    if (pauses == 3) interrupted = true;
+  };
+  CHECK(run({"status", "--watch"}) == 130);
+  CHECK_THAT(err, Contains("no vmproxy answers"));
+  size_t screens = 0;
+  for (size_t at = out.find("NOT READY"); at != std::string::npos; at = out.find("NOT READY", at + 1))
+    ++screens;
+  CHECK(screens == 2);
+}
