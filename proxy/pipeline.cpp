@@ -100,21 +100,6 @@ asio::awaitable<void> Pipeline::reply_error(net::Exchange& exchange, const Error
   (void)co_await exchange.reply(std::move(response));
 }
 
-template <class T>
-asio::awaitable<Result<T>> Pipeline::on_pool(net::Exchange& exchange, std::function<Result<T>()> work) {
-  co_return co_await net::completion<Result<T>>(exchange.executor(), [&](std::function<void(Result<T>)> done) {
-    // `work` is copied into the pool's item: the coroutine frame waits for done, but must not be shared with it.
-    const bool posted = context_.pool.post([work, done] {
-      try {
-        done(work());
-      } catch (const std::exception& e) {
-        done(Error(Code::internal, e.what()));
-      }
-    });
-    if (!posted) done(Error(Code::overloaded, "too many requests wait for the database"));
-  });
-}
-
 // --- reads while the source is primary
 
 std::string Pipeline::route_key(const net::RequestHead& head, const protocols::Operation& operation) const {

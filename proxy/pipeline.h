@@ -5,6 +5,7 @@
 #include "net/exchange.h"
 #include "net/upstream.h"
 #include "proxy/context.h"
+#include "proxy/on_pool.h"
 
 namespace vmproxy::proxy {
 
@@ -52,9 +53,10 @@ class Pipeline {
   boost::asio::awaitable<void> enter_gate(net::Exchange& exchange);
   boost::asio::awaitable<bool> read_body(net::Exchange& exchange);
   boost::asio::awaitable<void> reply_error(net::Exchange& exchange, const Error& error, const Row* row);
-  // Runs blocking work on the pool. Code::overloaded when the pool is full.
   template <class T>
-  boost::asio::awaitable<Result<T>> on_pool(net::Exchange& exchange, std::function<Result<T>()> work);
+  boost::asio::awaitable<Result<T>> on_pool(net::Exchange& exchange, std::function<Result<T>()> work) {
+    return proxy::on_pool<T>(context_.pool, exchange.executor(), std::move(work));
+  }
   std::string route_key(const net::RequestHead& head, const protocols::Operation& operation) const;
   void count(const Row* row, Served side, std::string_view outcome);
   void see_credential(const net::RequestHead& head, int status);

@@ -1,0 +1,102 @@
+#include "proxy/in_flight.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+using vmproxy::proxy::InFlight;
+
+TEST_CASE("a write alone on its key is not overlapped") {
+  InFlight table;
+  const auto op = table.begin_keyed("c", {"a", "b"});
+  const auto ended = table.end_keyed(op);
+  CHECK(ended.overlapped == std::vector<bool>{false, false});
+  CHECK(ended.waits.empty());
+  CHECK(table.size() == 0);
+}
+
+TEST_CASE("H5: both of two overlapping writes are overlapped, on the shared key only") {
+  InFlight table;
+  const auto first = table.begin_keyed("c", {"a", "b"});
+  const auto second = table.begin_keyed("c", {"b"});
+  CHECK(table.end_keyed(first).overlapped == std::vector<bool>{false, true});
+  // The first has ended, but they did overlap.
+  CHECK(table.end_keyed(second).overlapped == std::vector<bool>{true});
+}
+
+TEST_CASE("writes of the same key in different collections do not overlap") {
+  InFlight table;
+  const auto first = table.begin_keyed("c", {"a"});
+  const auto second = table.begin_keyed("d", {"a"});
+  CHECK(table.end_keyed(first).overlapped == std::vector<bool>{false});
+  CHECK(table.end_keyed(second).overlapped == std::vector<bool>{false});
+}
+
+TEST_CASE("the same key twice in one batch is overlapped with itself") {
+  InFlight table;
+  const auto op = table.begin_keyed("c", {"a", "b", "a"});
+  CHECK(table.end_keyed(op).overlapped == std::vector<bool>{true, false, true});
+}
+
+TEST_CASE("H38: a write registered while a key's window is open is overlapped, also when it ends after the window") {
+  InFlight table;
+  table.open_window("c", "a");
+  const auto op = table.begin_keyed("c", {"a"});
+  table.close_window("c", "a");
+  CHECK(table.end_keyed(op).overlapped == std::vector<bool>{true});
+  const auto later = table.begin_keyed("c", {"a"});
+  CHECK(table.end_keyed(later).overlapped == std::vector<bool>{false});
+}
+
+TEST_CASE("a window that opens over a write in flight overlaps it") {
+  InFlight table;
+  const auto op = table.begin_keyed("c", {"a"});
+  table.open_window("c", "a");
+  CHECK(table.end_keyed(op).overlapped == std::vector<bool>{true});
+}
+
+TEST_CASE("windows of one key nest") {
+  InFlight table;
+  table.open_window("c", "a");
+  table.open_window("c", "a");
+  table.close_window("c", "a");
+  CHECK(table.busy("c", "a"));
+  table.close_window("c", "a");
+  CHECK_FALSE(table.busy("c", "a"));
+}
+
+TEST_CASE("a predicate overlaps every keyed write from its enumeration on, and reads their keys again") {
+  InFlight table;
+  const auto before = table.begin_keyed("c", {"a"});
+  const auto predicate = table.begin_broad("c");
+  const auto during = table.begin_keyed("c", {"b"});
+  const auto ended = table.end_keyed(during);
+  CHECK(ended.overlapped == std::vector<bool>{true});
+  CHECK(ended.waits == std::vector<vmproxy::proxy::OpId>{predicate});
+  auto keys = table.end_broad(predicate).keys;
+  std::sort(keys.begin(), keys.end());
+  CHECK(keys == std::vector<std::string>{"a", "b"});
+  const auto first = table.end_keyed(before);
+  CHECK(first.overlapped == std::vector<bool>{true});
+  CHECK(first.waits.empty());  // the predicate has ended: nothing to wait for
+}
+
+TEST_CASE("a predicate takes over the keys whose windows are open when its enumeration begins") {
+  InFlight table;
+  table.open_window("c", "w");
+  const auto predicate = table.begin_broad("c");
+  CHECK(table.end_broad(predicate).keys == std::vector<std::string>{"w"});
+}
+
+TEST_CASE("H42: a collection's window collects what is written while it is open") {
+  InFlight table;
+  const auto window = table.open_collection_window("c", {"old"});
+  const auto op = table.begin_keyed("c", {"new"});
+  const auto ended = table.end_keyed(op);
+  CHECK(ended.overlapped == std::vector<bool>{true});
+  CHECK(ended.waits.empty());  // a window is not waited for: it may be long
+  auto keys = table.close_collection_window(window);
+  std::sort(keys.begin(), keys.end());
+  CHECK(keys == std::vector<std::string>{"new", "old"});
+  const auto later = table.begin_keyed("c", {"new"});
+  CHECK(table.end_keyed(later).overlapped == std::vector<bool>{false});
+}

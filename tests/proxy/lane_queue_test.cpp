@@ -1,0 +1,106 @@
+#include "proxy/lane_queue.h"
+
+#include <catch2/catch.hpp>
+
+using vmproxy::proxy::Entry;
+using vmproxy::proxy::LaneQueue;
+
+namespace {
+
+Entry entry(std::string key, uint64_t position, vmproxy::journal::Seq seq, bool image = false) {
+  Entry e;
+  e.collection = "c";
+  e.key = std::move(key);
+  e.position = position;
+  e.owed = {position};
+  e.image = image;
+  e.seq = seq;
+  if (seq != 0) e.seqs = {seq};
+  return e;
+}
+
+bool always(const Entry&) { return true; }
+
+}  // namespace
+
+TEST_CASE("the newest entry of a key takes the older one's place and finishes its intent") {
+  LaneQueue queue;
+  bool fresh = false;
+  CHECK(queue.put(entry("a", 1, 10), &fresh).empty());
+  CHECK(fresh);
+  CHECK(queue.put(entry("a", 2, 11), &fresh) == std::vector<vmproxy::journal::Seq>{10});
+  CHECK_FALSE(fresh);
+  const auto taken = queue.take(10, always);
+  REQUIRE(taken.size() == 1);
+  CHECK(taken[0].seq == 11);
+  CHECK(taken[0].owed == std::vector<uint64_t>{1});
+}
+
+TEST_CASE("entries are taken in order of their newest position") {
+  LaneQueue queue;
+  queue.put(entry("a", 1, 1), nullptr);
+  queue.put(entry("b", 2, 2), nullptr);
+  queue.put(entry("a", 3, 3), nullptr);
+  const auto taken = queue.take(1, always);
+  REQUIRE(taken.size() == 1);
+  CHECK(taken[0].key == "b");
+}
+
+TEST_CASE("H61: an entry that supersedes a waiting READ waits for the same and is a READ") {
+  LaneQueue queue;
+  Entry waiting = entry("a", 1, 1);
+  waiting.waits = {7};
+  queue.put(waiting, nullptr);
+  queue.put(entry("a", 2, 2, true), nullptr);
+  CHECK(queue.take(10, [](const Entry& e) { return e.waits.empty(); }).empty());
+  const auto taken = queue.take(10, always);
+  REQUIRE(taken.size() == 1);
+  CHECK_FALSE(taken[0].image);
+  CHECK(taken[0].waits == std::vector<vmproxy::proxy::OpId>{7});
+}
+
+TEST_CASE("debts of a superseded entry are paid by the one that takes its place") {
+  LaneQueue queue;
+  Entry owing = entry("a", 1, 0);
+  owing.debts.push_back({5, "c", "a", vmproxy::proxy::DebtReason::repair, {}});
+  queue.put(owing, nullptr);
+  queue.put(entry("a", 2, 2), nullptr);
+  const auto taken = queue.take(10, always);
+  REQUIRE(taken.size() == 1);
+  REQUIRE(taken[0].debts.size() == 1);
+  CHECK(taken[0].debts[0].id == 5);
+}
+
+TEST_CASE("an entry that comes while its key is being applied is applied after it") {
+  LaneQueue queue;
+  queue.put(entry("a", 1, 1), nullptr);
+  auto first = queue.take(10, always);
+  bool fresh = false;
+  CHECK(queue.put(entry("a", 2, 2), &fresh).empty());
+  CHECK(fresh);  // the one being applied does not stand for it
+  queue.complete(first);
+  CHECK(queue.size() == 1);
+  CHECK(queue.has("c", "a"));
+}
+
+TEST_CASE("what could not be applied goes under a newer entry of the same key") {
+  LaneQueue queue;
+  Entry owing = entry("a", 1, 1);
+  owing.debts.push_back({5, "c", "a", vmproxy::proxy::DebtReason::zombie, {}});
+  queue.put(owing, nullptr);
+  auto first = queue.take(10, always);
+  queue.put(entry("a", 2, 2), nullptr);
+  CHECK(queue.give_back(std::move(first)) == std::vector<vmproxy::journal::Seq>{1});
+  const auto taken = queue.take(10, always);
+  REQUIRE(taken.size() == 1);
+  CHECK(taken[0].seq == 2);
+  CHECK(taken[0].debts.size() == 1);
+  CHECK(taken[0].owed == std::vector<uint64_t>{2, 1});
+}
+
+TEST_CASE("an image of an older epoch becomes a READ") {
+  LaneQueue queue;
+  queue.put(entry("a", 1, 1, true), nullptr);
+  queue.demote_images();
+  CHECK_FALSE(queue.take(1, always).at(0).image);
+}
