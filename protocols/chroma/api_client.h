@@ -1,0 +1,63 @@
+// ApiClient: calls of API v2 and their failures as Errors. Blocking; thread-safe.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "base/clock.h"
+#include "model/key.h"
+#include "net/http_client.h"
+#include "protocols/api/system.h"
+
+namespace vmproxy::protocols::chroma {
+
+// Limits that the server tells in its pre-flight checks.
+struct Limits {
+  size_t batch_records = 1000;
+  bool base64 = false;
+};
+
+class ApiClient {
+ public:
+  static constexpr uint64_t request_bytes_max = 40u << 20;
+
+  ApiClient(const Endpoint& endpoint, net::UpstreamOptions options);
+
+  // The body of a 2xx answer. Anything else is an Error whose code says what it means for a write: refusals
+  // are surely_not_done, what the server broke at is not. The server's message is kept.
+  Result<std::string> call(std::string_view method, std::string_view target, std::string body,
+                           Deadline deadline);
+  Result<std::string> get(std::string_view target, Deadline deadline) {
+    return call("GET", target, {}, deadline);
+  }
+
+  // POST .../collections/{UUID}/{action}. The UUID is looked up by name once and kept; a collection that is
+  // unknown under its UUID was re-created, so it is looked up again, once.
+  Result<std::string> post(const model::CollectionName& name, std::string_view action,
+                           const std::string& body, Deadline deadline);
+  // The same with an empty GET ("count").
+  Result<std::string> fetch(const model::CollectionName& name, std::string_view action, Deadline deadline);
+
+  // Asked of the server once.
+  Result<Limits> limits(Deadline deadline);
+  void forget(const model::CollectionName& name);
+  void remember(const model::CollectionName& name, std::string id);
+
+ private:
+  Result<std::string> on_collection(std::string_view method, const model::CollectionName& name,
+                                    std::string_view action, const std::string& body, Deadline deadline);
+  Result<std::string> id_of(const model::CollectionName& name, Deadline deadline);
+
+  net::HttpClient http_;
+  std::string auth_header_;
+  std::string auth_token_;
+  std::mutex mutex_;
+  std::map<model::CollectionName, std::string> ids_;
+  std::optional<Limits> limits_;
+};
+
+// "/api/v2/tenants/T/databases/D" of a CollectionName::space.
+Result<std::string> database_target(std::string_view space);
+
+}  // namespace vmproxy::protocols::chroma

@@ -1,0 +1,199 @@
+// read, upsert, erase.
+#include <map>
+#include <set>
+
+#include "protocols/chroma/driver.h"
+#include "protocols/chroma/filters.h"
+#include "protocols/chroma/metadata.h"
+
+namespace vmproxy::protocols::chroma {
+namespace {
+
+using model::Key;
+using model::Record;
+using model::Schema;
+
+constexpr size_t read_records_max = 1000;        // an answer of 1000 x 1536 is about 20 MB
+constexpr size_t request_bytes_aim = 24u << 20;  // of the 40 MB that the server takes
+
+std::string vector_name_of(const Schema& schema) {
+  return schema.vectors.empty() ? std::string() : schema.vectors[0].name;
+}
+uint32_t dimension_of(const Schema& schema) {
+  return schema.vectors.empty() ? 0 : schema.vectors[0].dimension;
+}
+
+bool refused_for_its_content(const Error& error) {
+  return error.code == Code::invalid || error.code == Code::unsupported;
+}
+
+}  // namespace
+
+Result<std::vector<Record>> ChromaDriver::read_ids(const Schema& schema,
+                                                   std::span<const std::string_view> ids, ReadParts parts,
+                                                   Deadline deadline) {
+  std::vector<Record> records;
+  for (size_t from = 0; from < ids.size(); from += read_records_max) {
+    const auto some = ids.subspan(from, std::min(read_records_max, ids.size() - from));
+    GetBody body;
+    body.by_ids = true;
+    body.ids.assign(some.begin(), some.end());
+    body.parts = parts;
+    const auto answered = api_.post(schema.name, "get", get_body(body), deadline);
+    if (!answered) return answered.error();
+    auto parsed = parse_records(*answered, vector_name_of(schema));
+    if (!parsed) return parsed.error();
+    if (records.empty()) {
+      records = std::move(*parsed);
+    } else {
+      std::move(parsed->begin(), parsed->end(), std::back_inserter(records));
+    }
+  }
+  return records;
+}
+
+Result<std::vector<Record>> ChromaDriver::read(const Schema& schema, std::span<const Key> keys,
+                                               ReadParts parts, Deadline deadline) {
+  std::vector<std::string_view> ids;
+  ids.reserve(keys.size());
+  for (const Key& key : keys) {
+    if (!id_of(key).empty())
+      ids.push_back(id_of(key));  // no record has an empty id, or one that is no string
+  }
+  return read_ids(schema, ids, parts, deadline);
+}
+
+// The server's upsert merges: fields that are not sent stay, a document that is not sent stays. To leave
+// exactly the record given we read what is there and send null for each field that must go, in the one
+// upsert, which the server applies as a whole. Deleting first and adding again would also do, but a reader
+// between the two would miss the record, so that is done only where there is no other way: a document cannot
+// be set to null (1.5.9 breaks on it for good).
+//
+// Repeated after a lost answer, this starts again with the read, so it cannot build on what was there before
+// the lost attempt. A lost attempt that lands between our read and our upsert can leave fields that we did
+// not see; whoever lost its answer owes the key another READ after max_zombie (correctness.md 3), which
+// repairs it.
+Result<std::vector<Sent>> ChromaDriver::complete(const Schema& schema, Items items, Deadline deadline) {
+  std::vector<std::string_view> ids;
+  for (const Item& item : items) ids.push_back(id_of(item.record->key));
+  const auto existing = read_ids(schema, ids, ReadParts{false, true}, deadline);
+  if (!existing) return existing.error();
+  std::map<std::string_view, const Record*> there;
+  for (const Record& record : *existing) there[id_of(record.key)] = &record;
+
+  std::vector<Sent> sent;
+  std::vector<std::string_view> undocumented;
+  for (const Item& item : items) {
+    Sent& one = sent.emplace_back(Sent{item.record, {}});
+    const auto found = there.find(id_of(item.record->key));
+    if (found == there.end()) continue;
+    const Record& old = *found->second;
+    if (old.document && !item.record->document) {
+      undocumented.push_back(found->first);
+      continue;
+    }
+    if (!old.metadata) continue;
+    for (const auto& [name, value] : *old.metadata) {
+      if (!item.record->metadata || !item.record->metadata->contains(name)) one.unset.push_back(name);
+    }
+  }
+  if (!undocumented.empty()) {
+    GetBody body;
+    body.by_ids = true;
+    body.ids = undocumented;
+    const auto deleted = api_.post(schema.name, "delete", get_body(body), deadline);
+    if (!deleted) return deleted.error();
+  }
+  return sent;
+}
+
+// A batch that the server refuses for its content is halved until the culprits are alone.
+Result<void> ChromaDriver::send(const Schema& schema, Items items, UpsertMode mode, ApplyResult& result,
+                                Deadline deadline) {
+  if (items.empty()) return {};
+  const auto limits = api_.limits(deadline);
+  if (!limits) return limits.error();
+  std::vector<Sent> sent;
+  if (mode == UpsertMode::replace) {
+    auto completed = complete(schema, items, deadline);
+    if (!completed) return completed.error();
+    sent = std::move(*completed);
+  } else {
+    for (const Item& item : items) sent.push_back({item.record, {}});
+  }
+  const std::string body = records_body(sent, vector_name_of(schema), limits->base64);
+  const bool fits = body.size() <= ApiClient::request_bytes_max;
+  if (fits) {
+    const auto answered =
+        api_.post(schema.name, mode == UpsertMode::replace ? "upsert" : "add", body, deadline);
+    if (answered) return {};
+    if (!refused_for_its_content(answered.error())) return answered.error();
+    if (items.size() == 1) {
+      result.refused.push_back({items[0].index, answered.error()});
+      return {};
+    }
+  } else if (items.size() == 1) {
+    result.refused.push_back(
+        {items[0].index,
+         Error(Code::invalid, "the record takes more than the 40 MiB that Chroma takes in a request")});
+    return {};
+  }
+  const size_t half = items.size() / 2;
+  if (auto done = send(schema, items.first(half), mode, result, deadline); !done) return done;
+  return send(schema, items.subspan(half), mode, result, deadline);
+}
+
+Result<ApplyResult> ChromaDriver::upsert(const Schema& schema, std::span<const Record> records,
+                                         UpsertMode mode, Deadline deadline) {
+  ApplyResult result;
+  const auto limits = api_.limits(deadline);
+  if (!limits) return limits.error();
+  // Of a key given twice the last counts when replacing, the first when inserting; the server would merge.
+  std::map<std::string_view, size_t> chosen;
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (auto objection = record_objection(records[i], vector_name_of(schema), dimension_of(schema))) {
+      result.refused.push_back({i, Error(Code::invalid, std::move(*objection))});
+    } else if (mode == UpsertMode::replace) {
+      chosen[id_of(records[i].key)] = i;
+    } else {
+      chosen.emplace(id_of(records[i].key), i);
+    }
+  }
+  std::vector<Item> batch;
+  size_t bytes = 0;
+  for (size_t i = 0; i <= records.size(); ++i) {
+    const bool end = i == records.size();
+    if (!end) {
+      const auto choice = chosen.find(id_of(records[i].key));
+      if (choice == chosen.end() || choice->second != i) continue;
+    }
+    const size_t more = end ? 0 : body_bytes(records[i], limits->base64);
+    if (!batch.empty() &&
+        (end || batch.size() == limits->batch_records || bytes + more > request_bytes_aim)) {
+      if (auto done = send(schema, batch, mode, result, deadline); !done) return done.error();
+      batch.clear();
+      bytes = 0;
+    }
+    if (!end) batch.push_back({i, &records[i]});
+    bytes += more;
+  }
+  return result;
+}
+
+Result<ApplyResult> ChromaDriver::erase(const Schema& schema, std::span<const Key> keys, Deadline deadline) {
+  const auto limits = api_.limits(deadline);
+  if (!limits) return limits.error();
+  GetBody body;
+  body.by_ids = true;
+  for (size_t i = 0; i <= keys.size(); ++i) {
+    if (i < keys.size() && !id_of(keys[i]).empty()) body.ids.push_back(id_of(keys[i]));
+    const bool full = body.ids.size() == limits->batch_records || i == keys.size();
+    if (body.ids.empty() || !full) continue;
+    const auto deleted = api_.post(schema.name, "delete", get_body(body), deadline);
+    if (!deleted) return deleted.error();
+    body.ids.clear();
+  }
+  return ApplyResult{};
+}
+
+}  // namespace vmproxy::protocols::chroma

@@ -1,0 +1,108 @@
+// The copy. The server can page by offset only, and rows deleted meanwhile move those behind them forward. So
+// the ids are listed once, in few large pages that overlap, and kept in the ranges; records are then fetched
+// by id.
+#include <charconv>
+#include <unordered_set>
+
+#include "model/codec.h"
+#include "protocols/chroma/driver.h"
+
+namespace vmproxy::protocols::chroma {
+namespace {
+
+using model::Schema;
+
+constexpr uint8_t range_format = 1;
+constexpr size_t page_ids = 50'000;
+constexpr size_t overlap_ids = 64;
+constexpr size_t range_ids_max = 100'000;  // some MB: ranges are kept in the journal
+
+Error bad_range() {
+  return Error(
+      Code::corrupt,
+      "a range of the copy is damaged. Nothing of it was copied; start the copy of this collection again.");
+}
+
+}  // namespace
+
+// The order is that of insertion, and re-adding appends: a row can only move towards the front. A page that
+// begins with an id seen before therefore misses nothing before it; one that does not is asked again from
+// further in front.
+Result<std::vector<std::string>> ChromaDriver::list_ids(const model::CollectionName& name,
+                                                        const GetBody& filter, Deadline deadline) {
+  std::vector<std::string> ids;
+  std::unordered_set<std::string> seen;
+  size_t offset = 0;
+  for (;;) {
+    GetBody body = filter;
+    body.parts = {false, false};
+    body.limit = page_ids;
+    body.offset = offset;
+    const auto answered = api_.post(name, "get", get_body(body), deadline);
+    if (!answered) return answered.error();
+    auto page = parse_ids(*answered);
+    if (!page) return page.error();
+    if (offset > 0 && (page->empty() || !seen.contains(page->front()))) {
+      offset /= 2;
+      continue;
+    }
+    const size_t size = page->size();
+    for (std::string& id : *page) {
+      if (seen.insert(id).second) ids.push_back(std::move(id));
+    }
+    if (size < page_ids) return ids;
+    offset += size - overlap_ids;
+  }
+}
+
+Result<std::vector<ScanRange>> ChromaDriver::plan_scan(const Schema& schema, size_t ranges_wanted,
+                                                       Deadline deadline) {
+  const auto ids = list_ids(schema.name, {}, deadline);
+  if (!ids) return ids.error();
+  std::vector<ScanRange> ranges;
+  // More ranges than wanted only when they would become too large to keep.
+  const size_t wanted =
+      std::max(std::max<size_t>(ranges_wanted, 1), (ids->size() + range_ids_max - 1) / range_ids_max);
+  const size_t each = std::max<size_t>((ids->size() + wanted - 1) / wanted, 1);
+  for (size_t from = 0; from < ids->size(); from += each) {
+    model::Writer w;
+    w.u8(range_format);
+    const size_t to = std::min(from + each, ids->size());
+    for (size_t i = from; i < to; ++i) w.bytes((*ids)[i]);
+    ranges.push_back({w.take()});
+  }
+  return ranges;
+}
+
+// The cursor is where in the range's bytes the next id stands.
+Result<ScanPage> ChromaDriver::scan(const Schema& schema, const ScanRange& range, const std::string& cursor,
+                                    size_t records_max, ReadParts parts, Deadline deadline) {
+  const std::string_view bytes = range.bytes;
+  if (bytes.empty() || static_cast<uint8_t>(bytes[0]) != range_format) return bad_range();
+  size_t at = 1;
+  if (!cursor.empty()) {
+    const auto parsed = std::from_chars(cursor.data(), cursor.data() + cursor.size(), at);
+    if (parsed.ec != std::errc() || parsed.ptr != cursor.data() + cursor.size() || at < 1 ||
+        at > bytes.size())
+      return bad_range();
+  }
+  std::vector<std::string_view> ids;
+  while (at < bytes.size() && ids.size() < std::max<size_t>(records_max, 1)) {
+    model::Reader reader(bytes.substr(at));
+    const std::string_view id = reader.view();
+    if (!reader.ok() || id.empty()) return bad_range();
+    ids.push_back(id);
+    at = static_cast<size_t>(id.data() + id.size() - bytes.data());
+  }
+  ScanPage page;
+  if (!ids.empty()) {
+    auto records = read_ids(schema, ids, parts, deadline);
+    if (!records) return records.error();
+    page.records = std::move(*records);
+  }
+  page.cursor = std::to_string(at);
+  page.done = at == bytes.size();
+  return page;
+}
+
+}  // namespace vmproxy::protocols::chroma
