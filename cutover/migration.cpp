@@ -8,7 +8,7 @@ namespace vmproxy::cutover {
 using journal::Side;
 
 Migration::Migration(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
-                     const protocols::Dialect& dialect, net::Upstream& upstream, Clock& clock, Random& random,
+                     const protocols::Dialect* dialect, net::Upstream& upstream, Clock& clock, Random& random,
                      Metrics& metrics, MigrationOptions options)
     : journal_(journal),
       source_(source),
@@ -19,7 +19,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       options_(std::move(options)),
       collections_(journal, source, target, options_.included, options_.names),
       transfer_(source, target),
-      mirror_(journal, collections_, transfer_, &dialect, clock, random, metrics, options_.mirror),
+      mirror_(journal, collections_, transfer_, dialect, clock, random, metrics, options_.mirror),
       routing_(proxy::Routing{}),
       gate_(clock),
       keys_(clock),

@@ -39,9 +39,10 @@ struct MigrationOptions {
 
 class Migration final : public Control {
  public:
-  // `source` is where requests go as they came; drivers and dialect belong to the same databases. All outlive this.
+  // `upstream` is where requests go as they came; drivers and dialect belong to the same databases. All outlive this.
+  // No dialect: nothing can listen, the migration is a copy only.
   Migration(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
-            const protocols::Dialect& dialect, net::Upstream& upstream, Clock& clock, Random& random, Metrics& metrics,
+            const protocols::Dialect* dialect, net::Upstream& upstream, Clock& clock, Random& random, Metrics& metrics,
             MigrationOptions options);
   ~Migration() override;
 

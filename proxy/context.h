@@ -58,7 +58,7 @@ class ReadCounts {
 
 struct Context {
   std::string name;
-  const protocols::Dialect& dialect;
+  const protocols::Dialect* dialect;  // absent only where nothing listens
   net::Upstream& source;          // where requests go as they came
   journal::Journal& journal;
   Collections& collections;

@@ -33,7 +33,7 @@ Pipeline::Pipeline(Context& context, std::string listener)
       overhead_(context.metrics.histogram("overhead_seconds", "Time the proxy adds to a captured write before it is sent")) {}
 
 asio::awaitable<void> Pipeline::handle(net::Exchange& exchange) {
-  const Row* row = context_.dialect.classify(exchange.head());
+  const Row* row = context_.dialect->classify(exchange.head());
   const auto routing = context_.routing.get();
   if (routing->primary == Side::target) {
     co_await serve(exchange, row);
@@ -73,7 +73,7 @@ asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
 
 // A body of unknown length counts as 1 MiB: such requests are rare, and their real size is bounded by the dialect.
 asio::awaitable<uint64_t> Pipeline::take_budget(net::Exchange& exchange) {
-  const uint64_t bytes = std::min(exchange.head().content_length.value_or(uint64_t{1} << 20), context_.dialect.body_bytes_max());
+  const uint64_t bytes = std::min(exchange.head().content_length.value_or(uint64_t{1} << 20), context_.dialect->body_bytes_max());
   uint64_t taken = 0;
   (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
     taken = context_.budget.take(bytes, [done] { done(true); });
@@ -88,7 +88,7 @@ asio::awaitable<void> Pipeline::enter_gate(net::Exchange& exchange) {
 }
 
 asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
-  auto body = co_await exchange.read_body(context_.dialect.body_bytes_max());
+  auto body = co_await exchange.read_body(context_.dialect->body_bytes_max());
   if (body) co_return true;
   if (body.error().code != Code::connection_lost) co_await reply_error(exchange, body.error(), nullptr);
   co_return false;
@@ -96,7 +96,7 @@ asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
 
 asio::awaitable<void> Pipeline::reply_error(net::Exchange& exchange, const Error& error, const Row* row) {
   count(row, Served::nobody, name_of(error.code));
-  net::Response response = context_.dialect.error(error, exchange.head());
+  net::Response response = context_.dialect->error(error, exchange.head());
   (void)co_await exchange.reply(std::move(response));
 }
 
@@ -105,7 +105,7 @@ asio::awaitable<void> Pipeline::reply_error(net::Exchange& exchange, const Error
 std::string Pipeline::route_key(const net::RequestHead& head, const protocols::Operation& operation) const {
   const std::string& by = context_.options.route_by;
   if (by == "space") return operation.collection.space;
-  if (by == "credential") return context_.dialect.credential(head);
+  if (by == "credential") return context_.dialect->credential(head);
   if (by.starts_with("header:")) {
     const auto value = head.headers.find(by.substr(7));
     if (value) return std::string(*value);
@@ -193,7 +193,7 @@ asio::awaitable<Result<net::Response>> Pipeline::ask_target(net::Exchange& excha
   co_return co_await on_pool<net::Response>(exchange, [this, &exchange, &row, routing, deadline]() -> Result<net::Response> {
     // The exchange outlives this: its coroutine waits for the result.
     TargetBackend backend(context_, routing, std::string(row.name), deadline);
-    return context_.dialect.serve(row, exchange.request(), backend);
+    return context_.dialect->serve(row, exchange.request(), backend);
   });
 }
 
@@ -205,7 +205,7 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, Error(Code::not_found, exchange.head().method + " " + std::string(exchange.head().path())), row);
     co_return;
   }
-  if (!context_.credentials.known(context_.dialect.credential(exchange.head()))) {
+  if (!context_.credentials.known(context_.dialect->credential(exchange.head()))) {
     co_await reply_error(exchange, Error(Code::unauthenticated, "the source had not accepted this credential before it was replaced"), row);
     co_return;
   }
@@ -232,7 +232,7 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
 }
 
 void Pipeline::see_credential(const net::RequestHead& head, int status) {
-  if (status >= 200 && status < 300) context_.credentials.accepted(context_.dialect.credential(head));
+  if (status >= 200 && status < 300) context_.credentials.accepted(context_.dialect->credential(head));
 }
 
 void Pipeline::count(const Row* row, Served side, std::string_view outcome) {

@@ -64,13 +64,13 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
 }
 
 asio::awaitable<Result<protocols::Operation>> Pipeline::decode(net::Exchange& exchange, const Row& row) {
-  auto operation = context_.dialect.decode(row, exchange.request(), *context_.collections.catalog());
+  auto operation = context_.dialect->decode(row, exchange.request(), *context_.collections.catalog());
   if (operation || operation.error().code != Code::not_found) co_return operation;
   // A collection that we have not seen: ask the source once what exists.
   const Deadline deadline = std::min(exchange.deadline(), context_.clock.in(std::chrono::seconds(5)));
   auto refreshed = co_await on_pool<void>(exchange, [this, deadline] { return context_.collections.refresh(deadline); });
   if (!refreshed) co_return operation;
-  co_return context_.dialect.decode(row, exchange.request(), *context_.collections.catalog());
+  co_return context_.dialect->decode(row, exchange.request(), *context_.collections.catalog());
 }
 
 asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& captured) {
@@ -181,7 +181,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
     report.whole = answer.error().surely_not_done() && answer.error().code != Code::overloaded ? model::Outcome::rejected
                                                                                               : model::Outcome::uncertain;
   } else if (captured.decoded) {
-    report = context_.dialect.outcome(captured.operation, *answer);
+    report = context_.dialect->outcome(captured.operation, *answer);
   } else {
     report.whole = answer->status >= 400 && answer->status < 500 ? model::Outcome::rejected : model::Outcome::uncertain;
   }
