@@ -21,13 +21,8 @@ void DurableJournal::run() {
       hold.lock();
       continue;
     }
-    if (reopen_wanted_) {
-      hold.unlock();
-      auto result = reopen_now();
-      hold.lock();
-      reopen_wanted_ = false;
-      reopened_ = std::move(result);
-      progress_.notify_all();
+    if (reopen_wanted_ || reopen_due()) {
+      try_reopen(hold);
       continue;
     }
     if (stopping_) break;
@@ -62,18 +57,31 @@ void DurableJournal::wait_for_work(Lock& hold) {
   const auto lazy = [&] {
     return !failure_ && (!pending_.empty() || trim_wanted_ > trimmed_ || bodies_wanted_ > bodies_dropped_);
   };
+  // wake() notifies once for each time that this is armed: a wake-up for nothing must arm it again.
+  const auto armed = [this](Waiting how, auto condition) {
+    return [this, how, condition] {
+      const bool met = condition();
+      waiting_ = met ? Waiting::no : how;
+      return met;
+    };
+  };
   while (!urgent()) {
+    if (failure_ && options_.reopen_every > Duration::zero()) {
+      if (reopen_due()) break;
+      clock_.wait_until(hold, work_, reopen_at_, armed(Waiting::for_urgent, urgent));
+      continue;
+    }
     if (!lazy()) {
-      waiting_ = Waiting::for_any;
-      work_.wait(hold, [&] { return urgent() || lazy(); });
+      work_.wait(hold, armed(Waiting::for_any, [&] { return urgent() || lazy(); }));
       continue;
     }
     if (trim_due()) break;
     // Lazy entries gather for a moment, or go with the next urgent group.
     const TimePoint until = !pending_.empty() ? clock_.in(lazy_delay) : trimmed_at_ + trim_delay;
     const bool only_trims = pending_.empty();
-    waiting_ = only_trims ? Waiting::for_any : Waiting::for_urgent;
-    clock_.wait_until(hold, work_, until, [&] { return urgent() || (only_trims && !pending_.empty()); });
+    clock_.wait_until(hold, work_, until, armed(only_trims ? Waiting::for_any : Waiting::for_urgent, [&] {
+                        return urgent() || (only_trims && !pending_.empty());
+                      }));
     if (!pending_.empty() && !only_trims) break;
   }
   waiting_ = Waiting::no;
@@ -144,6 +152,7 @@ void DurableJournal::fail(Error error) {
   log::error("journal: cannot record; capture of writes is interrupted until it can be opened again",
              {{"error", error.message}});
   failure_ = error.within("journal: a commit failed, nothing is recorded until it is reopened");
+  reopen_at_ = clock_.in(options_.reopen_every);
   std::vector<Completion> waiting;
   pending_bytes_ = 0;
   for (auto& group : pending_) {
@@ -189,6 +198,26 @@ void DurableJournal::keep_house(Lock& hold) {
     }
   }
   hold.lock();
+}
+
+bool DurableJournal::reopen_due() const {
+  return failure_ && options_.reopen_every > Duration::zero() && clock_.now() >= reopen_at_;
+}
+
+void DurableJournal::try_reopen(Lock& hold) {
+  const bool asked = reopen_wanted_;
+  hold.unlock();
+  auto result = reopen_now();
+  hold.lock();
+  reopen_at_ = clock_.in(options_.reopen_every);
+  if (!result && result.error().message != reopen_error_) {
+    log::error("journal: cannot be opened again yet; it is tried again", {{"error", result.error().message}});
+  }
+  reopen_error_ = result ? "" : result.error().message;
+  if (!asked) return;
+  reopen_wanted_ = false;
+  reopened_ = std::move(result);
+  progress_.notify_all();
 }
 
 Result<void> DurableJournal::reopen() {

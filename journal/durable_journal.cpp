@@ -50,6 +50,7 @@ Result<void> DurableJournal::start() {
   }
   if (auto written = write_boot_mark(found, false); !written) return written;
   trimmed_at_ = house_kept_at_ = clock_.now();
+  if (auto bytes = store_.bytes_on_disk()) bytes_.set(static_cast<double>(*bytes));
   committer_ = std::thread([this] { run(); });
   return {};
 }

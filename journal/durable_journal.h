@@ -73,6 +73,8 @@ class DurableJournal final : public Journal {
   // --- committer
   void run();
   void wait_for_work(Lock& hold);
+  bool reopen_due() const;
+  void try_reopen(Lock& hold);
   bool trim_due() const;
   void add_trims(Group& to);
   void commit_front(Lock& hold);
@@ -143,6 +145,8 @@ class DurableJournal final : public Journal {
   Seq burnt_from_ = 0;    // first seq of the failed appends; 0: none
   bool rows_lost_ = false;
   bool reopen_wanted_ = false;
+  TimePoint reopen_at_{};     // the next attempt of its own
+  std::string reopen_error_;  // of the last one, logged when it changes
   std::optional<Result<void>> reopened_;
 
   std::map<uint64_t, Gap> gaps_;       // recorded, by number

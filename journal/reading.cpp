@@ -89,6 +89,21 @@ Result<void> DurableJournal::scan(Seq from, const VisitIntent& visit) {
     for (const auto& entry : *heads) {
       if (const auto* head = std::get_if<IntentHead>(&entry)) last = head->seq;
     }
+    // Pending ones before the stored ones: an outcome that is committed meanwhile is found by one of the two.
+    std::vector<std::pair<std::string, std::string>> pending;
+    {
+      Lock hold(mutex_);
+      for (Seq seq = from; !pending_.empty() && seq <= last; ++seq) {
+        std::string key = seq_key(Kind::outcome, seq);
+        if (auto found = find_pending(key); found && *found)
+          pending.emplace_back(std::move(key), std::move(**found));
+      }
+    }
+    for (const auto& [key, value] : pending) {
+      auto outcome = decode_outcome(key, value);
+      if (!outcome) return outcome.error();
+      outcomes.emplace(*seq_of(key), std::move(*outcome));
+    }
     auto scanned = store_.scan(seq_key(Kind::outcome, from), seq_key(Kind::outcome, last + 1),
                                [&](auto key, auto value) {
                                  auto outcome = decode_outcome(key, value);
@@ -117,13 +132,8 @@ Result<void> DurableJournal::scan(Seq from, const VisitIntent& visit) {
       }
       from = head.seq + 1;
       std::optional<OutcomeRecord> outcome;
-      if (const auto found = outcomes.find(head.seq); found != outcomes.end()) {
+      if (const auto found = outcomes.find(head.seq); found != outcomes.end())
         outcome = std::move(found->second);
-      } else {
-        auto late = outcome_of(head.seq);  // put, but not committed when the outcomes were read
-        if (!late) return late.error();
-        outcome = std::move(*late);
-      }
       if (!visit(head, outcome)) return {};
     }
   }

@@ -71,7 +71,6 @@ Result<std::vector<bool>> DurableJournal::rows_exist(std::string_view table,
 
 Result<void> DurableJournal::scan_rows(std::string_view table, std::string_view prefix, std::string_view from,
                                        const VisitRow& visit) {
-  settle();
   const std::string start = row_key(table, "");
   const std::string end = after_prefix(row_key(table, prefix));
   std::optional<Error> damaged;

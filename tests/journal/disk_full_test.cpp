@@ -50,7 +50,7 @@ TEST_CASE(
   Metrics metrics;
   auto store = store::open_rocksdb(disk.path + "/journal");
   REQUIRE(store);
-  auto opened = Journal::open(**store, clock, metrics, {});
+  auto opened = Journal::open(**store, clock, metrics, {.reopen_every = Duration::zero()});
   REQUIRE(opened);
   auto journal = std::move(*opened);
 

@@ -73,6 +73,21 @@ TEST_CASE("lazy rows and outcomes put before and during a failure are committed 
   CHECK(at.journal->outcome_of(1).value());
 }
 
+TEST_CASE("lazy rows put while the journal is failed do not make it sleep through reopen()") {
+  Fixture at;
+  at.open();
+  for (int round = 0; round < 20; ++round) {
+    at.store->fail_next_commits(1);
+    CHECK_FALSE(append_and_wait(*at.journal, intent_of("a"), body_of("x")));
+    for (int i = 0; i < 5; ++i) {
+      at.journal->put_rows({{"d", std::to_string(i), "1"}});
+      // Long enough that the committer is asleep again.
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    REQUIRE(at.journal->reopen());
+  }
+}
+
 TEST_CASE("reopening fails while the store cannot be opened and succeeds later") {
   Fixture at;
   at.open();
@@ -84,6 +99,26 @@ TEST_CASE("reopening fails while the store cannot be opened and succeeds later")
   at.store->fail_reopen(false);
   REQUIRE(at.journal->reopen());
   CHECK(at.append("b") == 2);
+}
+
+TEST_CASE("the journal opens itself again when the failure of its disk has passed") {
+  Fixture at;
+  at.options.reopen_every = std::chrono::milliseconds(20);
+  at.open();
+  at.append("before");
+  at.store->fail_reopen(true);
+  at.store->fail_next_commits(1);
+  CHECK_FALSE(append_and_wait(*at.journal, intent_of("a"), body_of("x")));
+  REQUIRE(at.journal->mark_gap("passed"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK(at.journal->failure());
+  at.store->fail_reopen(false);
+  for (int i = 0; i < 2000 && at.journal->failure(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  REQUIRE_FALSE(at.journal->failure());
+  CHECK(at.append("after") == 3);
+  CHECK(at.journal->gaps().value().size() == 1);
+  CHECK(at.store->read_slot().value().empty());  // the gap is a row now
 }
 
 TEST_CASE("a reopened store that lost acknowledged intents is refused") {

@@ -67,7 +67,7 @@ struct Fixture {
   Metrics metrics;
   std::unique_ptr<store::MemoryStore> store = store::make_memory_store();
   std::unique_ptr<Journal> journal;
-  Options options;
+  Options options{.reopen_every = Duration::zero()};  // tests reopen when they want to
 
   void open() {
     auto opened = Journal::open(*store, clock, metrics, options);

@@ -9,6 +9,10 @@ namespace {
 
 std::vector<std::string> keys_of(Journal& journal, std::string_view table, std::string_view prefix = "",
                                  std::string_view from = "") {
+  // A scan sees what is committed; this waits until everything put so far is.
+  Results<void> flushed;
+  journal.put_rows({}, flushed.next());
+  REQUIRE(flushed.wait(1)[0]);
   std::vector<std::string> keys;
   auto scanned = journal.scan_rows(table, prefix, from, [&](auto key, auto) {
     keys.emplace_back(key);
