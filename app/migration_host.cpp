@@ -23,7 +23,8 @@ proxy::Collections::Included included_by(std::vector<std::string> patterns) {
   };
 }
 
-cutover::MigrationOptions options_for(const config::Config& config, const std::string& name, const config::Migration& migration) {
+cutover::MigrationOptions options_for(const config::Config& config, const std::string& name,
+                                      const config::Migration& migration) {
   cutover::MigrationOptions options;
   options.name = name;
   options.source_label = migration.source + " (" + config.databases.at(migration.source).system + ")";
@@ -50,11 +51,13 @@ cutover::MigrationOptions options_for(const config::Config& config, const std::s
   return options;
 }
 
-Result<std::unique_ptr<protocols::Driver>> driver_for(const config::Config& config, const std::string& database, Clock& clock) {
+Result<std::unique_ptr<protocols::Driver>> driver_for(const config::Config& config,
+                                                      const std::string& database, Clock& clock) {
   const auto& settings = config.databases.at(database);
   const auto* system = find_system(settings.system);
   if (system == nullptr || !system->make_driver) {
-    return Error(Code::invalid, "database '" + database + "': there is no driver for system '" + settings.system + "'");
+    return Error(Code::invalid,
+                 "database '" + database + "': there is no driver for system '" + settings.system + "'");
   }
   auto driver = system->make_driver(endpoint(database, settings), clock);
   if (!driver) return driver.error().within("database '" + database + "'");
@@ -67,7 +70,8 @@ Result<std::pair<std::string, uint16_t>> parse_listen(const std::string& text) {
   const auto colon = text.rfind(':');
   uint16_t port = 0;
   if (colon == std::string::npos ||
-      std::from_chars(text.data() + colon + 1, text.data() + text.size(), port).ptr != text.data() + text.size()) {
+      std::from_chars(text.data() + colon + 1, text.data() + text.size(), port).ptr !=
+          text.data() + text.size()) {
     return Error(Code::invalid, "'" + text + "' is not host:port");
   }
   std::string host = text.substr(0, colon);
@@ -75,7 +79,8 @@ Result<std::pair<std::string, uint16_t>> parse_listen(const std::string& text) {
   return std::pair(host.empty() ? std::string("0.0.0.0") : host, port);
 }
 
-Result<std::unique_ptr<MigrationHost>> MigrationHost::make(const config::Config& config, const std::string& name, Clock& clock,
+Result<std::unique_ptr<MigrationHost>> MigrationHost::make(const config::Config& config,
+                                                           const std::string& name, Clock& clock,
                                                            Random& random, Metrics& metrics) {
   const auto& settings = config.migrations.at(name);
   std::unique_ptr<MigrationHost> host(new MigrationHost);
@@ -115,20 +120,23 @@ Result<std::unique_ptr<MigrationHost>> MigrationHost::make(const config::Config&
     upstream.tls.insecure = source_database.tls.insecure;
   }
   host->upstream_ = std::make_unique<net::Upstream>(upstream);
-  host->migration_ = std::make_unique<cutover::Migration>(*host->journal_, *host->source_, *host->target_, host->dialect_.get(),
-                                                          *host->upstream_, clock, random, metrics,
-                                                          options_for(config, name, settings));
+  host->migration_ = std::make_unique<cutover::Migration>(
+      *host->journal_, *host->source_, *host->target_, host->dialect_.get(), *host->upstream_, clock, random,
+      metrics, options_for(config, name, settings));
   auto opened = host->migration_->open();
   if (!opened) return opened.error().within("migration '" + name + "'");
   return host;
 }
 
-MigrationHost::~MigrationHost() { close(); }
+MigrationHost::~MigrationHost() {
+  close();
+}
 
 Result<void> MigrationHost::listen(const config::Config& config, net::Server& server) {
   for (const auto& listener : config.listeners) {
     if (listener.migration != name_) continue;
-    if (!dialect_) return Error(Code::invalid, listener.at + ": there is no dialect for '" + listener.dialect + "'");
+    if (!dialect_)
+      return Error(Code::invalid, listener.at + ": there is no dialect for '" + listener.dialect + "'");
     auto address = parse_listen(listener.listen);
     if (!address) return address.error();
     pipelines_.push_back(std::make_unique<proxy::Pipeline>(migration_->context(), listener.listen));
@@ -138,9 +146,11 @@ Result<void> MigrationHost::listen(const config::Config& config, net::Server& se
     options.port = address->second;
     options.tls.certificate_file = listener.tls.cert;
     options.tls.key_file = listener.tls.key;
-    auto bound = server.listen(options, [pipeline](net::Exchange& exchange) { return pipeline->handle(exchange); });
+    auto bound =
+        server.listen(options, [pipeline](net::Exchange& exchange) { return pipeline->handle(exchange); });
     if (!bound) return bound.error().within("listener " + listener.listen);
-    log::info("listening", {{"address", listener.listen}, {"dialect", listener.dialect}, {"migration", name_}});
+    log::info("listening",
+              {{"address", listener.listen}, {"dialect", listener.dialect}, {"migration", name_}});
   }
   return {};
 }
@@ -149,7 +159,9 @@ void MigrationHost::close() {
   if (migration_) migration_->close();
   if (journal_) {
     auto closed = journal_->close();
-    if (!closed) log::error("the journal did not close cleanly; the next start replays it", {{"error", closed.error().message}});
+    if (!closed)
+      log::error("the journal did not close cleanly; the next start replays it",
+                 {{"error", closed.error().message}});
   }
   migration_.reset();
   journal_.reset();

@@ -1,5 +1,5 @@
-// MigrationHost: one migration of the configuration with all it needs: store, journal, drivers, dialect, upstream and
-// the pipelines of its listeners. Made by serve; also by `from`, without listeners.
+// MigrationHost: one migration of the configuration with all it needs: store, journal, drivers, dialect,
+// upstream and the pipelines of its listeners. Made by serve; also by `from`, without listeners.
 #pragma once
 
 #include <memory>
@@ -20,8 +20,8 @@ namespace vmproxy::app {
 class MigrationHost {
  public:
   // Opens the store and journal under data_dir/NAME and recovers. Blocking. Errors say what to do.
-  static Result<std::unique_ptr<MigrationHost>> make(const config::Config& config, const std::string& name, Clock& clock,
-                                                     Random& random, Metrics& metrics);
+  static Result<std::unique_ptr<MigrationHost>> make(const config::Config& config, const std::string& name,
+                                                     Clock& clock, Random& random, Metrics& metrics);
   ~MigrationHost();
 
   // Binds every listener of this migration. The handler refers to this object.

@@ -1,17 +1,12 @@
-// The one list of systems. Adding a system is a folder under protocols/ and one line in registry.cpp.
+// The one list of systems. Adding one is a folder under protocols/ and a line in registry.cpp.
 #pragma once
 
-#include <string_view>
-#include <vector>
+#include <span>
 
-#include "config/config.h"
 #include "protocols/api/system.h"
 
 namespace vmproxy::app {
 
-const std::vector<protocols::System>& systems();
-const protocols::System* find_system(std::string_view name);
-config::KnownNames known_names();
-protocols::Endpoint endpoint(const std::string& name, const config::Database& database);
+std::span<const protocols::System> systems();
 
 }  // namespace vmproxy::app

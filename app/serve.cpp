@@ -1,111 +1,195 @@
 #include "app/serve.h"
 
-#include <algorithm>
-#include <cstdlib>
-#include <mutex>
-#include <thread>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
 
-#include "admin/api.h"
+#include <atomic>
+#include <map>
+#include <memory>
+#include <thread>
+#include <vector>
+
 #include "admin/server.h"
-#include "app/migration_host.h"
+#include "app/open_migration.h"
 #include "base/log.h"
-#include "base/metrics.h"
-#include "base/random.h"
+#include "config/address.h"
+#include "net/server.h"
+#include "proxy/pipeline.h"
 
 namespace vmproxy::app {
 namespace {
 
 constexpr Duration drain_max = std::chrono::seconds(30);
 
-size_t worker_count(const config::Config& config) {
-  return config.workers != 0 ? config.workers : std::max(1U, std::thread::hardware_concurrency());
+// Everything that serves, in the order in which it is built; it goes away in reverse.
+class Serving {
+ public:
+  Serving(const config::Config& config, std::string version, Clock& clock,
+          std::span<const protocols::System> systems)
+      : config_(config),
+        version_(std::move(version)),
+        clock_(clock),
+        systems_(systems),
+        random_(seed_from_system()),
+        server_(config.workers ? config.workers : std::max(1u, std::thread::hardware_concurrency())) {}
+
+  Result<void> start();
+  // Blocks. What could not be closed cleanly.
+  Result<void> stop();
+
+ private:
+  Result<void> listen(const config::Listener& listener);
+  Result<void> start_admin();
+  admin::Readiness readiness();
+
+  const config::Config& config_;
+  const std::string version_;
+  Clock& clock_;
+  std::span<const protocols::System> systems_;
+  Random random_;
+  Metrics metrics_;
+  std::map<std::string, std::unique_ptr<OpenMigration>> migrations_;
+  std::vector<std::unique_ptr<proxy::Pipeline>> pipelines_;
+  net::Server server_;
+  std::unique_ptr<admin::Api> api_;
+  std::unique_ptr<admin::AdminServer> admin_;
+  std::atomic<bool> serving_{false};
+  std::atomic<bool> stopping_{false};
+};
+
+Result<void> Serving::start() {
+  metrics_.gauge("build_info", "1, with the version as label", {{"version", version_}}).set(1);
+  for (const auto& [name, migration] : config_.migrations) {
+    auto open = open_migration(config_, name, {clock_, random_, metrics_, systems_});
+    if (!open) return open.error();
+    migrations_[name] = std::move(*open);
+    log::info("migration opened",
+              {{"migration", name}, {"state", migrations_[name]->migration->status().state}});
+  }
+  for (const auto& listener : config_.listeners) {
+    if (auto bound = listen(listener); !bound) return bound;
+  }
+  if (auto started = start_admin(); !started) return started;
+  server_.start();
+  serving_ = true;
+  return {};
 }
 
-// Gauges that are read from the migrations when somebody asks for the metrics.
-void export_gauges(Metrics& metrics, const std::map<std::string, cutover::Control*>& migrations) {
-  metrics.before_render([&metrics, migrations] {
-    for (const auto& [name, control] : migrations) {
-      const auto s = control->status();
-      const Metrics::Labels of{{"migration", name}};
-      metrics.gauge("mirror_lag_seconds", "Age of the oldest change the replica lacks", of).set(s.lag_seconds);
-      metrics.gauge("mirror_lag_changes", "Changes the replica lacks", of).set(static_cast<double>(s.lag_changes));
-      metrics.gauge("dirty_keys", "Keys the replica is owed something for", of).set(static_cast<double>(s.dirty));
-      metrics.gauge("suspect_keys", "Keys whose outcome on the primary may still change", of).set(static_cast<double>(s.suspect));
-      metrics.gauge("quarantined_changes", "Changes the replica refused for good", of).set(static_cast<double>(s.quarantined));
-      metrics.gauge("capture_gaps", "Times in which writes may have passed uncaptured", of).set(static_cast<double>(s.gaps));
-      metrics.gauge("reads_percent", "Share of reads that may go to the target", of).set(s.reads_percent);
-      metrics.gauge("validation_different", "Differences of the last validation pass", of)
-          .set(static_cast<double>(s.validation.different + s.validation.missing + s.validation.extra));
-    }
+Result<void> Serving::listen(const config::Listener& listener) {
+  OpenMigration& open = *migrations_.at(listener.migration);
+  if (!open.dialect || open.dialect->system() != listener.dialect) {
+    return Error(Code::unsupported, listener.at + ": a listener in the target's own API (" +
+                                        listener.dialect + ") is not there yet; listen in the source's");
+  }
+  const auto address = config::parse_host_port(listener.listen);
+  net::ListenOptions options;
+  options.host = address->host;
+  options.port = address->port;
+  options.tls = {listener.tls.cert, listener.tls.key};
+  pipelines_.push_back(std::make_unique<proxy::Pipeline>(open.migration->context(), listener.listen));
+  auto bound = server_.listen(options, [pipeline = pipelines_.back().get()](net::Exchange& exchange) {
+    return pipeline->handle(exchange);
   });
+  if (!bound) return bound.error().within("listener " + listener.listen);
+  log::info("listening", {{"address", address->host + ":" + std::to_string(*bound)},
+                          {"dialect", listener.dialect},
+                          {"migration", listener.migration}});
+  return {};
+}
+
+Result<void> Serving::start_admin() {
+  std::map<std::string, cutover::Control*> controls;
+  for (const auto& [name, open] : migrations_) controls[name] = open->migration.get();
+  api_ = std::make_unique<admin::Api>(
+      admin::ApiOptions{config_.admin.token, version_, [this] { return readiness(); }}, std::move(controls),
+      metrics_, clock_);
+  admin_ = std::make_unique<admin::AdminServer>(*api_);
+  const auto address = config::parse_host_port(config_.admin.listen);
+  auto bound = admin_->listen(address->host, address->port, !config_.admin.token.empty());
+  if (!bound) return bound.error();
+  admin_->start();
+  log::info("admin API", {{"address", address->host + ":" + std::to_string(*bound)},
+                          {"token", !config_.admin.token.empty()}});
+  return {};
+}
+
+admin::Readiness Serving::readiness() {
+  admin::Readiness readiness;
+  if (stopping_) readiness.reasons.emplace_back("stopping");
+  if (!serving_) readiness.reasons.emplace_back("starting");
+  for (const auto& [name, open] : migrations_) {
+    if (auto reason = open->migration->not_ready_reason(); !reason.empty())
+      readiness.reasons.push_back(std::move(reason));
+  }
+  readiness.serving = readiness.reasons.empty();
+  return readiness;
+}
+
+Result<void> Serving::stop() {
+  stopping_ = true;
+  server_.stop(drain_max);
+  if (admin_) admin_->stop(std::chrono::seconds(2));
+  Result<void> outcome;
+  for (auto& [name, open] : migrations_) {
+    if (auto closed = open->close(); !closed && outcome.has_value())
+      outcome = closed.error().within("migration '" + name + "'");
+  }
+  return outcome;
+}
+
+sigset_t ending_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGTERM);
+  ::sigaddset(&set, SIGINT);
+  return set;
+}
+
+int wait_for_signal() {
+  const sigset_t set = ending_signals();
+  int signal = 0;
+  while (::sigwait(&set, &signal) != 0) {
+  }
+  return signal;
+}
+
+cli::Ending serve(cli::Session& session, std::span<const protocols::System> systems) {
+  const auto config = session.configuration();
+  if (!config) return config.error();
+  log::configure(config->log.level, config->log.format);
+  // Before any thread exists: they inherit it, and only this one takes the signals.
+  const sigset_t set = ending_signals();
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+
+  Serving serving(*config, session.program.version, session.program.clock, systems);
+  if (const auto started = serving.start(); !started) {
+    const auto stopped = serving.stop();
+    static_cast<void>(stopped);  // the first failure says why
+    return cli::Failure{cli::exit_of(started.error().code), "cannot serve: " + started.error().message, ""};
+  }
+  log::info("serving", {{"version", session.program.version}});
+  const int signal = wait_for_signal();
+  log::info("stopping; requests in flight may end",
+            {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}, {"seconds_max", 30}});
+  // The journal is made for a sudden end: what was under way is recovered at the next start.
+  std::thread([] {
+    wait_for_signal();
+    log::warn("second signal: ending at once");
+    ::_exit(1);
+  }).detach();
+  const auto stopped = serving.stop();
+  if (!stopped)
+    return cli::Failure{cli::exit_error, "stopped, but not cleanly: " + stopped.error().message,
+                        "The next start recovers from the journal"};
+  log::info("stopped");
+  return std::nullopt;
 }
 
 }  // namespace
 
-Result<void> serve(const config::Config& config, const std::string& version, Clock& clock, std::atomic<int>& signals) {
-  log::configure(config.log.level, config.log.format);
-  Metrics metrics;
-  metrics.gauge("build_info", "Version of this process", {{"version", version}}).set(1);
-  Random random(seed_from_system());
-
-  std::vector<std::unique_ptr<MigrationHost>> hosts;
-  std::map<std::string, cutover::Control*> migrations;
-  for (const auto& [name, settings] : config.migrations) {
-    auto host = MigrationHost::make(config, name, clock, random, metrics);
-    if (!host) return host.error();
-    migrations[name] = &(*host)->migration();
-    hosts.push_back(std::move(*host));
-  }
-  export_gauges(metrics, migrations);
-
-  net::Server server(worker_count(config));
-  for (auto& host : hosts) {
-    auto listening = host->listen(config, server);
-    if (!listening) return listening;
-  }
-  std::atomic<bool> draining{false};
-  admin::ApiOptions options;
-  options.token = config.admin.token;
-  options.version = version;
-  options.readiness = [&hosts, &draining] {
-    admin::Readiness readiness;
-    if (draining) readiness.reasons.push_back("shutting down");
-    for (auto& host : hosts) {
-      auto reason = host->migration().not_ready_reason();
-      if (!reason.empty()) readiness.reasons.push_back(std::move(reason));
-    }
-    readiness.serving = readiness.reasons.empty();
-    return readiness;
-  };
-  admin::Api api(std::move(options), migrations, metrics, clock);
-  admin::AdminServer admin_server(api);
-  auto address = parse_listen(config.admin.listen);
-  if (!address) return address.error().within("admin.listen");
-  auto bound = admin_server.listen(address->first, address->second, !config.admin.token.empty());
-  if (!bound) return bound.error().within("admin.listen");
-  admin_server.start();
-  server.start();
-  log::info("serving", {{"version", version}, {"admin", config.admin.listen}, {"migrations", hosts.size()}});
-
-  while (signals.load() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  draining = true;
-  log::info("draining: no new connections, requests in flight end first", {});
-  std::atomic<bool> drained{false};
-  std::thread drain([&] {
-    server.stop(drain_max);
-    drained = true;
-  });
-  while (!drained && signals.load() < 2) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  if (!drained) {
-    // The journal is made for this: the next start replays it.
-    log::warn("second signal: ending at once", {});
-    std::_Exit(1);
-  }
-  drain.join();
-  for (auto& host : hosts) host->close();
-  admin_server.stop(std::chrono::seconds(1));
-  log::info("stopped", {});
-  return {};
+cli::LocalCommand serve_command(std::span<const protocols::System> systems) {
+  return [systems](cli::Session& session) { return serve(session, systems); };
 }
 
 }  // namespace vmproxy::app

@@ -1,16 +1,15 @@
-// serve: the running proxy: every migration of the configuration, their listeners and the admin API, until a signal.
+// `vmproxy serve`: the whole proxy, from its configuration to its end by a signal.
 #pragma once
 
-#include <atomic>
+#include <span>
 
-#include "base/clock.h"
-#include "base/error.h"
-#include "config/config.h"
+#include "cli/program.h"
+#include "protocols/api/system.h"
 
 namespace vmproxy::app {
 
-// Blocks. `signals` counts SIGTERM and SIGINT so far: the first drains, the second ends fast. An error: it could not
-// start, and why.
-Result<void> serve(const config::Config& config, const std::string& version, Clock& clock, std::atomic<int>& signals);
+// SIGTERM and SIGINT end it: requests in flight may finish, a second signal does not wait for them. The
+// caller has blocked both signals in every thread.
+cli::LocalCommand serve_command(std::span<const protocols::System> systems);
 
 }  // namespace vmproxy::app

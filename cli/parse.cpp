@@ -25,8 +25,7 @@ class ExamplesFirst final : public CLI::Formatter {
     out += make_positionals(app);
     out += make_groups(app, mode);
     out += make_subcommands(app, mode);
-    if (app->get_parent())
-      out += "\nOf every command: -c FILE, --admin URL, --token TOKEN, -o text|json, -m MIGRATION.\n";
+    if (app->get_parent()) out += "\nAlso: -c FILE, --admin URL, --token TOKEN, -o text|json, -m MIGRATION\n";
     return out;
   }
 };

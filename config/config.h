@@ -105,6 +105,9 @@ Result<Config> load_file(const std::string& path);
 // `origin` stands for the file name in errors. Relative paths in the text are taken relative to the file.
 Result<Config> parse(const std::string& yaml, const std::string& origin);
 
+// Where the journal of a migration lives, below data_dir.
+std::string journal_directory(const Config& config, const std::string& migration);
+
 // What only the caller can know: config/ itself names no database.
 struct KnownNames {
   std::vector<std::string> systems;

@@ -19,6 +19,10 @@ std::string unknown(const std::string& what, const std::string& name, const std:
 
 }  // namespace
 
+std::string journal_directory(const Config& config, const std::string& migration) {
+  return config.data_dir + "/" + migration;
+}
+
 Result<void> validate(const Config& config, const KnownNames& known, const std::string& origin) {
   std::string all;
   const auto problem = [&all](const std::string& at, const std::string& text) {

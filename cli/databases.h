@@ -1,0 +1,36 @@
+// Databases as the commands that work in process reach them: by the system's name and a URL.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "cli/exit_codes.h"
+#include "cli/program.h"
+#include "config/config.h"
+#include "protocols/api/system.h"
+
+namespace vmproxy::cli {
+
+using Systems = std::span<const protocols::System>;
+
+// Nothing when there is none of that name.
+const protocols::System* find_system(Systems systems, std::string_view name);
+config::KnownNames known_names(Systems systems);
+
+protocols::Endpoint endpoint_of(const std::string& name, const config::Database& database);
+
+// A failure names the nearest system.
+boost::system::result<const protocols::System*, Failure> need_system(Systems systems,
+                                                                     const std::string& name);
+
+// A URL of the command line with `${ENV}` and `${file:PATH}` replaced: secrets need not stand in argv.
+boost::system::result<std::string, Failure> expanded_url(const Session& session, const std::string& url);
+
+// What a person can do about it; empty when the message says all.
+std::string remedy(const Error& error);
+
+// "*", "user-*", "products": whether one of the patterns fits.
+bool matches_any(const std::vector<std::string>& patterns, const model::CollectionName& name);
+
+}  // namespace vmproxy::cli

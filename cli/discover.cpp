@@ -1,0 +1,165 @@
+#include "cli/discover.h"
+
+#include <boost/json.hpp>
+
+#include "cli/format.h"
+#include "config/address.h"
+
+namespace vmproxy::cli {
+namespace json = boost::json;
+namespace {
+
+std::string_view name_of_metric(model::Metric metric) {
+  switch (metric) {
+    case model::Metric::l2:
+      return "l2";
+    case model::Metric::cosine:
+      return "cosine";
+    case model::Metric::inner_product:
+      return "inner product";
+  }
+  return "?";
+}
+
+std::string_view name_of_vector(model::VectorKind kind) {
+  switch (kind) {
+    case model::VectorKind::dense_f32:
+      return "float32";
+    case model::VectorKind::dense_f16:
+      return "float16";
+    case model::VectorKind::dense_bf16:
+      return "bfloat16";
+    case model::VectorKind::binary:
+      return "binary";
+    case model::VectorKind::sparse:
+      return "sparse";
+  }
+  return "?";
+}
+
+std::string_view name_of_field(model::FieldKind kind) {
+  static constexpr std::string_view names[] = {"boolean", "int8",    "int16",  "int32", "int64",
+                                               "float32", "float64", "string", "json",  "array"};
+  return names[static_cast<size_t>(kind)];
+}
+
+// -1: the database cannot say.
+int64_t count_records(protocols::Driver& driver, const model::Schema& schema, Deadline deadline) {
+  model::Query query;
+  query.kind = model::Query::Kind::count;
+  query.collection = schema.name;
+  const auto counted = driver.query(schema, query, deadline);
+  return counted ? static_cast<int64_t>(counted->count) : -1;
+}
+
+json::object described(const model::Schema& schema, int64_t records) {
+  json::array vectors, fields;
+  for (const auto& field : schema.vectors) {
+    vectors.push_back({{"name", field.name},
+                       {"kind", name_of_vector(field.kind)},
+                       {"dimension", field.dimension},
+                       {"metric", name_of_metric(field.metric)}});
+  }
+  for (const auto& field : schema.fields)
+    fields.push_back({{"name", field.name}, {"type", name_of_field(field.kind)}});
+  return {
+      {"space", schema.name.space},
+      {"name", schema.name.name},
+      {"records", records < 0 ? json::value(nullptr) : json::value(records)},
+      {"id",
+       {{"name", schema.id_name}, {"kind", name_of(schema.id_kind)}, {"generated", schema.generated_ids}}},
+      {"vectors", std::move(vectors)},
+      {"fields", std::move(fields)},
+      {"dynamic_fields", schema.dynamic},
+      {"document", schema.has_document},
+      {"partitions", schema.partitions.size()}};
+}
+
+Ending discover(Session& session, Systems systems) {
+  const auto system = need_system(systems, session.options.system);
+  if (!system) return system.error();
+  const auto url = expanded_url(session, session.options.url);
+  if (!url) return url.error();
+  protocols::Endpoint endpoint;
+  endpoint.name = session.options.system;
+  endpoint.url = *url;
+  const std::string where = session.options.system + " at " + config::masked_url(*url);
+  const auto failed = [&where](const Error& error) {
+    return Failure{exit_of(error.code), where + ": " + error.message, remedy(error)};
+  };
+
+  auto driver = (*system)->make_driver(endpoint, session.program.clock);
+  if (!driver) return failed(driver.error());
+  const auto info = (*driver)->describe_server(session.program.clock.in(std::chrono::seconds(10)));
+  if (!info) return failed(info.error());
+  const auto collections = (*driver)->list_collections(session.program.clock.in(std::chrono::seconds(60)));
+  if (!collections) return failed(collections.error());
+
+  auto& out = session.terminal.out();
+  json::array all;
+  if (!session.options.json) out << where << ", version " << info->version << '\n';
+  for (const auto& schema : *collections) {
+    const int64_t records =
+        count_records(**driver, schema, session.program.clock.in(std::chrono::seconds(30)));
+    if (session.options.json) {
+      all.push_back(described(schema, records));
+      continue;
+    }
+    out << model::to_string(schema.name) << '\n'
+        << "  records  "
+        << (records < 0 ? std::string("cannot be counted") : grouped(static_cast<uint64_t>(records))) << '\n'
+        << "  id       " << schema.id_name << ", " << name_of(schema.id_kind)
+        << (schema.generated_ids ? ", made by the database" : "") << '\n'
+        << "  vectors  " << describe_vectors(schema) << '\n';
+    std::string fields;
+    for (const auto& field : schema.fields)
+      fields += (fields.empty() ? "" : ", ") + field.name + ' ' + std::string(name_of_field(field.kind));
+    if (schema.dynamic) fields += fields.empty() ? "any" : ", and any other";
+    if (schema.has_document) fields += ", and a document";
+    out << "  fields   "
+        << wrap(std::string(11, ' ') + (fields.empty() ? "none" : fields), session.terminal.width(), 11)
+               .substr(11)
+        << '\n';
+  }
+  if (session.options.json) {
+    out << pretty(json::object{
+        {"system", session.options.system}, {"version", info->version}, {"collections", std::move(all)}});
+  } else if (collections->empty()) {
+    session.terminal.say("it holds no collections");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view name_of(model::IdKind kind) {
+  switch (kind) {
+    case model::IdKind::u64:
+      return "unsigned integer";
+    case model::IdKind::i64:
+      return "integer";
+    case model::IdKind::uuid:
+      return "uuid";
+    case model::IdKind::string:
+      return "string";
+  }
+  return "?";
+}
+
+std::string describe_vectors(const model::Schema& schema) {
+  std::string out;
+  for (const auto& field : schema.vectors) {
+    if (!out.empty()) out += "; ";
+    if (!field.name.empty()) out += field.name + ": ";
+    if (field.kind != model::VectorKind::sparse)
+      out += (field.dimension ? std::to_string(field.dimension) : "?") + std::string(" x ");
+    out += std::string(name_of_vector(field.kind)) + ", " + std::string(name_of_metric(field.metric));
+  }
+  return out.empty() ? "none" : out;
+}
+
+LocalCommand discover_command(Systems systems) {
+  return [systems](Session& session) { return discover(session, systems); };
+}
+
+}  // namespace vmproxy::cli
