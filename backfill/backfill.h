@@ -6,10 +6,8 @@
 // short.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -50,10 +48,12 @@ struct Progress {
   uint64_t total = 0;  // as the source counted when the copy was planned; 0: not known
   uint64_t dropped = 0;      // of records: a live write had already brought something newer
   uint64_t quarantined = 0;  // of records: refused by the target for good
-  uint64_t duplicates = 0;   // keys that the source showed twice: read again
+  uint64_t duplicates = 0;   // keys that the source showed twice (now and then by chance): read again
   double rate = 0;           // records per second lately
   double eta_seconds = -1;   // -1: not known yet
 };
+
+struct Parts;
 
 class Backfill {
  public:
@@ -84,25 +84,9 @@ class Backfill {
   Result<void> forget(uint64_t generation, const model::CollectionName& name);
 
  private:
-  class Run;  // what lives as long as one run()
+  Result<void> not_running() const;
 
-  journal::Journal& journal_;
-  protocols::Driver& source_;
-  protocols::Driver& target_;
-  journal::Sink& sink_;
-  Clock& clock_;
-  Random& random_;
-  Counter records_;
-  Histogram batch_seconds_;
-  const Options options_;
-
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;
-  bool paused_ = false;
-  double rate_max_;
-  std::shared_ptr<Run> run_;  // under way
-  Progress last_;             // of the run before
+  std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace vmproxy::backfill
