@@ -7,10 +7,10 @@ constexpr std::string_view http2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 }  // namespace
 
-Connection::Connection(Worker& w, std::shared_ptr<const Listener> l, ConnectionList& list, Stream s)
+Connection::Connection(Worker& w, std::shared_ptr<const Listener> l, ConnectionList& list, int fd)
     : worker(w),
       listener(std::move(l)),
-      stream(std::move(s)),
+      stream(w, fd),
       timer(w.deadlines,
             [this] {
               if (on_expired) {

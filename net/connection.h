@@ -31,7 +31,7 @@ struct ConnectionList {
 
 class Connection {
  public:
-  Connection(Worker& worker, std::shared_ptr<const Listener> listener, ConnectionList& list, Stream stream);
+  Connection(Worker& worker, std::shared_ptr<const Listener> listener, ConnectionList& list, int fd);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;

@@ -94,7 +94,19 @@ asio::awaitable<void> run_http1(Connection& connection) {
         connection.timer.set(std::chrono::steady_clock::now() + options.head_timeout);
       }
       connection.busy = begun;
-      const auto [failed, bytes] = co_await connection.stream.read_some(buffer.space(4096));
+      Stream::ReadResult read;
+      const auto room = buffer.space(4096);
+      if (!connection.stream.read_now(room, read)) {
+        // The usual case without a coroutine of its own.
+        if (connection.stream.encrypted()) {
+          read = co_await connection.stream.read_some(room);
+        } else if (!co_await connection.stream.wait_readable()) {
+          read = {asio::error::operation_aborted, 0};
+        } else if (!connection.stream.read_now(room, read)) {
+          continue;
+        }
+      }
+      const auto [failed, bytes] = read;
       if (failed) co_return;
       buffer.filled(bytes);
     }
@@ -258,7 +270,18 @@ asio::awaitable<Result<void>> Http1Exchange::read_answer_head(UpstreamConnection
     }
     if (up.buffer.size() > 256 * 1024) co_return garbage("its head is larger than 256 KiB");
     if (expired_) co_return upstream_error(up, {});
-    const auto [failed, bytes] = co_await up.stream.read_some(up.buffer.space(4096));
+    Stream::ReadResult read;
+    const auto room = up.buffer.space(4096);
+    if (!up.stream.read_now(room, read)) {
+      if (up.stream.encrypted()) {
+        read = co_await up.stream.read_some(room);
+      } else if (!co_await up.stream.wait_readable()) {
+        read = {asio::error::operation_aborted, 0};
+      } else if (!up.stream.read_now(room, read)) {
+        continue;
+      }
+    }
+    const auto [failed, bytes] = read;
     if (failed) co_return upstream_error(up, failed);
     answer_seen_ = true;
     up.buffer.filled(bytes);

@@ -21,7 +21,7 @@ class Http1Exchange final : public Exchange {
   void expire();
 
   const RequestHead& head() const override { return head_; }
-  asio::any_io_executor executor() override { return connection_.stream.executor(); }
+  asio::any_io_executor executor() override { return connection_.worker.io.get_executor(); }
   Deadline deadline() const override { return deadline_; }
   bool client_gone() override { return broken_ || connection_.stream.peer_closed(); }
   asio::awaitable<Result<void>> pass(Upstream& upstream, int* status) override;

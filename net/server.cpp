@@ -40,16 +40,8 @@ asio::awaitable<void> run_connection(std::unique_ptr<Connection> connection) {
 }
 
 void start_connection(WorkerThread& worker, std::shared_ptr<const Listener> listener, int fd) {
-  tcp::socket socket(worker.io);
-  error_code failed;
-  socket.assign(tcp::v4(), fd, failed);  // the family matters to nothing that we call
-  if (failed) {
-    ::close(fd);
-    --worker.connections.count;
-    return;
-  }
-  auto connection = std::make_unique<Connection>(worker_of(worker.io), std::move(listener),
-                                                 worker.connections, Stream(std::move(socket)));
+  auto connection =
+      std::make_unique<Connection>(worker_of(worker.io), std::move(listener), worker.connections, fd);
   asio::co_spawn(worker.io, run_connection(std::move(connection)), [](std::exception_ptr thrown) {
     if (!thrown) return;
     try {

@@ -1,5 +1,7 @@
 #include "net/stream.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
@@ -8,6 +10,8 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/write.hpp>
+
+#include "net/worker.h"
 
 namespace vmproxy::net {
 
@@ -22,21 +26,57 @@ void Pieces::consume(size_t bytes) {
   }
 }
 
-Stream::Stream(tcp::socket socket) : plain_(std::move(socket)) {
-  error_code ignored;
-  plain_.native_non_blocking(true, ignored);
-  plain_.set_option(tcp::no_delay(true), ignored);
+Stream::Stream(Worker& worker, int fd) : worker_(worker), plain_(worker.poller, fd) {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 Stream::~Stream() = default;
-Stream::Stream(Stream&&) noexcept = default;
+
+bool Stream::read_now(std::span<char> space, ReadResult& result) {
+  if (tls_ || !plain_.readable()) return false;
+  for (;;) {
+    const ssize_t got = ::recv(plain_.fd(), space.data(), space.size(), MSG_DONTWAIT);
+    if (got > 0) {
+      if (static_cast<size_t>(got) < space.size()) plain_.drained();
+      result = {error_code(), static_cast<size_t>(got)};
+      return true;
+    }
+    if (got == 0) {
+      result = {asio::error::eof, 0};
+      return true;
+    }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      plain_.drained();
+      return false;
+    }
+    result = {error_code(errno, boost::system::system_category()), 0};
+    return true;
+  }
+}
+
+asio::awaitable<Stream::ReadResult> Stream::read_some(std::span<char> space) {
+  if (tls_) co_return co_await tls_->async_read_some(asio::buffer(space.data(), space.size()), as_values);
+  ReadResult result;
+  while (!read_now(space, result)) {
+    if (!co_await plain_.wait_readable()) co_return ReadResult{asio::error::operation_aborted, 0};
+  }
+  co_return result;
+}
 
 bool Stream::write_now(Pieces& pieces, error_code& failed) {
   if (tls_) return pieces.empty();
   while (!pieces.empty()) {
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = pieces.count();
-    const ssize_t sent = ::sendmsg(plain_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = 0;
+    if (pieces.count() == 1) {
+      sent =
+          ::send(plain_.fd(), pieces.data()->iov_base, pieces.data()->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
+      msghdr message{};
+      message.msg_iov = pieces.data();
+      message.msg_iovlen = pieces.count();
+      sent = ::sendmsg(plain_.fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     if (sent < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
@@ -60,8 +100,7 @@ asio::awaitable<error_code> Stream::write_rest(Pieces pieces) {
   }
   error_code failed;
   while (!write_now(pieces, failed)) {
-    const auto [waited] = co_await plain_.async_wait(tcp::socket::wait_write, as_values);
-    if (waited) co_return waited;
+    if (!co_await plain_.wait_writable()) co_return asio::error::operation_aborted;
   }
   co_return failed;
 }
@@ -72,8 +111,17 @@ asio::awaitable<error_code> Stream::write(Pieces pieces) {
   co_return failed;
 }
 
+// Under TLS the socket is Asio's.
+void Stream::begin_tls(asio::ssl::context& context) {
+  tcp::socket socket(worker_.io);
+  error_code ignored;
+  socket.assign(tcp::v4(), plain_.release(), ignored);
+  socket.native_non_blocking(true, ignored);
+  tls_ = std::make_unique<Tls>(std::move(socket), context);
+}
+
 asio::awaitable<error_code> Stream::handshake_client(asio::ssl::context& context, std::string name) {
-  tls_ = std::make_unique<Tls>(std::move(plain_), context);
+  begin_tls(context);
   error_code literal;
   asio::ip::make_address(name, literal);
   if (literal) SSL_set_tlsext_host_name(tls_->native_handle(), name.c_str());
@@ -85,7 +133,7 @@ asio::awaitable<error_code> Stream::handshake_client(asio::ssl::context& context
 }
 
 asio::awaitable<error_code> Stream::handshake_server(asio::ssl::context& context) {
-  tls_ = std::make_unique<Tls>(std::move(plain_), context);
+  begin_tls(context);
   const auto [failed] = co_await tls_->async_handshake(asio::ssl::stream_base::server, as_values);
   co_return failed;
 }
@@ -100,41 +148,51 @@ bool Stream::negotiated_http2() const {
 
 void Stream::cancel() {
   error_code ignored;
-  socket().cancel(ignored);
+  if (tls_) {
+    tls_->next_layer().cancel(ignored);
+  } else {
+    plain_.cancel();
+  }
 }
 
 void Stream::close() {
   error_code ignored;
-  socket().close(ignored);
+  if (tls_) {
+    tls_->next_layer().close(ignored);
+  } else {
+    plain_.close();
+  }
 }
 
 void Stream::reset() {
-  error_code ignored;
-  socket().set_option(asio::socket_base::linger(true, 0), ignored);
-  socket().close(ignored);
+  const linger at_once{1, 0};
+  if (descriptor() >= 0) ::setsockopt(descriptor(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close();
 }
 
 void Stream::end_writing() {
-  error_code ignored;
-  socket().shutdown(tcp::socket::shutdown_send, ignored);
+  ::shutdown(descriptor(), SHUT_WR);
 }
 
 asio::awaitable<void> Stream::say_goodbye() {
   using namespace asio::experimental::awaitable_operators;
   if (!tls_) co_return;
-  asio::steady_timer timer(executor(), std::chrono::seconds(1));
+  asio::steady_timer timer(worker_.io, std::chrono::seconds(1));
   co_await (tls_->async_shutdown(as_values) || timer.async_wait(as_values));
 }
 
 bool Stream::peer_closed() {
-  if (!socket().is_open()) return true;
-  pollfd waiting{socket().native_handle(), POLLRDHUP, 0};
+  const int fd = descriptor();
+  if (fd < 0 || (!tls_ && plain_.hung_up())) return true;
+  pollfd waiting{fd, POLLRDHUP, 0};
   return ::poll(&waiting, 1, 0) > 0 && (waiting.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
-bool Stream::quiet() {
+bool Stream::quiet(bool surely) {
+  if (!tls_ && (plain_.readable() || plain_.hung_up())) surely = true;
+  if (!surely && !tls_) return true;
   char byte = 0;
-  const ssize_t got = ::recv(socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const ssize_t got = ::recv(descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 

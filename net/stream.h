@@ -14,8 +14,11 @@
 #include <tuple>
 
 #include "net/asio.h"
+#include "net/poller.h"
 
 namespace vmproxy::net {
+
+class Worker;
 
 // Up to four pieces of memory to be written one after the other.
 class Pieces {
@@ -48,26 +51,27 @@ class Stream {
   using Tls = asio::ssl::stream<tcp::socket>;
   using ReadResult = std::tuple<error_code, size_t>;
 
-  explicit Stream(tcp::socket socket);
+  // Takes the descriptor.
+  Stream(Worker& worker, int fd);
   ~Stream();
-  Stream(Stream&&) noexcept;
-  Stream& operator=(Stream&&) = delete;
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
 
-  asio::any_io_executor executor() { return socket().get_executor(); }
-  tcp::socket& socket() { return tls_ ? tls_->next_layer() : plain_; }
   bool encrypted() const { return tls_ != nullptr; }
 
-  // asio::error::eof when the peer closed.
-  asio::awaitable<ReadResult> read_some(std::span<char> space) {
-    const auto buffer = asio::buffer(space.data(), space.size());
-    if (tls_) return tls_->async_read_some(buffer, as_values);
-    return plain_.async_read_some(buffer, as_values);
-  }
+  // Reads what is there. False: nothing yet (or TLS), await read_some(). asio::error::eof when the peer
+  // closed.
+  bool read_now(std::span<char> space, ReadResult& result);
+  asio::awaitable<ReadResult> read_some(std::span<char> space);
+  // Plain only: true when read_now() may succeed now, false after cancel() or close().
+  asio::awaitable<bool> wait_readable() { return plain_.wait_readable(); }
   // Writes what the socket takes now and removes it from `pieces`. True when nothing is left or it failed.
   bool write_now(Pieces& pieces, error_code& failed);
   // Writes all that is left.
   asio::awaitable<error_code> write_rest(Pieces pieces);
   asio::awaitable<error_code> write(Pieces pieces);
+  // Plain only, for a connect() that was begun.
+  asio::awaitable<bool> wait_writable() { return plain_.wait_writable(); }
 
   // TLS from here on. The name is verified (unless the context does not verify) and sent as SNI.
   asio::awaitable<error_code> handshake_client(asio::ssl::context& context, std::string name);
@@ -80,11 +84,16 @@ class Stream {
   void end_writing();                   // half-closes
   asio::awaitable<void> say_goodbye();  // TLS close_notify, within a second
   bool peer_closed();                   // FIN or reset arrived, even behind unread bytes
-  // Idle and usable: no FIN, and no bytes that nobody asked for.
-  bool quiet();
+  // Idle and usable: no FIN, and no bytes that nobody asked for. `surely` asks the kernel, else as of the
+  // last look.
+  bool quiet(bool surely);
 
  private:
-  tcp::socket plain_;
+  int descriptor() { return tls_ ? tls_->next_layer().native_handle() : plain_.fd(); }
+  void begin_tls(asio::ssl::context& context);
+
+  Worker& worker_;
+  Watched plain_;
   std::unique_ptr<Tls> tls_;
 };
 

@@ -1,5 +1,7 @@
 #include "net/upstream.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <atomic>
 #include <boost/url/parse.hpp>
@@ -11,6 +13,10 @@ namespace vmproxy::net {
 namespace {
 
 std::atomic<uint64_t> upstreams_made{0};
+
+// A FIN that arrived longer ago was seen by the poller or is asked for; servers close what is idle, not what
+// was just used.
+constexpr auto look_again_after = std::chrono::milliseconds(2);
 
 std::string connect_advice(const std::string& address) {
   return ". Nothing was sent to " + address + ". Check that the database runs and that the address is right.";
@@ -64,9 +70,9 @@ Result<TlsContext> UpstreamPool::tls(ClientProtocol protocol) {
 }
 
 WorkerPool& Worker::pool(Upstream& upstream) {
-  auto shared = upstream.pool();
+  const auto& shared = upstream.pool();
   auto& pool = pools_[shared->id];
-  if (!pool) pool = std::make_unique<WorkerPool>(*this, std::move(shared));
+  if (!pool) pool = std::make_unique<WorkerPool>(*this, shared);
   return *pool;
 }
 
@@ -78,7 +84,9 @@ UpstreamConnectionPtr WorkerPool::take_idle() {
   while (!idle_.empty()) {
     auto connection = std::move(idle_.back());
     idle_.pop_back();
-    if (connection->usable_until > now && connection->stream.quiet()) return connection;
+    if (connection->usable_until > now &&
+        connection->stream.quiet(now - connection->idle_since > look_again_after))
+      return connection;
   }
   return nullptr;
 }
@@ -90,7 +98,8 @@ void WorkerPool::put_back(UpstreamConnectionPtr connection) {
     idle_max = std::min<Duration>(idle_max, connection->keep_alive_timeout - std::chrono::seconds(1));
   }
   if (idle_max <= Duration{}) return;
-  connection->usable_until = std::chrono::steady_clock::now() + idle_max;
+  connection->idle_since = std::chrono::steady_clock::now();
+  connection->usable_until = connection->idle_since + idle_max;
   connection->buffer.shrink();
   if (idle_.size() >= shared_->options.idle_connections_max) idle_.pop_front();
   idle_.push_back(std::move(connection));
@@ -132,29 +141,34 @@ asio::awaitable<Result<UpstreamConnectionPtr>> WorkerPool::connect(Deadline dead
   deadline = std::min(deadline, std::chrono::steady_clock::now() + options.connect_timeout);
   std::string why = "no address";
   for (const auto& endpoint : *resolved) {
-    tcp::socket socket(worker_.io);
+    const int fd = ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+      why = error_code(errno, boost::system::system_category()).message();
+      continue;
+    }
+    const bool waits = ::connect(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0;
+    error_code failed(waits && errno != EINPROGRESS ? errno : 0, boost::system::system_category());
+    auto connection = std::make_unique<UpstreamConnection>(worker_, fd);
     bool late = false;
-    Stream* handshaking = nullptr;
     DeadlineTimer timer(worker_.deadlines, [&] {
       late = true;
-      error_code ignored;
-      if (handshaking != nullptr) {
-        handshaking->close();
-      } else {
-        socket.close(ignored);
-      }
+      connection->stream.close();
     });
     timer.set(deadline);
-    const auto [failed] = co_await socket.async_connect(endpoint, as_values);
+    if (waits && !failed) {
+      if (!co_await connection->stream.wait_writable()) failed = asio::error::operation_aborted;
+      int problem = 0;
+      socklen_t size = sizeof problem;
+      if (!failed && ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &size) == 0)
+        failed.assign(problem, boost::system::system_category());
+    }
     if (failed || late) {
       why = late ? "no answer in time" : failed.message();
       continue;
     }
-    auto connection = std::make_unique<UpstreamConnection>(Stream(std::move(socket)));
     if (options.tls.enabled) {
       auto context = shared->tls(protocol);
       if (!context) co_return Error(Code::refused_connection, context.error().message);
-      handshaking = &connection->stream;
       const auto& name = options.tls.server_name.empty() ? options.host : options.tls.server_name;
       const auto unsafe = co_await connection->stream.handshake_client(**context, name);
       if (unsafe || late) {

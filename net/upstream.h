@@ -37,7 +37,7 @@ class Upstream {
   explicit Upstream(UpstreamOptions options);
   ~Upstream();
   const UpstreamOptions& options() const { return options_; }
-  std::shared_ptr<UpstreamPool> pool() { return pool_; }
+  const std::shared_ptr<UpstreamPool>& pool() { return pool_; }
 
  private:
   UpstreamOptions options_;

@@ -30,16 +30,17 @@ class UpstreamPool {
   TlsContext tls_[2];
 };
 
+class Worker;
+
 struct UpstreamConnection {
-  explicit UpstreamConnection(Stream s) : stream(std::move(s)) {}
+  UpstreamConnection(Worker& worker, int fd) : stream(worker, fd) {}
   Stream stream;
   Buffer buffer;
-  TimePoint usable_until = TimePoint::max();  // while idle
-  Duration keep_alive_timeout{};              // as the server announced it; 0: it did not
+  TimePoint idle_since{};  // while idle
+  TimePoint usable_until = TimePoint::max();
+  Duration keep_alive_timeout{};  // as the server announced it; 0: it did not
 };
 using UpstreamConnectionPtr = std::unique_ptr<UpstreamConnection>;
-
-class Worker;
 
 // One worker only. Outlived by its io_context, not by the Upstream: an idle connection just grows too old.
 class WorkerPool {

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "net/deadline_queue.h"
+#include "net/poller.h"
 #include "net/upstream_pool.h"
 
 namespace vmproxy::net {
@@ -14,16 +15,21 @@ class Worker final : public asio::execution_context::service {
  public:
   static inline asio::execution_context::id id;
   explicit Worker(asio::execution_context& context)
-      : service(context), io(static_cast<asio::io_context&>(context)), deadlines(io) {}
+      : service(context), io(static_cast<asio::io_context&>(context)), deadlines(io), poller(io) {}
 
   WorkerPool& pool(Upstream& upstream);
   void forget_connections() { pools_.clear(); }
 
   asio::io_context& io;
   DeadlineQueue deadlines;
+  Poller poller;
 
  private:
-  void shutdown() override { pools_.clear(); }
+  void shutdown() override {
+    pools_.clear();
+    poller.shutdown();
+    pools_.clear();
+  }
   std::unordered_map<uint64_t, std::unique_ptr<WorkerPool>> pools_;
 };
 
