@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/url/parse.hpp>
+#include <charconv>
 
 #include "net/message.h"
 #include "net/worker.h"
@@ -45,8 +46,13 @@ Result<UpstreamOptions> parse_upstream_url(const std::string& url) {
   options.tls.enabled = parsed->scheme() == "https";
   options.port = options.tls.enabled ? 443 : 80;
   if (parsed->has_port()) {
-    if (parsed->port_number() == 0) return wrong("has a port that is not between 1 and 65535");
-    options.port = parsed->port_number();
+    const std::string digits(parsed->port());
+    unsigned port = 0;
+    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (read.ec != std::errc() || read.ptr != digits.data() + digits.size() || port == 0 || port > 65535) {
+      return wrong("has a port that is not between 1 and 65535");
+    }
+    options.port = static_cast<uint16_t>(port);
   }
   return options;
 }

@@ -1,0 +1,229 @@
+// read_body(), forward(), reply_upstream(), reply(): what a captured write needs.
+#include <catch2/catch.hpp>
+
+#include "support.h"
+
+using namespace vmproxy;
+using namespace vmproxy::net;
+using namespace vmproxy::net::test;
+
+TEST_CASE("a held request goes on byte for byte and so does its answer") {
+  std::vector<std::string> seen;
+  std::mutex mutex;
+  const std::string answer = "HTTP/1.1 200 Fine\r\nX-A:  b \r\nContent-Length: 2\r\n\r\nok";
+  FakeUpstream database(FakeUpstream::answering(answer, &seen, &mutex));
+  Upstream upstream(database.options());
+  auto proxy = Proxy::holding(upstream);
+  auto client = Socket::to(proxy.port);
+  const std::string large =
+      "PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n" + std::string(3000000, 'y');
+  const std::string small = "PUT /a HTTP/1.1\r\nHost: a\r\nX-B:c\r\nContent-Length: 5\r\n\r\nhello";
+  for (const auto& request : {small, large, small}) {
+    client.send(request);
+    CHECK(client.receive_bytes(answer.size()) == answer);
+  }
+  REQUIRE(seen.size() == 3);
+  CHECK(seen[0] == small);
+  CHECK(seen[1] == large);
+  CHECK(seen[2] == small);
+}
+
+TEST_CASE("a held chunked request is decoded for the handler and raw for the upstream") {
+  std::string got;
+  FakeUpstream database([&](Socket& socket, int) {
+    got = socket.receive_until("0\r\n\r\n");
+    socket.send(ok());
+    socket.receive();
+  });
+  Upstream upstream(database.options());
+  std::string body;
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.read_body(1000);
+    body = exchange.request().body;
+    (void)co_await exchange.forward(upstream, exchange.deadline(), 1000, nullptr);
+    (void)co_await exchange.reply_upstream();
+  });
+  auto client = Socket::to(proxy.port);
+  const std::string request =
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
+  for (const char c : request) client.send({&c, 1});
+  CHECK(client.receive() == ok());
+  CHECK(body == "hello");
+  CHECK(got == request);
+}
+
+TEST_CASE("H50: a client that has gone before the first byte leaves: nothing is sent") {
+  std::atomic<int> seen{0};
+  FakeUpstream database([&](Socket& socket, int) {
+    if (!read_request(socket).empty()) ++seen;
+  });
+  Upstream upstream(database.options());
+  std::atomic<bool> read{false};
+  std::atomic<bool> go{false};
+  std::atomic<int> code{-1};
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.read_body(1000);
+    read = true;
+    while (!go) std::this_thread::sleep_for(1ms);
+    const auto answer = co_await exchange.forward(upstream, exchange.deadline(), 1000,
+                                                  [&] { return !exchange.client_gone(); });
+    code = answer ? 100 : static_cast<int>(answer.error().code);
+  });
+  auto client = Socket::to(proxy.port);
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+  while (!read) std::this_thread::sleep_for(1ms);
+  client.close();
+  std::this_thread::sleep_for(20ms);
+  go = true;
+  while (code < 0) std::this_thread::sleep_for(1ms);
+  CHECK(code == static_cast<int>(Code::cancelled));
+  CHECK(seen == 0);
+}
+
+TEST_CASE("the answer is read to its end although the client has gone") {
+  FakeUpstream database([&](Socket& socket, int) {
+    read_request(socket);
+    std::this_thread::sleep_for(100ms);
+    socket.send(ok("done"));
+    socket.receive();
+  });
+  Upstream upstream(database.options());
+  std::atomic<bool> applied{false};
+  std::atomic<bool> gone{false};
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.read_body(1000);
+    const auto answer = co_await exchange.forward(upstream, exchange.deadline(), 1000, nullptr);
+    gone = exchange.client_gone();
+    applied = answer && answer->body == "done";
+    (void)co_await exchange.reply_upstream();
+  });
+  auto client = Socket::to(proxy.port);
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+  std::this_thread::sleep_for(30ms);
+  client.close();
+  for (int i = 0; i < 1000 && !applied; ++i) std::this_thread::sleep_for(2ms);
+  CHECK(applied);
+  CHECK(gone);
+}
+
+TEST_CASE("a deadline that passes after the request left is a timeout, and says so to the client") {
+  std::atomic<int> seen{0};
+  FakeUpstream database([&](Socket& socket, int) {
+    if (!read_request(socket).empty()) ++seen;
+    socket.closed_within(3000ms);
+  });
+  Upstream upstream(database.options());
+  ListenOptions options;
+  options.request_timeout = 150ms;
+  for (const bool hold : {true, false}) {
+    auto proxy = hold ? Proxy::holding(upstream, options) : Proxy::passing(upstream, options);
+    auto client = Socket::to(proxy.port);
+    const auto begun = std::chrono::steady_clock::now();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    const auto answer = client.receive_all();
+    CHECK(answer.starts_with("HTTP/1.1 504 "));
+    CHECK(answer.find("timeout: no answer") != std::string::npos);
+    CHECK(std::chrono::steady_clock::now() - begun < 1000ms);
+  }
+  CHECK(seen == 2);
+}
+
+TEST_CASE("a body that does not arrive in time is a timeout") {
+  FakeUpstream database(FakeUpstream::answering(ok()));
+  Upstream upstream(database.options());
+  ListenOptions options;
+  options.request_timeout = 100ms;
+  for (const bool hold : {true, false}) {
+    auto proxy = hold ? Proxy::holding(upstream, options) : Proxy::passing(upstream, options);
+    auto client = Socket::to(proxy.port);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx");
+    CHECK(client.receive_all().starts_with("HTTP/1.1 504 "));
+  }
+}
+
+TEST_CASE("a body over the limit is refused, answered and the connection closes") {
+  FakeUpstream database(FakeUpstream::answering(ok()));
+  Upstream upstream(database.options());
+  Proxy proxy([&](Exchange& exchange) { return hold_or_error(exchange, upstream, 1000); });
+  auto client = Socket::to(proxy.port);
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\nx");
+  CHECK(client.receive_all().starts_with("HTTP/1.1 413 "));
+  auto other = Socket::to(proxy.port);
+  other.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" +
+             std::string(1001, 'x') + "\r\n");
+  CHECK(other.receive_all().starts_with("HTTP/1.1 413 "));
+  CHECK(database.accepted() == 0);
+}
+
+TEST_CASE("an answer over the limit is an error of its own") {
+  FakeUpstream database(FakeUpstream::answering(ok(std::string(5000, 'z'))));
+  Upstream upstream(database.options());
+  Proxy proxy([&](Exchange& exchange) { return hold_or_error(exchange, upstream, 1000); });
+  auto client = Socket::to(proxy.port);
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+  CHECK(client.receive().find("overloaded: ") != std::string::npos);
+}
+
+TEST_CASE("100-continue is given when the body is wanted") {
+  FakeUpstream database(FakeUpstream::answering(ok()));
+  Upstream upstream(database.options());
+  for (const bool hold : {true, false}) {
+    auto proxy = hold ? Proxy::holding(upstream) : Proxy::passing(upstream);
+    auto client = Socket::to(proxy.port);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    CHECK(client.receive() == "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("hello");
+    CHECK(client.receive() == ok());
+  }
+}
+
+TEST_CASE("an upstream that refuses connections: nothing was sent") {
+  UpstreamOptions options;
+  options.host = "127.0.0.1";
+  options.port = 1;
+  Upstream upstream(options);
+  for (const bool hold : {true, false}) {
+    auto proxy = hold ? Proxy::holding(upstream) : Proxy::passing(upstream);
+    auto client = Socket::to(proxy.port);
+    for (int i = 0; i < 2; ++i) {  // the body of the refused request must not be read as the next one
+      client.send(
+          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 35\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: "
+          "a\r\n\r\n");
+      const auto answer = client.receive();
+      CHECK(answer.find("refused_connection: ") != std::string::npos);
+    }
+    CHECK(client.receive(50ms).empty());
+  }
+}
+
+TEST_CASE("H56: a held write over a stale connection succeeds on a fresh one, sent once") {
+  std::atomic<int> seen{0};
+  FakeUpstream database([&](Socket& socket, int) {
+    if (read_request(socket).empty()) return;
+    ++seen;
+    socket.send(ok());
+  });
+  Upstream upstream(database.options());
+  auto proxy = Proxy::holding(upstream);
+  auto client = Socket::to(proxy.port);
+  for (int i = 0; i < 20; ++i) {
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    CHECK(client.receive() == ok());
+    std::this_thread::sleep_for(5ms);
+  }
+  CHECK(seen == 20);
+}
+
+TEST_CASE("an answer of our own cannot be split by what a peer chose") {
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    Response response;
+    response.status = 404;
+    response.headers.add("X-Name", "a\r\nX-Evil: 1");
+    response.headers.add("X-Good", "1");
+    response.body = "no";
+    (void)co_await exchange.reply(std::move(response));
+  });
+  auto client = Socket::to(proxy.port);
+  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK(client.receive() == "HTTP/1.1 404 Not Found\r\nX-Good: 1\r\nContent-Length: 2\r\n\r\nno");
+}

@@ -1,0 +1,119 @@
+// HttpClient and parse_upstream_url.
+#include "net/http_client.h"
+
+#include <catch2/catch.hpp>
+
+#include "support.h"
+
+using namespace vmproxy;
+using namespace vmproxy::net;
+using namespace vmproxy::net::test;
+
+namespace {
+
+Deadline soon(std::chrono::milliseconds in = 3000ms) {
+  return std::chrono::steady_clock::now() + in;
+}
+
+Request post(std::string body) {
+  Request request;
+  request.method = "POST";
+  request.target = "/x";
+  request.headers.set("Content-Type", "text/plain");
+  request.body = std::move(body);
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("addresses are read, wrong ones are refused with the form that is right") {
+  CHECK(parse_upstream_url("http://h:8000/").value().port == 8000);
+  CHECK(parse_upstream_url("h:19530").value().host == "h");
+  CHECK(parse_upstream_url("https://db.example").value().tls.enabled);
+  CHECK(parse_upstream_url("https://db.example").value().port == 443);
+  CHECK(parse_upstream_url("http://[::1]:80").value().host == "::1");
+  for (const auto* wrong : {"", "http://", "ftp://h:1", "http://h:99999", "http://h:0", "http://u:p@h:1",
+                            "http://h:1/path", "http://h:1?q", "h h"}) {
+    INFO(wrong);
+    CHECK(parse_upstream_url(wrong).has_error());
+  }
+}
+
+TEST_CASE("the client keeps its connection and reads every framing") {
+  FakeUpstream database([&](Socket& socket, int) {
+    for (int i = 0;; ++i) {
+      const auto request = read_request(socket);
+      if (request.empty()) return;
+      if (i == 0) socket.send(ok("length"));
+      if (i == 1)
+        socket.send(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: "
+            "chunked\r\n\r\n3\r\nchu\r\n3\r\nnks\r\n0\r\n\r\n");
+      if (i == 2) socket.send("HTTP/1.1 204 No Content\r\n\r\n");
+      if (i == 3) {
+        socket.send("HTTP/1.1 200 OK\r\n\r\nclose");
+        return;
+      }
+    }
+  });
+  HttpClient client(database.options(), 4);
+  CHECK(client.send(post("a"), soon()).value().body == "length");
+  CHECK(client.send(post(std::string(300000, 'b')), soon()).value().body == "chunks");
+  CHECK(client.send(post("c"), soon()).value().status == 204);
+  CHECK(client.send(post("d"), soon()).value().body == "close");
+  CHECK(database.accepted() == 1);
+}
+
+TEST_CASE("the client says what happened to a request that failed") {
+  FakeUpstream database([&](Socket& socket, int number) {
+    read_request(socket);
+    if (number == 0) return;                                                             // lost
+    if (number == 1) socket.closed_within(2000ms);                                       // slow
+    if (number == 2) socket.send(ok(std::string(2000, 'x')));                            // huge
+    if (number == 3) socket.send("garbage\r\n\r\n");                                     // no HTTP
+    if (number == 4) socket.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort");  // cut
+  });
+  HttpClient client(database.options(), 2);
+  CHECK(client.send(post("x"), soon()).error().code == Code::connection_lost);
+  CHECK(client.send(post("x"), soon(100ms)).error().code == Code::timeout);
+  CHECK(client.send(post("x"), soon(), 1000).error().code == Code::overloaded);
+  CHECK(client.send(post("x"), soon()).error().code == Code::connection_lost);
+  CHECK(client.send(post("x"), soon()).error().code == Code::connection_lost);
+  CHECK(database.accepted() == 5);  // nothing was sent twice
+  UpstreamOptions nobody;
+  nobody.host = "127.0.0.1";
+  nobody.port = 1;
+  CHECK(HttpClient(nobody, 1).send(post("x"), soon()).error().code == Code::refused_connection);
+  auto bad = post("x");
+  bad.headers.set("X", "a\r\nb");
+  CHECK(client.send(bad, soon()).error().code == Code::invalid);
+}
+
+TEST_CASE("calls beyond the connections wait, and are cancelled when none becomes free") {
+  FakeUpstream database([&](Socket& socket, int) {
+    while (!read_request(socket).empty()) {
+      std::this_thread::sleep_for(200ms);
+      socket.send(ok());
+    }
+  });
+  HttpClient client(database.options(), 1);
+  std::atomic<bool> first_ok{false};
+  std::thread first([&] { first_ok = client.send(post("x"), soon()).has_value(); });
+  std::this_thread::sleep_for(50ms);
+  const auto refused = client.send(post("x"), soon(50ms));
+  CHECK(refused.error().code == Code::cancelled);
+  CHECK(client.send(post("x"), soon()).has_value());
+  first.join();
+  CHECK(first_ok);
+}
+
+TEST_CASE("H56: the blocking client survives a server that closes idle connections") {
+  FakeUpstream database([&](Socket& socket, int) {
+    if (!read_request(socket).empty()) socket.send(ok());
+  });
+  HttpClient client(database.options(), 2);
+  for (int i = 0; i < 10; ++i) {
+    CHECK(client.send(post("x"), soon()).has_value());
+    std::this_thread::sleep_for(5ms);
+  }
+}
