@@ -204,6 +204,11 @@ bool BodyReader::closed_structure(std::string_view type, Names known, const Read
 }
 
 bool BodyReader::whole(std::string_view type, Names required, const ReadField& field) {
+  if (next() == Kind::array) {
+    // Read to its end first, as the server would: it could be one that stands for a struct.
+    return in_.skip_value() && in_.finish() &&
+           mismatch("invalid type: sequence, expected struct " + std::string(type));
+  }
   return members(type, required, {}, field) && in_.finish();
 }
 

@@ -51,7 +51,10 @@ bool read_embedding_function(BodyReader& in, Value& out) {
   model::Object kept{{"type", read["type"]}};
   for (const std::string name : {"name", "config"}) {
     if (!known) continue;
-    if (!read.contains(name)) return in.missing_field(name);
+    if (!read.contains(name)) {
+      in.scanner().pass_end_of_object();  // the server notices one level further out
+      return in.missing_field(name);
+    }
     kept[name] = read[name];
   }
   out = std::move(kept);

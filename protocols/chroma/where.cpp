@@ -7,6 +7,8 @@
 // values of different types are never equal; $and of nothing is true, $or of nothing false.
 #include "protocols/chroma/where.h"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <string>
 
@@ -47,6 +49,48 @@ Filter compare(Kind kind, const std::string& name, const Value& value) {
   Filter filter = Filter::make(kind, operand_of(name), Filter::literal_of(value));
   filter.absent_matches = kind == Kind::not_equal || kind == Kind::not_in;
   return filter;
+}
+
+// The server compares a number with a fraction with floating-point fields as it is, but with integer fields
+// cut towards zero: 1.5 equals the integer 1 there, and is not less than it. Said exactly, so that a delete
+// by such a condition is mirrored for the very records that the server deletes.
+Filter compare_fraction(Kind kind, const std::string& name, double number) {
+  Filter by_value = compare(kind, name, number);
+  Filter cut = compare(Kind::equal, name, static_cast<int64_t>(number));
+  cut.numbers_by_value = false;
+  const bool up = number > 0;  // the integer it is cut to lies below it
+  switch (kind) {
+    case Kind::equal:
+      return Filter::any({std::move(by_value), std::move(cut)});
+    case Kind::not_equal:
+      return Filter::all({std::move(by_value), Filter::not_(std::move(cut))});
+    case Kind::greater:
+      return up ? by_value : Filter::all({std::move(by_value), Filter::not_(std::move(cut))});
+    case Kind::greater_equal:
+      return up ? Filter::any({std::move(by_value), std::move(cut)}) : by_value;
+    case Kind::less:
+      return up ? Filter::all({std::move(by_value), Filter::not_(std::move(cut))}) : by_value;
+    default:
+      return up ? by_value : Filter::any({std::move(by_value), std::move(cut)});
+  }
+}
+
+bool has_fraction(const Value& v) {
+  const auto* number = std::get_if<double>(&v.data);
+  return number != nullptr && std::abs(*number) < 0x1p53 && std::nearbyint(*number) != *number;
+}
+
+Filter compare_number(Kind kind, const std::string& name, const Value& value) {
+  return has_fraction(value) ? compare_fraction(kind, name, value.number()) : compare(kind, name, value);
+}
+
+Filter member(bool in, const std::string& name, const Value& list) {
+  if (std::none_of(list.array().begin(), list.array().end(), has_fraction))
+    return compare(in ? Kind::in : Kind::not_in, name, list);
+  std::vector<Filter> each;
+  for (const Value& element : list.array())
+    each.push_back(compare_number(in ? Kind::equal : Kind::not_equal, name, element));
+  return in ? Filter::any(std::move(each)) : Filter::all(std::move(each));
 }
 
 Filter document_condition(Kind kind, const Value& text) {
@@ -94,12 +138,11 @@ Result<Filter> field_operator(const std::string& field, const std::string& name,
   }
   if (const auto order = orders.find(name); order != orders.end()) {
     if (!is_int(operand) && !is_double(operand)) return bad_where();
-    return compare(order->second, field, operand);
+    return compare_number(order->second, field, operand);
   }
   if (name == "$in" || name == "$nin") {
     if (!operand.is_array() || operand.array().empty() || !same_types(operand.array())) return bad_where();
-    return indexed(operand.array()[0].is_string(),
-                   compare(name == "$in" ? Kind::in : Kind::not_in, field, operand));
+    return indexed(operand.array()[0].is_string(), member(name == "$in", field, operand));
   }
   if (field == document_pseudo_field) return document_operator(name, operand, bad_where());
   if (name == "$contains" || name == "$not_contains") {

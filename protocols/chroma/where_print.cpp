@@ -64,10 +64,35 @@ Result<Value> print_group(const Filter& filter, bool all, bool negated) {
   return group(all, std::move(children));
 }
 
-// Chroma's comparisons are by value, so a comparison that also asks for the same type cannot be told apart
-// from it.
-bool type_matters(const Filter& filter, const Value& literal) {
-  return !filter.numbers_by_value && (literal.is_number() || literal.is_array());
+// The server compares a number with a fraction with integers cut towards zero: 1.5 equals the integer 1
+// there. That tells the integer 1 from 1.0, which a comparison with 1 does not: both hold for the integer
+// only.
+bool has_fraction(double number) {
+  return std::nearbyint(number) != number;
+}
+bool fits(double number) {
+  return std::abs(number) < 0x1p52;
+}
+
+Value integer_is(const std::string& name, int64_t wanted) {
+  const double beside = static_cast<double>(wanted) + (wanted < 0 ? -0.5 : 0.5);
+  return group(true, {condition(name, "$eq", wanted), condition(name, "$eq", beside)});
+}
+Value integer_is_not(const std::string& name, int64_t wanted) {
+  const double beside = static_cast<double>(wanted) + (wanted < 0 ? -0.5 : 0.5);
+  return group(false, {condition(name, "$ne", wanted), condition(name, "$ne", beside)});
+}
+
+// By value, also where the server would cut.
+Value print_fraction_order(Kind kind, const std::string& name, std::string_view op, double number) {
+  Value plain = condition(name, op, number);
+  const auto cut = static_cast<int64_t>(number);
+  const bool up = number > 0;
+  const bool upward = kind == Kind::greater || kind == Kind::greater_equal;
+  const bool with_equal = kind == Kind::greater_equal || kind == Kind::less_equal;
+  if ((upward == up) != with_equal) return plain;  // here the cut changes nothing
+  if (with_equal) return group(true, {std::move(plain), integer_is_not(name, cut)});
+  return group(false, {std::move(plain), integer_is(name, cut)});
 }
 
 Result<Value> print_order(const Filter& filter, bool negated) {
@@ -78,20 +103,45 @@ Result<Value> print_order(const Filter& filter, bool negated) {
   const Value& literal = filter.children[1].value;
   if (!literal.is_number() || !is_scalar(literal))
     return unsupported("filter.order", "only numbers within 64 bits have an order");
-  if (type_matters(filter, literal))
-    return unsupported("filter.number_types", "integers and floating-point numbers compare by value");
+  if (!filter.numbers_by_value)
+    return unsupported("filter.number_types", "integers and floating-point numbers are ordered by value");
   auto name = field_name(filter.children[0]);
   if (!name) return name.error();
-  switch (filter.kind) {
-    case Kind::less:
-      return condition(*name, "$lt", literal);
-    case Kind::less_equal:
-      return condition(*name, "$lte", literal);
-    case Kind::greater:
-      return condition(*name, "$gt", literal);
-    default:
-      return condition(*name, "$gte", literal);
+  const std::string_view op = filter.kind == Kind::less         ? "$lt"
+                              : filter.kind == Kind::less_equal ? "$lte"
+                              : filter.kind == Kind::greater    ? "$gt"
+                                                                : "$gte";
+  const auto* number = std::get_if<double>(&literal.data);
+  if (number == nullptr) return condition(*name, op, literal);
+  if (!(std::abs(*number) < 0x1p63))
+    return unsupported("filter.number_range", "a number beyond 64-bit integers");
+  if (!has_fraction(*number)) return condition(*name, op, literal);
+  return print_fraction_order(filter.kind, *name, op, *number);
+}
+
+// `field == literal`, or its negation, which also matches records without the field.
+Result<Value> print_equal(const std::string& name, const Value& literal, bool by_value, bool negated) {
+  if (!is_scalar(literal))
+    return unsupported("filter.literal", "only strings, booleans and numbers can be compared");
+  Value plain = condition(name, negated ? "$ne" : "$eq", literal);
+  if (!literal.is_number()) return plain;
+  const auto* number = std::get_if<double>(&literal.data);
+  if (number != nullptr && !(std::abs(*number) < 0x1p63))
+    return unsupported("filter.number_range", "a number beyond 64-bit integers");
+  if (number != nullptr && has_fraction(*number)) {
+    // No integer is equal to it, by value or by type.
+    Value cut = condition(name, negated ? "$eq" : "$ne", static_cast<int64_t>(*number));
+    return group(!negated, {std::move(plain), std::move(cut)});
   }
+  if (by_value) return plain;
+  if (!fits(literal.number()))
+    return unsupported("filter.number_types", "large integers and floating-point numbers compare by value");
+  if (number == nullptr) {
+    const int64_t wanted = std::get<int64_t>(literal.data);
+    return negated ? integer_is_not(name, wanted) : integer_is(name, wanted);
+  }
+  const double beside = *number + (*number < 0 ? -0.5 : 0.5);
+  return group(!negated, {std::move(plain), condition(name, negated ? "$eq" : "$ne", beside)});
 }
 
 // Equality and membership: the positive form matches no absent field, the negative one all of them.
@@ -102,28 +152,21 @@ Result<Value> print_equality(const Filter& filter, bool negated) {
                                                  : "a comparison never matches absent fields");
   }
   const Value& literal = filter.children[1].value;
-  if (type_matters(filter, literal))
-    return unsupported("filter.number_types", "integers and floating-point numbers compare by value");
   auto name = field_name(filter.children[0]);
   if (!name) return name.error();
   const bool not_ = negative != negated;
-  if (filter.kind == Kind::equal || filter.kind == Kind::not_equal) {
-    if (!is_scalar(literal))
-      return unsupported("filter.literal", "only strings, booleans and numbers can be compared");
-    return condition(*name, not_ ? "$ne" : "$eq", literal);
-  }
+  if (filter.kind == Kind::equal || filter.kind == Kind::not_equal)
+    return print_equal(*name, literal, filter.numbers_by_value, not_);
   if (!literal.is_array()) return unsupported("filter.literal", "'in' needs a list of constants");
-  // A list must be of one type, so one of several types becomes several comparisons.
   Array children;
+  bool plain = !literal.array().empty();  // all of one type that needs no care
   for (const Value& element : literal.array()) {
-    if (!is_scalar(element))
-      return unsupported("filter.literal", "only strings, booleans and numbers can be compared");
-    children.push_back(condition(*name, not_ ? "$ne" : "$eq", element));
+    auto one = print_equal(*name, element, filter.numbers_by_value, not_);
+    if (!one) return one;
+    plain = plain && element.data.index() == literal.array()[0].data.index() && one->find(*name) != nullptr;
+    children.push_back(std::move(*one));
   }
-  bool one_type = !literal.array().empty();
-  for (const Value& element : literal.array())
-    one_type = one_type && element.data.index() == literal.array()[0].data.index();
-  if (one_type) return condition(*name, not_ ? "$nin" : "$in", literal);
+  if (plain) return condition(*name, not_ ? "$nin" : "$in", literal);
   return group(not_, std::move(children));
 }
 
