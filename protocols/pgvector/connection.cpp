@@ -233,10 +233,8 @@ std::string Connection::guard(TimePoint start_by) const {
 bool Connection::still_open() {
   if (!usable_ || PQstatus(connection_.get()) != CONNECTION_OK) return false;
   pollfd socket{PQsocket(connection_.get()), POLLIN, 0};
-  if (poll(&socket, 1, 0) == 0) return true;
-  // Something came without our asking: a notice, or the end.
-  return PQconsumeInput(connection_.get()) == 1 && PQstatus(connection_.get()) == CONNECTION_OK &&
-         (socket.revents & (POLLHUP | POLLERR)) == 0;
+  // Whatever came without our asking is the end, or the news of it.
+  return poll(&socket, 1, 0) == 0;
 }
 
 Result<void> Connection::begin(Deadline deadline) {

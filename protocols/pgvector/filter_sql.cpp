@@ -178,7 +178,7 @@ class Translator {
     std::string sql = "(" + left.sql + " IS NOT NULL AND ";
     if (json) sql += "jsonb_typeof(" + left.sql + ") = 'string' AND ";
     if (kind == Kind::contains_text)
-      return sql + "position(" + arguments_.text(constant) + " in " + text + ") > 0)";
+      return sql + "strpos(" + text + ", " + arguments_.text(constant) + ") > 0)";
     if (kind == Kind::like) {
       // A single backslash at the end stands for itself with us and is an error there.
       const size_t backslashes = constant.size() - (constant.find_last_not_of('\\') + 1);

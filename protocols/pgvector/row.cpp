@@ -311,7 +311,7 @@ Selection::Selection(const Table& table, const model::Schema& schema, Parts part
     if (const Column* column = table.vector_column(field.name))
       vector_names_[static_cast<size_t>(column - table.columns.data())] = field.name;
   }
-  for (const size_t i : columns_) list_ += (list_.empty() ? "t." : ", t.") + table.columns[i].select();
+  for (const size_t i : columns_) list_ += (list_.empty() ? "" : ", ") + table.columns[i].select();
 }
 
 Result<model::Record> Selection::record(const Answer& answer, int row, int first) const {

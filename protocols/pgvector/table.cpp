@@ -55,7 +55,7 @@ bool is_vector(Codec codec) {
 }  // namespace
 
 std::string Column::select() const {
-  const std::string self = quoted(name);
+  const std::string self = "t." + quoted(name);
   if (codec == Codec::text || codec == Codec::as_text) return self + "::text";
   if (type == "json") return self + "::jsonb";
   if (codec != Codec::array) return self;

@@ -38,7 +38,7 @@ struct Column {
   bool generated = false;  // the database writes it
   std::string comment;
 
-  // How a row shows it, so that the answer is in the codec's form.
+  // How a row of the table t shows it, so that the answer is in the codec's form.
   std::string select() const;
   // The type of its cells in an array that is unnested into the table, and what turns one into the column's
   // type.

@@ -1,0 +1,185 @@
+// Tables that exist, ours and other people's.
+#include <catch2/catch.hpp>
+
+#include "database.h"
+#include "mapping/equality.h"
+
+using namespace vmproxy;
+using namespace vmproxy::testing;
+
+TEST_CASE("a table that we create has the documented layout") {
+  const auto d = driver();
+  auto schema = things("layout", model::IdKind::string, 0);
+  schema.vectors[0].metric = model::Metric::cosine;
+  fresh(*d, schema);
+  CHECK(sql("SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY "
+            "a.attnum) FROM pg_attribute a"
+            " WHERE a.attrelid = 'layout'::regclass AND a.attnum > 0") ==
+        "id text, embedding vector, document text, metadata jsonb");
+  const auto again = d->create(schema, soon());
+  REQUIRE_FALSE(again.has_value());
+  CHECK(again.error().code == Code::already_exists);
+  // The dimension becomes known with the first record.
+  auto wanted = schema;
+  wanted.vectors[0].dimension = 384;
+  good(d->alter(schema.name, wanted, soon()));
+  CHECK(sql("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'layout'::regclass "
+            "AND attname = 'embedding'") == "vector(384)");
+  const auto described = good(d->describe(schema.name, soon())).value();
+  CHECK(described.vectors.size() == 1);
+  CHECK(described.vectors[0].name.empty());
+  CHECK(described.vectors[0].dimension == 384);
+  CHECK(described.vectors[0].metric == model::Metric::cosine);
+  CHECK(described.has_document);
+  CHECK(described.dynamic);
+  CHECK(described.fields.empty());
+  wanted.name.name = "layout renamed";
+  sql("DROP TABLE IF EXISTS \"layout renamed\"");
+  good(d->alter(schema.name, wanted, soon()));
+  CHECK_FALSE(good(d->describe(schema.name, soon())));
+  good(d->drop(wanted.name, soon()));
+  CHECK_FALSE(good(d->describe(wanted.name, soon())));
+  CHECK(d->drop(wanted.name, soon()).error().code == Code::not_found);
+}
+
+TEST_CASE("ids of each kind have a column of their own type") {
+  const auto d = driver();
+  const std::pair<model::IdKind, const char*> kinds[] = {{model::IdKind::string, "text"},
+                                                         {model::IdKind::i64, "bigint"},
+                                                         {model::IdKind::u64, "numeric(20,0)"},
+                                                         {model::IdKind::uuid, "uuid"}};
+  for (const auto& [kind, type] : kinds) {
+    const auto schema = fresh(*d, things("id_kinds", kind));
+    CHECK(sql("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = "
+              "'id_kinds'::regclass AND attname = 'id'") == type);
+    CHECK(good(d->describe(schema.name, soon()))->id_kind == kind);
+  }
+}
+
+TEST_CASE("other people's tables are found, described and copied") {
+  const auto d = driver("foreign tables");
+  sql("DROP SCHEMA IF EXISTS \"foreign tables\" CASCADE; CREATE SCHEMA \"foreign tables\"");
+  sql("CREATE TYPE \"foreign tables\".mood AS ENUM ('sad', 'happy')");
+  sql("CREATE TABLE \"foreign tables\".items (item_id integer PRIMARY KEY, title varchar(40) NOT NULL, price "
+      "numeric(10,2), added timestamptz, mood \"foreign tables\".mood,"
+      " tags text[], attributes json, embedding vector(3), image halfvec(4), search tsvector GENERATED "
+      "ALWAYS AS (to_tsvector('simple', title)) STORED)");
+  sql("CREATE INDEX ON \"foreign tables\".items USING hnsw (embedding vector_ip_ops)");
+  sql("CREATE TABLE \"foreign tables\".keyless (a vector(2)); CREATE TABLE \"foreign tables\".two (a int, b "
+      "int, v vector(2), PRIMARY KEY (a, b));"
+      "CREATE TABLE \"foreign tables\".other (id int PRIMARY KEY, x text); CREATE TABLE \"foreign "
+      "tables\".timed (at timestamptz PRIMARY KEY, v vector(2))");
+  const auto found = good(d->list_collections(soon()));
+  REQUIRE(found.size() == 1);
+  const auto& items = found[0];
+  CHECK(items.name.name == "items");
+  CHECK(items.id_name == "item_id");
+  CHECK(items.id_kind == model::IdKind::i64);
+  REQUIRE(items.vectors.size() == 2);
+  CHECK(items.vectors[0].name == "embedding");
+  CHECK(items.vectors[0].metric == model::Metric::inner_product);
+  CHECK(items.vectors[1].kind == model::VectorKind::dense_f16);
+  CHECK_FALSE(items.dynamic);
+  CHECK(items.fields.size() == 6);
+  for (const auto& [table, code] : std::map<std::string, std::string>{{"keyless", "table.primary_key"},
+                                                                      {"two", "table.primary_key"},
+                                                                      {"timed", "id.kind"},
+                                                                      {"other", "table.vector"}}) {
+    const auto refused = d->describe({"", table}, soon());
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code == Code::unsupported);
+    CHECK(refused.error().message.starts_with(code + ": "));
+  }
+
+  sql("INSERT INTO \"foreign tables\".items (item_id, title, price, added, mood, tags, attributes, "
+      "embedding, image) VALUES"
+      " (1, 'one', 12.50, '2026-01-02 03:04:05+00', 'happy', '{a,b}', '{\"x\": 1.0}', '[1,2,3]', "
+      "'[1,2,3,4]'), (2, 'two', NULL, NULL, NULL, NULL, NULL, NULL, NULL)");
+  const auto range = good(d->plan_scan(items, 1, soon())).at(0);
+  auto page = good(d->scan(items, range, "", 10, {}, soon()));
+  REQUIRE(page.records.size() == 2);
+  const model::Object expected{{"title", "one"},
+                               {"price", "12.50"},
+                               {"added", "2026-01-02 03:04:05+00"},
+                               {"mood", "happy"},
+                               {"tags", model::Array{"a", "b"}},
+                               {"attributes", model::Object{{"x", 1.0}}}};
+  CHECK(page.records[0].metadata == expected);
+  CHECK(page.records[1].metadata == model::Object{{"title", "two"}});
+  CHECK(page.records[1].vectors.empty());
+  // And written back as they were.
+  sql("DELETE FROM \"foreign tables\".items");
+  const auto result = good(d->upsert(items, page.records, protocols::UpsertMode::insert_only, soon()));
+  for (const auto& refusal : result.refused) FAIL(refusal.error.message);
+  const auto again = good(d->scan(items, range, "", 10, {}, soon()));
+  REQUIRE(again.records.size() == 2);
+  for (size_t i = 0; i < 2; ++i) CHECK_FALSE(mapping::difference(page.records[i], again.records[i], false));
+  // A record without a title cannot be there, and does not keep the others.
+  page.records[0].metadata->erase("title");
+  page.records[1].metadata->at("title") = "changed";
+  const auto refused = good(d->upsert(items, page.records, protocols::UpsertMode::replace, soon())).refused;
+  REQUIRE(refused.size() == 1);
+  CHECK(refused[0].index == 0);
+  CHECK(sql("SELECT title FROM \"foreign tables\".items WHERE item_id = 2") == "changed");
+}
+
+TEST_CASE(
+    "indexes are built where the dimension allows, again without effect, and over the rest of a broken "
+    "build") {
+  const auto d = driver();
+  auto schema = things("to_index", model::IdKind::string, 0);
+  schema.vectors.push_back({"wide", model::VectorKind::dense_f32, 2500, model::Metric::cosine, {}});
+  schema.vectors.push_back({"half", model::VectorKind::dense_f16, 2500, model::Metric::cosine, {}});
+  schema.vectors.push_back({"sparse", model::VectorKind::sparse, 0, model::Metric::inner_product, {}});
+  schema = fresh(*d, schema);
+  good(d->upsert(schema, std::vector{record("x")}, protocols::UpsertMode::replace, soon()));
+  good(d->build_indexes(schema, soon()));
+  CHECK(sql("SELECT string_agg(indexdef, '; ' ORDER BY indexname) FROM pg_indexes WHERE tablename = "
+            "'to_index' AND indexname <> 'to_index_pkey'") ==
+        "CREATE INDEX to_index_embedding_hnsw ON public.to_index USING hnsw (embedding vector_l2_ops); "
+        "CREATE INDEX to_index_half_hnsw ON public.to_index USING hnsw (half halfvec_cosine_ops); "
+        "CREATE INDEX to_index_sparse_hnsw ON public.to_index USING hnsw (sparse sparsevec_ip_ops)");
+  const auto before = sql("SELECT 'to_index_embedding_hnsw'::regclass::oid::text");
+  good(d->build_indexes(schema, soon()));
+  CHECK(sql("SELECT 'to_index_embedding_hnsw'::regclass::oid::text") == before);
+  sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'to_index_embedding_hnsw'::regclass");
+  good(d->build_indexes(schema, soon()));
+  CHECK(sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'to_index_embedding_hnsw'::regclass") == "t");
+}
+
+TEST_CASE("the server says what it is, or what is missing") {
+  const auto info = good(driver()->describe_server(soon()));
+  CHECK(info.version.find("pgvector 0.") != std::string::npos);
+  const auto missing = driver("no such schema")->describe_server(soon());
+  REQUIRE_FALSE(missing.has_value());
+  CHECK(missing.error().code == Code::not_found);
+  sql("DROP DATABASE IF EXISTS bare");
+  sql("CREATE DATABASE bare");
+  protocols::Endpoint endpoint;
+  endpoint.url = url().substr(0, url().rfind('/')) + "/bare";
+  {
+    const auto bare = protocols::pgvector::system().make_driver(endpoint, the_clock()).value();
+    const auto refused = bare->describe_server(soon());
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code == Code::precondition);
+    CHECK(refused.error().message.find("CREATE EXTENSION vector") != std::string::npos);
+    // Creating the first collection makes the extension, where the user may.
+    good(bare->create(things("first"), soon()));
+    good(bare->upsert(things("first"), std::vector{record("x")}, protocols::UpsertMode::replace, soon()));
+    CHECK(good(bare->list_collections(soon())).size() == 1);
+  }
+  sql("DROP DATABASE bare WITH (FORCE)");
+}
+
+TEST_CASE("a schema that no table can hold is refused by name") {
+  const auto d = driver();
+  auto schema = things("impossible");
+  schema.fields.push_back({});
+  schema.fields[0].name = "document";
+  CHECK(d->create(schema, soon()).error().message.starts_with("names.column: "));
+  schema.fields[0].name = std::string(64, 'x');
+  CHECK(d->create(schema, soon()).error().message.starts_with("names.column: "));
+  schema.fields.clear();
+  schema.vectors[0].kind = model::VectorKind::binary;
+  CHECK(d->create(schema, soon()).error().message.starts_with("vector.kind: "));
+}
