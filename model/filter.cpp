@@ -96,6 +96,20 @@ std::optional<Value> operand(const Filter& filter, const Record& record) {
 
 bool equal(const Value& a, const Value& b, bool by_value) { return by_value ? equal_loosely(a, b) : a == b; }
 
+// An integer against a floating-point number, exactly: a large integer is not rounded to a double first.
+std::optional<int> order_integer(const Value& integer, double d) {
+  if (std::isnan(d)) return std::nullopt;
+  if (equal_number(integer, Value(d))) return 0;
+  if (d >= 0x1p64) return -1;
+  if (d < -0x1p63) return 1;
+  const double whole = std::floor(d);
+  if (const auto* i = std::get_if<int64_t>(&integer.data)) {
+    // Between whole and d lies no integer, so what is not above `whole` is below d.
+    return whole >= 0x1p63 || *i <= static_cast<int64_t>(whole) ? -1 : 1;
+  }
+  return whole >= 0 && std::get<uint64_t>(integer.data) <= static_cast<uint64_t>(whole) ? -1 : 1;
+}
+
 // -1, 0, 1, or nothing when the two have no order.
 std::optional<int> order(const Value& a, const Value& b, bool by_value) {
   if (a.is_number() && b.is_number()) {
@@ -110,11 +124,15 @@ std::optional<int> order(const Value& a, const Value& b, bool by_value) {
       const auto v = std::get<uint64_t>(b.data);
       return u < v ? -1 : u > v;
     }
-    if (equal_number(a, b)) return 0;
+    if (a.is_integer() && !b.is_integer()) return order_integer(a, std::get<double>(b.data));
+    if (b.is_integer()) {
+      const auto turned = order_integer(b, std::get<double>(a.data));
+      return turned ? std::optional<int>(-*turned) : std::nullopt;
+    }
     const double x = a.number();
     const double y = b.number();
     if (std::isnan(x) || std::isnan(y)) return std::nullopt;
-    return x < y ? -1 : 1;
+    return x < y ? -1 : x > y;
   }
   if (a.is_string() && b.is_string()) return a.string() < b.string() ? -1 : a.string() > b.string();
   if (a.is_bool() && b.is_bool()) return static_cast<int>(std::get<bool>(a.data)) - static_cast<int>(std::get<bool>(b.data));
