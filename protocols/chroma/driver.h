@@ -56,7 +56,8 @@ class ChromaDriver final : public Driver {
   Result<std::vector<model::Record>> read_ids(const model::Schema& schema,
                                               std::span<const std::string_view> ids, ReadParts parts,
                                               Deadline deadline);
-  // All ids that match, in the server's order, each once.
+  Result<uint64_t> count_all(const model::CollectionName& name, Deadline deadline);
+  // All ids that match, each once, in no order.
   Result<std::vector<std::string>> list_ids(const model::CollectionName& name, const GetBody& filter,
                                             Deadline deadline);
   Result<void> send(const model::Schema& schema, Items items, UpsertMode mode, ApplyResult& result,

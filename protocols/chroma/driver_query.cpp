@@ -154,9 +154,9 @@ Result<QueryResult> ChromaDriver::query(const Schema& schema, const Query& asked
   if (query.kind == Query::Kind::get) return get(schema, query, filter, clause.on_id, deadline);
   QueryResult result;
   if (!query.keys && !query.filter) {
-    const auto answered = api_.fetch(schema.name, "count", deadline);
-    if (!answered) return answered.error();
-    result.count = std::strtoull(answered->c_str(), nullptr, 10);
+    const auto count = count_all(schema.name, deadline);
+    if (!count) return count.error();
+    result.count = *count;
     return result;
   }
   const auto ids = matching_ids(query, filter, clause.on_id, deadline);

@@ -1,11 +1,11 @@
 // The copy. The server can page by offset only, and rows deleted meanwhile move those behind them forward. So
-// the ids are listed once, in few large pages that overlap, and kept in the ranges; records are then fetched
+// the ids are listed once, from the end (listing.h), and kept in the ranges; records are then fetched
 // by id.
 #include <charconv>
-#include <unordered_set>
 
 #include "model/codec.h"
 #include "protocols/chroma/driver.h"
+#include "protocols/chroma/listing.h"
 
 namespace vmproxy::protocols::chroma {
 namespace {
@@ -14,7 +14,6 @@ using model::Schema;
 
 constexpr uint8_t range_format = 1;
 constexpr size_t page_ids = 50'000;
-constexpr size_t overlap_ids = 64;
 constexpr size_t range_ids_max = 100'000;  // some MB: ranges are kept in the journal
 
 Error bad_range() {
@@ -25,34 +24,34 @@ Error bad_range() {
 
 }  // namespace
 
-// The order is that of insertion, and re-adding appends: a row can only move towards the front. A page that
-// begins with an id seen before therefore misses nothing before it; one that does not is asked again from
-// further in front.
+Result<uint64_t> ChromaDriver::count_all(const model::CollectionName& name, Deadline deadline) {
+  const auto answered = api_.fetch(name, "count", deadline);
+  if (!answered) return answered.error();
+  uint64_t count = 0;
+  const auto parsed = std::from_chars(answered->data(), answered->data() + answered->size(), count);
+  if (parsed.ec != std::errc())
+    return Error(Code::corrupt, "the server counts '" + answered->substr(0, 40) + "' records");
+  return count;
+}
+
 Result<std::vector<std::string>> ChromaDriver::list_ids(const model::CollectionName& name,
                                                         const GetBody& filter, Deadline deadline) {
-  std::vector<std::string> ids;
-  std::unordered_set<std::string> seen;
-  size_t offset = 0;
-  for (;;) {
+  size_t rows = filter.ids.size();
+  if (!filter.by_ids) {
+    const auto count = count_all(name, deadline);
+    if (!count) return count.error();
+    rows = *count;
+  }
+  const auto fetch = [&](size_t offset, size_t limit) -> Result<std::vector<std::string>> {
     GetBody body = filter;
     body.parts = {false, false};
-    body.limit = page_ids;
+    body.limit = limit;
     body.offset = offset;
     const auto answered = api_.post(name, "get", get_body(body), deadline);
     if (!answered) return answered.error();
-    auto page = parse_ids(*answered);
-    if (!page) return page.error();
-    if (offset > 0 && (page->empty() || !seen.contains(page->front()))) {
-      offset /= 2;
-      continue;
-    }
-    const size_t size = page->size();
-    for (std::string& id : *page) {
-      if (seen.insert(id).second) ids.push_back(std::move(id));
-    }
-    if (size < page_ids) return ids;
-    offset += size - overlap_ids;
-  }
+    return parse_ids(*answered);
+  };
+  return list_by_offset(fetch, rows, page_ids);
 }
 
 Result<std::vector<ScanRange>> ChromaDriver::plan_scan(const Schema& schema, size_t ranges_wanted,

@@ -34,7 +34,8 @@ void check_same(const Record& a, const Record& b) {
   CHECK((a.metadata == b.metadata));
 }
 
-void put(Driver& driver, const model::Schema& schema, std::vector<Record> records, UpsertMode mode = UpsertMode::replace) {
+void put(Driver& driver, const model::Schema& schema, std::vector<Record> records,
+         UpsertMode mode = UpsertMode::replace) {
   const auto applied = good(driver.upsert(schema, records, mode, soon()));
   for (const auto& refusal : applied.refused) FAIL(refusal.error.message);
 }
@@ -105,11 +106,13 @@ TEST_CASE("a collection in a database that is not there yet gets its tenant and 
 
 TEST_CASE("names from elsewhere become legal names, different ones different") {
   const auto driver = make_driver();
-  CHECK(driver->name_for({"", "articles"}) == model::CollectionName{"default_tenant/default_database", "articles"});
+  CHECK(driver->name_for({"", "articles"}) ==
+        model::CollectionName{"default_tenant/default_database", "articles"});
   CHECK(driver->name_for({"t1t/d1d", "articles"}) == model::CollectionName{"t1t/d1d", "articles"});
   CHECK(driver->name_for({"other", "articles"}).space == "default_tenant/other");
   std::set<std::string> names;
-  for (const auto& odd : std::vector<std::string>{"a", "b", "a b", "a/b", "a..b", "1.2.3.4", "ä", std::string(600, 'x'), std::string(601, 'x')}) {
+  for (const auto& odd : std::vector<std::string>{"a", "b", "a b", "a/b", "a..b", "1.2.3.4", "ä",
+                                                  std::string(600, 'x'), std::string(601, 'x')}) {
     const auto name = driver->name_for({"", odd});
     model::Schema schema;
     schema.name = name;
@@ -125,10 +128,14 @@ TEST_CASE("what was written is read back the same") {
   const auto driver = make_driver();
   const auto schema = make_collection(*driver);
   const std::vector<Record> records{
-      record("a", {1.5f, -2.25f, 0.1f}, "text é 😀", Object{{"i", 1}, {"d", 1.0}, {"s", "x"}, {"t", true}, {"ints", Array{1, 2}}}),
-      record("b", {1e-30f, 3e38f, 0}, std::nullopt, Object{{"floats", Array{1.0, 2.5}}, {"strings", Array{"p", "q"}}, {"bools", Array{true}}}),
-      record("c", {0, 0, 0}, "", std::nullopt), record("d\n\"\\", {1, 2, 3}, std::nullopt, Object{{"chroma:uri", "file:///x"}}),
-      record("e", {1, 2, 3}, std::nullopt, Object{{"chroma:uri", "u"}, {"big", INT64_MAX}, {"small", INT64_MIN}, {"x", 1e300}})};
+      record("a", {1.5f, -2.25f, 0.1f}, "text é 😀",
+             Object{{"i", 1}, {"d", 1.0}, {"s", "x"}, {"t", true}, {"ints", Array{1, 2}}}),
+      record("b", {1e-30f, 3e38f, 0}, std::nullopt,
+             Object{{"floats", Array{1.0, 2.5}}, {"strings", Array{"p", "q"}}, {"bools", Array{true}}}),
+      record("c", {0, 0, 0}, "", std::nullopt),
+      record("d\n\"\\", {1, 2, 3}, std::nullopt, Object{{"chroma:uri", "file:///x"}}),
+      record("e", {1, 2, 3}, std::nullopt,
+             Object{{"chroma:uri", "u"}, {"big", INT64_MAX}, {"small", INT64_MIN}, {"x", 1e300}})};
   for (const auto mode : {UpsertMode::replace, UpsertMode::insert_only}) {
     put(*driver, schema, records, mode);
     std::vector<model::Key> keys;
@@ -171,7 +178,8 @@ TEST_CASE("insert_only leaves records that exist alone") {
   const auto driver = make_driver();
   const auto schema = make_collection(*driver);
   put(*driver, schema, {record("a", {1, 1}, "old", Object{{"x", 1}})});
-  put(*driver, schema, {record("a", {2, 2}, "new", Object{{"y", 1}}), record("b", {3, 3})}, UpsertMode::insert_only);
+  put(*driver, schema, {record("a", {2, 2}, "new", Object{{"y", 1}}), record("b", {3, 3})},
+      UpsertMode::insert_only);
   check_same(only(*driver, schema, "a"), record("a", {1, 1}, "old", Object{{"x", 1}}));
   check_same(only(*driver, schema, "b"), record("b", {3, 3}));
 }

@@ -15,12 +15,14 @@ namespace {
 std::vector<Record> many(size_t count) {
   std::vector<Record> records;
   for (size_t i = 0; i < count; ++i) {
-    records.push_back(record("r" + std::to_string(i), {float(i), 1}, "text " + std::to_string(i), model::Object{{"i", int64_t(i)}}));
+    records.push_back(record("r" + std::to_string(i), {float(i), 1}, "text " + std::to_string(i),
+                             model::Object{{"i", int64_t(i)}}));
   }
   return records;
 }
 
-std::map<std::string, Record> scan_all(Driver& driver, const model::Schema& schema, const std::vector<ScanRange>& ranges, size_t page) {
+std::map<std::string, Record> scan_all(Driver& driver, const model::Schema& schema,
+                                       const std::vector<ScanRange>& ranges, size_t page) {
   std::map<std::string, Record> found;
   for (const auto& range : ranges) {
     std::string cursor;
@@ -76,7 +78,8 @@ TEST_CASE("a damaged range or cursor is refused, not guessed") {
   for (const std::string cursor : {"x", "-1", "0", "99999", "1x", "18446744073709551616"}) {
     CHECK(!driver->scan(schema, range, cursor, 5, {}, soon()).has_value());
   }
-  for (const auto& bytes : {std::string(), std::string("\x02"), range.bytes.substr(0, range.bytes.size() - 1), range.bytes + "\xff\xff\xff\xff\xff\x0f"}) {
+  for (const auto& bytes : {std::string(), std::string("\x02"), range.bytes.substr(0, range.bytes.size() - 1),
+                            range.bytes + "\xff\xff\xff\xff\xff\x0f"}) {
     CHECK(!driver->scan(schema, {bytes}, "", 50, {}, soon()).has_value());
   }
 }
@@ -85,11 +88,13 @@ TEST_CASE("records that exist all the time are found while others are deleted an
   const auto driver = make_driver();
   const auto schema = make_collection(*driver);
   // More ids than one listing page, so that deletes move rows between pages.
-  constexpr size_t total = 120'000;
+  constexpr size_t total = 60'000;
   for (size_t from = 0; from < total; from += 20'000) {
     std::vector<Record> some;
     for (size_t i = from; i < from + 20'000; ++i) some.push_back(record("r" + std::to_string(i), {float(i)}));
-    CHECK(good(driver->upsert(schema, some, UpsertMode::insert_only, SystemClock().in(std::chrono::minutes(5)))).refused.empty());
+    CHECK(
+        good(driver->upsert(schema, some, UpsertMode::insert_only, SystemClock().in(std::chrono::minutes(5))))
+            .refused.empty());
   }
   std::atomic<bool> stop = false;
   std::set<size_t> deleted;
