@@ -29,7 +29,8 @@ def test_the_same_through_vmproxy(state, direct_answers, chroma, pgvector, make_
     answers = chroma_script.run("127.0.0.1", vmproxy.port)
     assert len(answers) >= 60
     assert chroma_script.differences(direct_answers, answers) == {}
-    assert vmproxy.status()["unknown_requests"] == 0 or state == "created"
+    # Unknown to the dialect, and counted: what part "raw" makes up. Never one of the SDK's calls.
+    assert vmproxy.status()["unknown_requests"] <= sum(1 for name, _ in answers if name.startswith("raw"))
     if state == "mirroring":
         vmproxy.wait_drained()
         for name in ("fruit", "cosine", "inner"):
