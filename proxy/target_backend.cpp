@@ -182,6 +182,11 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
   return sent;
 }
 
+void TargetBackend::renew_catalog() {
+  older_.push_back(std::move(catalog_));
+  catalog_ = context_.collections.catalog();
+}
+
 void TargetBackend::note_ddl(const std::string& what) {
   if (routing_->finalized) return;
   // Shown at rollback: the source does not have this.
@@ -204,7 +209,7 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
       return created.error();
     }
     note_ddl("created " + made->key);
-    catalog_ = context_.collections.catalog();
+    renew_catalog();
     return made->plan->source();
   }
   auto found = collection(change.name);
@@ -221,7 +226,7 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
     }
     context_.mirror.resume(key);
     if (!dropped) return dropped.error();
-    catalog_ = context_.collections.catalog();
+    renew_catalog();
     return (*found)->plan->source();
   }
   if (change.kind == Change::alter_collection) {
@@ -244,7 +249,7 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
       return altered.error();
     }
     if (renamed) note_ddl("renamed " + key + " to " + now->key);
-    catalog_ = context_.collections.catalog();
+    renew_catalog();
     return now->plan->source();
   }
   return Error(Code::unsupported, "ddl.kind: this change cannot be made on the target");
@@ -256,7 +261,8 @@ Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const p
     done = context_.collections.put_space(space);
     if (done) note_ddl("created space " + space.path);
   } else {
-    for (const auto& schema : catalog_->collections) {
+    const auto before = catalog_;
+    for (const auto& schema : before->collections) {
       if (schema.name.space != space.path) continue;
       model::SchemaChange drop;
       drop.kind = model::SchemaChange::Kind::drop_collection;
@@ -267,7 +273,7 @@ Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const p
     done = context_.collections.remove_space(space.path);
     if (done) note_ddl("dropped space " + space.path);
   }
-  catalog_ = context_.collections.catalog();
+  renew_catalog();
   return done;
 }
 

@@ -35,7 +35,10 @@ class TargetBackend final : public protocols::Backend {
   const std::shared_ptr<const Routing> routing_;
   const std::string operation_;
   const Deadline deadline_;
+  // After a change of ours there is a newer snapshot; the dialect may still look at the older ones.
+  void renew_catalog();
   std::shared_ptr<const protocols::Catalog> catalog_;
+  std::vector<std::shared_ptr<const protocols::Catalog>> older_;
 };
 
 }  // namespace vmproxy::proxy
