@@ -5,6 +5,8 @@
 
 #include "base/random.h"
 #include "database.h"
+#include "protocols/pgvector/cell.h"
+#include "protocols/pgvector/row.h"
 
 using namespace vmproxy;
 using namespace vmproxy::testing;
@@ -21,6 +23,36 @@ double seconds_of(const std::function<void()>& work) {
 void report(const char* what, size_t records, double seconds) {
   std::printf("%-44s %9.0f records/s\n", what, static_cast<double>(records) / seconds);
   std::fflush(stdout);
+}
+
+// The way that the driver does not take for replacing: COPY into a temporary table, then INSERT .. SELECT
+// from it.
+void write_by_staging(std::span<const model::Record> records, const model::Schema& schema, size_t batch) {
+  using namespace protocols::pgvector;
+  protocols::Endpoint endpoint;
+  endpoint.url = url();
+  const auto address = parse_address(endpoint).value();
+  const auto connection = Connection::open(address, the_clock(), soon()).value();
+  const auto deadline = soon(std::chrono::minutes(5));
+  const Table table = look_up(*connection, "public", schema.name.name, &schema, deadline).value().value();
+  good(connection->script("CREATE TEMP TABLE staging AS SELECT * FROM public.bench LIMIT 0", deadline));
+  const auto columns = written_columns(table);
+  for (size_t at = 0; at < records.size(); at += batch) {
+    std::vector<std::string> pieces(1, std::string("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", 19));
+    for (const auto& r : records.subspan(at, std::min(batch, records.size() - at))) {
+      if (pieces.back().size() > 256 << 10) pieces.emplace_back();
+      put_int(pieces.back(), static_cast<int16_t>(columns.size()));
+      pieces.back() += to_row(table, columns, r)->cells;
+    }
+    put_int(pieces.back(), int16_t{-1});
+    good(connection->script("BEGIN", deadline));
+    good(connection->copy_in("COPY staging FROM STDIN (FORMAT binary)", pieces, deadline));
+    good(connection->script(
+        "INSERT INTO public.bench SELECT * FROM staging ON CONFLICT (id) DO UPDATE SET embedding = "
+        "excluded.embedding,"
+        " document = excluded.document, metadata = excluded.metadata; TRUNCATE staging; COMMIT",
+        deadline));
+  }
 }
 
 }  // namespace
@@ -62,6 +94,13 @@ int main(int argc, char** argv) {
           ", new, batches of " + std::to_string(batch);
       report(what.c_str(), part, seconds_of([&] { write(mode, batch, part); }));
     }
+  }
+  for (const size_t batch : {1, 10, 100, 1000, 5000}) {
+    const size_t part = std::min(count, std::max<size_t>(batch * 10, 300));
+    sql("TRUNCATE bench");
+    const std::string what = "replace, staging table, new, batches of " + std::to_string(batch);
+    report(what.c_str(), part,
+           seconds_of([&] { write_by_staging(std::span(records).first(part), schema, batch); }));
   }
   for (const size_t threads : {1, 2}) {
     sql("TRUNCATE bench");
