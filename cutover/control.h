@@ -50,6 +50,11 @@ struct Status {
     uint64_t writes = 0, applied = 0, failed = 0;
     std::string health;  // "ok", or what is wrong with the replica now
   } mirror;
+  struct {
+    std::string problem;    // why the work in the background waits or stopped; empty: nothing is wrong
+    std::string code;       // name_of() its Code
+    bool retrying = false;  // it goes on by itself
+  } work;
   std::vector<Gate> gates;   // for the next step
   std::string verdict;       // first line for people: "READY TO SWITCH", "NOT READY: ..."
   std::string next, back;    // commands

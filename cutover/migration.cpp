@@ -167,6 +167,9 @@ Status Migration::status() {
     s.validation.extra = shown.extra;
     s.last_pause_seconds = last_pause_seconds_;
     problem = problem_;
+    s.work.problem = problem_;
+    if (!problem_.empty()) s.work.code = vmproxy::name_of(problem_code_);
+    s.work.retrying = problem_retried_;
   }
   if (state.validated && s.validation.phase == "none") s.validation.phase = "clean";
   if (!problem.empty() && s.backfill.reason.empty()) s.backfill.reason = problem;

@@ -133,6 +133,8 @@ class Migration final : public Control {
   std::string until_ = "ready";
   ValidateOptions validate_options_;
   std::string problem_;      // why the background work waits or failed
+  Code problem_code_ = Code::internal;
+  bool problem_retried_ = false;
   validation::Report last_report_;
   double last_pause_seconds_ = 0;
   bool opened_ = false;

@@ -35,6 +35,8 @@ void Migration::work() {
     }
     lock.lock();
     problem_ = done ? "" : done.error().message;
+    problem_code_ = done ? Code::internal : done.error().code;
+    problem_retried_ = !done && done.error().retryable() && wanted == Wanted::start;
     if (done || stopping_) continue;
     log::warn("background work stopped", {{"migration", options_.name}, {"error", done.error().message}});
     if (done.error().retryable() && wanted_ == Wanted::nothing && wanted == Wanted::start) {
