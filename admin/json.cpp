@@ -134,6 +134,8 @@ json::object to_json(const cutover::Status& s) {
                    {"applied", s.mirror.applied},
                    {"failed", s.mirror.failed},
                    {"health", s.mirror.health}};
+  out["work"] = {
+      {"problem", or_null(s.work.problem)}, {"code", or_null(s.work.code)}, {"retrying", s.work.retrying}};
   json::array gates;
   for (const auto& gate : s.gates) gates.push_back(to_json(gate));
   out["gates"] = std::move(gates);

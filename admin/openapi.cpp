@@ -64,6 +64,8 @@ json::object status_schema() {
   json::object mirror = counts({"writes", "applied", "failed"});
   mirror["health"] = type("string");
   p["mirror"] = object_of(std::move(mirror));
+  p["work"] = object_of(
+      {{"problem", nullable("string")}, {"code", nullable("string")}, {"retrying", type("boolean")}});
   p["gates"] = array_of(reference("Gate"));
   for (const char* name : {"next", "back", "rolled_back_at", "rolled_back_reason"})
     p[name] = nullable("string");

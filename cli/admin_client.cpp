@@ -9,13 +9,6 @@ namespace vmproxy::cli {
 namespace json = boost::json;
 namespace {
 
-Code code_from(std::string_view name) {
-  for (int i = 0; i <= static_cast<int>(Code::internal); ++i) {
-    if (name_of(static_cast<Code>(i)) == name) return static_cast<Code>(i);
-  }
-  return Code::internal;
-}
-
 std::string text_of(const json::object& object, std::string_view name) {
   const auto* value = object.if_contains(name);
   return value && value->is_string() ? std::string(value->get_string()) : std::string();

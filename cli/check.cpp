@@ -158,11 +158,12 @@ void check_collection(Session& session, const model::Schema& schema, Side& sourc
   if (!plan)
     return report.fail(what, "cannot be carried to " + target.label + ": " + plan.error().message,
                        "leave it out by migrations.*.collections");
-  std::string changed;
+  std::string changed, refused;
   for (const auto& note : (*plan)->notes()) {
     const std::string text = note.field + ": " + note.text;
-    if (note.kind == mapping::Note::Kind::refused)
-      report.fail(what, text, "leave it out by migrations.*.collections");
+    if (note.kind == mapping::Note::Kind::refused) {
+      refused += (refused.empty() ? "" : "; ") + text;  // one by one, and only if there are such records
+    }
     if (note.kind == mapping::Note::Kind::lost)
       report.warn(what, text, "it will be counted, by field, while copying");
     if (note.kind == mapping::Note::Kind::changed) changed += (changed.empty() ? "" : "; ") + text;
@@ -173,7 +174,8 @@ void check_collection(Session& session, const model::Schema& schema, Side& sourc
   if (*existing)
     report.warn(what, there + " exists on " + target.label + " already",
                 "if it is not from an earlier run of this migration, rename it or use mapping.names");
-  report.ok(what, describe_vectors(schema) + " -> " + there + (changed.empty() ? "" : "; " + changed));
+  report.ok(what, describe_vectors(schema) + " -> " + there + (changed.empty() ? "" : "; " + changed) +
+                      (refused.empty() ? "" : "; " + refused));
 }
 
 void check_migration(Session& session, const std::string& name, const config::Migration& migration,

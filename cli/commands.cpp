@@ -167,7 +167,7 @@ Ending validate(Session& session, AdminClient& client, const std::string& name) 
   auto answer = client.post(path_of(name, "/validate"), body, seconds(60));
   if (!answer) return answer.error();
   if (session.options.no_wait) return shown(session, answer);
-  const auto finished = [](const json::object& status) -> Decision {
+  const auto finished = [](const json::object& status, TimePoint) -> Decision {
     const std::string phase = text_at(status, "validation.phase");
     return {phase == "clean" || phase == "different" || phase == "failed", std::nullopt};
   };

@@ -7,8 +7,8 @@ namespace vmproxy::cli {
 std::string examples_of(std::string_view command) {
   static const std::map<std::string_view, std::string> examples{
       {"",
-       "  vmproxy from SYSTEM --url URL --to SYSTEM --url URL   copy once, nothing to set up\n"
-       "  vmproxy check -c vmproxy.yaml           what would not work, before anything starts\n"
+       "  vmproxy from SYSTEM --url URL --to SYSTEM --url URL    copy once, no set-up\n"
+       "  vmproxy check -c vmproxy.yaml           what would not work\n"
        "  vmproxy serve -c vmproxy.yaml           the proxy; applications connect to it\n"
        "  vmproxy start                           mirror, copy, compare\n"
        "  vmproxy status                          where am I, what next\n"
@@ -59,8 +59,7 @@ std::string examples_of(std::string_view command) {
       {"quarantine drop", "  vmproxy quarantine drop 7\n"},
       {"journal", "  vmproxy journal stats\n  vmproxy journal verify\n"},
       {"journal stats", "  vmproxy journal stats\n"},
-      {"journal verify",
-       "  vmproxy journal verify                  reads all of it, with or without a server\n"},
+      {"journal verify", "  vmproxy journal verify                  also works without a server\n"},
       {"config", "  vmproxy config validate -c vmproxy.yaml\n"},
       {"config validate", "  vmproxy config validate -c vmproxy.yaml\n"},
       {"from",

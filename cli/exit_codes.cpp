@@ -31,4 +31,11 @@ Exit exit_of(Code code) {
   return exit_error;
 }
 
+Code code_from(std::string_view name) {
+  for (int i = 0; i <= static_cast<int>(Code::internal); ++i) {
+    if (name_of(static_cast<Code>(i)) == name) return static_cast<Code>(i);
+  }
+  return Code::internal;
+}
+
 }  // namespace vmproxy::cli

@@ -18,6 +18,8 @@ enum Exit : int {
 };
 
 Exit exit_of(Code code);
+// Of the admin API's "code"; internal when it is none.
+Code code_from(std::string_view name);
 
 // How a command ends when it does not end well. `text`: what happened; `next`: what to do, may be empty.
 struct Failure {

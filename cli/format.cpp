@@ -57,6 +57,7 @@ std::string grouped(uint64_t number) {
 
 std::string short_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
+  if (seconds > 0 && seconds < 0.0995) return printed("%.0f ms", std::max(1.0, seconds * 1000));
   if (seconds < 9.95) return printed("%.1f s", seconds);
   const auto whole = static_cast<uint64_t>(std::llround(seconds));
   const auto part = [whole](uint64_t divisor, uint64_t modulus) {

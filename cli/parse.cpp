@@ -64,6 +64,8 @@ Grammar::Grammar(const std::vector<std::string>& systems) {
   app_.allow_extras();
   app_.set_help_flag("-h,--help", "This help");
   app_.get_formatter()->column_width(26);
+  app_.get_formatter()->label("SUBCOMMAND", "COMMAND");
+  app_.get_formatter()->label("Subcommands", "Commands");
   app_.add_option("-c,--config", options_.config_file, "Configuration (or $VMPROXY_CONFIG, ./vmproxy.yaml)")
       ->type_name("FILE");
   app_.add_option("--admin", options_.admin_url, "Address of the admin API (or $VMPROXY_ADMIN)")
@@ -81,15 +83,14 @@ Grammar::Grammar(const std::vector<std::string>& systems) {
       ->type_name("URL")
       ->take_all();
 
-  auto* start = command(app_, "start", "Mirror the writes, copy the history, compare both sides");
+  auto* start = command(app_, "start", "Mirror the writes, copy the history, compare");
   start->add_option("--until", options_.until, "mirroring, backfilling or ready (default)")
       ->type_name("STATE");
   start->add_option("--timeout", raw_.timeout, "Give up waiting after, like 10m")->type_name("TIME");
   start->add_flag("--no-wait", options_.no_wait, "Return at once; the work goes on");
   changes(start, false);
 
-  auto* status =
-      command(app_, "status", "Is my data safe, how far, how long, may I switch, how do I go back");
+  auto* status = command(app_, "status", "Safe? How far? How long? May I switch? The way back?");
   status->add_flag("-w,--watch", options_.watch, "Show it again every second");
   status->add_option("--wait", options_.wait_state, "Wait until this state is reached")->type_name("STATE");
   status->add_option("--timeout", raw_.timeout, "With --wait: give up after, like 10m")->type_name("TIME");
@@ -113,7 +114,7 @@ Grammar::Grammar(const std::vector<std::string>& systems) {
   auto* cutover = command(app_, "cutover", "Move a share of the reads to the target");
   cutover->add_option("--percent", raw_.percent, "0 to 100")->type_name("N");
   changes(cutover, false);
-  changes(command(app_, "promote", "Move the writes to the target; the source becomes the mirror"), true);
+  changes(command(app_, "promote", "Move the writes to the target; the source mirrors"), true);
   changes(command(app_, "rollback", "Move reads and writes back to the source, at once"), false);
   changes(command(app_, "finalize", "End: the target is home; the way back closes"), true);
   changes(command(app_, "abandon", "End: the source stays home; the mirror stops"), true);

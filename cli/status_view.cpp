@@ -213,8 +213,10 @@ const json::array& array_at(const json::object& object, std::string_view name) {
 }
 
 std::string progress_line(const json::object& s) {
+  if (const auto problem = text_at(s, "work.problem"); !problem.empty())
+    return (truth_at(s, "work.retrying") ? "waiting: " : "stopped: ") + problem;
   const std::string state = text_at(s, "state"), phase = text_at(s, "backfill.phase");
-  if (state == "validating") {
+  if (state == "validating" || text_at(s, "validation.phase") == "running") {
     return "comparing: " + grouped(count_at(s, "validation.compared")) + " compared, " +
            grouped(count_at(s, "validation.different") + count_at(s, "validation.missing") +
                    count_at(s, "validation.extra")) +

@@ -13,6 +13,8 @@ using std::chrono::seconds;
 constexpr Duration poll_every = milliseconds(300);
 constexpr Duration line_every = seconds(10);  // where progress cannot be redrawn
 constexpr Duration absence_max = seconds(30);
+constexpr Duration start_trouble_max =
+    seconds(10);  // of databases that cannot be reached, before anything has begun
 
 double as_seconds(Duration d) {
   return std::chrono::duration<double>(d).count();
@@ -31,10 +33,11 @@ Answer wait_for(Session& session, AdminClient& client, const Wait& wait) {
     if (answer) {
       answered = clock.now();
       status = std::move(*answer);
-      const Decision decision = wait.decide(status);
+      const Decision decision = wait.decide(status, clock.now());
       if (decision.failure) return *decision.failure;
       if (decision.done) return status;
-      const std::string state = text_at(status, "state") + '/' + text_at(status, "backfill.phase");
+      const std::string state = text_at(status, "state") + '/' + text_at(status, "backfill.phase") +
+                                text_at(status, "work.problem");
       const bool news = state != last_state || clock.now() - last_line >= line_every;
       session.terminal.progress(progress_line(status), news);
       if (news) last_line = clock.now();
@@ -62,40 +65,50 @@ Answer wait_for(Session& session, AdminClient& client, const Wait& wait) {
   }
 }
 
+namespace {
+
+// Work that has stopped does not begin again by itself.
+std::optional<Failure> stopped(const json::object& status) {
+  const std::string why = text_at(status, "work.problem");
+  if (why.empty() || truth_at(status, "work.retrying")) return std::nullopt;
+  const bool differs = text_at(status, "validation.phase") == "different";
+  if (differs)
+    return Failure{exit_differences, why,
+                   "See how: vmproxy validate --show-diffs. Mend it: vmproxy validate --repair"};
+  return Failure{exit_of(code_from(text_at(status, "work.code"))), why,
+                 "Nothing was lost. After mending the cause, go on where it stopped with: vmproxy start"};
+}
+
+}  // namespace
+
 Wait until_state(const std::string& migration, const std::string& state, std::optional<Duration> timeout) {
   const int wanted = state_rank(state);
-  // A failure of a run before this one may still show in the first answer: it counts when it stays.
-  auto seen = std::make_shared<int>(0);
-  return {
-      migration, timeout, state, [wanted, state, seen](const json::object& status) -> Decision {
-        const std::string now = text_at(status, "state");
-        if (now == state) return {true, std::nullopt};
-        if (now == "abandoned")
-          return {false,
-                  Failure{exit_precondition, "the migration was abandoned; it will never be " + state, ""}};
-        if (state != "abandoned" && state_rank(now) >= wanted) return {true, std::nullopt};
-        if (now == "finalized")
-          return {false,
-                  Failure{exit_precondition, "the migration is finalized; it will never be " + state, ""}};
-        const bool copy_failed = text_at(status, "backfill.phase") == "failed";
-        const std::string compared = text_at(status, "validation.phase");
-        const bool wants_agreement = wanted >= state_rank("ready");
-        const bool disagrees =
-            wants_agreement && (compared == "failed" || (compared == "different" && now == "validating"));
-        *seen = copy_failed || disagrees ? *seen + 1 : 0;
-        if (*seen < 3) return {};
-        if (copy_failed) {
-          return {false, Failure{exit_error, "the copy failed: " + text_at(status, "backfill.reason"),
-                                 "The source is as it was. After mending the cause, go on where it stopped "
-                                 "with: vmproxy start"}};
-        }
-        if (compared == "failed") {
-          return {false, Failure{exit_error, "the comparison failed: " + text_at(status, "validation.reason"),
-                                 "Run it again with: vmproxy validate"}};
-        }
-        return {false, Failure{exit_differences, "the two sides differ",
-                               "See how: vmproxy validate --show-diffs. Mend it: vmproxy validate --repair"}};
-      }};
+  const auto first_trouble = std::make_shared<std::optional<TimePoint>>();
+  Wait wait{migration, timeout, state, nullptr};
+  wait.decide = [wanted, state, first_trouble](const json::object& status, TimePoint now_is) -> Decision {
+    const std::string now = text_at(status, "state");
+    if (now == state || (now != "abandoned" && state != "abandoned" && state_rank(now) >= wanted))
+      return {true, std::nullopt};
+    if (now == "abandoned" || now == "finalized") {
+      return {false,
+              Failure{exit_precondition, "the migration is " + now + "; it will never be " + state, ""}};
+    }
+    if (auto failure = stopped(status)) return {false, failure};
+    // A database that cannot be reached before anything has begun is a mistake in the configuration rather
+    // than an outage.
+    const std::string trouble = text_at(status, "work.problem");
+    if (trouble.empty() || now != "created") {
+      first_trouble->reset();
+    } else if (!*first_trouble) {
+      *first_trouble = now_is;
+    } else if (now_is - **first_trouble >= start_trouble_max) {
+      return {false, Failure{exit_of(code_from(text_at(status, "work.code"))), trouble,
+                             "Applications are served by the source as before. vmproxy goes on trying; watch "
+                             "it with: vmproxy status"}};
+    }
+    return {};
+  };
+  return wait;
 }
 
 }  // namespace vmproxy::cli

@@ -18,7 +18,7 @@ struct Wait {
   std::string migration;
   std::optional<Duration> timeout;
   std::string what;  // "ready", for messages
-  std::function<Decision(const boost::json::object& status)> decide;
+  std::function<Decision(const boost::json::object& status, TimePoint now)> decide;
 };
 
 // The status with which it ended, or why it did not end well. A proxy that does not answer is given half a

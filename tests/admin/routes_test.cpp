@@ -62,6 +62,7 @@ TEST_CASE_METHOD(AdminFixture, "the status of a migration has every field of the
                                        {"value", "12 s"},
                                        {"threshold", "at most 5 s"},
                                        {"clear_with", "wait"}}}));
+  CHECK(body["work"] == json::value({{"problem", nullptr}, {"code", nullptr}, {"retrying", false}}));
   CHECK(body["next"] == "vmproxy start");
   CHECK(body["back"].is_null());
   CHECK(body["rolled_back_at"].is_null());

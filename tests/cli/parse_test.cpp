@@ -58,6 +58,16 @@ std::vector<std::string> split(const std::string& text) {
   return words;
 }
 
+size_t widest_line(const std::string& text) {
+  size_t widest = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    widest = std::max(widest, end - at);
+    at = end + 1;
+  }
+  return widest;
+}
+
 }  // namespace
 
 TEST_CASE("common options may stand before or after the command") {
@@ -159,6 +169,7 @@ TEST_CASE("a wrong value says what would be right") {
 TEST_CASE("help of every command begins with what it is for and examples") {
   const auto whole = cli::parse({"--help"}, {"a", "b"});
   CHECK(whole.is_help);
+  CHECK(widest_line(whole.text) <= 80);
   for (const auto& command : all_commands) {
     auto words = split(command);
     CHECK_THAT(whole.text, Contains("\n  " + words[0]));
@@ -169,12 +180,7 @@ TEST_CASE("help of every command begins with what it is for and examples") {
     const size_t examples = parsed.text.find("Examples:\n  vmproxy " + command);
     REQUIRE(examples != std::string::npos);
     CHECK(examples < parsed.text.find("Usage:"));
-    size_t line_begin = 0;
-    while (line_begin < parsed.text.size()) {
-      const size_t end = std::min(parsed.text.find('\n', line_begin), parsed.text.size());
-      CHECK(end - line_begin <= 80);
-      line_begin = end + 1;
-    }
+    CHECK(widest_line(parsed.text) <= 80);
   }
 }
 

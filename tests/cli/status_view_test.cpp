@@ -134,6 +134,9 @@ TEST_CASE("figures are short and never promise too much") {
   CHECK(cli::grouped(999) == "999");
   CHECK(cli::grouped(1000) == "1 000");
   CHECK(cli::grouped(4466810) == "4 466 810");
+  CHECK(cli::short_duration(0) == "0.0 s");
+  CHECK(cli::short_duration(0.0041) == "4 ms");
+  CHECK(cli::short_duration(0.00001) == "1 ms");
   CHECK(cli::short_duration(0.19) == "0.2 s");
   CHECK(cli::short_duration(42.4) == "42 s");
   CHECK(cli::short_duration(569) == "9 m 29 s");

@@ -52,27 +52,43 @@ TEST_CASE_METHOD(CliFixture, "--until ends the waiting earlier, a state beyond i
   CHECK(run({"start"}) == 0);
 }
 
-TEST_CASE_METHOD(CliFixture, "a failed copy ends the waiting with its reason") {
+TEST_CASE_METHOD(CliFixture,
+                 "work that stopped ends the waiting with its reason and the exit code of its kind") {
   auto failed = in_state("backfilling");
-  failed.backfill.phase = "failed";
-  failed.backfill.reason = "things: the target refused the table";
-  control.script = {in_state("created"), failed};
-  CHECK(run({"start"}) == 1);
-  CHECK_THAT(err,
-             Contains("the copy failed: things: the target refused the table") && Contains("vmproxy start"));
+  for (const auto& [code, exit] : {std::pair("corrupt", 1), std::pair("precondition", 3),
+                                   std::pair("unsupported", 3), std::pair("unauthenticated", 7)}) {
+    failed.work = {"copy: things: the target refused the table", code, false};
+    control.script = {in_state("created"), in_state("created"), failed};
+    CHECK(run({"start"}) == exit);
+    CHECK_THAT(err, Contains("copy: things: the target refused the table") && Contains("vmproxy start"));
+  }
 }
 
-TEST_CASE_METHOD(CliFixture, "a failure left over from the run before does not end the waiting") {
-  auto failed = in_state("backfilling");
-  failed.backfill.phase = "failed";
-  control.script = {failed, failed, failed, in_state("mirroring"), in_state("ready")};
+TEST_CASE_METHOD(CliFixture, "work that waits for a database is waited for, its reason is shown") {
+  auto away = copying(control.answer, 500);
+  away.work = {"new: connection refused", "refused_connection", true};
+  control.script = std::vector<cutover::Status>(200, away);  // a minute
+  control.script.push_back(in_state("ready"));
   CHECK(run({"start"}) == 0);
+  CHECK_THAT(err, Contains("waiting: new: connection refused\n"));
+}
+
+TEST_CASE_METHOD(CliFixture, "a database that was never reached ends the waiting after ten seconds") {
+  control.answer.work = {"new: 127.0.0.1:1: connection refused", "refused_connection", true};
+  const auto began = clock.now();
+  CHECK(run({"start"}) == 6);
+  CHECK_THAT(err, Contains("127.0.0.1:1") && Contains("Applications are served by the source as before"));
+  CHECK(clock.now() - began >= std::chrono::seconds(10));
+  CHECK(clock.now() - began < std::chrono::seconds(12));
 }
 
 TEST_CASE_METHOD(CliFixture, "sides that stay different end the waiting with exit code 4") {
   auto different = in_state("validating");
   different.validation = {"different", "", 10, 1, 0, 0};
-  control.script = {in_state("created"), different};
+  auto stopped = different;
+  stopped.work = {"validation still finds differences after repair", "precondition", false};
+  control.script = {in_state("created"), different, different, different,
+                    different,           different, different, stopped};
   CHECK(run({"start"}) == 4);
   CHECK_THAT(err, Contains("vmproxy validate --show-diffs"));
 }
