@@ -10,10 +10,7 @@
 // run() and compare_keys() may be under way at the same time.
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -70,6 +67,8 @@ struct Finding {
   std::string detail;
 };
 
+struct Parts;
+
 class Validation {
  public:
   Validation(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
@@ -92,21 +91,7 @@ class Validation {
                               Deadline deadline);
 
  private:
-  class Pass;  // what lives as long as one run()
-
-  journal::Journal& journal_;
-  protocols::Driver& source_;
-  protocols::Driver& target_;
-  journal::Sink& sink_;
-  Clock& clock_;
-  Random& random_;
-  Gauge different_;
-
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;
-  std::shared_ptr<Pass> pass_;  // under way
-  Report last_;                 // of the run before
+  std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace vmproxy::validation
