@@ -7,6 +7,7 @@
 #include <boost/url/parse.hpp>
 #include <charconv>
 
+#include "net/http2_upstream.h"
 #include "net/message.h"
 #include "net/worker.h"
 
@@ -83,7 +84,10 @@ WorkerPool& Worker::pool(Upstream& upstream) {
 }
 
 WorkerPool::WorkerPool(Worker& worker, std::shared_ptr<UpstreamPool> shared)
-    : worker_(worker), shared_(std::move(shared)), sweep_timer_(worker.deadlines, [this] { sweep(); }) {}
+    : worker_(worker),
+      shared_(std::move(shared)),
+      sweep_timer_(worker.deadlines, [this] { sweep(); }),
+      connected_(worker.io, TimePoint::max()) {}
 
 UpstreamConnectionPtr WorkerPool::take_idle() {
   const auto now = std::chrono::steady_clock::now();

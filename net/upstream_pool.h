@@ -30,6 +30,7 @@ class UpstreamPool {
   TlsContext tls_[2];
 };
 
+class Http2Upstream;
 class Worker;
 
 struct UpstreamConnection {
@@ -55,11 +56,15 @@ class WorkerPool {
   // Ready for its next request: the answer was read to its end and nothing is left over.
   void put_back(UpstreamConnectionPtr connection);
 
+  // A live HTTP/2 connection with room for one more stream; shared by all requests of this worker.
+  asio::awaitable<Result<std::shared_ptr<Http2Upstream>>> http2(Deadline deadline);
+
   const UpstreamPool& shared() const { return *shared_; }
   Worker& worker() { return worker_; }
 
  private:
   asio::awaitable<Result<std::vector<tcp::endpoint>>> resolve();
+  asio::awaitable<Result<std::shared_ptr<Http2Upstream>>> connect_http2(Deadline deadline);
   void sweep();
 
   Worker& worker_;
@@ -68,6 +73,9 @@ class WorkerPool {
   std::vector<tcp::endpoint> endpoints_;    // names are looked up again after 10 s or a failure
   TimePoint endpoints_until_{};
   DeadlineTimer sweep_timer_;
+  std::vector<std::shared_ptr<Http2Upstream>> sessions_;
+  bool connecting_ = false;
+  asio::steady_timer connected_;  // never expires: cancelled when `connecting_` ends
 };
 
 }  // namespace vmproxy::net

@@ -7,6 +7,7 @@
 
 #include "net/deadline_queue.h"
 #include "net/poller.h"
+#include "net/signal.h"
 #include "net/upstream_pool.h"
 
 namespace vmproxy::net {
@@ -15,7 +16,11 @@ class Worker final : public asio::execution_context::service {
  public:
   static inline asio::execution_context::id id;
   explicit Worker(asio::execution_context& context)
-      : service(context), io(static_cast<asio::io_context&>(context)), deadlines(io), poller(io) {}
+      : service(context),
+        io(static_cast<asio::io_context&>(context)),
+        deadlines(io),
+        poller(io),
+        signals(io) {}
 
   WorkerPool& pool(Upstream& upstream);
   void forget_connections() { pools_.clear(); }
@@ -23,11 +28,13 @@ class Worker final : public asio::execution_context::service {
   asio::io_context& io;
   DeadlineQueue deadlines;
   Poller poller;
+  SignalSet signals;
 
  private:
   void shutdown() override {
     pools_.clear();
     poller.shutdown();
+    signals.shutdown();
     pools_.clear();
   }
   std::unordered_map<uint64_t, std::unique_ptr<WorkerPool>> pools_;

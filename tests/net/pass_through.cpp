@@ -16,6 +16,7 @@ using namespace vmproxy::net;
 namespace {
 
 boost::asio::awaitable<void> refuse(Exchange& exchange, const Error& error) {
+  std::fprintf(stderr, "%s\n", error.message.c_str());
   Response response;
   response.status = error.code == Code::timeout ? 504 : 502;
   response.headers.set("content-type", "text/plain");

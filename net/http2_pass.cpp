@@ -1,0 +1,177 @@
+// The upstream half of Http2Exchange: pass() joins two streams so that bytes go on as their peers take them;
+// forward() sends the held request and collects the answer.
+#include "net/connection.h"
+#include "net/http2_exchange.h"
+
+namespace vmproxy::net {
+
+// Answers go to the client as they come. The client's window, and its buffer at most, is what may be under
+// way.
+class Http2Exchange::Passed final : public Http2UpstreamStream {
+ public:
+  explicit Passed(Http2Exchange& client) : Http2UpstreamStream(client.changed_), client_(client) {}
+
+ private:
+  void on_head(Http2Head head, bool end) override {
+    head_seen = true;
+    status = head.status;
+    client_.stage_ = Stage::answered;
+    client_.send_response(head, end);
+  }
+  void on_data(std::string_view bytes) override { client_.send_data(bytes); }
+  void on_trailers(Headers trailers) override { trailers_ = std::move(trailers); }
+  void on_end() override {
+    if (trailers_.all().empty()) {
+      client_.send_end();
+    } else {
+      client_.send_trailers(trailers_);
+    }
+    Http2UpstreamStream::on_end();
+  }
+  void on_sent(size_t bytes) override { client_.consumed(bytes); }
+
+  Http2Exchange& client_;
+  Headers trailers_;
+};
+
+class Http2Exchange::Held final : public Http2UpstreamStream {
+ public:
+  Held(Signal& changed, uint64_t bytes_max) : Http2UpstreamStream(changed), bytes_max_(bytes_max) {}
+  Response response;
+  bool too_large = false;
+
+ private:
+  void on_head(Http2Head head, bool) override {
+    head_seen = true;
+    response.status = head.status;
+    response.headers = std::move(head.headers);
+  }
+  void on_data(std::string_view bytes) override {
+    consumed(bytes.size());
+    if (response.body.size() + bytes.size() > bytes_max_) {
+      too_large = true;
+      changed_.notify();
+    } else if (!too_large) {
+      response.body.append(bytes);
+    }
+  }
+  void on_trailers(Headers trailers) override { response.trailers = std::move(trailers); }
+  const uint64_t bytes_max_;
+};
+
+Http2Head Http2Exchange::upstream_head(Upstream& upstream) const {
+  auto head = came_;
+  head.scheme = upstream.options().tls.enabled ? "https" : "http";
+  return head;
+}
+
+asio::awaitable<Result<void>> Http2Exchange::pass(Upstream& upstream, int* status) {
+  if (stage_ != Stage::waiting)
+    co_return Error(Code::internal, "pass() after the request was held or answered");
+  WorkerPool& pool = connection_.worker.pool(upstream);
+  auto session = co_await pool.http2(deadline_);
+  if (!session) co_return session.error();
+  if (closed_)
+    co_return Error(Code::cancelled, "the client gave up before anything was sent to the database.");
+  if (expired_)
+    co_return Error(Code::cancelled,
+                    "the request's deadline passed before anything was sent to the database.");
+  Passed up(*this);
+  const bool bare = request_ended_ && inbox_.empty() && request_trailers_.all().empty();
+  if (!(*session)->request(up, upstream_head(upstream), bare)) {
+    co_return Error(Code::refused_connection,
+                    pool.shared().address + " takes no more requests on its connection. Nothing was sent.");
+  }
+  sink_ = &up;
+  if (!bare) {
+    up.send_data(std::exchange(inbox_, {}));
+    if (request_ended_) on_end();
+  }
+  while (!up.finished() && !closed_ && !expired_) co_await changed_.wait();
+  // A finished answer may still wait in the client's buffer, and the rest of the request does not matter any
+  // more.
+  sink_ = nullptr;
+  if (status != nullptr) *status = up.status;
+  if (up.ended) co_return Result<void>();
+  const bool answered = up.head_seen;
+  const auto error = up.closed ? up.error : static_cast<uint32_t>(NGHTTP2_CANCEL);
+  const auto failure = http2_upstream_error(up, pool.shared().address, expired_);
+  up.abandon();
+  if (closed_) co_return Result<void>();  // nobody is there to be told; the upstream's stream is reset
+  if (up.refused()) {
+    // Surely not executed: the client is told so in HTTP/2's own way and may send it again, as it would have
+    // directly.
+    stage_ = Stage::answered;
+    reset(NGHTTP2_REFUSED_STREAM);
+    co_return Result<void>();
+  }
+  if (!answered) co_return failure;
+  reset(error == NGHTTP2_NO_ERROR || error == NGHTTP2_CONNECT_ERROR
+            ? static_cast<uint32_t>(NGHTTP2_INTERNAL_ERROR)
+            : error);
+  co_return Result<void>();
+}
+
+asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Deadline deadline,
+                                                         uint64_t bytes_max, std::function<bool()> may_send) {
+  if (stage_ != Stage::held || !request_ended_ || too_large_) {
+    co_return Error(Code::internal, "forward() without a request that read_body() read to its end");
+  }
+  WorkerPool& pool = connection_.worker.pool(upstream);
+  arm(deadline);
+  for (bool asked = false, again = false;; again = true) {
+    auto session = co_await pool.http2(deadline);
+    if (!session) co_return session.error();
+    if (expired_ || std::chrono::steady_clock::now() >= deadline || (!asked && may_send && !may_send())) {
+      co_return Error(Code::cancelled, "given up before anything was sent to the database.");
+    }
+    asked = true;
+    Held up(changed_, bytes_max);
+    if (!(*session)->request(up, upstream_head(upstream), request_.body.empty())) {
+      co_return Error(Code::refused_connection,
+                      pool.shared().address + " takes no more requests on its connection. Nothing was sent.");
+    }
+    if (!request_.body.empty()) {
+      up.send_data(request_.body);
+      up.send_end();
+    }
+    while (!up.finished() && !up.too_large && !expired_) co_await changed_.wait();
+    // A connection that was ending refuses by number what it did not and will not execute: not a second
+    // execution.
+    if (up.refused() && !again && !expired_) continue;
+    if (up.too_large) {
+      co_return Error(Code::overloaded, "the answer of " + pool.shared().address + " is larger than " +
+                                            std::to_string(bytes_max) +
+                                            " bytes. The request was executed there.");
+    }
+    if (!up.ended) co_return http2_upstream_error(up, pool.shared().address, expired_);
+    held_answer_ = std::move(up.response);
+    break;
+  }
+  if (!expired_) timer_.set(deadline_);
+  co_return *held_answer_;
+}
+
+asio::awaitable<Result<void>> Http2Exchange::reply_upstream() {
+  if (stage_ != Stage::held || !held_answer_)
+    co_return Error(Code::internal, "reply_upstream() without an answer that forward() held");
+  stage_ = Stage::answered;
+  if (closed_) co_return Error(Code::connection_lost, "the client reset its request before its answer.");
+  Http2Head head;
+  head.status = held_answer_->status;
+  head.headers = held_answer_->headers;
+  const bool bare = held_answer_->body.empty() && held_answer_->trailers.all().empty();
+  send_response(head, bare);
+  if (!bare) {
+    send_data(held_answer_->body);
+    if (held_answer_->trailers.all().empty()) {
+      send_end();
+    } else {
+      send_trailers(held_answer_->trailers);
+    }
+  }
+  held_answer_.reset();
+  co_return Result<void>();
+}
+
+}  // namespace vmproxy::net
