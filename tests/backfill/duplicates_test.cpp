@@ -37,6 +37,18 @@ TEST_CASE("keys seen once are not read again, also when their pages come again a
   CHECK(at.sink->repaired().empty());
 }
 
+TEST_CASE("a READ that cannot be recorded is tried again before the checkpoint passes the page") {
+  Copy at;
+  at.source.fill("things", 30);
+  at.source.after_scan = [](protocols::ScanPage& page, auto&) {
+    if (!page.records.empty()) page.records.push_back(page.records.front());
+  };
+  at.sink->repair_failures = 2;
+  REQUIRE(at.run());
+  CHECK(at.sink->repair_failures == 0);
+  CHECK(at.sink->repaired().size() == at.sink->pages);
+}
+
 TEST_CASE("seen keys: twice in a page, in two pages in flight, and after the first was acknowledged") {
   SeenKeys seen(1000);
   CHECK(seen.enter({1, 2, 1}) == 1);

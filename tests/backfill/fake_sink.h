@@ -75,7 +75,8 @@ class FakeSink final : public journal::Sink {
     return repaired_;
   }
   std::atomic<uint64_t> pages{0}, rows{0};
-  bool repairs_at_once = true;  // by a READ of the source
+  std::atomic<int> repair_failures{0};  // how many calls fail first
+  bool repairs_at_once = true;          // by a READ of the source
 
   void backfill(const model::CollectionName& collection, uint64_t incarnation, std::vector<Record> records,
                 Done done) override {
@@ -96,6 +97,10 @@ class FakeSink final : public journal::Sink {
   }
   Result<void> repair(const model::CollectionName& collection, const std::vector<Key>& keys) override {
     std::lock_guard hold(mutex_);
+    if (repair_failures > 0) {
+      --repair_failures;
+      return Error(Code::io, "the journal is full");
+    }
     for (const auto& key : keys) {
       repaired_.push_back(key);
       if (!repairs_at_once) continue;

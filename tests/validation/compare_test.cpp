@@ -1,0 +1,201 @@
+#include "tests/validation/fixture.h"
+
+using namespace vmproxy;
+using namespace vmproxy::validation;
+
+using Lines = std::vector<std::string>;
+
+TEST_CASE("equal sides are clean, and every record was compared in both directions") {
+  Compare at;
+  at.fill(500);
+  auto report = at.run();
+  REQUIRE(report);
+  CHECK(report->clean());
+  CHECK(report->compared == 500);
+  CHECK(report->looked_up == 500);
+  CHECK(report->total == 1000);
+  CHECK(at.found().empty());
+}
+
+TEST_CASE("two empty sides are clean") {
+  Compare at;
+  auto report = at.run();
+  REQUIRE(report);
+  CHECK(report->clean());
+}
+
+TEST_CASE("H24: missing, different and extra records are all found, also when both sides hold equally many") {
+  Compare at;
+  at.fill(300);
+  at.remove_target(17);
+  at.put_target(record_of("unknown"));
+  at.put_target(record_of(FakeDatabase::name(40), 2));
+  auto report = at.run();
+  REQUIRE(report);
+  CHECK_FALSE(report->clean());
+  CHECK(report->missing == 1);
+  CHECK(report->extra == 1);
+  CHECK(report->different == 1);
+  CHECK(at.found() == Lines{"different r000040", "extra unknown", "missing r000017"});
+  const auto findings = at.validation->findings(10).value();
+  const auto different = std::find_if(findings.begin(), findings.end(),
+                                      [](const auto& finding) { return finding.kind == "different"; });
+  CHECK(different->collection == "things");
+  CHECK(different->detail.find("(source / target)") != std::string::npos);
+  CHECK(at.metrics.render().find("vmproxy_validation_different 3") != std::string::npos);
+}
+
+TEST_CASE("after a promotion the target is right: what only the source has is extra") {
+  Compare at;
+  at.primary = Side::target;
+  at.fill(100);
+  at.remove_target(17);
+  at.remove_source(18);
+  auto report = at.run();
+  REQUIRE(report);
+  CHECK(at.found() == Lines{"extra r000017", "missing r000018"});
+}
+
+TEST_CASE("each part of a record is compared: vector, document, metadata") {
+  Compare at;
+  at.fill(20);
+  auto record = record_of(FakeDatabase::name(1));
+  record.vectors[""] = model::DenseVector{1.0f, 2.0f, 1.0001f};
+  at.put_target(record);
+  record = record_of(FakeDatabase::name(2));
+  record.document = "another text";
+  at.put_target(record);
+  record = record_of(FakeDatabase::name(3));
+  record.metadata->emplace("more", true);
+  at.put_target(record);
+  record = record_of(FakeDatabase::name(4));
+  record.vectors[""] = model::DenseVector{1.0f, 2.0f, 1.0000001f};  // rounding is no difference
+  at.put_target(record);
+  auto report = at.run();
+  REQUIRE(report);
+  CHECK(at.found() == Lines{"different r000001", "different r000002", "different r000003"});
+}
+
+TEST_CASE("records are compared through the mapping, and what it changes by its notes is no difference") {
+  Compare at(sides::everything(), sides::flat());
+  for (int i = 0; i < 50; ++i) {
+    auto record = record_of(FakeDatabase::name(i));
+    record.metadata->emplace("nested", model::Object{{"deep", model::Array{int64_t{1}, "two", nullptr}}});
+    at.put_both(record);
+  }
+  auto report = at.run();
+  REQUIRE(report);
+  CHECK(report->clean());
+  CHECK(report->looked_up == 50);
+  CHECK(at.plan->losses().empty());
+}
+
+TEST_CASE("a key of the target that no source id can become is extra, and no repair is tried") {
+  model::Capabilities text = sides::flat();
+  model::Schema schema = sides::collection(model::IdKind::i64);
+  schema.incarnation = 1;
+  Compare at(sides::everything(), text);
+  auto made = mapping::Plan::make(schema, sides::everything(), {"", "moved"}, text);
+  REQUIRE(made);
+  at.kill();
+  at.plan = std::shared_ptr<const mapping::Plan>(std::move(*made));
+  at.start();
+  for (int64_t i = 0; i < 30; ++i) {
+    auto record = record_of("");
+    record.key.id.value = i;
+    at.put_both(record);
+  }
+  at.target.put("moved", record_of("not a number"));
+  at.options.repair = true;
+  auto report = at.run();
+  REQUIRE(report);
+  CHECK(at.found() == Lines{"extra not a number"});
+  CHECK(report->repaired == 0);
+}
+
+TEST_CASE("repair hands every difference to the mirror, and the next pass is clean") {
+  Compare at;
+  at.fill(200);
+  at.options.repair = true;
+  at.remove_target(3);
+  at.put_target(record_of(FakeDatabase::name(4), 9));
+  at.put_target(record_of("unknown"));
+  auto first = at.run();
+  REQUIRE(first);
+  CHECK_FALSE(first->clean());
+  CHECK(first->differences() == 3);
+  CHECK(first->repaired == 3);
+  at.pass = "2";
+  auto second = at.run();
+  REQUIRE(second);
+  CHECK(second->clean());
+  CHECK(at.found().empty());
+}
+
+TEST_CASE("without repair nothing is written to either side") {
+  Compare at;
+  at.fill(50);
+  at.remove_target(3);
+  const auto before = at.target.rows("moved").size();
+  REQUIRE(at.run());
+  CHECK(at.sink->repaired().empty());
+  CHECK(at.target.rows("moved").size() == before);
+}
+
+TEST_CASE("findings are bounded, counts are exact") {
+  Compare at;
+  at.fill(300);
+  for (int i = 0; i < 120; ++i) at.remove_target(i);
+  at.options.differences_max = 25;
+  auto report = at.run();
+  REQUIRE(report);
+  CHECK(report->missing == 120);
+  CHECK(at.found().size() == 25);
+  CHECK(at.validation->findings(7).value().size() == 7);
+}
+
+TEST_CASE("a sample compares about its share, the same keys in the same pass and others in the next") {
+  Compare at;
+  at.fill(3000);
+  at.options.sample_percent = 10;
+  for (int i = 0; i < 3000; ++i) at.remove_target(i);
+  auto first = at.run();
+  REQUIRE(first);
+  CHECK(first->compared > 200);
+  CHECK(first->compared < 400);
+  CHECK(first->missing == first->compared);
+  const auto keys = at.found();
+  at.pass = "2";
+  REQUIRE(at.run());
+  CHECK(at.found() != keys);
+  at.pass = "1";
+  REQUIRE(at.run());
+  CHECK(at.found() == keys);
+}
+
+TEST_CASE("the comparison of single keys finds missing, extra, different and leaves dirty ones open") {
+  Compare at;
+  at.fill(10);
+  at.remove_target(0);
+  at.remove_source(1);
+  at.put_target(record_of(FakeDatabase::name(2), 5));
+  at.put_target(record_of(FakeDatabase::name(3), 5));
+  at.sink->set_dirty(key_of(FakeDatabase::name(3)), true);
+  std::vector<model::Key> keys;
+  for (int i = 0; i < 10; ++i) keys.push_back(key_of(FakeDatabase::name(i)));
+  const auto deadline = at.clock.in(std::chrono::seconds(9));
+  auto report = at.validation->compare_keys(at.jobs()[0], keys, Side::source, deadline);
+  REQUIRE(report);
+  CHECK_FALSE(report->clean());
+  CHECK(report->compared == 10);
+  CHECK(report->missing == 1);
+  CHECK(report->extra == 1);
+  CHECK(report->different == 1);
+  CHECK(report->unsettled == 1);
+  auto equal = at.validation->compare_keys(at.jobs()[0], {keys[5], keys[6]}, Side::target, deadline);
+  REQUIRE(equal);
+  CHECK(equal->clean());
+  at.target.fault = [](auto&) { return Error(Code::timeout, "too late"); };
+  CHECK(at.validation->compare_keys(at.jobs()[0], keys, Side::source, deadline).error().code ==
+        Code::timeout);
+}
