@@ -205,8 +205,8 @@ Result<void> Connection::copy_in(const std::string& sql, std::span<const std::st
   return answer ? Result<void>() : answer.error();
 }
 
-Result<void> Connection::limit_statements(std::chrono::milliseconds limit, Deadline deadline) {
-  if (limit == statement_limit_) return {};
+Result<void> Connection::limit_statements(std::chrono::milliseconds limit, bool or_more, Deadline deadline) {
+  if (limit == statement_limit_ || (or_more && statement_limit_ > limit)) return {};
   auto done = script("SET statement_timeout = " + std::to_string(limit.count()), deadline);
   if (!done) return done.error();
   statement_limit_ = limit;
@@ -328,6 +328,9 @@ Error Connection::from_server(const PGresult* result) {
     usable_ = false;  // its idea of the server's clock may be wrong: a new connection asks again
     return {Code::quota, shown_ + " took the statement out of its queue too late; nothing was done"};
   }
+  if (sqlstate_ == sqlstate::query_canceled)
+    message += "; nothing of the statement was done (the limit was " +
+               std::to_string(statement_limit_.count()) + " ms)";
   return {code_of(sqlstate_), message + " [SQLSTATE " + sqlstate_ + "]"};
 }
 

@@ -67,8 +67,9 @@ class Connection {
   // COPY ... FROM STDIN; `pieces` are sent one after the other.
   Result<void> copy_in(const std::string& sql, std::span<const std::string> pieces, Deadline deadline);
 
-  // The server stops statements of this session after so long.
-  Result<void> limit_statements(std::chrono::milliseconds limit, Deadline deadline);
+  // The server stops statements of this session after so long. `or_more`: a longer limit that is set may
+  // stay.
+  Result<void> limit_statements(std::chrono::milliseconds limit, bool or_more, Deadline deadline);
   // How many candidates an index search looks at.
   Result<void> widen_search(int candidates, Deadline deadline);
   // SQL that is true until start_by and an error (sqlstate::guard_refused) afterwards.

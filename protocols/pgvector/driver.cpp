@@ -51,7 +51,10 @@ Result<Pool::Lease> PgvectorDriver::connect(Duration limit, Deadline deadline) {
   auto connection = pool_.take(deadline);
   if (!connection) return connection.error();
   const Duration wanted = std::min<Duration>(limit, deadline - clock_.now());
-  if (auto limited = (*connection)->limit_statements(step_at_least(wanted), deadline); !limited) {
+  // Only for what may write is the limit a promise (max_exec); a session that reads and writes in turn need
+  // not be told a new one each time.
+  const bool or_more = limit != write_limit;
+  if (auto limited = (*connection)->limit_statements(step_at_least(wanted), or_more, deadline); !limited) {
     // Only a setting was sent.
     return Error{limited.error().surely_not_done() ? limited.error().code : Code::refused_connection,
                  limited.error().message};

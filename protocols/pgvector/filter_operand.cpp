@@ -158,6 +158,53 @@ Result<std::string> compare_number(const Operand& left, Kind kind, const Value& 
          " <> 'NaN'::double precision)";
 }
 
+// An operand of arithmetic: an integer column, the length of an array, an integer constant, or arithmetic
+// again.
+Result<std::string> integer_sql(const Table& table, const Filter& filter, Arguments& arguments) {
+  if (filter.kind == Kind::literal) {
+    const auto* number = std::get_if<int64_t>(&filter.value.data);
+    if (number != nullptr) return arguments.add(oid::int8, bytes_of(*number)) + "::numeric";
+  } else {
+    auto operand = operand_sql(table, filter, arguments);
+    if (!operand) return operand.error();
+    const bool large = filter.kind == Kind::id && table.id_column().codec == Codec::numeric;
+    if (operand->type == Type::integer && !large) return operand->sql + "::numeric";
+  }
+  return refused("filter.arithmetic",
+                 "only 64-bit integers of declared columns can be computed with: with others overflow and "
+                 "division by zero are errors in PostgreSQL");
+}
+
+// As the model computes: in 64 bits, dividing towards zero; overflow and division by zero give nothing.
+Result<Operand> arithmetic(const Table& table, const Filter& filter, Arguments& arguments) {
+  auto left = integer_sql(table, filter.children[0], arguments);
+  if (!left) return left.error();
+  auto right = integer_sql(table, filter.children[1], arguments);
+  if (!right) return right.error();
+  std::string result;
+  switch (filter.kind) {
+    case Kind::add:
+      result = *left + " + " + *right;
+      break;
+    case Kind::subtract:
+      result = *left + " - " + *right;
+      break;
+    case Kind::multiply:
+      result = *left + " * " + *right;
+      break;
+    case Kind::divide:
+      result = "div(" + *left + ", nullif(" + *right + ", 0))";
+      break;
+    default:
+      result = "mod(" + *left + ", nullif(" + *right + ", 0))";
+  }
+  return Operand{Type::integer,
+                 "(SELECT CASE WHEN s.r BETWEEN -9223372036854775808 AND 9223372036854775807 THEN s.r END "
+                 "FROM (SELECT " +
+                     result + " AS r) s)",
+                 false};
+}
+
 }  // namespace
 
 std::string Arguments::text(std::string_view value) {
@@ -203,10 +250,10 @@ Result<Operand> operand_sql(const Table& table, const Filter& filter, Arguments&
     case Kind::multiply:
     case Kind::divide:
     case Kind::modulo:
+      return arithmetic(table, filter, arguments);
     case Kind::power:
     case Kind::minus:
-      return refused("filter.arithmetic",
-                     "arithmetic on fields is not the same in PostgreSQL (overflow, division by zero)");
+      return refused("filter.arithmetic", "powers and negation are not supported");
     default:
       return refused("filter.operand", "this kind of operand is not supported");
   }

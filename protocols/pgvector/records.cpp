@@ -181,7 +181,8 @@ Result<std::vector<model::Record>> PgvectorDriver::read(const model::Schema& sch
                                                         Deadline deadline) {
   std::vector<model::Record> records;
   if (keys.empty()) return records;
-  auto work = begin(schema, std::chrono::seconds(15), deadline);
+  auto work =
+      begin(schema, write_limit, deadline);  // as a write, so that a session of the mirror keeps its limit
   if (!work) return work.error();
   const Table& table = *work->table;
   const Selection selection(table, schema, {parts.vectors, parts.content, parts.content});

@@ -152,8 +152,9 @@ Result<void> PgvectorDriver::create(const model::Schema& schema, Deadline deadli
 
 Result<void> PgvectorDriver::alter(const model::CollectionName& now, const model::Schema& wanted,
                                    Deadline deadline) {
-  // Giving a vector column its dimension reads every row.
-  auto connection = connect(std::chrono::minutes(5), deadline);
+  // Within the bound of any other write. Giving a vector column its dimension reads every row, so on a large
+  // table this fails, changing nothing; build_indexes() does it with all the time it is given.
+  auto connection = connect(write_limit, deadline);
   if (!connection) return connection.error();
   tables_.forget(now.name);
   tables_.forget(wanted.name.name);
