@@ -1,0 +1,48 @@
+// Client: unary calls of MilvusService, their failures as Errors. Thread-safe as its Caller is.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "net/message.h"
+#include "protocols/api/system.h"
+#include "protocols/milvus/messages.h"
+
+namespace vmproxy::protocols::milvus {
+
+// Carries one message to PATH and its answer back. Errors as Driver promises them: a call that may have been
+// executed is connection_lost, timeout or unavailable; a gRPC status that is not OK was mapped by
+// grpc_error().
+using Caller = std::function<Result<std::string>(const std::string& path, const net::Headers& metadata,
+                                                 const std::string& message, Deadline deadline)>;
+
+// A gRPC status that is not OK, by its number.
+Error grpc_error(int code, std::string message);
+// A Status that is not a success. `invalid` and its like are only said of what Milvus refuses before it
+// begins.
+Error status_error(const Status& status);
+// True when the proof is there that nothing was done.
+bool refused_before_start(const Status& status);
+
+class Client {
+ public:
+  Client(const Endpoint& endpoint, Caller caller);
+
+  // The answer of a call that returns its Status as field 1 of a message. Not a success: an Error.
+  Result<std::string> call(std::string_view rpc, std::string_view database, const ProtoWriter& request,
+                           Deadline deadline) const;
+  // ... of one that returns a Status.
+  Result<void> command(std::string_view rpc, std::string_view database, const ProtoWriter& request,
+                       Deadline deadline) const;
+
+ private:
+  Result<std::string> send(std::string_view rpc, std::string_view database, const std::string& message,
+                           Deadline deadline) const;
+
+  Caller caller_;
+  net::Headers credentials_;
+};
+
+}  // namespace vmproxy::protocols::milvus

@@ -1,0 +1,97 @@
+// The client half of Milvus.
+//
+// A record of the default partition has the partition ""; of another one its name.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <mutex>
+
+#include "protocols/api/driver.h"
+#include "protocols/milvus/client.h"
+#include "protocols/milvus/collection.h"
+#include "protocols/milvus/expression.h"
+#include "protocols/milvus/rows.h"
+
+namespace vmproxy::protocols::milvus {
+
+class MilvusDriver final : public Driver {
+ public:
+  MilvusDriver(Client client, std::string home_database, Clock& clock);
+
+  std::string_view system() const override { return "milvus"; }
+  // Of 2.3 until describe_server() has found a newer one.
+  const Capabilities& capabilities() const override;
+  Result<ServerInfo> describe_server(Deadline deadline) override;
+
+  Result<std::vector<Space>> list_spaces(Deadline deadline) override;
+  Result<std::vector<model::Schema>> list_collections(Deadline deadline) override;
+  Result<std::optional<model::Schema>> describe(const model::CollectionName& name,
+                                                Deadline deadline) override;
+  model::CollectionName name_for(const model::CollectionName& name) const override;
+  Result<void> create(const model::Schema& schema, Deadline deadline) override;
+  Result<void> alter(const model::CollectionName& now, const model::Schema& wanted,
+                     Deadline deadline) override;
+  Result<void> drop(const model::CollectionName& name, Deadline deadline) override;
+  Result<void> build_indexes(const model::Schema& schema, Deadline deadline) override;
+
+  Result<std::vector<model::Record>> read(const model::Schema& schema, std::span<const model::Key> keys,
+                                          ReadParts parts, Deadline deadline) override;
+  Result<ApplyResult> upsert(const model::Schema& schema, std::span<const model::Record> records,
+                             UpsertMode mode, Deadline deadline) override;
+  Result<ApplyResult> erase(const model::Schema& schema, std::span<const model::Key> keys,
+                            Deadline deadline) override;
+  Result<model::QueryResult> query(const model::Schema& schema, const model::Query& query,
+                                   Deadline deadline) override;
+  Result<std::vector<ScanRange>> plan_scan(const model::Schema& schema, size_t ranges_wanted,
+                                           Deadline deadline) override;
+  Result<ScanPage> scan(const model::Schema& schema, const ScanRange& range, const std::string& cursor,
+                        size_t records_max, ReadParts parts, Deadline deadline) override;
+
+ private:
+  struct Rows {
+    std::string expression;
+    std::vector<std::string> partitions;
+    std::optional<uint64_t> limit;
+    uint64_t offset = 0;
+    uint64_t timestamp = 0;  // 0: Strong
+    bool ordered = false;    // the smallest keys first
+  };
+  using Shape = std::shared_ptr<const CollectionSchema>;
+
+  // What the server says of the collection's fields; kept until the schema's incarnation or id changes.
+  Result<Shape> shape_of(const model::Schema& schema, Deadline deadline);
+  void forget(const model::CollectionName& name);
+  Result<Collection> look_at(const model::CollectionName& name, Deadline deadline);
+  Result<std::vector<Column>> fetch(const model::Schema& schema, const CollectionSchema& shape,
+                                    const Rows& rows, const std::vector<std::string>& fields,
+                                    Deadline deadline);
+  Result<std::vector<model::Record>> fetch_records(const model::Schema& schema, const CollectionSchema& shape,
+                                                   const Rows& rows, ReadParts parts, Deadline deadline);
+  Result<void> load(const model::CollectionName& name, Deadline deadline);
+  Result<void> send_upsert(const model::Schema& schema, const CollectionSchema& shape,
+                           std::span<const std::pair<size_t, const model::Record*>> records,
+                           ApplyResult& result, Deadline deadline);
+  Result<model::QueryResult> search(const model::Schema& schema, const CollectionSchema& shape,
+                                    const model::Query& query, const std::string& expression,
+                                    Deadline deadline);
+  Result<model::QueryResult> count(const model::Schema& schema, const model::Query& query,
+                                   const std::string& expression, Deadline deadline);
+  Result<std::string> filter_text(const model::Schema& schema, const CollectionSchema& shape,
+                                  const model::Query& query) const;
+  Grammar grammar() const;
+
+  Client client_;
+  std::string home_database_;
+  Clock& clock_;
+  std::atomic<bool> recent_ = false;  // 2.4 or later
+  mutable std::mutex mutex_;
+  std::string version_;
+  std::map<model::CollectionName, std::pair<std::string, Shape>> shapes_;  // with native id, incarnation
+};
+
+// "id in [1, 2]", of one partition.
+std::string keys_expression(const CollectionSchema& shape, std::span<const model::Key> keys);
+ProtoWriter on_collection(const model::CollectionName& name);  // fields 2 and 3 of most requests
+
+}  // namespace vmproxy::protocols::milvus

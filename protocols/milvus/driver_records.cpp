@@ -1,0 +1,253 @@
+// Reading by key, upsert and erase.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "protocols/milvus/driver.h"
+
+namespace vmproxy::protocols::milvus {
+namespace {
+
+using model::Key;
+using model::Record;
+
+constexpr size_t keys_in_expression_max = 1000;
+constexpr size_t request_bytes_aim = 8u << 20;  // of the 64 MiB that the server takes
+
+// What a record takes in a request, near enough.
+size_t bytes_of(const model::Value& value) {
+  if (value.is_string()) return value.string().size() + 8;
+  size_t bytes = 16;
+  if (value.is_array()) {
+    for (const auto& one : value.array()) bytes += bytes_of(one);
+  } else if (value.is_object()) {
+    for (const auto& [name, one] : value.object()) bytes += name.size() + 4 + bytes_of(one);
+  }
+  return bytes;
+}
+
+size_t bytes_of(const Record& record) {
+  size_t bytes = 32;
+  for (const auto& [name, vector] : record.vectors) {
+    if (const auto* dense = std::get_if<model::DenseVector>(&vector)) bytes += dense->size() * 4;
+    if (const auto* sparse = std::get_if<model::SparseVector>(&vector)) bytes += sparse->indices.size() * 8;
+  }
+  if (record.metadata) {
+    for (const auto& [name, value] : *record.metadata) bytes += name.size() + bytes_of(value);
+  }
+  return bytes;
+}
+
+// By partition; an empty name stands for the default one.
+std::map<std::string, std::vector<Key>> by_partition(std::span<const Key> keys) {
+  std::map<std::string, std::vector<Key>> parts;
+  for (const auto& key : keys) parts[key.partition].push_back(key);
+  return parts;
+}
+
+bool fits(const CollectionSchema& shape, const Key& key) {
+  const bool text = shape.primary()->type == DataType::varchar;
+  return text ? std::holds_alternative<std::string>(key.id.value)
+              : std::holds_alternative<int64_t>(key.id.value);
+}
+
+// Where collections have no partitions of their own none is named: Milvus Lite has no such thing.
+std::vector<std::string> partition_names(const model::Schema& schema, const std::string& partition) {
+  if (schema.partitions.empty()) return {};
+  return {partition.empty() ? std::string(default_partition) : partition};
+}
+
+}  // namespace
+
+std::string keys_expression(const CollectionSchema& shape, std::span<const Key> keys) {
+  std::string out = shape.primary()->name + " in [";
+  bool first = true;
+  for (const auto& key : keys) {
+    if (!first) out += ", ";
+    first = false;
+    if (const auto* text = std::get_if<std::string>(&key.id.value)) {
+      out += quoted(*text);
+    } else if (const auto* number = std::get_if<int64_t>(&key.id.value)) {
+      out += std::to_string(*number);
+    }
+  }
+  return out + "]";
+}
+
+Result<std::vector<Column>> MilvusDriver::fetch(const model::Schema& schema, const CollectionSchema& shape,
+                                                const Rows& rows, const std::vector<std::string>& fields,
+                                                Deadline deadline) {
+  ProtoWriter request = on_collection(schema.name);
+  request.bytes(4, rows.expression);
+  for (const auto& field : fields) request.always_bytes(5, field);
+  for (const auto& partition : rows.partitions) request.always_bytes(6, partition);
+  request.u64(8, rows.timestamp);
+  Pairs params;
+  if (rows.limit) params.emplace_back("limit", std::to_string(*rows.limit));
+  if (rows.offset > 0) params.emplace_back("offset", std::to_string(rows.offset));
+  if (rows.ordered) {
+    params.emplace_back("iterator", "True");
+    params.emplace_back("reduce_stop_for_best", "True");
+  }
+  write_pairs(request, 9, params);
+  request.i32(11, static_cast<int32_t>(rows.timestamp == 0 ? Consistency::strong : Consistency::customized));
+  const std::string database = database_of(schema.name.space);
+  auto answer = client_.call("Query", database, request, deadline);
+  if (!answer && answer.error().code == Code::precondition) {
+    auto loaded = load(schema.name, deadline);
+    if (!loaded) return loaded.error();
+    answer = client_.call("Query", database, request, deadline);
+  }
+  if (!answer) return answer.error().within("collection '" + to_string(schema.name) + "'");
+  std::vector<Column> columns;
+  ProtoReader reader(*answer);
+  while (reader.next()) {
+    if (reader.field() != 2) continue;
+    auto column = read_column(reader.bytes());
+    if (!column) reader.fail();
+    if (column) columns.push_back(std::move(*column));
+  }
+  if (!reader.ok() || shape.primary() == nullptr)
+    return Error(Code::corrupt, "the answer to a query of '" + to_string(schema.name) + "' cannot be read");
+  return columns;
+}
+
+Result<std::vector<Record>> MilvusDriver::fetch_records(const model::Schema& schema,
+                                                        const CollectionSchema& shape, const Rows& rows,
+                                                        ReadParts parts, Deadline deadline) {
+  std::vector<std::string> fields;
+  for (const auto& field : shape.fields) {
+    const bool wanted = field.primary || (is_vector(field.type) ? parts.vectors : parts.content);
+    if (wanted && !field.dynamic && !field.function_output) fields.push_back(field.name);
+  }
+  if (parts.content && shape.dynamic) fields.emplace_back(meta_field);
+  auto columns = fetch(schema, shape, rows, fields, deadline);
+  if (!columns) return columns.error();
+  size_t count = 0;
+  for (const auto& column : *columns) {
+    if (column.name == shape.primary()->name) count = column.rows();
+  }
+  if (count == 0) return std::vector<Record>();
+  const std::string partition = rows.partitions.size() == 1 && rows.partitions[0] != default_partition
+                                    ? rows.partitions[0]
+                                    : std::string();
+  auto records = read_rows(shape, *columns, count, partition);
+  if (!records)
+    return Error(Code::corrupt, records.error().message)
+        .within("collection '" + to_string(schema.name) + "'");
+  return records;
+}
+
+Result<std::vector<Record>> MilvusDriver::read(const model::Schema& schema, std::span<const Key> keys,
+                                               ReadParts parts, Deadline deadline) {
+  const auto shape = shape_of(schema, deadline);
+  if (!shape) return shape.error();
+  std::vector<Record> records;
+  for (auto& [partition, part] : by_partition(keys)) {
+    std::erase_if(part, [&](const Key& key) { return !fits(**shape, key); });
+    const std::span<const Key> all(part);
+    for (size_t at = 0; at < all.size(); at += keys_in_expression_max) {
+      Rows rows;
+      rows.expression =
+          keys_expression(**shape, all.subspan(at, std::min(keys_in_expression_max, all.size() - at)));
+      rows.partitions = partition_names(schema, partition);
+      auto found = fetch_records(schema, **shape, rows, parts, deadline);
+      if (!found) return found.error();
+      std::ranges::move(*found, std::back_inserter(records));
+    }
+  }
+  return records;
+}
+
+// A batch that the server refuses for its content is halved until the culprits are alone.
+Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const CollectionSchema& shape,
+                                       std::span<const std::pair<size_t, const Record*>> records,
+                                       ApplyResult& result, Deadline deadline) {
+  if (records.empty()) return {};
+  std::vector<Record> batch;
+  for (const auto& [index, record] : records) batch.push_back(*record);
+  std::vector<Refused> refused;
+  const auto columns = write_rows(shape, batch, refused);
+  for (const auto& one : refused)
+    result.refused.push_back({records[one.index].first, Error(Code::invalid, one.reason)});
+  if (refused.size() == records.size()) return {};
+  ProtoWriter request = on_collection(schema.name);
+  const std::string& partition = records[0].second->key.partition;
+  for (const auto& name : partition_names(schema, partition)) request.bytes(4, name);
+  for (const auto& column : columns) request.always_bytes(5, encode(column));
+  request.u64(7, records.size() - refused.size());
+  const auto answer = client_.call("Upsert", database_of(schema.name.space), request, deadline);
+  if (answer) return {};
+  if (answer.error().code != Code::invalid)
+    return answer.error().within("collection '" + to_string(schema.name) + "'");
+  if (records.size() == 1) {
+    result.refused.push_back({records[0].first, answer.error()});
+    return {};
+  }
+  std::vector<std::pair<size_t, const Record*>> rest;
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (std::ranges::none_of(refused, [&](const Refused& one) { return one.index == i; }))
+      rest.push_back(records[i]);
+  }
+  const std::span<const std::pair<size_t, const Record*>> all(rest);
+  if (all.size() == 1) return send_upsert(schema, shape, all, result, deadline);
+  auto done = send_upsert(schema, shape, all.first(all.size() / 2), result, deadline);
+  if (!done) return done;
+  return send_upsert(schema, shape, all.subspan(all.size() / 2), result, deadline);
+}
+
+// insert_only is an upsert as well: Milvus' insert would leave two records with one key.
+Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<const Record> records,
+                                         UpsertMode mode, Deadline deadline) {
+  const auto shape = shape_of(schema, deadline);
+  if (!shape) return shape.error();
+  ApplyResult result;
+  // Of a key given twice the last counts when replacing, the first when inserting; Milvus would keep both.
+  std::map<Key, size_t> chosen;
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (mode == UpsertMode::replace) {
+      chosen[records[i].key] = i;
+    } else {
+      chosen.emplace(records[i].key, i);
+    }
+  }
+  std::map<std::string, std::vector<std::pair<size_t, const Record*>>> parts;
+  for (const auto& [key, index] : chosen) parts[key.partition].emplace_back(index, &records[index]);
+  for (const auto& [partition, part] : parts) {
+    std::vector<std::pair<size_t, const Record*>> batch;
+    size_t bytes = 0;
+    for (const auto& one : part) {
+      const size_t more = bytes_of(*one.second);
+      if (!batch.empty() && bytes + more > request_bytes_aim) {
+        if (auto done = send_upsert(schema, **shape, batch, result, deadline); !done) return done.error();
+        batch.clear();
+        bytes = 0;
+      }
+      batch.push_back(one);
+      bytes += more;
+    }
+    if (auto done = send_upsert(schema, **shape, batch, result, deadline); !done) return done.error();
+  }
+  return result;
+}
+
+Result<ApplyResult> MilvusDriver::erase(const model::Schema& schema, std::span<const Key> keys,
+                                        Deadline deadline) {
+  const auto shape = shape_of(schema, deadline);
+  if (!shape) return shape.error();
+  for (auto& [partition, part] : by_partition(keys)) {
+    std::erase_if(part, [&](const Key& key) { return !fits(**shape, key); });
+    const std::span<const Key> all(part);
+    for (size_t at = 0; at < all.size(); at += keys_in_expression_max) {
+      ProtoWriter request = on_collection(schema.name);
+      for (const auto& name : partition_names(schema, partition)) request.bytes(4, name);
+      request.bytes(
+          5, keys_expression(**shape, all.subspan(at, std::min(keys_in_expression_max, all.size() - at))));
+      const auto done = client_.call("Delete", database_of(schema.name.space), request, deadline);
+      if (!done) return done.error().within("collection '" + to_string(schema.name) + "'");
+    }
+  }
+  return ApplyResult{};
+}
+
+}  // namespace vmproxy::protocols::milvus
