@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "app/from.h"
 #include "app/registry.h"
 #include "app/serve.h"
 #include "base/clock.h"
@@ -61,6 +62,7 @@ int main(int argc, char** argv) {
   program.local["serve"] = app::serve_command(systems);
   program.local["check"] = cli::check_command(systems);
   program.local["discover"] = cli::discover_command(systems);
+  program.local["from"] = app::from_command(systems);
   program.local["journal stats"] = cli::journal_stats_command();
   program.local["journal verify"] = cli::journal_verify_command();
   return cli::run({argv + 1, argv + argc}, program);

@@ -10,6 +10,7 @@
 
 #include "base/random.h"
 #include "cli/check_report.h"
+#include "cli/compatibility.h"
 #include "cli/discover.h"
 #include "cli/format.h"
 #include "config/address.h"
@@ -150,11 +151,7 @@ void check_collection(Session& session, const model::Schema& schema, Side& sourc
       !read && read.error().code != Code::unsupported) {
     return report.fail(what + " may be read", read.error());
   }
-  model::CollectionName wanted = schema.name;
-  if (const auto renamed = migration.names.find(schema.name.name); renamed != migration.names.end())
-    wanted = {"", renamed->second};
-  const auto plan = mapping::Plan::make(schema, source.driver->capabilities(),
-                                        target.driver->name_for(wanted), target.driver->capabilities());
+  const auto plan = plan_for(schema, *source.driver, *target.driver, migration);
   if (!plan)
     return report.fail(what, "cannot be carried to " + target.label + ": " + plan.error().message,
                        "leave it out by migrations.*.collections");

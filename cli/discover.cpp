@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "cli/compatibility.h"
 #include "cli/format.h"
 #include "config/address.h"
 
@@ -43,16 +44,7 @@ std::string_view name_of_field(model::FieldKind kind) {
   return names[static_cast<size_t>(kind)];
 }
 
-// -1: the database cannot say.
-int64_t count_records(protocols::Driver& driver, const model::Schema& schema, Deadline deadline) {
-  model::Query query;
-  query.kind = model::Query::Kind::count;
-  query.collection = schema.name;
-  const auto counted = driver.query(schema, query, deadline);
-  return counted ? static_cast<int64_t>(counted->count) : -1;
-}
-
-json::object described(const model::Schema& schema, int64_t records) {
+json::object described(const model::Schema& schema, std::optional<uint64_t> records) {
   json::array vectors, fields;
   for (const auto& field : schema.vectors) {
     vectors.push_back({{"name", field.name},
@@ -65,7 +57,7 @@ json::object described(const model::Schema& schema, int64_t records) {
   return {
       {"space", schema.name.space},
       {"name", schema.name.name},
-      {"records", records < 0 ? json::value(nullptr) : json::value(records)},
+      {"records", records ? json::value(*records) : json::value(nullptr)},
       {"id",
        {{"name", schema.id_name}, {"kind", name_of(schema.id_kind)}, {"generated", schema.generated_ids}}},
       {"vectors", std::move(vectors)},
@@ -99,15 +91,13 @@ Ending discover(Session& session, Systems systems) {
   json::array all;
   if (!session.options.json) out << where << ", version " << info->version << '\n';
   for (const auto& schema : *collections) {
-    const int64_t records =
-        count_records(**driver, schema, session.program.clock.in(std::chrono::seconds(30)));
+    const auto records = count_records(**driver, schema, session.program.clock.in(std::chrono::seconds(30)));
     if (session.options.json) {
       all.push_back(described(schema, records));
       continue;
     }
     out << model::to_string(schema.name) << '\n'
-        << "  records  "
-        << (records < 0 ? std::string("cannot be counted") : grouped(static_cast<uint64_t>(records))) << '\n'
+        << "  records  " << (records ? grouped(*records) : std::string("cannot be counted")) << '\n'
         << "  id       " << schema.id_name << ", " << name_of(schema.id_kind)
         << (schema.generated_ids ? ", made by the database" : "") << '\n'
         << "  vectors  " << describe_vectors(schema) << '\n';

@@ -1,0 +1,324 @@
+#include "app/from.h"
+
+#include <filesystem>
+
+#include "admin/json.h"
+#include "app/open_migration.h"
+#include "base/log.h"
+#include "cli/compatibility.h"
+#include "cli/databases.h"
+#include "cli/discover.h"
+#include "cli/format.h"
+#include "cli/status_view.h"
+#include "config/address.h"
+
+namespace vmproxy::app {
+namespace {
+
+using cli::Ending;
+using cli::Failure;
+using std::chrono::seconds;
+
+constexpr const char* copy_name = "copy";
+constexpr Duration poll_every = std::chrono::milliseconds(300);
+constexpr Duration line_every = seconds(10);
+constexpr Duration unreachable_max = seconds(30);
+
+// The same line finds its own earlier run, another line does not.
+std::string state_directory(const cli::Options& options) {
+  uint64_t hash = 1469598103934665603u;  // FNV-1a
+  const auto mix = [&hash](const std::string& text) {
+    for (const char c : text + '\n') hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  };
+  for (const auto& text : {options.system, options.url, options.to_system, options.to_url}) mix(text);
+  for (const auto& pattern : options.collections) mix(pattern);
+  char name[40];
+  std::snprintf(name, sizeof name, "from-%016llx", static_cast<unsigned long long>(hash));
+  return std::string("vmproxy-data/") + name;
+}
+
+boost::system::result<config::Config, Failure> configuration(cli::Session& session) {
+  const cli::Options& options = session.options;
+  const auto source_url = cli::expanded_url(session, options.url);
+  if (!source_url) return source_url.error();
+  const auto target_url = cli::expanded_url(session, options.to_url);
+  if (!target_url) return target_url.error();
+  if (options.system == options.to_system && *source_url == *target_url) {
+    return Failure{cli::exit_usage, "source and target are the same database", ""};
+  }
+  config::Config config;
+  config.data_dir = state_directory(options);
+  config.databases["source"].system = options.system;
+  config.databases["source"].url = *source_url;
+  config.databases["target"].system = options.to_system;
+  config.databases["target"].url = *target_url;
+  config::Migration& migration = config.migrations[copy_name];
+  migration.source = "source";
+  migration.target = "target";
+  if (!options.collections.empty()) migration.collections = options.collections;
+  // Nobody writes through this process: there is nothing in flight to wait for.
+  config.backfill.settle = Duration::zero();
+  return config;
+}
+
+struct Sides {
+  std::unique_ptr<protocols::Driver> source, target;
+  std::vector<model::Schema> collections;  // included ones
+};
+
+boost::system::result<std::unique_ptr<protocols::Driver>, Failure> reach(
+    cli::Session& session, std::span<const protocols::System> systems, const std::string& name,
+    const config::Database& database) {
+  const auto system = cli::need_system(systems, database.system);
+  if (!system) return system.error();
+  const std::string where = name + " (" + database.system + ") at " + config::masked_url(database.url);
+  Clock& clock = session.program.clock;
+  auto driver = (*system)->make_driver(cli::endpoint_of(name, database), clock);
+  if (!driver)
+    return Failure{cli::exit_of(driver.error().code), where + ": " + driver.error().message,
+                   cli::remedy(driver.error())};
+  const auto info = (*driver)->describe_server(clock.in(seconds(10)));
+  if (!info)
+    return Failure{cli::exit_of(info.error().code), where + ": " + info.error().message,
+                   cli::remedy(info.error())};
+  session.terminal.say(where + ", version " + info->version);
+  return std::move(*driver);
+}
+
+boost::system::result<Sides, Failure> look(cli::Session& session, std::span<const protocols::System> systems,
+                                           const config::Config& config) {
+  Sides sides;
+  auto source = reach(session, systems, "source", config.databases.at("source"));
+  if (!source) return source.error();
+  auto target = reach(session, systems, "target", config.databases.at("target"));
+  if (!target) return target.error();
+  sides.source = std::move(*source);
+  sides.target = std::move(*target);
+  auto found = sides.source->list_collections(session.program.clock.in(seconds(60)));
+  if (!found)
+    return Failure{cli::exit_of(found.error().code), "the source's collections: " + found.error().message,
+                   cli::remedy(found.error())};
+  for (auto& schema : *found) {
+    if (cli::matches_any(config.migrations.at(copy_name).collections, schema.name))
+      sides.collections.push_back(std::move(schema));
+  }
+  if (sides.collections.empty()) {
+    return Failure{cli::exit_precondition,
+                   "nothing to copy: the source has " +
+                       cli::count(found->size(), "collection", "collections") +
+                       (session.options.collections.empty() ? "" : ", none that --collection names"),
+                   ""};
+  }
+  return sides;
+}
+
+const char* name_of(mapping::Note::Kind kind) {
+  switch (kind) {
+    case mapping::Note::Kind::carried:
+      return "carried";
+    case mapping::Note::Kind::changed:
+      return "changed";
+    case mapping::Note::Kind::lost:
+      return "LOST";
+    case mapping::Note::Kind::refused:
+      return "refused";
+  }
+  return "";
+}
+
+// The plan: what becomes of each collection. A failure when one of them cannot be carried at all, or would
+// meet records that are not ours: the comparison at the end would take those for surplus.
+Ending show_plan(cli::Session& session, Sides& sides, const config::Config& config, bool fresh) {
+  Clock& clock = session.program.clock;
+  std::ostream& out = session.terminal.out();
+  boost::json::array plans;
+  std::string refused;
+  for (const auto& schema : sides.collections) {
+    const std::string name = model::to_string(schema.name);
+    const auto records = cli::count_records(*sides.source, schema, clock.in(seconds(60)));
+    const auto plan = cli::plan_for(schema, *sides.source, *sides.target, config.migrations.at(copy_name));
+    boost::json::object described{
+        {"collection", name},
+        {"records", records ? boost::json::value(*records) : boost::json::value(nullptr)}};
+    if (!session.options.json)
+      out << name << (records ? "   " + cli::grouped(*records) + " records" : "") << "   "
+          << cli::describe_vectors(schema) << '\n';
+    if (!plan) {
+      refused += "\n  " + name + ": " + plan.error().message;
+      described["refused"] = plan.error().message;
+      if (!session.options.json) out << "  REFUSED  " << plan.error().message << '\n';
+      plans.push_back(std::move(described));
+      continue;
+    }
+    const auto& target = (*plan)->target();
+    described["target"] = model::to_string(target.name);
+    boost::json::array notes;
+    if (!session.options.json) out << "  to       " << model::to_string(target.name) << '\n';
+    for (const auto& note : (*plan)->notes()) {
+      notes.push_back({{"kind", name_of(note.kind)}, {"field", note.field}, {"text", note.text}});
+      if (session.options.json || note.kind == mapping::Note::Kind::carried) continue;
+      const std::string kind = name_of(note.kind);
+      out << "  " << kind << std::string(9 - kind.size(), ' ')
+          << cli::wrap(std::string(11, ' ') + note.field + ": " + note.text, session.terminal.width(), 11)
+                 .substr(11)
+          << '\n';
+    }
+    described["notes"] = std::move(notes);
+    plans.push_back(std::move(described));
+    if (!fresh) continue;
+    const auto existing = sides.target->describe(target.name, clock.in(seconds(30)));
+    if (!existing)
+      return Failure{cli::exit_of(existing.error().code), "target: " + existing.error().message,
+                     cli::remedy(existing.error())};
+    if (!*existing) continue;
+    const auto there = cli::count_records(*sides.target, **existing, clock.in(seconds(60)));
+    if (!there || *there > 0) {
+      refused += "\n  " + name + ": the target's " + model::to_string(target.name) + " holds " +
+                 (there ? cli::grouped(*there) : std::string("some")) + " records already";
+    }
+  }
+  if (session.options.json && session.options.dry_run)
+    out << cli::pretty(boost::json::object{{"plan", std::move(plans)}});
+  if (refused.empty()) return std::nullopt;
+  return Failure{cli::exit_precondition, "this cannot be copied as it stands; nothing was changed:" + refused,
+                 "Leave them out with --collection, or make room on the target"};
+}
+
+Ending interrupted(const cutover::Status& status) {
+  return Failure{cli::exit_interrupted,
+                 "interrupted; " + cli::grouped(status.backfill.records) + " records are copied",
+                 "The same command goes on where this one stopped"};
+}
+
+// Until it is ready or will not be.
+boost::system::result<cutover::Status, Failure> wait_ready(cli::Session& session,
+                                                           cutover::Migration& migration) {
+  Clock& clock = session.program.clock;
+  TimePoint last_line{}, last_good = clock.now();
+  std::string last_state;
+  while (true) {
+    cutover::Status status = migration.status();
+    if (status.state == "ready") return status;
+    if (session.interrupted()) return *interrupted(status);
+    const bool troubled = !status.work.problem.empty();
+    if (!troubled) last_good = clock.now();
+    if (troubled && (!status.work.retrying || clock.now() - last_good >= unreachable_max)) {
+      const bool differs = status.validation.phase == "different";
+      return Failure{differs ? cli::exit_differences : cli::exit_of(cli::code_from(status.work.code)),
+                     status.work.problem, "The same command goes on where this one stopped"};
+    }
+    const bool news =
+        status.state + status.backfill.phase != last_state || clock.now() - last_line >= line_every;
+    session.terminal.progress(cli::progress_line(admin::to_json(status)), news);
+    if (news) last_line = clock.now();
+    last_state = status.state + status.backfill.phase;
+    session.program.pause(poll_every);
+  }
+}
+
+Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status& status, double took) {
+  boost::json::object losses;
+  for (const auto& collection : open.migration->context().collections.all()) {
+    for (const auto& [field, records] : collection->plan->losses())
+      losses[collection->key + "." + field] = records;
+  }
+  const uint64_t differ = status.validation.different + status.validation.missing + status.validation.extra;
+  std::ostream& out = session.terminal.out();
+  if (session.options.json) {
+    out << cli::pretty(boost::json::object{{"records", status.backfill.records},
+                                           {"seconds", took},
+                                           {"compared", status.validation.compared},
+                                           {"different", status.validation.different},
+                                           {"missing", status.validation.missing},
+                                           {"extra", status.validation.extra},
+                                           {"quarantined", status.quarantined},
+                                           {"lost_fields", losses}});
+  } else {
+    out << cli::count(status.backfill.records, "record", "records") << " copied in "
+        << cli::short_duration(took);
+    if (took > 0.5)
+      out << " (" << cli::grouped(static_cast<uint64_t>(static_cast<double>(status.backfill.records) / took))
+          << "/s)";
+    out << '\n'
+        << cli::grouped(status.validation.compared) << " compared: " << cli::grouped(differ) << " differ\n";
+    for (const auto& loss : losses) {
+      out << "lost: " << std::string_view(loss.key()) << " of " << boost::json::serialize(loss.value())
+          << " records\n";
+    }
+  }
+  if (status.quarantined > 0) {
+    std::string list;
+    if (const auto entries = open.migration->quarantine()) {
+      for (size_t i = 0; i < entries->size() && i < 20; ++i) {
+        list += "\n  " + (*entries)[i].collection + " " + (*entries)[i].key + ": " + (*entries)[i].reason;
+      }
+    }
+    return Failure{cli::exit_differences,
+                   "the target refused " + cli::count(status.quarantined, "record", "records") + ":" + list,
+                   ""};
+  }
+  if (differ > 0)
+    return Failure{cli::exit_differences, "the two sides differ",
+                   "The same command compares and mends again"};
+  session.terminal.say(
+      "done. Writes that others made to the source meanwhile were not followed: for a move without a pause, "
+      "see vmproxy serve");
+  return std::nullopt;
+}
+
+Ending copy(cli::Session& session, std::span<const protocols::System> systems, const config::Config& config) {
+  Random random(seed_from_system());
+  Metrics metrics;
+  const TimePoint began = session.program.clock.now();
+  auto open = open_migration(config, copy_name, {session.program.clock, random, metrics, systems});
+  if (!open) return Failure{cli::exit_of(open.error().code), open.error().message, ""};
+  if (const auto started = (*open)->migration->start("ready", {"from", "vmproxy from", {}}); !started) {
+    return Failure{cli::exit_of(started.error().code), started.error().message, ""};
+  }
+  const auto status = wait_ready(session, *(*open)->migration);
+  session.terminal.clear_progress();
+  Ending ending;
+  if (status) {
+    ending = sum_up(session, **open, *status,
+                    std::chrono::duration<double>(session.program.clock.now() - began).count());
+  } else {
+    ending = status.error();
+  }
+  const auto closed = (*open)->close();
+  open->reset();
+  if (ending) return ending;
+  if (!closed)
+    return Failure{cli::exit_error,
+                   "copied and compared, but the journal could not be closed: " + closed.error().message, ""};
+  std::error_code failed;
+  std::filesystem::remove_all(config.data_dir, failed);
+  std::filesystem::remove("vmproxy-data", failed);  // only when empty
+  return std::nullopt;
+}
+
+Ending from(cli::Session& session, std::span<const protocols::System> systems) {
+  log::configure("error", "text");  // the screen tells the story
+  const auto config = configuration(session);
+  if (!config) return config.error();
+  auto sides = look(session, systems, *config);
+  if (!sides) return sides.error();
+  std::error_code failed;
+  const bool fresh = !std::filesystem::exists(config::journal_directory(*config, copy_name), failed);
+  if (!fresh && !session.options.dry_run)
+    session.terminal.say("going on where an earlier run stopped (" + config->data_dir + ")");
+  if (auto refused = show_plan(session, *sides, *config, fresh)) return refused;
+  if (session.options.dry_run) {
+    session.terminal.say("nothing was changed; without --dry-run it begins");
+    return std::nullopt;
+  }
+  *sides = {};  // the copy makes its own connections
+  return copy(session, systems, *config);
+}
+
+}  // namespace
+
+cli::LocalCommand from_command(std::span<const protocols::System> systems) {
+  return [systems](cli::Session& session) { return from(session, systems); };
+}
+
+}  // namespace vmproxy::app
