@@ -134,7 +134,7 @@ Result<Filter> field_operator(const std::string& field, const std::string& name,
   if (name == "$eq" || name == "$ne") {
     if (!is_scalar(operand)) return bad_where();
     return indexed(operand.is_string(),
-                   compare(name == "$eq" ? Kind::equal : Kind::not_equal, field, operand));
+                   compare_number(name == "$eq" ? Kind::equal : Kind::not_equal, field, operand));
   }
   if (const auto order = orders.find(name); order != orders.end()) {
     if (!is_int(operand) && !is_double(operand)) return bad_where();

@@ -45,9 +45,9 @@ Result<std::string> field_name(const Filter& operand) {
     return unsupported("filter.operand", "only a field or the document can be compared with a constant");
   if (!operand.path.empty())
     return unsupported("filter.path", "fields inside '" + operand.name + "' cannot be reached");
-  if (operand.name.empty() || operand.name[0] == '$' || operand.name[0] == '#' ||
-      operand.name.starts_with("chroma:")) {
-    return unsupported("filter.field_name", "'" + operand.name + "' cannot be the name of a field");
+  // Nothing else is said of fields with names that records cannot have; they are absent there as here.
+  if (operand.name.starts_with('$') || operand.name == "#document" || operand.name == "chroma:document") {
+    return unsupported("filter.field_name", "'" + operand.name + "' means something else in Chroma");
   }
   return operand.name;
 }
@@ -186,7 +186,12 @@ Result<Value> print_document_test(const Filter& filter, bool negated, std::strin
 Result<Value> print_array_contains(const Filter& filter, const Value& literal, bool negated) {
   if (filter.absent_matches)
     return unsupported("filter.absent", "a search in an array that matches absent fields");
-  auto name = field_name(filter.children[0]);
+  const Filter& list = filter.children[0];
+  // The document is no list, under either name.
+  const bool document =
+      list.kind == Kind::document || (list.kind == Kind::field && list.name == "chroma:document");
+  if (document) return group(negated, {});
+  auto name = field_name(list);
   if (!name) return name.error();
   if (!is_scalar(literal))
     return unsupported("filter.literal", "only strings, booleans and numbers can be elements");
@@ -207,6 +212,8 @@ Result<Value> print_array_contains(const Filter& filter, const Value& literal, b
 }
 
 Result<Value> print_array_contains_each(const Filter& filter, bool negated) {
+  if (filter.absent_matches)
+    return unsupported("filter.absent", "a search in an array that matches absent fields");
   const Value& list = filter.children[1].value;
   if (!list.is_array()) return unsupported("filter.literal", "a list of constants is needed");
   // Of no elements: true for every array and nothing else ("all"), which Chroma cannot ask; false for all

@@ -1,11 +1,13 @@
-// The real Chroma that with_chroma.py started. Without one the tests fail: an absent server is no reason to skip.
+// The real Chroma that with_chroma.py started. Without one the tests fail: an absent server is no reason to
+// skip.
 #pragma once
+
+#include <unistd.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <memory>
-#include <unistd.h>
 
 #include "net/http_client.h"
 #include "protocols/chroma/chroma.h"
@@ -15,11 +17,14 @@ namespace vmproxy::protocols::chroma::test {
 
 inline std::string server_url() {
   const char* url = std::getenv("VMPROXY_TEST_CHROMA");
-  if (url == nullptr) throw std::runtime_error("VMPROXY_TEST_CHROMA is not set: run this test by ctest or with_chroma.py");
+  if (url == nullptr)
+    throw std::runtime_error("VMPROXY_TEST_CHROMA is not set: run this test by ctest or with_chroma.py");
   return url;
 }
 
-inline Deadline soon() { return SystemClock().in(std::chrono::seconds(60)); }
+inline Deadline soon() {
+  return SystemClock().in(std::chrono::seconds(60));
+}
 
 // What a Result holds; the test fails with the error's text when it holds none.
 template <class T>
@@ -41,7 +46,8 @@ inline std::unique_ptr<Driver> make_driver(const std::string& query = "") {
 
 inline model::CollectionName fresh_name() {
   static std::atomic<int> count = 0;
-  return {"default_tenant/default_database", "test" + std::to_string(getpid()) + "-" + std::to_string(++count)};
+  return {"default_tenant/default_database",
+          "test" + std::to_string(getpid()) + "-" + std::to_string(++count)};
 }
 
 inline model::Schema make_collection(Driver& driver, model::Metric metric = model::Metric::l2) {
@@ -60,7 +66,8 @@ inline model::Key key(std::string id) {
   return k;
 }
 
-inline model::Record record(std::string id, model::DenseVector vector, std::optional<std::string> document = {},
+inline model::Record record(std::string id, model::DenseVector vector,
+                            std::optional<std::string> document = {},
                             std::optional<model::Object> metadata = {}) {
   model::Record r;
   r.key = key(std::move(id));
@@ -82,7 +89,8 @@ inline net::Response call(const std::string& method, const std::string& target, 
 }
 
 inline std::string records_target(const model::Schema& schema, const std::string& action) {
-  return "/api/v2/tenants/default_tenant/databases/default_database/collections/" + schema.native_id + "/" + action;
+  return "/api/v2/tenants/default_tenant/databases/default_database/collections/" + schema.native_id + "/" +
+         action;
 }
 
 }  // namespace vmproxy::protocols::chroma::test
