@@ -86,7 +86,8 @@ Result<void> Connection::finish_connecting(Deadline deadline) {
       // libpq gives no SQLSTATE for a refused start, only text.
       if (why.find("authentication failed") != std::string::npos ||
           why.find("no password supplied") != std::string::npos ||
-          why.find("no pg_hba.conf entry") != std::string::npos) {
+          why.find("no pg_hba.conf entry") != std::string::npos ||
+          (why.find("role \"") != std::string::npos && why.find("does not exist") != std::string::npos)) {
         return Error{Code::unauthenticated, "cannot connect to " + shown_ + ": " + why};
       }
       if (why.find("database \"") != std::string::npos && why.find("does not exist") != std::string::npos) {

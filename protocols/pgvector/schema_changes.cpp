@@ -88,9 +88,10 @@ std::string literal(std::string_view text) {
 }
 
 std::string comment_sql(const std::string& table, const model::VectorField& field) {
-  // Where no index shows the metric (yet), describe() reads it here.
-  return "; COMMENT ON COLUMN " + table + "." + quoted(column_of(field)) + " IS " +
-         literal("distance: " + std::string(name_of(field.metric)));
+  // Where no index shows the metric (yet), describe() reads it here, and whether the field has a name.
+  const std::string text = (field.name.empty() ? "" : "field " + field.name + ", ") +
+                           "distance: " + std::string(name_of(field.metric));
+  return "; COMMENT ON COLUMN " + table + "." + quoted(column_of(field)) + " IS " + literal(text);
 }
 
 Result<void> check_names(const std::vector<std::string>& names) {
@@ -183,8 +184,9 @@ Result<void> PgvectorDriver::alter(const model::CollectionName& now, const model
     if (field.dimension != 0 && field.kind != VectorKind::sparse && column->dimension != field.dimension) {
       change_column("ALTER COLUMN " + quoted(column->name) + " TYPE " + *type);
     }
-    if (column->comment.starts_with("distance: "))
-      comments += comment_sql(table.qualified(), {column->name, field.kind, 0, field.metric, {}});
+    const std::string metric(name_of(field.metric));
+    if (!column->comment.empty() && !column->comment.ends_with("distance: " + metric))
+      comments += comment_sql(table.qualified(), field);
   }
   if (wanted.has_document && !table.document) change_column("ADD COLUMN document text");
   if (wanted.dynamic && !table.metadata) change_column("ADD COLUMN metadata jsonb");

@@ -19,6 +19,7 @@ constexpr Row rows[] = {
     {"23", Code::invalid},       // integrity constraint violation
     {"25", Code::precondition},  // invalid transaction state, read-only transaction
     {"28", Code::unauthenticated},
+    {"2B", Code::precondition},    // other objects depend on it
     {"3D", Code::not_found},       // no such database
     {"3F", Code::not_found},       // no such schema
     {"40", Code::quota},           // serialization failure, deadlock: rolled back, may be tried again

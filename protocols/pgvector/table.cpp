@@ -282,7 +282,9 @@ namespace {
 
 model::VectorField vector_field(const Table& table, const Column& column) {
   model::VectorField field;
-  field.name = table.vectors.size() == 1 && column.name == nameless_column ? "" : column.name;
+  // Nameless only where create() said so: in somebody else's table "embedding" is a name like any other.
+  const bool nameless = column.name == nameless_column && column.comment.starts_with("distance: ");
+  field.name = nameless ? "" : column.name;
   field.kind = column.codec == Codec::sparsevec ? model::VectorKind::sparse
                : column.codec == Codec::halfvec ? model::VectorKind::dense_f16
                                                 : model::VectorKind::dense_f32;
@@ -290,7 +292,7 @@ model::VectorField vector_field(const Table& table, const Column& column) {
       column.codec == Codec::sparsevec && column.dimension == sparse_dimension_max ? 0 : column.dimension;
   // The column's comment is what create() left there; an index says more about how the column is really used.
   for (const Metric metric : {Metric::l2, Metric::cosine, Metric::inner_product}) {
-    if (column.comment == "distance: " + std::string(name_of(metric))) field.metric = metric;
+    if (column.comment.ends_with("distance: " + std::string(name_of(metric)))) field.metric = metric;
   }
   for (const auto& index : table.indexes) {
     if (index.column != column.name) continue;

@@ -56,6 +56,48 @@ TEST_CASE("ids of each kind have a column of their own type") {
   }
 }
 
+TEST_CASE("what was created is described as it was asked for") {
+  const auto d = driver();
+  std::vector<model::Schema> schemas;
+  for (const char* name : {"", "embedding", "other"}) {
+    schemas.push_back(things("described"));
+    schemas.back().vectors[0].name = name;
+    schemas.back().vectors[0].metric = model::Metric::inner_product;
+  }
+  schemas.push_back(things("described", model::IdKind::i64));
+  schemas.back().vectors.push_back(
+      {"sparse", model::VectorKind::sparse, 0, model::Metric::inner_product, {}});
+  schemas.back().vectors.push_back({"half", model::VectorKind::dense_f16, 7, model::Metric::cosine, {}});
+  schemas.back().id_name = "pk";
+  schemas.back().has_document = false;
+  schemas.back().fields.push_back({"n", model::FieldKind::int64, model::FieldKind::json, 0, false});
+  schemas.back().fields.push_back({"tags", model::FieldKind::array, model::FieldKind::string, 0, true});
+  schemas.push_back(things("described"));
+  schemas.back().dynamic = false;
+  for (const auto& wanted : schemas) {
+    fresh(*d, wanted);
+    const auto found = good(d->describe(wanted.name, soon())).value();
+    CHECK(found.id_name == wanted.id_name);
+    CHECK(found.id_kind == wanted.id_kind);
+    CHECK(found.dynamic == wanted.dynamic);
+    CHECK(found.has_document == wanted.has_document);
+    REQUIRE(found.vectors.size() == wanted.vectors.size());
+    for (size_t i = 0; i < wanted.vectors.size(); ++i) {
+      CHECK(found.vectors[i].name == wanted.vectors[i].name);
+      CHECK(found.vectors[i].kind == wanted.vectors[i].kind);
+      CHECK(found.vectors[i].dimension == wanted.vectors[i].dimension);
+      CHECK(found.vectors[i].metric == wanted.vectors[i].metric);
+    }
+    REQUIRE(found.fields.size() == wanted.fields.size());
+    for (size_t i = 0; i < wanted.fields.size(); ++i) {
+      CHECK(found.fields[i].name == wanted.fields[i].name);
+      CHECK(found.fields[i].kind == wanted.fields[i].kind);
+      CHECK(found.fields[i].element == wanted.fields[i].element);
+      CHECK(found.fields[i].nullable == wanted.fields[i].nullable);
+    }
+  }
+}
+
 TEST_CASE("other people's tables are found, described and copied") {
   const auto d = driver("foreign tables");
   sql("DROP SCHEMA IF EXISTS \"foreign tables\" CASCADE; CREATE SCHEMA \"foreign tables\"");
