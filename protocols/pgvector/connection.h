@@ -84,6 +84,7 @@ class Connection {
   // False when the server has closed this idle connection meanwhile.
   bool still_open();
   TimePoint last_used() const { return last_used_; }
+  TimePoint opened() const { return at_ours_; }
 
  private:
   Connection(PGconn* connection, Clock& clock, const Address& address);

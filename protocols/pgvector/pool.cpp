@@ -3,7 +3,9 @@
 namespace vmproxy::protocols::pgvector {
 namespace {
 constexpr auto idle_max = std::chrono::minutes(5);
-}
+// What a connection knows of the server's clock (Connection::guard) must not grow old.
+constexpr auto age_max = std::chrono::minutes(10);
+}  // namespace
 
 Pool::Pool(Address address, Clock& clock, size_t connections_max)
     : address_(std::move(address)), clock_(clock), connections_max_(connections_max) {}
@@ -23,8 +25,9 @@ Result<Pool::Lease> Pool::take(Deadline deadline) {
     auto connection = std::move(idle_.back());
     idle_.pop_back();
     // The server may have restarted or closed it meanwhile: found out now, not by a write that fails.
-    if (clock_.now() - connection->last_used() < idle_max && connection->still_open())
-      return Lease(*this, std::move(connection));
+    const bool fresh =
+        clock_.now() - connection->last_used() < idle_max && clock_.now() - connection->opened() < age_max;
+    if (fresh && connection->still_open()) return Lease(*this, std::move(connection));
     --open_;
   }
   ++open_;
