@@ -10,6 +10,8 @@ import tempfile
 
 import pytest
 
+pytest.register_assert_rewrite("journey", "chaos", "workload")
+
 import corpus as corpus_module
 from servers import create
 from vmproxy import Vmproxy, databases

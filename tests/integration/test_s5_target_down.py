@@ -31,8 +31,11 @@ def test_a_bad_target_is_nothing_to_the_application(reads_percent, chroma, pgvec
     vmproxy = make_vmproxy(source, target)
     workload = make_workload(vmproxy.port)
     workload.preload(chroma.client(), fraction=0.1)
+    journey = Journey(vmproxy, workload, chroma, lambda: sides.chroma_records(chroma, "packages"),
+                      lambda: sides.pgvector_records(pgvector, "packages"), {})
     workload.start()
     vmproxy.command("start", timeout=600)
+    journey.assert_equal_sides()
     if reads_percent:
         vmproxy.command("cutover", "--percent", str(reads_percent))
     workload.wait_for(writes=scale(100, 20), reads=scale(100, 20))
@@ -51,7 +54,7 @@ def test_a_bad_target_is_nothing_to_the_application(reads_percent, chroma, pgvec
     pgvector.suspend()
     outages["hangs"] = lasts()
     pgvector.resume()
-    vmproxy.wait_drained()
+    journey.assert_equal_sides()
 
     pgvector.kill9()
     relay.cut()
@@ -59,12 +62,12 @@ def test_a_bad_target_is_nothing_to_the_application(reads_percent, chroma, pgvec
     lag = vmproxy.status()["lag"]["changes"]
     assert lag > 0, "writes went on, so something is owed"
     pgvector.start()
-    vmproxy.wait_drained()
+    journey.assert_equal_sides()
 
     relay.delay = 0.1
     outages["is slow"] = lasts()
     relay.delay = 0.0
-    vmproxy.wait_drained()
+    journey.assert_equal_sides()
 
     with pgvector.client() as connection:
         connection.execute("alter system set default_transaction_read_only = on")
@@ -74,8 +77,7 @@ def test_a_bad_target_is_nothing_to_the_application(reads_percent, chroma, pgvec
         connection.execute("set default_transaction_read_only = off")
         connection.execute("alter system reset default_transaction_read_only")
         connection.execute("select pg_reload_conf()")
-    Journey(vmproxy, workload, chroma, lambda: sides.chroma_records(chroma, "packages"),
-            lambda: sides.pgvector_records(pgvector, "packages"), {}).assert_equal_sides()
+    journey.assert_equal_sides()
     workload.stop()
     workload.assert_clean()
     assert vmproxy.status()["quarantined"] == 0

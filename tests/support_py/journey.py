@@ -18,8 +18,13 @@ class Journey:
         with self.workload.writers_paused():
             self.vmproxy.wait_drained()
             left, right = self.read_source(), self.read_target()
-            assert sides.differences(left, right) == []
-            assert sides.illegal_final(self.workload.history, left) == []
+            status = self.vmproxy.status()
+            unequal = sides.differences(left, right)
+            wrong = sides.illegal_final(self.workload.history, left)
+            assert not unequal and not wrong, "\n".join(
+                ["the sides differ (left: source, right: target):", *unequal,
+                 "the source against the acknowledged history:", *wrong,
+                 "the target against it:", *sides.illegal_final(self.workload.history, right), str(status)])
             assert len(left) > 0
 
     def go_on(self) -> None:

@@ -44,7 +44,7 @@ class Workload:
     connection_errors = CONNECTION_ERRORS
 
     def __init__(self, make_client, corpus, *, collection="packages", writers=8, readers=4,
-                 pool=6, groups=20, batch=8, pause=0.01, seed=None, tolerate_connection_errors=False):
+                 pool=6, groups=20, batch=8, write_rate=80.0, pause=0.01, seed=None, tolerate_connection_errors=False):
         self.corpus = corpus
         self.collection_name = collection
         self.history = History(corpus.embeddings)
@@ -55,6 +55,9 @@ class Workload:
         self._make_client, self._pool_size = make_client, pool
         self._writer_count, self._reader_count = writers, readers
         self._groups, self._batch, self._pause = groups, batch, pause
+        # The application's own pace, whatever the database could take: an application that writes
+        # faster to the one than the other can ever follow has no way back.
+        self._write_interval = writers / write_rate
         self._tolerate = tolerate_connection_errors
         self._lock = threading.Lock()
         self._recent = collections.deque(maxlen=400)
@@ -152,6 +155,7 @@ class Workload:
         while not self._stopping.is_set():
             if not self._writing.wait(0.1):
                 continue
+            began = now()
             with self._lock:
                 self._at_work += 1
             try:
@@ -162,7 +166,7 @@ class Workload:
             finally:
                 with self._lock:
                     self._at_work -= 1
-            self._stopping.wait(chance.uniform(0, 2 * self._pause))
+            self._stopping.wait(max(0.0, began + chance.uniform(0, 2 * self._write_interval) - now()))
 
     def _write_once(self, number: int, chance: random.Random) -> None:
         keys = chance.sample(self._keys[number], min(len(self._keys[number]), chance.randint(1, self._batch)))
