@@ -36,6 +36,10 @@ struct Options {
   uint64_t bytes_in_flight_max = 64ull << 20;      // of rows scanned and not yet acknowledged by the target
   std::function<double()>
       application_latency_seconds;  // of the captured writes now: the copy yields when it grows
+  // A collection that was dropped and created again since its copy began: false refuses, true copies it from
+  // the beginning. What the target may still hold of the old one is then for a validation with repair to
+  // find.
+  bool copy_anew = false;
   // Keeps the map of ids also where the mapping makes meeting ids impossible by construction.
   bool prove_ids = false;
 };

@@ -66,6 +66,11 @@ Result<uint64_t> CollectionCopy::count() {
 Result<void> CollectionCopy::plan(size_t ranges_wanted_max) {
   auto row = checkpoints_.plan(job_.name);
   if (!row) return row.error();
+  if (*row && parts_.options.copy_anew && (*row)->incarnation != schema().incarnation) {
+    log::info("the collection was created again; it is copied from the beginning", {{"collection", label_}});
+    if (auto forgotten = checkpoints_.forget(job_.name); !forgotten) return forgotten;
+    row->reset();
+  }
   if (*row) {
     if (auto same = check(**row); !same) return same;
     plan_ = **row;

@@ -128,6 +128,22 @@ TEST_CASE("H20: checkpoints of a collection that was created again are refused, 
   CHECK(at.source.scanned == 200);
 }
 
+TEST_CASE("H20: a collection that was created again is copied from the beginning where that was chosen") {
+  Copy at;
+  at.source.fill("things", 100);
+  REQUIRE(at.run());
+  at.kill();
+  at.plan = plan_of(at.source, at.target, "things", 2);
+  at.options.copy_anew = true;
+  at.target.remove("moved_things", key_of(FakeDatabase::name(4)));
+  at.start();
+  REQUIRE(at.run());
+  at.check_equal();
+  CHECK(at.source.scanned == 200);
+  CHECK(at.backfill->progress().records == 100);
+  CHECK(at.target.indexes_built == 2);
+}
+
 TEST_CASE("another generation begins anew, and forgetting one leaves the others") {
   Copy at;
   at.source.fill("things", 100);
