@@ -1,0 +1,429 @@
+// HTTP/2 and gRPC: the same Exchange, streams instead of connections.
+#include <zlib.h>
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <catch2/catch.hpp>
+#include <fstream>
+
+#include "net/grpc_client.h"
+#include "net/http2_exchange.h"
+#include "net/http_client.h"
+#include "support.h"
+
+using namespace vmproxy;
+using namespace vmproxy::net;
+using namespace vmproxy::net::test;
+
+namespace {
+
+Deadline soon(std::chrono::milliseconds in = 5000ms) {
+  return std::chrono::steady_clock::now() + in;
+}
+
+UpstreamOptions at(uint16_t port) {
+  UpstreamOptions options;
+  options.host = "127.0.0.1";
+  options.port = port;
+  return options;
+}
+
+std::string frame(std::string_view message, char flag = 0) {
+  std::string out(1, flag);
+  for (const int shift : {24, 16, 8, 0}) out += static_cast<char>((message.size() >> shift) & 0xff);
+  return out.append(message);
+}
+
+boost::asio::awaitable<void> sleep(Exchange& exchange, std::chrono::milliseconds time) {
+  boost::asio::steady_timer timer(exchange.executor(), time);
+  co_await timer.async_wait(boost::asio::use_awaitable);
+}
+
+Response grpc_response(std::string body, std::string_view status = "0") {
+  Response response;
+  response.headers.set("content-type", "application/grpc");
+  response.body = std::move(body);
+  response.trailers.set("grpc-status", status);
+  return response;
+}
+
+std::string gzipped(std::string_view bytes) {
+  z_stream stream{};
+  deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  std::string out(bytes.size() + 1000, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  deflate(&stream, Z_FINISH);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+// A gRPC database: what it does depends on the path.
+struct Database {
+  boost::asio::awaitable<void> serve(Exchange& exchange) {
+    ++calls;
+    const auto path = std::string(exchange.head().path());
+    if (path == "/t/Hang" || path == "/t/Unread") {
+      ++hanging;
+      while (!exchange.client_gone() && !let_go) co_await sleep(exchange, 5ms);
+      saw_cancel = exchange.client_gone();
+      --hanging;
+      if (path == "/t/Hang") co_return;
+    }
+    if (!co_await exchange.read_body(1u << 30)) co_return;
+    if (path == "/t/Echo") (void)co_await exchange.reply(grpc_response(exchange.request().body));
+    if (path == "/t/Unread")
+      (void)co_await exchange.reply(grpc_response(frame(std::to_string(exchange.request().body.size()))));
+    if (path == "/t/Gzip") {
+      auto response = grpc_response(frame(gzipped(std::string(100000, 'z')), 1));
+      response.headers.set("grpc-encoding", "gzip");
+      (void)co_await exchange.reply(std::move(response));
+    }
+    if (path == "/t/TrailersOnly") {
+      Response response;
+      response.headers.set("content-type", "application/grpc");
+      response.headers.set("grpc-status", "5");
+      response.headers.set("grpc-message", "not%20here");
+      (void)co_await exchange.reply(std::move(response));
+    }
+    if (path == "/t/Metadata") {
+      auto response = grpc_response(frame(exchange.request().headers.find("x-in").value_or("?")));
+      response.headers.set("x-out", "o");
+      response.trailers.set("x-trailer", "t");
+      (void)co_await exchange.reply(std::move(response));
+    }
+  }
+  Handler handler() {
+    return [this](Exchange& exchange) { return serve(exchange); };
+  }
+  std::atomic<int> calls{0};
+  std::atomic<int> hanging{0};
+  std::atomic<bool> let_go{false};
+  std::atomic<bool> saw_cancel{false};
+};
+
+size_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  size_t all = 0;
+  size_t resident = 0;
+  file >> all >> resident;
+  return resident * 4096;
+}
+
+bool eventually(const std::function<bool()>& done, std::chrono::milliseconds patience = 3000ms) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!done() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(1ms);
+  return done();
+}
+
+// A client's frames by hand.
+std::string settings_frame() {
+  return {"\0\0\0\4\0\0\0\0\0", 9};
+}
+const std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+}  // namespace
+
+TEST_CASE("gRPC passes and is held through the proxy: messages, metadata, trailers, status") {
+  Database database;
+  Proxy server(database.handler());
+  Upstream upstream(at(server.port));
+  for (const bool hold : {false, true}) {
+    auto proxy = hold ? Proxy::holding(upstream) : Proxy::passing(upstream);
+    GrpcClient client(at(proxy.port), 4);
+    CHECK(client.send("/t/Echo", {}, "hello", soon()).value().body == "hello");
+    CHECK(client.send("/t/Echo", {}, "", soon()).value().body.empty());
+    const auto told = client.send("/t/Metadata", {{"X-In", "i"}}, "", soon()).value();
+    CHECK(told.body == "i");
+    CHECK(told.headers.find("x-out") == "o");
+    CHECK(told.trailers.find("x-trailer") == "t");
+    const auto failed = client.send("/t/TrailersOnly", {}, "x", soon()).value();
+    CHECK(failed.status == 5);
+    CHECK(failed.message == "not here");
+    CHECK(client.send("/t/Gzip", {}, "x", soon()).value().body == std::string(100000, 'z'));
+    const std::string large(20 << 20, 'L');
+    CHECK(client.send("/t/Echo", {}, large, soon(20s)).value().body == large);
+  }
+}
+
+TEST_CASE("many calls at once share connections and none is mixed up") {
+  Database database;
+  Proxy server(database.handler(), {}, 2);
+  Upstream upstream(at(server.port));
+  for (const bool hold : {false, true}) {
+    auto proxy = hold ? Proxy::holding(upstream) : Proxy::passing(upstream);
+    GrpcClient client(at(proxy.port), 24);
+    std::atomic<int> right{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 24; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 50; ++i) {
+          const std::string message =
+              std::to_string(t) + ":" + std::to_string(i) + std::string(static_cast<size_t>(t * i * 20), 'x');
+          const auto answer = client.send("/t/Echo", {}, message, soon(20s));
+          right += answer && answer->body == message;
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    CHECK(right == 24 * 50);
+  }
+}
+
+TEST_CASE("a cancelled call reaches the upstream within 50 ms") {
+  Database database;
+  Proxy server(database.handler());
+  Upstream upstream(at(server.port));
+  auto proxy = Proxy::passing(upstream);
+  auto client = Socket::to(proxy.port);
+  {
+    GrpcClient impatient(at(proxy.port), 1);
+    std::thread call([&] { (void)impatient.send("/t/Hang", {}, "x", soon(300ms)); });
+    REQUIRE(eventually([&] { return database.hanging == 1; }));
+    call.join();  // its deadline passed, its connection closed
+  }
+  const auto begun = std::chrono::steady_clock::now();
+  CHECK(eventually([&] { return database.hanging == 0; }));
+  CHECK(std::chrono::steady_clock::now() - begun < 50ms);
+  CHECK(database.saw_cancel);
+}
+
+TEST_CASE("grpc-timeout is the request's deadline") {
+  CHECK(parse_grpc_timeout("100m") == Duration(100ms));
+  CHECK(parse_grpc_timeout("2S") == Duration(2s));
+  CHECK(parse_grpc_timeout("3H") == Duration(3h));
+  CHECK(parse_grpc_timeout("99999999H").has_value());
+  for (const auto* wrong : {"", "m", "10", "-1m", "1x", "999999999m", "1 m"})
+    CHECK_FALSE(parse_grpc_timeout(wrong).has_value());
+
+  Database database;
+  Proxy server(database.handler());
+  Upstream upstream(at(server.port));
+  std::atomic<int> code{-1};
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.read_body(1000);
+    const auto answer = co_await exchange.forward(upstream, exchange.deadline(), 1000, nullptr);
+    code = answer ? 100 : static_cast<int>(answer.error().code);
+    Response response;
+    response.headers.set("grpc-status", "4");
+    (void)co_await exchange.reply(std::move(response));
+  });
+  // The client waits longer than it says, to see the proxy's own answer.
+  auto client = Socket::to(proxy.port);
+  GrpcClient patient(at(proxy.port), 1);
+  const auto answer = patient.send("/t/Hang", {{"grpc-timeout", "100m"}}, "x", soon(400ms));
+  CHECK(eventually([&] { return code >= 0; }));
+  CHECK(code == static_cast<int>(Code::timeout));
+}
+
+TEST_CASE("a body that the upstream does not take is not collected in memory") {
+  Database database;
+  Proxy server(database.handler());
+  Upstream upstream(at(server.port));
+  auto proxy = Proxy::passing(upstream);
+  GrpcClient client(at(proxy.port), 1);
+  const std::string large(150 << 20, 'L');
+  std::string answer;
+  std::thread call([&] {
+    const auto got = client.send("/t/Unread", {}, large, soon(60s));
+    answer = got ? got->body : got.error().message;
+  });
+  REQUIRE(eventually([&] { return database.hanging == 1; }));
+  std::this_thread::sleep_for(300ms);
+  const auto before = resident_bytes();  // the client's own copies are in there already
+  std::this_thread::sleep_for(300ms);
+  const auto after = resident_bytes();
+  database.let_go = true;
+  call.join();
+  CHECK(after < before + (8u << 20));
+  CHECK(after < (500u << 20));
+  CHECK(answer == std::to_string(large.size() + 5));
+}
+
+TEST_CASE("an upstream that is down: refused, nothing was sent") {
+  Upstream upstream(at(1));
+  for (const bool hold : {false, true}) {
+    auto proxy = hold ? Proxy::holding(upstream) : Proxy::passing(upstream);
+    GrpcClient client(at(proxy.port), 1);
+    const auto answer = client.send("/t/Echo", {}, "x", soon());
+    REQUIRE(answer.has_value());
+    CHECK(answer->status == 14);  // HTTP 502 without a gRPC status
+  }
+}
+
+TEST_CASE("an upstream that dies in a call ends the call and the next one finds the new upstream") {
+  Database database;
+  auto server = std::make_unique<Proxy>(database.handler());
+  const auto port = server->port;
+  Upstream upstream(at(port));
+  auto proxy = Proxy::passing(upstream);
+  GrpcClient client(at(proxy.port), 2);
+  CHECK(client.send("/t/Echo", {}, "x", soon()).has_value());
+  std::thread killer([&] {
+    eventually([&] { return database.hanging == 1; });
+    server->server.stop(0ms);
+  });
+  const auto broken = client.send("/t/Hang", {}, "x", soon());
+  CHECK((broken.has_error() || broken->status != 0));
+  killer.join();
+  server.reset();
+  Server again(1);
+  ListenOptions options;
+  options.host = "127.0.0.1";
+  options.port = port;
+  REQUIRE(again.listen(options, database.handler()).has_value());
+  again.start();
+  CHECK(client.send("/t/Echo", {}, "back", soon()).value().body == "back");
+}
+
+TEST_CASE("H56: upstreams that say goodbye between calls never cost a call") {
+  Database database;
+  Proxy first(database.handler());
+  auto options = at(first.port);
+  options.idle_max = 20ms;
+  Upstream upstream(options);
+  auto proxy = Proxy::holding(upstream);
+  GrpcClient client(at(proxy.port), 1);
+  for (int i = 0; i < 30; ++i) {
+    CHECK(client.send("/t/Echo", {}, "x", soon()).has_value());
+    std::this_thread::sleep_for(i % 3 == 0 ? 25ms : 1ms);
+  }
+  CHECK(database.calls == 30);
+}
+
+TEST_CASE("H50: a gRPC client that has gone before the first byte leaves: nothing is sent") {
+  Database database;
+  Proxy server(database.handler());
+  Upstream upstream(at(server.port));
+  std::atomic<bool> read{false};
+  std::atomic<int> code{-1};
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.read_body(1000);
+    read = true;
+    while (!exchange.client_gone()) co_await sleep(exchange, 5ms);
+    const auto answer = co_await exchange.forward(upstream, exchange.deadline(), 1000,
+                                                  [&] { return !exchange.client_gone(); });
+    code = answer ? 100 : static_cast<int>(answer.error().code);
+  });
+  GrpcClient client(at(proxy.port), 1);
+  CHECK(client.send("/t/Echo", {}, "x", soon(150ms)).has_error());
+  CHECK(read);
+  CHECK(eventually([&] { return code >= 0; }));
+  CHECK(code == static_cast<int>(Code::cancelled));
+  CHECK(database.calls == 0);
+}
+
+TEST_CASE("HTTP/1.1 and HTTP/2 are served on one port") {
+  Database database;
+  Proxy server(database.handler());
+  HttpClient one(at(server.port), 1);
+  GrpcClient two(at(server.port), 1);
+  Request request;
+  request.method = "POST";
+  request.target = "/t/Echo";
+  request.body = "plain";
+  CHECK(one.send(request, soon()).value().body == "plain");
+  CHECK(two.send("/t/Echo", {}, "framed", soon()).value().body == "framed");
+}
+
+TEST_CASE("stop sends GOAWAY, lets calls end and refuses new connections") {
+  Database database;
+  Proxy server(database.handler());
+  GrpcClient client(at(server.port), 2);
+  CHECK(client.send("/t/Echo", {}, "x", soon()).has_value());
+  std::string answer;
+  std::thread call([&] {
+    const auto got = client.send("/t/Unread", {}, "12345", soon());
+    answer = got ? got->body : got.error().message;
+  });
+  REQUIRE(eventually([&] { return database.hanging == 1; }));
+  std::thread release([&] {
+    std::this_thread::sleep_for(200ms);
+    database.let_go = true;
+  });
+  const auto begun = std::chrono::steady_clock::now();
+  server.server.stop(5s);
+  CHECK(std::chrono::steady_clock::now() - begun < 3s);
+  call.join();
+  release.join();
+  CHECK(answer == "10");
+  CHECK(client.send("/t/Echo", {}, "x", soon()).error().code == Code::refused_connection);
+}
+
+TEST_CASE("frames that are none end the connection, and only it") {
+  Database database;
+  Proxy server(database.handler());
+  for (const std::string garbage :
+       {std::string(200, '\xff'), std::string("\0\0\4\1\5\0\0\0\1\xff\xff\xff\xff", 13),
+        std::string("\0\0\1\0\0\0\0\0\1x", 10)}) {
+    auto client = Socket::to(server.port);
+    client.send(preface + settings_frame() + garbage);
+    CHECK(client.closed_within(2000ms));
+  }
+  GrpcClient client(at(server.port), 1);
+  CHECK(client.send("/t/Echo", {}, "x", soon()).has_value());
+}
+
+TEST_CASE("floods of pings, settings and resets end the connection") {
+  Database database;
+  Proxy server(database.handler());
+  std::string ping("\0\0\x8\6\0\0\0\0\0........", 17);
+  std::string settings = settings_frame();
+  for (const auto& frame : {ping, settings}) {
+    auto client = Socket::to(server.port, 4096);  // does not read its answers
+    client.send(preface + settings_frame());
+    std::string many;
+    for (int i = 0; i < 10000; ++i) many += frame;
+    bool open = true;
+    for (int i = 0; i < 100 && open; ++i) open = client.send(many);
+    CHECK_FALSE(open);
+  }
+  // Rapid reset: HEADERS and RST_STREAM, over and over. The block is ":method POST, :scheme http, :path /,
+  // :authority a".
+  auto client = Socket::to(server.port);
+  client.send(preface + settings_frame());
+  bool open = true;
+  for (int i = 0; i < 20000 && open; ++i) {
+    const auto id = static_cast<uint32_t>(2 * i + 1);
+    const std::string number = {static_cast<char>(id >> 24), static_cast<char>(id >> 16),
+                                static_cast<char>(id >> 8), static_cast<char>(id)};
+    open = client.send(std::string("\0\0\x6\1\4", 5) + number +
+                       std::string("\x83\x86\x84\x41\x01"
+                                   "a",
+                                   6) +
+                       std::string("\0\0\4\3\0", 5) + number + std::string("\0\0\0\x8", 4));
+  }
+  CHECK_FALSE(open);
+  GrpcClient alive(at(server.port), 1);
+  CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+}
+
+TEST_CASE("a client cut at any byte of a call disturbs nobody") {
+  Database database;
+  Proxy server(database.handler());
+  Upstream upstream(at(server.port));
+  for (const bool hold : {false, true}) {
+    auto proxy = hold ? Proxy::holding(upstream) : Proxy::passing(upstream);
+    const std::string call = preface + settings_frame() +
+                             std::string(
+                                 "\0\0\x6\1\4\0\0\0\1\x83\x86\x84\x41\x01"
+                                 "a",
+                                 15) +
+                             std::string("\0\0\6\0\1\0\0\0\1\0\0\0\0\1x", 15);
+    for (size_t cut = 0; cut <= call.size(); ++cut) {
+      auto client = Socket::to(proxy.port);
+      client.send(std::string_view(call).substr(0, cut));
+      if (cut % 2 == 0) {
+        client.reset();
+      } else {
+        client.close();
+      }
+    }
+    GrpcClient client(at(proxy.port), 1);
+    CHECK(client.send("/t/Echo", {}, "x", soon()).value().body == "x");
+    CHECK(eventually([&] { return proxy.server.connections() <= 1; }));
+  }
+}
