@@ -94,9 +94,15 @@ class MemoryBackend final : public Backend {
       for (const auto* record : matching) {
         hits.push_back({*record, distance(metric, std::get<0>(vector), std::get<0>(record->vectors.at("")))});
       }
-      std::stable_sort(hits.begin(), hits.end(),
-                       [](const auto& a, const auto& b) { return a.distance < b.distance; });
-      if (hits.size() > query.top_k) hits.resize(query.top_k);
+      // Ties in order of insertion.
+      std::vector<model::Hit> nearest;
+      while (!hits.empty() && nearest.size() < query.top_k) {
+        const auto best = std::min_element(
+            hits.begin(), hits.end(), [](const auto& a, const auto& b) { return a.distance < b.distance; });
+        nearest.push_back(std::move(*best));
+        hits.erase(best);
+      }
+      hits = std::move(nearest);
     }
     return result;
   }

@@ -1,0 +1,314 @@
+#include "protocols/chroma/dialect.h"
+
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <set>
+
+#include "memory_backend.h"
+#include "protocols/chroma/routes.h"
+#include "protocols/wire/json.h"
+
+using namespace vmproxy;
+using namespace vmproxy::protocols;
+using chroma::ChromaDialect;
+using model::Array;
+using model::Object;
+using model::Value;
+
+namespace {
+
+const std::string base = "/api/v2/tenants/default_tenant/databases/default_database";
+const std::string uuid = "11111111-2222-3333-4444-555555555555";
+
+net::Request request(const std::string& method, const std::string& target, const std::string& body = "") {
+  net::Request r;
+  r.method = method;
+  r.target = target;
+  r.headers.add("content-type", "application/json");
+  r.body = body;
+  return r;
+}
+
+const OperationRow* row_of(const std::string& method, const std::string& target) {
+  net::RequestHead head;
+  head.method = method;
+  head.target = target;
+  return ChromaDialect().classify(head);
+}
+
+Catalog catalog() {
+  Catalog c;
+  model::Schema schema;
+  schema.name = {"default_tenant/default_database", "things"};
+  schema.native_id = uuid;
+  schema.vectors.emplace_back();
+  c.collections.push_back(schema);
+  return c;
+}
+
+Result<Operation> decoded(const std::string& method, const std::string& target,
+                          const std::string& body = "") {
+  const auto* row = row_of(method, target);
+  REQUIRE(row != nullptr);
+  return ChromaDialect().decode(*row, request(method, target, body), catalog());
+}
+
+Result<Operation> record_call(const std::string& action, const std::string& body) {
+  return decoded("POST", base + "/collections/" + uuid + "/" + action, body);
+}
+
+std::vector<std::string> ids(const Operation& operation) {
+  std::vector<std::string> found;
+  for (const auto& key : operation.keys) found.push_back(to_string(key.id));
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("the table has a row for every route and each row finds itself") {
+  const ChromaDialect dialect;
+  CHECK(dialect.table().size() == 36);
+  std::set<std::string_view> names;
+  for (const auto& row : dialect.table()) {
+    std::string path(row.pattern);
+    for (size_t at; (at = path.find("{}")) != std::string::npos;) path.replace(at, 2, "x");
+    CHECK(row_of(std::string(row.method), path) == &row);
+    CHECK(row_of(std::string(row.method), path + "?a=1") == &row);
+    CHECK(names.insert(row.name).second);
+  }
+}
+
+TEST_CASE("what the table does not have is not found in it") {
+  for (const auto& [method, path] :
+       std::vector<std::pair<std::string, std::string>>{{"GET", "/"},
+                                                        {"GET", "/api/v2/"},
+                                                        {"GET", "/api/v2/heartbeat/"},
+                                                        {"POST", "/api/v2/heartbeat"},
+                                                        {"GET", "/api/v1/heartbeat"},
+                                                        {"POST", base + "/collections/" + uuid + "/zzz"},
+                                                        {"GET", base + "/collections/" + uuid + "/add"},
+                                                        {"HEAD", "/api/v2/version"},
+                                                        {"POST", base + "//collections"},
+                                                        {"GET", "/api/v2/tenants//databases"},
+                                                        {"GET", ""}}) {
+    CAPTURE(method, path);
+    CHECK(row_of(method, path) == nullptr);
+  }
+}
+
+TEST_CASE("by-id is a route of its own, not a collection of that name") {
+  CHECK(row_of("GET", base + "/collections/by-id/" + uuid)->name == "collection.get_by_id");
+  CHECK(row_of("GET", base + "/collections/by-id")->name == "collection.get");
+  CHECK(row_of("GET", base + "/collections/" + uuid + "/count")->name == "record.count");
+}
+
+TEST_CASE("writes name their collection and ids in request order, twice where given twice") {
+  for (const std::string action : {"add", "upsert", "update"}) {
+    const auto operation = record_call(
+        action, R"({"embeddings":["AAAA",[1]],"ids":["b","a","b","\u00e9"],"metadatas":[{"ids":["no"]}]})");
+    REQUIRE(operation.has_value());
+    CHECK(operation->write_class == WriteClass::read_back);
+    CHECK(operation->collection.name == "things");
+    CHECK(ids(*operation) == std::vector<std::string>{"b", "a", "b", "é"});
+    CHECK(!operation->predicate);
+  }
+}
+
+TEST_CASE("the collection is found by its id whatever place and form the path gives") {
+  for (const auto& id :
+       std::vector<std::string>{uuid, std::string("11111111222233334444555555555555"), "urn:uuid:" + uuid}) {
+    const auto operation =
+        decoded("GET", "/api/v2/tenants/other/databases/elsewhere/collections/" + id + "/count");
+    REQUIRE(operation.has_value());
+    CHECK(operation->collection.name == "things");
+  }
+  CHECK(decoded("GET", base + "/collections/things/count").error().code == Code::invalid);
+  CHECK(decoded("GET", base + "/collections/99999999-2222-3333-4444-555555555555/count").error().code ==
+        Code::not_found);
+}
+
+TEST_CASE("deletes are images by ids alone and predicates with a filter") {
+  const auto by_ids = record_call("delete", R"({"ids":["a"],"where":null,"where_document":null})");
+  REQUIRE(by_ids.has_value());
+  CHECK(by_ids->write_class == WriteClass::image);
+  const ChromaDialect dialect;
+  const std::string target = base + "/collections/" + uuid + "/delete";
+  const auto images =
+      dialect.images(*row_of("POST", target), request("POST", target, R"({"ids":["a","b"]})"), catalog());
+  REQUIRE(images.has_value());
+  REQUIRE(images->size() == 2);
+  CHECK(!(*images)[0].record.has_value());
+
+  const auto by_filter =
+      record_call("delete", R"({"ids":["a"],"where":{"x":1},"where_document":{"$contains":"t"}})");
+  REQUIRE(by_filter.has_value());
+  CHECK(by_filter->write_class == WriteClass::predicate);
+  CHECK(ids(*by_filter) == std::vector<std::string>{"a"});
+  model::Record record;
+  record.metadata = Object{{"x", 1}};
+  record.document = "text";
+  CHECK(evaluate(*by_filter->predicate, record));
+  record.document = "other";
+  CHECK(evaluate(*by_filter->predicate, record));
+  record.document = "none";
+  CHECK(!evaluate(*by_filter->predicate, record));
+  CHECK(!record_call("delete", R"({"where":{"$bad":1}})").has_value());
+}
+
+TEST_CASE("a fingerprint is the query without its pages") {
+  const auto print = [](const std::string& action, const std::string& body) {
+    return record_call(action, body)->fingerprint;
+  };
+  CHECK(print("get", R"({"where":{"a":1},"limit":10,"offset":0})") ==
+        print("get", R"({ "limit" : 5, "offset":50,"where":{"a":1}})"));
+  CHECK(print("get", R"({"where":{"a":1}})") == print("get", R"({"where":{"a":1},"limit":null,"ids":null})"));
+  CHECK(print("get", R"({"where":{"a":1}})") != print("get", R"({"where":{"a":2}})"));
+  CHECK(print("query", R"({"query_embeddings":[[1]],"n_results":5})") ==
+        print("query", R"({"query_embeddings":[[1]],"n_results":10})"));
+  CHECK(print("query", R"({"query_embeddings":[[1]]})") != print("query", R"({"query_embeddings":[[2]]})"));
+  CHECK(print("get", "{}") != print("query", "{}"));
+  CHECK(record_call("get", R"({"offset":0})")->pages);
+  CHECK(record_call("get", R"({"limit":10})")->pages);
+  CHECK(!record_call("get", R"({"limit":null,"offset":null})")->pages);
+}
+
+TEST_CASE("definitions say what to look at again") {
+  const auto made = decoded("POST", base + "/collections", R"({"name":"fresh","metadata":{"name":"no"}})");
+  REQUIRE(made.has_value());
+  CHECK(made->creates_collection);
+  CHECK(made->write_class == WriteClass::ddl);
+  CHECK(made->collection == model::CollectionName{"default_tenant/default_database", "fresh"});
+  const auto dropped = decoded("DELETE", base + "/collections/a%20name");
+  CHECK(dropped->drops_collection);
+  CHECK(dropped->collection.name == "a name");
+  CHECK(decoded("PUT", base + "/collections/" + uuid, "{}")->collection.name == "things");
+  CHECK(decoded("DELETE", base)->drops_collection);
+  CHECK(decoded("POST", "/api/v2/tenants/t%2Fx/databases", R"({"name":"dbs"})")->collection.space ==
+        "t%2Fx/dbs");
+  CHECK(!decoded("POST", base + "/collections", "{").has_value());
+}
+
+TEST_CASE("only proof counts as an outcome") {
+  const ChromaDialect dialect;
+  const auto outcome = [&](int status) {
+    net::Response response;
+    response.status = status;
+    return dialect.outcome({}, response).whole;
+  };
+  for (const int status : {200, 201, 204}) CHECK(outcome(status) == model::Outcome::applied);
+  for (const int status : {400, 401, 403, 404, 409, 413, 415, 422, 429, 501})
+    CHECK(outcome(status) == model::Outcome::rejected);
+  for (const int status : {0, 100, 302, 408, 418, 425, 499, 500, 502, 503, 504, 599})
+    CHECK(outcome(status) == model::Outcome::uncertain);
+}
+
+TEST_CASE("errors of ours have the server's shape and status") {
+  const ChromaDialect dialect;
+  net::RequestHead head;
+  head.method = "POST";
+  head.target = base + "/collections/" + uuid + "/get";
+  for (const auto& [code, status] : std::vector<std::pair<Code, int>>{{Code::unavailable, 503},
+                                                                      {Code::refused_connection, 503},
+                                                                      {Code::connection_lost, 503},
+                                                                      {Code::timeout, 504},
+                                                                      {Code::unsupported, 501},
+                                                                      {Code::quota, 429},
+                                                                      {Code::invalid, 400},
+                                                                      {Code::not_found, 404},
+                                                                      {Code::internal, 500},
+                                                                      {Code::unauthenticated, 401}}) {
+    const auto response = dialect.error(Error(code, "why \"this\""), head);
+    CHECK(response.status == status);
+    const auto body = wire::parse_json(response.body);
+    REQUIRE(body.has_value());
+    CHECK(body->find("message")->string() == "why \"this\"");
+    CHECK(body->find("error")->is_string());
+  }
+}
+
+TEST_CASE("credentials are the two headers and nothing else") {
+  const ChromaDialect dialect;
+  net::RequestHead head;
+  CHECK(dialect.credential(head).empty());
+  head.headers.add("User-Agent", "x");
+  CHECK(dialect.credential(head).empty());
+  head.headers.add("Authorization", "Bearer a");
+  const auto one = dialect.credential(head);
+  head.headers.add("X-Chroma-Token", "b");
+  CHECK(!one.empty());
+  CHECK(dialect.credential(head) != one);
+}
+
+TEST_CASE("the first embedding fixes the dimension, once, before its write") {
+  const ChromaDialect dialect;
+  chroma::test::MemoryBackend backend;
+  const auto create = request("POST", base + "/collections", R"({"name":"dims"})");
+  const auto created = dialect.serve(*row_of("POST", base + "/collections"), create, backend);
+  REQUIRE(created.has_value());
+  const std::string target = base + "/collections/" + backend.catalog().collections[0].native_id + "/upsert";
+  const auto upsert = [&](const std::string& body) {
+    return dialect.serve(*row_of("POST", target), request("POST", target, body), backend)->status;
+  };
+  CHECK(upsert(R"({"ids":[],"embeddings":[]})") == 200);
+  CHECK(backend.catalog().collections[0].vectors[0].dimension == 0);
+  CHECK(upsert(R"({"ids":["a"],"embeddings":[[1,2,3]]})") == 200);
+  CHECK(backend.catalog().collections[0].vectors[0].dimension == 3);
+  CHECK(*backend.catalog().collections[0].native.find("dimension") == Value(3));
+  CHECK(upsert(R"({"ids":["b"],"embeddings":[[1,2]]})") == 400);
+  CHECK(backend.writes.size() == 1);
+}
+
+TEST_CASE("a body that breaks the real server is answered as it would be, and does nothing here") {
+  const ChromaDialect dialect;
+  chroma::test::MemoryBackend backend;
+  REQUIRE(dialect
+              .serve(*row_of("POST", base + "/collections"),
+                     request("POST", base + "/collections", R"({"name":"poison"})"), backend)
+              .has_value());
+  const std::string target = base + "/collections/" + backend.catalog().collections[0].native_id + "/upsert";
+  const auto response = dialect.serve(
+      *row_of("POST", target),
+      request("POST", target, R"({"ids":["a"],"embeddings":[[1]],"metadatas":[{"chroma:document":null}]})"),
+      backend);
+  REQUIRE(response.has_value());
+  CHECK(response->status == 500);
+  CHECK(backend.writes.empty());
+}
+
+TEST_CASE("recorded bodies cut, changed and nested anyhow are answered or refused, never worse") {
+  const ChromaDialect dialect;
+  chroma::test::MemoryBackend backend;
+  REQUIRE(dialect
+              .serve(*row_of("POST", base + "/collections"),
+                     request("POST", base + "/collections", R"({"name":"any"})"), backend)
+              .has_value());
+  const std::string id = backend.catalog().collections[0].native_id;
+  size_t asked = 0;
+  for (const std::string subject : {"writes", "reads", "collections"}) {
+    std::ifstream file(std::string(VMPROXY_TEST_DATA) + "/" + subject + ".jsonl");
+    size_t line_number = 0;
+    for (std::string line; std::getline(file, line);) {
+      const auto exchange = wire::parse_json(line);
+      REQUIRE(exchange.has_value());
+      if (!exchange->find("body")->is_string() || ++line_number % 4 != 0) continue;
+      std::string path = exchange->find("path")->string();
+      if (const auto at = path.find("/collections/"); at != std::string::npos && path.size() > at + 49)
+        path.replace(at + 13, 36, id);
+      const auto* row = row_of(exchange->find("method")->string(), path);
+      if (row == nullptr) continue;
+      const std::string body = exchange->find("body")->string();
+      for (size_t i = 0; i < body.size(); i += 1 + body.size() / 40) {
+        std::string changed = body;
+        changed[i] = "\"[]{},:0n\xff\x01"[asked % 11];
+        for (const std::string& bad :
+             {body.substr(0, i), changed, body.substr(0, i) + std::string(300, '[') + body.substr(i)}) {
+          ++asked;
+          const auto response = dialect.serve(*row, request(std::string(row->method), path, bad), backend);
+          if (response) CHECK(response->status >= 200);
+          (void)dialect.decode(*row, request(std::string(row->method), path, bad), backend.catalog());
+        }
+      }
+    }
+  }
+  CHECK(asked > 3000);
+}
