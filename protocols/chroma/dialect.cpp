@@ -16,10 +16,10 @@ bool takes_json(Call call) {
   }
 }
 
-// Only "application/json" and "application/...+json" are read.
+// "application/json", "application/...+json" and no content type at all are read.
 bool is_json(const net::Request& request) {
   const auto header = request.headers.find("content-type");
-  if (!header) return false;
+  if (!header) return true;
   auto type = header->substr(0, header->find(';'));
   while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
   return net::equal_ignoring_case(type, "application/json") ||

@@ -168,48 +168,54 @@ Result<Filter> parse_children(bool all, const Value& list, Parse parse, const Er
   return all ? Filter::all(std::move(children)) : Filter::any(std::move(children));
 }
 
-// Only what every regular expression language refuses: brackets that do not close, nothing to repeat.
+// Only what every regular expression language refuses: brackets that do not close, nothing to repeat. The server
+// points at the place, as long as the pattern has one line.
 Result<void> check_regex(const std::string& pattern) {
-  const auto bad = [&](std::string_view what) {
-    return Error(Code::invalid,
-                 "Regex syntax errror: regex parse error:\n    " + pattern + "\nerror: " + std::string(what));
+  const auto bad = [&](std::string_view what, size_t from, size_t length = 1) {
+    return Error(Code::invalid, "Regex syntax errror: regex parse error:\n    " + pattern + "\n    " +
+                                    std::string(from, ' ') + std::string(length, '^') +
+                                    "\nerror: " + std::string(what));
   };
-  int groups = 0;
+  std::vector<size_t> groups;  // where each open one began
+  size_t set_began = 0;
   bool set = false;
   bool repeatable = false;
   for (size_t i = 0; i < pattern.size(); ++i) {
     const char c = pattern[i];
     if (c == '\\') {
-      if (++i == pattern.size()) return bad("incomplete escape sequence, reached end of pattern prematurely");
-      if (pattern[i] >= '1' && pattern[i] <= '9' && !set) return bad("backreferences are not supported");
+      if (++i == pattern.size()) return bad("incomplete escape sequence, reached end of pattern prematurely", i - 1);
+      if (pattern[i] >= '1' && pattern[i] <= '9' && !set) return bad("backreferences are not supported", i - 1, 2);
       repeatable = true;
     } else if (set) {
       set = c != ']';
       repeatable = true;
     } else if (c == '[') {
       set = true;
+      set_began = i;
       if (i + 1 < pattern.size() && pattern[i + 1] == '^') ++i;
       if (i + 1 < pattern.size() && pattern[i + 1] == ']') ++i;
     } else if (c == '(') {
       const std::string_view rest = std::string_view(pattern).substr(i + 1);
       if (rest.starts_with("?=") || rest.starts_with("?!") || rest.starts_with("?<=") ||
           rest.starts_with("?<!")) {
-        return bad("look-around, including look-ahead and look-behind, is not supported");
+        return bad("look-around, including look-ahead and look-behind, is not supported", i,
+                   rest.starts_with("?<") ? 4 : 3);
       }
+      groups.push_back(i);
       if (rest.starts_with("?")) ++i;
-      ++groups;
       repeatable = false;
     } else if (c == ')') {
-      if (--groups < 0) return bad("unopened group");
+      if (groups.empty()) return bad("unopened group", i);
+      groups.pop_back();
       repeatable = true;
     } else if (c == '*' || c == '+' || c == '?') {
-      if (!repeatable) return bad("repetition operator missing expression");
+      if (!repeatable) return bad("repetition operator missing expression", i);
     } else {
       repeatable = c != '|';
     }
   }
-  if (set) return bad("unclosed character class");
-  if (groups != 0) return bad("unclosed group");
+  if (set) return bad("unclosed character class", set_began);
+  if (!groups.empty()) return bad("unclosed group", groups.back());
   return {};
 }
 
