@@ -19,8 +19,15 @@ boost::asio::awaitable<void> refuse(Exchange& exchange, const Error& error) {
   std::fprintf(stderr, "%s\n", error.message.c_str());
   Response response;
   response.status = error.code == Code::timeout ? 504 : 502;
-  response.headers.set("content-type", "text/plain");
-  response.body = error.message + "\n";
+  if (exchange.head().http2) {  // as gRPC says it
+    response.status = 200;
+    response.headers.set("content-type", "application/grpc");
+    response.headers.set("grpc-status", error.code == Code::timeout ? "4" : "14");
+    response.headers.set("grpc-message", percent_encode(error.message));
+  } else {
+    response.headers.set("content-type", "text/plain");
+    response.body = error.message + "\n";
+  }
   (void)co_await exchange.reply(std::move(response));
 }
 
