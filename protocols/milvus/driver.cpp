@@ -230,7 +230,7 @@ Result<void> MilvusDriver::create(const model::Schema& schema, Deadline deadline
   for (const auto& vector : schema.vectors) {
     const bool sparse = vector.kind == model::VectorKind::sparse;
     ProtoWriter index = on_collection(schema.name);
-    index.bytes(4, vector.name.empty() ? "vector" : vector.name);
+    index.bytes(4, vector.name.empty() ? std::string(nameless_vector) : vector.name);
     write_pairs(index, 5,
                 {{"index_type", sparse ? "SPARSE_INVERTED_INDEX" : "FLAT"},
                  {"metric_type", sparse ? "IP" : std::string(name_of(vector.metric))}});

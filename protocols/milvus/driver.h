@@ -92,6 +92,10 @@ class MilvusDriver final : public Driver {
 
 // "id in [1, 2]", of one partition.
 std::string keys_expression(const CollectionSchema& shape, std::span<const model::Key> keys);
+// Systems with one nameless vector call it "", which is no name in Milvus.
+inline constexpr std::string_view nameless_vector = "vector";
+void name_vectors(model::Record& record);
+void unname_vectors(const model::Schema& schema, model::Record& record);
 ProtoWriter on_collection(const model::CollectionName& name);  // fields 2 and 3 of most requests
 
 }  // namespace vmproxy::protocols::milvus

@@ -59,6 +59,23 @@ std::vector<std::string> partition_names(const model::Schema& schema, const std:
 
 }  // namespace
 
+void name_vectors(model::Record& record) {
+  if (auto node = record.vectors.extract(std::string())) {
+    node.key() = nameless_vector;
+    record.vectors.insert(std::move(node));
+  }
+}
+
+void unname_vectors(const model::Schema& schema, model::Record& record) {
+  const bool nameless =
+      std::ranges::any_of(schema.vectors, [](const auto& vector) { return vector.name.empty(); });
+  if (!nameless) return;
+  if (auto node = record.vectors.extract(std::string(nameless_vector))) {
+    node.key().clear();
+    record.vectors.insert(std::move(node));
+  }
+}
+
 std::string keys_expression(const CollectionSchema& shape, std::span<const Key> keys) {
   std::string out = shape.primary()->name + " in [";
   bool first = true;
@@ -135,6 +152,7 @@ Result<std::vector<Record>> MilvusDriver::fetch_records(const model::Schema& sch
   if (!records)
     return Error(Code::corrupt, records.error().message)
         .within("collection '" + to_string(schema.name) + "'");
+  for (auto& record : *records) unname_vectors(schema, record);
   return records;
 }
 
@@ -165,7 +183,10 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
                                        ApplyResult& result, Deadline deadline) {
   if (records.empty()) return {};
   std::vector<Record> batch;
-  for (const auto& [index, record] : records) batch.push_back(*record);
+  for (const auto& [index, record] : records) {
+    batch.push_back(*record);
+    name_vectors(batch.back());
+  }
   std::vector<Refused> refused;
   const auto columns = write_rows(shape, batch, refused);
   for (const auto& one : refused)

@@ -1,0 +1,144 @@
+#include "protocols/milvus/dialect.h"
+
+#include "protocols/milvus/serve.h"
+#include "protocols/wire/grpc.h"
+#include "protocols/wire/json.h"
+
+namespace vmproxy::protocols::milvus {
+namespace {
+
+bool is_grpc(const net::RequestHead& head) {
+  const auto type = head.headers.find("content-type");
+  return head.http2 || (type && type->starts_with("application/grpc"));
+}
+
+int grpc_number(Code code) {
+  switch (code) {
+    case Code::invalid:
+      return 3;
+    case Code::not_found:
+    case Code::unsupported:
+      return 12;  // of a call, not of a collection: UNIMPLEMENTED is what the server says of one it has not
+    case Code::already_exists:
+      return 6;
+    case Code::unauthenticated:
+      return 16;
+    case Code::permission_denied:
+      return 7;
+    case Code::quota:
+    case Code::overloaded:
+      return 8;
+    case Code::precondition:
+      return 9;
+    case Code::timeout:
+      return 4;
+    case Code::cancelled:
+    case Code::refused_connection:
+    case Code::unavailable:
+    case Code::connection_lost:
+      return 14;
+    default:
+      return 13;
+  }
+}
+
+}  // namespace
+
+std::span<const OperationRow> MilvusDialect::table() const {
+  return rows();
+}
+
+const OperationRow* MilvusDialect::classify(const net::RequestHead& head) const {
+  return find_row(head.method, head.path());
+}
+
+Result<net::Response> MilvusDialect::serve(const OperationRow& row, const net::Request& request,
+                                           Backend& backend) const {
+  const Rpc rpc = rpc_of(row);
+  if (rpc == Rpc::rest_read)
+    return Error(Code::unsupported, "rest: the REST API is answered by Milvus itself alone");
+  auto message = message_of(request);
+  if (!message) {
+    const bool large = message.error().code == Code::overloaded;
+    return grpc_refusal(large ? 8 : 13, message.error().message);
+  }
+  Asked asked{rpc, request, std::move(*message), backend};
+  switch (rpc) {
+    case Rpc::insert:
+    case Rpc::upsert:
+    case Rpc::remove:
+      return serve_writes(asked);
+    case Rpc::query:
+      return serve_query(asked);
+    case Rpc::search:
+      return serve_search(asked);
+    case Rpc::create_index:
+    case Rpc::alter_index:
+    case Rpc::drop_index:
+    case Rpc::describe_index:
+    case Rpc::get_index_statistics:
+    case Rpc::get_index_state:
+    case Rpc::get_index_build_progress:
+      return serve_indexes(asked);
+    case Rpc::connect:
+    case Rpc::get_version:
+    case Rpc::check_health:
+    case Rpc::get_component_states:
+    case Rpc::grpc_health:
+    case Rpc::grpc_health_watch:
+    case Rpc::client_heartbeat:
+    case Rpc::flush:
+    case Rpc::flush_all:
+    case Rpc::get_flush_state:
+    case Rpc::get_flush_all_state:
+    case Rpc::alloc_timestamp:
+    case Rpc::create_database:
+    case Rpc::drop_database:
+    case Rpc::list_databases:
+    case Rpc::alter_database:
+    case Rpc::describe_database:
+      return serve_server(asked);
+    case Rpc::hybrid_search:
+    case Rpc::other_read:
+    case Rpc::other_session:
+    case Rpc::other_admin:
+    case Rpc::rest_read:
+    case Rpc::unknown:
+      return Error(Code::unsupported, std::string(row.name) + ": only Milvus itself can do this");
+    default:
+      return serve_collections(asked);
+  }
+}
+
+// A call that failed on our side is a gRPC error: Milvus' own Status is said by Milvus, or in serve().
+net::Response MilvusDialect::error(const Error& error, const net::RequestHead& head) const {
+  const bool call_unknown = classify(head) == nullptr;
+  if (is_grpc(head)) {
+    std::string text = error.message;
+    if (call_unknown && (error.code == Code::not_found || error.code == Code::unsupported)) {
+      const auto path = head.path();
+      const auto slash = path.rfind('/');
+      const bool service = path.starts_with("/milvus.proto.milvus.MilvusService/");
+      text = service ? "unknown method " + std::string(path.substr(slash + 1)) +
+                           " for service milvus.proto.milvus.MilvusService"
+                     : "unknown service " + std::string(path.substr(1, slash == 0 ? path.npos : slash - 1));
+    }
+    return grpc_refusal(grpc_number(error.code), text);
+  }
+  net::Response response;
+  response.status = call_unknown && error.code == Code::not_found ? 404 : 200;
+  if (error.code == Code::unavailable || error.code == Code::refused_connection ||
+      error.code == Code::connection_lost || error.code == Code::timeout)
+    response.status = 503;
+  response.headers.add("content-type", "application/json; charset=utf-8");
+  const int64_t code = error.code == Code::unauthenticated ? 1800 : 65535;
+  response.body = wire::to_json(model::Value(model::Object{{"code", code}, {"message", error.message}}));
+  return response;
+}
+
+std::string MilvusDialect::credential(const net::RequestHead& head) const {
+  const auto value = head.headers.find("authorization");
+  return value && !value->empty() ? "authorization:" + std::string(*value) : std::string();
+}
+
+}  // namespace vmproxy::protocols::milvus

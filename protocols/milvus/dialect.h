@@ -1,0 +1,26 @@
+// The server half of Milvus' gRPC API. See rpcs.h for the table, serve.h for how each call is answered.
+#pragma once
+
+#include "protocols/api/dialect.h"
+
+namespace vmproxy::protocols::milvus {
+
+class MilvusDialect final : public Dialect {
+ public:
+  std::string_view system() const override { return "milvus"; }
+  std::span<const OperationRow> table() const override;
+  const OperationRow* classify(const net::RequestHead& head) const override;
+  Result<Operation> decode(const OperationRow& row, const net::Request& request,
+                           const Catalog& catalog) const override;
+  Result<std::vector<Image>> images(const OperationRow& row, const net::Request& request,
+                                    const Catalog& catalog) const override;
+  OutcomeReport outcome(const Operation& operation, const net::Response& response) const override;
+  Result<net::Response> serve(const OperationRow& row, const net::Request& request,
+                              Backend& backend) const override;
+  net::Response error(const Error& error, const net::RequestHead& head) const override;
+  std::string credential(const net::RequestHead& head) const override;
+  // One message of 64 MiB and its prefix.
+  uint64_t body_bytes_max() const override { return (64u << 20) + 5; }
+};
+
+}  // namespace vmproxy::protocols::milvus

@@ -1,0 +1,217 @@
+// Queries of the vocabulary: get, search, count.
+#include <algorithm>
+
+#include "protocols/milvus/driver.h"
+#include "protocols/milvus/search.h"
+#include "protocols/wire/json.h"
+
+namespace vmproxy::protocols::milvus {
+namespace {
+
+using model::Query;
+using model::QueryResult;
+using model::Record;
+
+constexpr uint64_t window_max = 16384;  // Milvus' own bound on offset + limit
+constexpr uint64_t page_records = 4096;
+
+Error unsupported(std::string text) {
+  return {Code::unsupported, std::move(text)};
+}
+
+std::vector<std::string> partitions_of(const model::Schema& schema, const Query& query) {
+  std::vector<std::string> names;
+  if (schema.partitions.empty()) return names;
+  for (const auto& name : query.partitions)
+    names.push_back(name.empty() ? std::string(default_partition) : name);
+  return names;
+}
+
+// Drops what was not asked for.
+void cut(const Query& query, Record& record) {
+  if (!query.with_vectors) record.vectors.clear();
+  if (!query.with_metadata) record.metadata.reset();
+  if (!query.fields || !record.metadata) return;
+  model::Object wanted;
+  for (const auto& name : *query.fields) {
+    if (const auto at = record.metadata->find(name); at != record.metadata->end()) wanted.insert(*at);
+  }
+  record.metadata = std::move(wanted);
+}
+
+std::string last_key_bound(const CollectionSchema& shape, const model::Key& key) {
+  const std::string& name = shape.primary()->name;
+  if (const auto* text = std::get_if<std::string>(&key.id.value)) return name + " > " + quoted(*text);
+  return name + " > " + std::to_string(std::get<int64_t>(key.id.value));
+}
+
+}  // namespace
+
+Result<std::string> MilvusDriver::filter_text(const model::Schema& schema, const CollectionSchema& shape,
+                                              const Query& query) const {
+  (void)schema;
+  if (!query.filter || query.filter->kind == model::Filter::Kind::always) return std::string();
+  return print_expression(*query.filter, shape, grammar());
+}
+
+Result<QueryResult> MilvusDriver::query(const model::Schema& schema, const Query& query, Deadline deadline) {
+  const auto shape_found = shape_of(schema, deadline);
+  if (!shape_found) return shape_found.error();
+  const CollectionSchema& shape = **shape_found;
+  auto expression = filter_text(schema, shape, query);
+  if (!expression) return expression.error();
+  if (query.kind == Query::Kind::search) return search(schema, shape, query, *expression, deadline);
+  if (query.kind == Query::Kind::count && !query.keys) return count(schema, query, *expression, deadline);
+
+  QueryResult result;
+  const ReadParts parts{query.with_vectors && query.kind == Query::Kind::get,
+                        query.with_metadata && query.kind == Query::Kind::get};
+  if (query.keys) {
+    constexpr size_t keys_at_once = 1000;
+    const std::span<const model::Key> keys(*query.keys);
+    for (size_t at = 0; at < keys.size(); at += keys_at_once) {
+      Rows rows;
+      rows.expression = keys_expression(shape, keys.subspan(at, std::min(keys_at_once, keys.size() - at)));
+      if (!expression->empty()) rows.expression = "(" + rows.expression + ") and " + *expression;
+      rows.partitions = partitions_of(schema, query);
+      auto found = fetch_records(schema, shape, rows, parts, deadline);
+      if (!found) return found.error();
+      std::ranges::move(*found, std::back_inserter(result.records));
+    }
+    std::ranges::sort(result.records, {}, [](const Record& r) { return r.key; });
+    const auto same = [](const Record& a, const Record& b) { return a.key == b.key; };
+    result.records.erase(std::unique(result.records.begin(), result.records.end(), same),
+                         result.records.end());
+    result.count = result.records.size();
+    const auto offset = std::min<uint64_t>(query.offset, result.records.size());
+    result.records.erase(result.records.begin(),
+                         result.records.begin() + static_cast<std::ptrdiff_t>(offset));
+    if (query.limit && result.records.size() > *query.limit) result.records.resize(*query.limit);
+  } else {
+    // By key, page after page: an answer of any size, and one order whatever the server's own.
+    uint64_t skip = query.offset;
+    std::optional<model::Key> last;
+    while (!query.limit || result.records.size() < *query.limit) {
+      Rows rows;
+      rows.ordered = true;
+      rows.partitions = partitions_of(schema, query);
+      const uint64_t wanted = query.limit ? *query.limit - result.records.size() + skip : page_records;
+      rows.limit = std::min(wanted, page_records);
+      rows.expression = *expression;
+      if (last) {
+        rows.expression = last_key_bound(shape, *last);
+        if (!expression->empty()) rows.expression = "(" + rows.expression + ") and " + *expression;
+      } else if (expression->empty()) {
+        auto all = print_expression({}, shape, grammar());
+        if (!all) return all.error();
+        rows.expression = std::move(*all);
+      }
+      auto found = fetch_records(schema, shape, rows, parts, deadline);
+      if (!found) return found.error();
+      if (found->empty()) break;
+      std::ranges::sort(*found, {}, [](const Record& r) { return r.key.id; });
+      last = found->back().key;
+      const auto skipped = std::min<uint64_t>(skip, found->size());
+      skip -= skipped;
+      std::move(found->begin() + static_cast<std::ptrdiff_t>(skipped), found->end(),
+                std::back_inserter(result.records));
+      if (query.limit && result.records.size() > *query.limit) result.records.resize(*query.limit);
+    }
+  }
+  if (query.kind == Query::Kind::count) result.records.clear();
+  for (auto& record : result.records) cut(query, record);
+  return result;
+}
+
+Result<QueryResult> MilvusDriver::count(const model::Schema& schema, const Query& query,
+                                        const std::string& expression, Deadline deadline) {
+  const auto shape = shape_of(schema, deadline);
+  if (!shape) return shape.error();
+  Rows rows;
+  rows.expression = expression;
+  rows.partitions = partitions_of(schema, query);
+  const auto columns = fetch(schema, **shape, rows, {"count(*)"}, deadline);
+  if (!columns) return columns.error();
+  QueryResult result;
+  if (!columns->empty() && !columns->front().longs.empty())
+    result.count = static_cast<uint64_t>(std::max<int64_t>(0, columns->front().longs[0]));
+  return result;
+}
+
+Result<QueryResult> MilvusDriver::search(const model::Schema& schema, const CollectionSchema& shape,
+                                         const Query& query, const std::string& expression,
+                                         Deadline deadline) {
+  const auto field =
+      std::ranges::find_if(schema.vectors, [&](const auto& v) { return v.name == query.vector_name; });
+  if (field == schema.vectors.end())
+    return unsupported("search.vector: the collection has no vector field '" + query.vector_name + "'");
+  if (query.metric && *query.metric != field->metric)
+    return unsupported("search.metric: the index was made for " + std::string(name_of(field->metric)));
+  if (query.top_k + query.search_offset > window_max || query.top_k == 0)
+    return unsupported("search.window: Milvus answers the nearest 16384 at most");
+  std::string filter = expression;
+  if (query.keys) {
+    filter = keys_expression(shape, *query.keys);
+    if (!expression.empty()) filter = "(" + filter + ") and " + expression;
+  }
+  SearchRequest request;
+  request.database = database_of(schema.name.space);
+  request.collection = schema.name.name;
+  request.partitions = partitions_of(schema, query);
+  request.expression = filter;
+  request.vectors = query.vectors;
+  request.field = field->name.empty() ? std::string(nameless_vector) : field->name;
+  request.metric = field->metric;
+  request.top_k = query.top_k;
+  request.offset = query.search_offset;
+  if (query.radius) request.radius = score_of(field->metric, *query.radius);
+  if (query.range_filter) request.range_filter = score_of(field->metric, *query.range_filter);
+  for (const auto& one : shape.fields) {
+    if (one.primary || one.dynamic || one.function_output) continue;
+    if (is_vector(one.type) ? query.with_vectors : query.with_metadata)
+      request.output_fields.push_back(one.name);
+  }
+  if (query.with_metadata && shape.dynamic) request.output_fields.emplace_back(meta_field);
+  const std::string message = encode(request);
+  ProtoWriter raw;
+  raw.raw(message);
+  auto answer = client_.call("Search", request.database, raw, deadline);
+  if (!answer && answer.error().code == Code::precondition) {
+    auto loaded = load(schema.name, deadline);
+    if (!loaded) return loaded.error();
+    answer = client_.call("Search", request.database, raw, deadline);
+  }
+  if (!answer) return answer.error().within("collection '" + to_string(schema.name) + "'");
+  auto found = read_search_answer(*answer);
+  const auto broken = [&](const std::string& why) {
+    return Error(Code::corrupt,
+                 "the answer to a search of '" + to_string(schema.name) + "' cannot be read" + why);
+  };
+  if (!found) return broken("");
+  const size_t total = found->scores.size();
+  size_t counted = 0;
+  for (const auto k : found->top_ks) counted += static_cast<size_t>(std::max<int64_t>(k, 0));
+  if (counted != total || std::max(found->ids.longs.size(), found->ids.texts.size()) != total)
+    return broken(": its lists are of different lengths");
+  std::erase_if(found->columns, [&](const Column& column) { return column.name == shape.primary()->name; });
+  auto records = read_rows(shape, found->columns, total, {});
+  if (!records) return broken(": " + records.error().message);
+  QueryResult result;
+  size_t at = 0;
+  for (const auto k : found->top_ks) {
+    auto& hits = result.hits.emplace_back();
+    for (int64_t i = 0; i < k; ++i, ++at) {
+      model::Hit hit;
+      hit.record = std::move((*records)[at]);
+      hit.record.key = found->ids.longs.empty() ? key_of(found->ids.texts[at]) : key_of(found->ids.longs[at]);
+      hit.distance = distance_of(field->metric, static_cast<double>(found->scores[at]));
+      unname_vectors(schema, hit.record);
+      cut(query, hit.record);
+      hits.push_back(std::move(hit));
+    }
+  }
+  result.hits.resize(query.vectors.size());
+  return result;
+}
+
+}  // namespace vmproxy::protocols::milvus

@@ -1,0 +1,70 @@
+// Answers to the calls from another database, by subject. Each is what the server answers, its refusals
+// included. An Error means that the backend failed or that it cannot be answered faithfully.
+#pragma once
+
+#include <string>
+
+#include "protocols/api/dialect.h"
+#include "protocols/milvus/requests.h"
+#include "protocols/milvus/rpcs.h"
+
+namespace vmproxy::protocols::milvus {
+
+struct Asked {
+  Rpc rpc;
+  const net::Request& request;
+  std::string message;
+  Backend& backend;
+
+  std::string database(std::string_view in_message) const { return database_of(request, in_message); }
+};
+
+using Answer = Result<net::Response>;
+
+Answer serve_server(Asked& asked);       // connect, version, health, databases, flush
+Answer serve_collections(Asked& asked);  // what exists: collections, aliases, loading, partitions, statistics
+Answer serve_indexes(Asked& asked);
+Answer serve_writes(Asked& asked);
+Answer serve_query(Asked& asked);
+Answer serve_search(Asked& asked);
+
+// A message in a gRPC answer, and a failed call in the shape that its RPC has.
+net::Response answer(std::string_view message);
+net::Response answer(Rpc rpc, const Status& status);
+net::Response done(Rpc rpc);
+net::Response grpc_refusal(int code, std::string_view text);
+
+// merr's numbers with the number of old that the server sends beside them.
+Status failure(int32_t code, std::string reason);
+Status collection_not_found(std::string_view database, std::string_view collection);
+Status not_loaded(const Collection& collection, std::string_view action);
+
+// The collection that a call names, or the server's refusal.
+struct Target {
+  std::optional<Found> found;
+  std::string database, name;
+  Status refusal() const { return collection_not_found(database, name); }
+};
+Target target_of(const Asked& asked, std::string_view database, std::string_view name);
+
+// The names of partitions that a read is limited to, in the model's form; nothing: one does not exist.
+std::optional<std::vector<std::string>> partitions_of(const Collection& collection,
+                                                      const std::vector<std::string>& names, Status& refusal);
+
+// Puts what the collection shows now where it is kept.
+Result<void> keep(Asked& asked, const Found& found, const Collection& now);
+
+// Which fields a read asks for; nothing: one does not exist.
+struct Wanted {
+  bool count = false;
+  bool vectors = false, metadata = false;
+  std::optional<std::vector<std::string>> fields;  // for Query::fields
+  std::vector<std::string> columns;                // static fields, in order
+  std::vector<std::string> members;                // of $meta
+  bool meta = false, meta_whole = false;
+  std::vector<std::string> output_fields;  // as the answer lists them
+};
+std::optional<Wanted> wanted_fields(const CollectionSchema& schema, const std::vector<std::string>& names,
+                                    bool with_key, Status& refusal);
+
+}  // namespace vmproxy::protocols::milvus

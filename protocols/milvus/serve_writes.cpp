@@ -1,0 +1,227 @@
+// Insert, Upsert, Delete.
+//
+// Insert and Upsert both leave exactly the given record under its key: Milvus itself would keep two records
+// after an Insert of a key that exists and show either; a database with unique keys shows the newer one.
+#include <algorithm>
+#include <cstring>
+
+#include "protocols/milvus/rows.h"
+#include "protocols/milvus/serve.h"
+
+namespace vmproxy::protocols::milvus {
+namespace {
+
+// A timestamp that every server has passed: SDKs send the last one back with their next read, perhaps to
+// the other database.
+constexpr uint64_t timestamp_past = 1;
+
+std::optional<Status> misfit(const FieldSchema& field, const Column& column, size_t rows) {
+  if (field.type == DataType::float_vector) {
+    const uint32_t dimension = number_param(field, "dim");
+    const size_t floats = column.floats.size();
+    if (dimension == 0 || floats % dimension != 0) {
+      return failure(65535, "the length(" + std::to_string(floats) +
+                                ") of float data should divide the dim(" + std::to_string(dimension) + ")");
+    }
+    if (floats / dimension != rows || column.dimension != dimension) {
+      return failure(65535, "the num_rows(" + std::to_string(floats / dimension) + ") of " + field.name +
+                                " is not equal to passed NumRows(" + std::to_string(rows) + ")");
+    }
+    return std::nullopt;
+  }
+  if (column.rows() != rows) {
+    return failure(65535, "the num_rows(" + std::to_string(column.rows()) + ") of " + field.name +
+                              " is not equal to passed NumRows(" + std::to_string(rows) + ")");
+  }
+  const uint32_t length = number_param(field, "max_length");
+  if (field.type == DataType::varchar && length > 0) {
+    for (size_t i = 0; i < column.texts.size(); ++i) {
+      if (column.texts[i].size() <= length) continue;
+      return failure(
+          1100, "the length (" + std::to_string(column.texts[i].size()) + ") of " + std::to_string(i) +
+                    "th string exceeds max length (" + std::to_string(length) +
+                    "): invalid parameter[expected=valid length string][actual=string length exceeds max "
+                    "length]");
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Status> misfit(const CollectionSchema& schema, const MutationRequest& request, bool generated) {
+  if (request.rows == 0) return failure(65535, "num_rows should be greater than 0");
+  for (const auto& column : request.columns) {
+    if (column.dynamic || column.name == meta_field) continue;
+    if (schema.find(column.name) == nullptr) return failure(65535, "field " + column.name + " not exist");
+  }
+  for (const auto& field : schema.fields) {
+    if (field.dynamic || field.function_output || (field.primary && generated)) continue;
+    const auto at = std::ranges::find(request.columns, field.name, &Column::name);
+    if (at == request.columns.end()) {
+      if (field.nullable || field.default_value) continue;
+      return failure(65535, "fieldSchema(" + field.name + ") has no corresponding fieldData pass in");
+    }
+    if (auto found = misfit(field, *at, request.rows)) return found;
+  }
+  return std::nullopt;
+}
+
+// ValueField: 1 bool 2 int 3 long 4 float 5 double 6 string.
+model::Value default_of(std::string_view bytes) {
+  model::Value value;
+  ProtoReader reader(bytes);
+  while (reader.next()) {
+    switch (reader.field()) {
+      case 1:
+        value = reader.boolean();
+        break;
+      case 2:
+      case 3:
+        value = reader.i64();
+        break;
+      case 4:
+        value = static_cast<double>(reader.f32());
+        break;
+      case 5:
+        value = reader.f64();
+        break;
+      case 6:
+        value = reader.text();
+        break;
+    }
+  }
+  return value;
+}
+
+int64_t new_id(Backend& backend) {
+  const auto uuid = backend.new_uuid();
+  uint64_t bits = 0;
+  std::memcpy(&bits, uuid.bytes.data(), sizeof bits);
+  return static_cast<int64_t>((bits ^ uuid.bytes[15] * 0x9e3779b97f4a7c15u) >> 4 | uint64_t{1} << 58);
+}
+
+Answer mutate(Asked& asked, bool upsert) {
+  const auto read = read_mutation(asked.message);
+  if (!read) return grpc_refusal(13, "the message cannot be read");
+  const Target target = target_of(asked, read->address.database, read->address.collection);
+  if (!target.found) return answer(asked.rpc, target.refusal());
+  const Collection& collection = target.found->collection;
+  const CollectionSchema& schema = collection.described.schema;
+  const FieldSchema* primary = schema.primary();
+  if (primary == nullptr) return Error(Code::corrupt, "collection '" + target.name + "' has no primary key");
+  const bool generated = primary->auto_id || schema.auto_id;
+  if (generated && upsert)
+    return answer(asked.rpc, failure(1100, "upsert can not assign primary field data when auto id enabled " +
+                                               primary->name));
+  if (const auto refusal = misfit(schema, *read, generated)) return answer(asked.rpc, *refusal);
+  Status refusal;
+  std::vector<std::string> named;
+  if (!read->address.fourth.empty()) named.push_back(read->address.fourth);
+  if (!partitions_of(collection, named, refusal)) return answer(asked.rpc, refusal);
+  auto records = read_rows(schema, read->columns, read->rows,
+                           schema.partition_key() ? std::string_view() : read->address.fourth);
+  if (!records) return answer(asked.rpc, failure(65535, records.error().message));
+
+  model::Write write;
+  write.kind = model::Write::Kind::replace;
+  write.collection = target.found->schema->name;
+  Ids ids;
+  for (auto& record : *records) {
+    if (generated) {
+      const int64_t id = new_id(asked.backend);
+      record.key = primary->type == DataType::varchar ? key_of(std::to_string(id), read->address.fourth)
+                                                      : key_of(id, read->address.fourth);
+    }
+    if (const auto* text = std::get_if<std::string>(&record.key.id.value)) {
+      ids.texts.push_back(*text);
+    } else if (const auto* number = std::get_if<int64_t>(&record.key.id.value)) {
+      ids.longs.push_back(*number);
+    } else {
+      return answer(asked.rpc, failure(65535, "the primary key is missing"));
+    }
+    model::Patch patch;
+    patch.key = std::move(record.key);
+    patch.vectors = std::move(record.vectors);
+    patch.replace_metadata = true;
+    if (record.metadata) patch.set = std::move(*record.metadata);
+    for (const auto& field : schema.fields) {
+      if (field.default_value && !patch.set.contains(field.name))
+        patch.set[field.name] = default_of(*field.default_value);
+    }
+    write.patches.push_back(std::move(patch));
+  }
+  auto written = asked.backend.write(write);
+  if (!written) {
+    if (written.error().code == Code::invalid)
+      return answer(asked.rpc, failure(1100, written.error().message));
+    return written.error();
+  }
+  const auto count = static_cast<int64_t>(read->rows);
+  std::vector<uint32_t> indexes;
+  for (uint32_t i = 0; i < read->rows; ++i) indexes.push_back(i);
+  ProtoWriter out;
+  out.always_bytes(1, encode(Status()));
+  out.always_bytes(2, encode(ids));
+  out.packed(3, indexes);
+  out.i64(6, count);
+  if (upsert) {
+    out.i64(7, count);
+    out.i64(8, count);
+  }
+  out.u64(9, timestamp_past);
+  return answer(out.view());
+}
+
+Answer remove(Asked& asked) {
+  const auto read = read_delete(asked.message);
+  if (!read) return grpc_refusal(13, "the message cannot be read");
+  const Target target = target_of(asked, read->address.database, read->address.collection);
+  if (!target.found) return answer(asked.rpc, target.refusal());
+  const Collection& collection = target.found->collection;
+  if (read->expression.find_first_not_of(" \t\r\n") == std::string::npos)
+    return answer(asked.rpc, failure(1100, "delete plan can't be empty or always true: invalid parameter"));
+  auto filter = parse_expression(read->expression, collection.described.schema,
+                                 grammar_of(asked.backend.catalog()), read->templates);
+  if (!filter) {
+    if (filter.error().code == Code::unsupported) return filter.error();
+    return answer(asked.rpc, failure(1100, "failed to create delete plan: " + filter.error().message +
+                                               ": invalid parameter"));
+  }
+  Status refusal;
+  std::vector<std::string> named;
+  if (!read->address.fourth.empty()) named.push_back(read->address.fourth);
+  if (!partitions_of(collection, named, refusal)) return answer(asked.rpc, refusal);
+  const bool several = !target.found->schema->partitions.empty();
+  model::Write write;
+  write.collection = target.found->schema->name;
+  auto keys = several && named.empty() ? std::nullopt : keys_of(*filter, several ? named[0] : std::string());
+  int64_t count = 0;
+  if (keys) {
+    write.kind = model::Write::Kind::delete_keys;
+    count = static_cast<int64_t>(keys->size());
+    write.keys = std::move(*keys);
+  } else {
+    if (!named.empty() && several)
+      return Error(Code::unsupported, "delete.partition: a filter within one partition is Milvus' own");
+    if (!collection.loaded) return answer(asked.rpc, not_loaded(collection, "delete"));
+    write.kind = model::Write::Kind::delete_where;
+    write.filter = std::move(*filter);
+  }
+  if (write.kind == model::Write::Kind::delete_where || !write.keys.empty()) {
+    auto written = asked.backend.write(write);
+    if (!written) return written.error();
+    if (write.kind == model::Write::Kind::delete_where) count = static_cast<int64_t>(written->affected);
+  }
+  ProtoWriter out;
+  out.always_bytes(1, encode(Status()));
+  out.always_bytes(2, "");
+  out.i64(7, count);
+  return answer(out.view());
+}
+
+}  // namespace
+
+Answer serve_writes(Asked& asked) {
+  return asked.rpc == Rpc::remove ? remove(asked) : mutate(asked, asked.rpc == Rpc::upsert);
+}
+
+}  // namespace vmproxy::protocols::milvus
