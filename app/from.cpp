@@ -216,7 +216,8 @@ boost::system::result<cutover::Status, Failure> wait_ready(cli::Session& session
   }
 }
 
-Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status& status, double took) {
+Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status& status, double took,
+              bool fresh) {
   boost::json::object losses;
   for (const auto& collection : open.migration->context().collections.all()) {
     for (const auto& [field, records] : collection->plan->losses())
@@ -236,7 +237,7 @@ Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status&
   } else {
     out << cli::count(status.backfill.records, "record", "records") << " copied in "
         << cli::short_duration(took);
-    if (took > 0.5)
+    if (fresh && took > 0.5)
       out << " (" << cli::grouped(static_cast<uint64_t>(static_cast<double>(status.backfill.records) / took))
           << "/s)";
     out << '\n'
@@ -266,7 +267,8 @@ Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status&
   return std::nullopt;
 }
 
-Ending copy(cli::Session& session, std::span<const protocols::System> systems, const config::Config& config) {
+Ending copy(cli::Session& session, std::span<const protocols::System> systems, const config::Config& config,
+            bool fresh) {
   Random random(seed_from_system());
   Metrics metrics;
   const TimePoint began = session.program.clock.now();
@@ -279,8 +281,8 @@ Ending copy(cli::Session& session, std::span<const protocols::System> systems, c
   session.terminal.clear_progress();
   Ending ending;
   if (status) {
-    ending = sum_up(session, **open, *status,
-                    std::chrono::duration<double>(session.program.clock.now() - began).count());
+    const double took = std::chrono::duration<double>(session.program.clock.now() - began).count();
+    ending = sum_up(session, **open, *status, took, fresh);
   } else {
     ending = status.error();
   }
@@ -312,7 +314,7 @@ Ending from(cli::Session& session, std::span<const protocols::System> systems) {
     return std::nullopt;
   }
   *sides = {};  // the copy makes its own connections
-  return copy(session, systems, *config);
+  return copy(session, systems, *config, fresh);
 }
 
 }  // namespace

@@ -74,6 +74,7 @@ boost::system::result<std::string, Failure> expanded_url(const Session& session,
 }
 
 std::string remedy(const Error& error) {
+  if (error.message.find("Check that") != std::string::npos) return "";  // it says so itself
   switch (error.code) {
     case Code::refused_connection:
       return "is it running, and are host and port right?";
