@@ -185,7 +185,7 @@ void Plan::plan_fields(const model::Capabilities& source_side, const model::Capa
       target_.fields.push_back(field);
       rules_.declared.insert(field.name);
       note(Note::Kind::carried, "metadata." + field.name, "declared field");
-      if (field.nullable && rules_.source.nulls)
+      if (field.nullable && field.kind != FieldKind::json && rules_.source.nulls)
         note(Note::Kind::lost, "metadata." + field.name, "null and absent are one there (counted)");
     } else {
       target_.dynamic = true;

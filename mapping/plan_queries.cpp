@@ -71,7 +71,7 @@ Result<Object> Plan::fields_to_target(const Record& record) const {
                                         "cannot hold inside an object or array");
       }
       dynamic.emplace(name, value);
-    } else if (!value.is_null()) {
+    } else if (!value.is_null() || rules_.typed.at(name).kind == model::FieldKind::json) {
       out.emplace(name, value);
     } else {
       std::lock_guard hold(losses_mutex_);
@@ -105,7 +105,11 @@ Result<Record> Plan::to_target(const Record& record) const {
   }
   if (requires_vector_ && there.vectors.empty())
     return record_error(record, "vector: absent, and the target cannot hold a record without one");
-  if (record.metadata) {
+  const bool changes = rules_.flatten || !rules_.declared.empty() || !rules_.document_field.empty() ||
+                       !rules_.partition_field.empty();
+  if (record.metadata && !changes) {
+    there.metadata = record.metadata;
+  } else if (record.metadata) {
     auto fields = fields_to_target(record);
     if (!fields) return fields.error();
     // Declared fields that were all null leave nothing behind.

@@ -97,6 +97,19 @@ TEST_CASE("a null in a declared field that only knows absence is counted, not dr
   CHECK(plan->losses() == std::map<std::string, uint64_t>{{"metadata.price: null", 1}});
 }
 
+TEST_CASE("a null in a declared json field is a value and is carried") {
+  auto schema = sides::collection();
+  schema.fields.push_back({});
+  schema.fields[0].name = "payload";
+  schema.fields[0].nullable = false;
+  const auto plan = make(schema, sides::everything());
+  model::Record record;
+  record.key.id.value = std::string("x");
+  record.metadata = model::Object{{"payload", nullptr}};
+  CHECK(plan->to_target(record)->metadata == record.metadata);
+  CHECK(plan->losses().empty());
+}
+
 TEST_CASE("what cannot be carried at all is refused with a code first") {
   const auto code = [](const model::Schema& schema, const model::Capabilities& target) {
     const auto made = Plan::make(schema, sides::everything(), {"", "there"}, target);
