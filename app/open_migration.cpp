@@ -20,6 +20,7 @@ cutover::MigrationOptions options_of(const config::Config& config, const std::st
   };
   options.names = migration.names;
   options.mirror.lanes.lanes = config.mirror.lanes;
+  options.mirror.journal_bytes_max = config.journal.bytes_max;
   options.proxy.refuse_on_capture_failure = config.journal.capture_failure == config::CaptureFailure::refuse;
   options.proxy.refuse_unknown_requests = config.mirror.unknown_requests == config::UnknownRequests::refuse;
   options.proxy.sync = config.mirror.mode == config::MirrorMode::sync;

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "admin/migration_metrics.h"
 #include "admin/server.h"
 #include "app/open_migration.h"
 #include "base/log.h"
@@ -101,6 +102,7 @@ Result<void> Serving::listen(const config::Listener& listener) {
 Result<void> Serving::start_admin() {
   std::map<std::string, cutover::Control*> controls;
   for (const auto& [name, open] : migrations_) controls[name] = open->migration.get();
+  admin::export_migrations(metrics_, controls);
   api_ = std::make_unique<admin::Api>(
       admin::ApiOptions{config_.admin.token, version_, [this] { return readiness(); }}, std::move(controls),
       metrics_, clock_);

@@ -202,7 +202,7 @@ std::string consequence(const std::string& action, const json::object& status) {
   const std::string source = text_at(status, "source"), target = text_at(status, "target");
   if (action == "promote") {
     return "Writes go to " + target + " from now on, and " + source +
-           " becomes the mirror.\nApplications wait for a moment, they see no error. The way back stays "
+           " becomes the mirror.\nApplications wait for a moment, they see no error.\nThe way back stays "
            "open: vmproxy rollback";
   }
   if (action == "finalize")

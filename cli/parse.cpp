@@ -65,7 +65,6 @@ Grammar::Grammar(const std::vector<std::string>& systems) {
   app_.set_help_flag("-h,--help", "This help");
   app_.get_formatter()->column_width(26);
   app_.get_formatter()->label("SUBCOMMAND", "COMMAND");
-  app_.get_formatter()->label("Subcommands", "Commands");
   app_.add_option("-c,--config", options_.config_file, "Configuration (or $VMPROXY_CONFIG, ./vmproxy.yaml)")
       ->type_name("FILE");
   app_.add_option("--admin", options_.admin_url, "Address of the admin API (or $VMPROXY_ADMIN)")
@@ -154,6 +153,7 @@ Grammar::Grammar(const std::vector<std::string>& systems) {
 CLI::App* Grammar::command(CLI::App& parent, const std::string& name, const std::string& description,
                            bool names_migration) {
   auto* app = parent.add_subcommand(name, description);
+  app->group("Commands");
   app->fallthrough();
   app->allow_extras();
   app->formatter(parent.get_formatter());

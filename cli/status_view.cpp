@@ -97,9 +97,11 @@ std::string may(const json::object& s) {
     if (!gate.is_object() || truth_at(gate.get_object(), "ok")) continue;
     const auto& g = gate.get_object();
     const std::string clear = text_at(g, "clear_with");
-    return "no: " + text_at(g, "name") + " is " + text_at(g, "value") + ", must be " +
-           text_at(g, "threshold") + (clear.empty() ? "" : " -> " + clear);
+    return (state == "promoted" ? "done; but not back: " : "no: ") + text_at(g, "name") + " is " +
+           text_at(g, "value") + ", must be " + text_at(g, "threshold") +
+           (clear.empty() ? "" : " -> " + clear);
   }
+  if (state == "promoted") return "done, and back again at any time";
   if (state_rank(state) < state_rank("ready")) return "not yet";
   return "yes";
 }

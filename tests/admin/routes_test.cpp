@@ -1,6 +1,7 @@
 // What the reading routes answer.
 #include <catch2/catch.hpp>
 
+#include "admin/migration_metrics.h"
 #include "tests/admin/fixture.h"
 
 using namespace vmproxy;
@@ -118,6 +119,27 @@ TEST_CASE_METHOD(AdminFixture, "metrics come as Prometheus text") {
   CHECK(response.status == 200);
   CHECK_THAT(response.body, Contains("vmproxy_requests_total 3"));
   CHECK_THAT(std::string(*response.headers.find("content-type")), Contains("text/plain; version=0.0.4"));
+}
+
+TEST_CASE_METHOD(AdminFixture, "the facts of a migration are metrics, as of now") {
+  admin::export_migrations(metrics, {{"m", &control}});
+  auto& s = control.answer;
+  s.lag_seconds = 0.5;
+  s.lag_changes = 1;
+  s.dirty = 2;
+  s.suspect = 3;
+  s.quarantined = 4;
+  s.gaps = 5;
+  s.reads_percent = 12.5;
+  const auto text = send("GET", "/metrics").body;
+  for (const char* line : {"mirror_lag_seconds{migration=\"m\"} 0.5", "mirror_lag_changes{migration=\"m\"} 1",
+                           "dirty_keys{migration=\"m\"} 2", "suspect_keys{migration=\"m\"} 3",
+                           "quarantined_changes{migration=\"m\"} 4", "capture_gaps{migration=\"m\"} 5",
+                           "reads_percent{migration=\"m\"} 12.5"}) {
+    CHECK_THAT(text, Contains(std::string("vmproxy_") + line + "\n"));
+  }
+  s.dirty = 0;
+  CHECK_THAT(send("GET", "/metrics").body, Contains("vmproxy_dirty_keys{migration=\"m\"} 0\n"));
 }
 
 TEST_CASE_METHOD(AdminFixture, "differences are limited by the caller") {
