@@ -168,7 +168,10 @@ cli::Ending serve(cli::Session& session, std::span<const protocols::System> syst
   if (const auto started = serving.start(); !started) {
     const auto stopped = serving.stop();
     static_cast<void>(stopped);  // the first failure says why
-    return cli::Failure{cli::exit_of(started.error().code), "cannot serve: " + started.error().message, ""};
+    const cli::Exit code = cli::exit_of(started.error().code);
+    // An address that is taken is "invalid" to net/, but the command line was right.
+    return cli::Failure{code == cli::exit_usage ? cli::exit_error : code,
+                        "cannot serve: " + started.error().message, ""};
   }
   log::info("serving", {{"version", session.program.version}});
   const int signal = wait_for_signal();

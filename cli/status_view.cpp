@@ -62,6 +62,7 @@ std::string safe(const json::object& s) {
 // How far?
 std::string far(const json::object& s) {
   const std::string state = text_at(s, "state");
+  if (!text_at(s, "work.problem").empty() && state_rank(state) < state_rank("ready")) return progress_line(s);
   if (state == "created") return "not started";
   if (state == "mirroring") return "writes are mirrored; the history is not copied yet";
   if (state == "backfilling" || state == "validating") return progress_line(s);

@@ -87,6 +87,15 @@ TEST_CASE_METHOD(CliFixture, "what is owed, refused or at risk shows in 'is my d
   CHECK_THAT(safe_line(), Contains("yes, on the target; the source refused 1 change"));
 }
 
+TEST_CASE_METHOD(CliFixture, "what the work waits for is the answer to 'how far'") {
+  control.answer.work = {"new: connection refused", "refused_connection", true};
+  CHECK(run({"status"}) == 0);
+  CHECK_THAT(out, Contains("  how far     waiting: new: connection refused\n"));
+  control.answer.work.retrying = false;
+  CHECK(run({"status"}) == 0);
+  CHECK_THAT(out, Contains("  how far     stopped: new: connection refused\n"));
+}
+
 TEST_CASE_METHOD(CliFixture, "every state has a screen of at most 80 columns") {
   ready(control.answer);
   control.answer.source = "an-old-database-with-quite-a-name (chrome)";
