@@ -139,8 +139,8 @@ Result<GrpcAnswer> GrpcClient::send(const std::string& path, const Headers& meta
                          std::to_string(state.options.port)},
       {"te", "trailers"},
       {"content-type", "application/grpc"},
-      {"grpc-accept-encoding", "identity,gzip"},
-      {"grpc-timeout", grpc_timeout(deadline)}};
+      {"grpc-accept-encoding", "identity,gzip"}};
+  if (!metadata.find("grpc-timeout")) head.emplace_back("grpc-timeout", grpc_timeout(deadline));
   for (const auto& [name, value] : metadata.all()) {
     std::string lower = name;
     for (auto& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);

@@ -89,6 +89,7 @@ asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
   const Error too_late(Code::cancelled, "given up before anything was sent to the database.");
   const std::string rewritten = parsed_.as_it_came ? std::string() : forwarded_head(parsed_);
   for (bool asked = false;;) {
+    if (std::chrono::steady_clock::now() >= deadline) co_return too_late;
     auto up = pool.take_idle();
     const bool reused = up != nullptr;
     if (!up) {

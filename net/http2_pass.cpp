@@ -120,10 +120,12 @@ asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Dea
   WorkerPool& pool = connection_.worker.pool(upstream);
   arm(deadline);
   for (bool asked = false, again = false;; again = true) {
+    const Error too_late(Code::cancelled, "given up before anything was sent to the database.");
+    if (std::chrono::steady_clock::now() >= deadline) co_return too_late;
     auto session = co_await pool.http2(deadline);
     if (!session) co_return session.error();
     if (expired_ || std::chrono::steady_clock::now() >= deadline || (!asked && may_send && !may_send())) {
-      co_return Error(Code::cancelled, "given up before anything was sent to the database.");
+      co_return too_late;
     }
     asked = true;
     Held up(changed_, bytes_max);

@@ -31,6 +31,15 @@ boost::asio::awaitable<void> refuse(Exchange& exchange, const Error& error) {
   (void)co_await exchange.reply(std::move(response));
 }
 
+boost::asio::awaitable<void> answer_all(Exchange& exchange) {
+  if (!co_await exchange.read_body(1u << 30)) co_return;
+  Response response;
+  response.headers.set("content-type", exchange.head().http2 ? "application/grpc" : "application/json");
+  response.body = exchange.head().http2 ? std::string("\0\0\0\0\2ok", 7) : std::string("{\"ok\":true}\n");
+  if (exchange.head().http2) response.trailers.set("grpc-status", "0");
+  (void)co_await exchange.reply(std::move(response));
+}
+
 boost::asio::awaitable<void> pass(Exchange& exchange, Upstream& upstream, bool hold) {
   if (!hold) {
     if (auto passed = co_await exchange.pass(upstream); !passed) co_await refuse(exchange, passed.error());
@@ -47,7 +56,8 @@ boost::asio::awaitable<void> pass(Exchange& exchange, Upstream& upstream, bool h
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: %s LISTEN_PORT UPSTREAM_URL [WORKERS] [--hold] [--cert FILE --key FILE]\n",
+    std::fprintf(stderr,
+                 "usage: %s LISTEN_PORT UPSTREAM_URL|answer [WORKERS] [--hold] [--cert FILE --key FILE]\n",
                  argv[0]);
     return 2;
   }
@@ -67,7 +77,8 @@ int main(int argc, char** argv) {
       workers = static_cast<size_t>(std::atoi(argv[i]));
     }
   }
-  auto options = parse_upstream_url(argv[2]);
+  const bool answers = std::strcmp(argv[2], "answer") == 0;
+  auto options = parse_upstream_url(answers ? "127.0.0.1:1" : argv[2]);
   if (!options) {
     std::fprintf(stderr, "%s\n", options.error().message.c_str());
     return 2;
@@ -80,7 +91,9 @@ int main(int argc, char** argv) {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   Upstream upstream(*options);
   Server server(workers);
-  auto bound = server.listen(listen, [&](Exchange& exchange) { return pass(exchange, upstream, hold); });
+  auto bound = server.listen(listen, [&](Exchange& exchange) {
+    return answers ? answer_all(exchange) : pass(exchange, upstream, hold);
+  });
   if (!bound) {
     std::fprintf(stderr, "%s\n", bound.error().message.c_str());
     return 1;
