@@ -64,9 +64,11 @@ Result<std::string> ApiClient::call(std::string_view method, std::string_view ta
   request.body = std::move(body);
   auto response = http_.send(request, deadline);
   if (!response) {
-    // The client calls an answer that is too large "overloaded", which would claim that nothing was done.
+    // The client calls an answer that is too large "overloaded". Of a write that would claim that nothing was
+    // done.
     const Error& error = response.error();
-    return error.code == Code::overloaded ? Error(Code::connection_lost, error.message) : error;
+    const bool reads = method == "GET" || target.ends_with("/get") || target.ends_with("/query");
+    return error.code == Code::overloaded && !reads ? Error(Code::connection_lost, error.message) : error;
   }
   if (response->status >= 200 && response->status < 300) return std::move(response->body);
   return error_of(*response, method, target);

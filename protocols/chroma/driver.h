@@ -53,8 +53,10 @@ class ChromaDriver final : public Driver {
   using Items = std::span<const Item>;
 
   Result<void> make_space(const Place& place, Deadline deadline);
-  Result<std::vector<model::Record>> read_ids(const model::Schema& schema,
-                                              std::span<const std::string_view> ids, ReadParts parts,
+  using Ids = std::span<const std::string_view>;
+  Result<void> read_some(const model::Schema& schema, Ids ids, ReadParts parts,
+                         std::vector<model::Record>& records, Deadline deadline);
+  Result<std::vector<model::Record>> read_ids(const model::Schema& schema, Ids ids, ReadParts parts,
                                               Deadline deadline);
   Result<uint64_t> count_all(const model::CollectionName& name, Deadline deadline);
   // All ids that match, each once, in no order.

@@ -29,25 +29,36 @@ bool refused_for_its_content(const Error& error) {
 
 }  // namespace
 
-Result<std::vector<Record>> ChromaDriver::read_ids(const Schema& schema,
-                                                   std::span<const std::string_view> ids, ReadParts parts,
+// An answer that is larger than we hold in memory (long documents) is asked for in halves.
+Result<void> ChromaDriver::read_some(const Schema& schema, Ids ids, ReadParts parts,
+                                     std::vector<Record>& records, Deadline deadline) {
+  GetBody body;
+  body.by_ids = true;
+  body.ids.assign(ids.begin(), ids.end());
+  body.parts = parts;
+  const auto answered = api_.post(schema.name, "get", get_body(body), deadline);
+  if (!answered) {
+    if (answered.error().code != Code::overloaded || ids.size() < 2) return answered.error();
+    const size_t half = ids.size() / 2;
+    if (auto done = read_some(schema, ids.first(half), parts, records, deadline); !done) return done;
+    return read_some(schema, ids.subspan(half), parts, records, deadline);
+  }
+  auto parsed = parse_records(*answered, vector_name_of(schema));
+  if (!parsed) return parsed.error();
+  if (records.empty()) {
+    records = std::move(*parsed);
+  } else {
+    std::move(parsed->begin(), parsed->end(), std::back_inserter(records));
+  }
+  return {};
+}
+
+Result<std::vector<Record>> ChromaDriver::read_ids(const Schema& schema, Ids ids, ReadParts parts,
                                                    Deadline deadline) {
   std::vector<Record> records;
   for (size_t from = 0; from < ids.size(); from += read_records_max) {
     const auto some = ids.subspan(from, std::min(read_records_max, ids.size() - from));
-    GetBody body;
-    body.by_ids = true;
-    body.ids.assign(some.begin(), some.end());
-    body.parts = parts;
-    const auto answered = api_.post(schema.name, "get", get_body(body), deadline);
-    if (!answered) return answered.error();
-    auto parsed = parse_records(*answered, vector_name_of(schema));
-    if (!parsed) return parsed.error();
-    if (records.empty()) {
-      records = std::move(*parsed);
-    } else {
-      std::move(parsed->begin(), parsed->end(), std::back_inserter(records));
-    }
+    if (auto done = read_some(schema, some, parts, records, deadline); !done) return done.error();
   }
   return records;
 }

@@ -168,8 +168,8 @@ Result<Filter> parse_children(bool all, const Value& list, Parse parse, const Er
   return all ? Filter::all(std::move(children)) : Filter::any(std::move(children));
 }
 
-// Only what every regular expression language refuses: brackets that do not close, nothing to repeat. The server
-// points at the place, as long as the pattern has one line.
+// Only what every regular expression language refuses: brackets that do not close, nothing to repeat. The
+// server points at the place, as long as the pattern has one line.
 Result<void> check_regex(const std::string& pattern) {
   const auto bad = [&](std::string_view what, size_t from, size_t length = 1) {
     return Error(Code::invalid, "Regex syntax errror: regex parse error:\n    " + pattern + "\n    " +
@@ -183,8 +183,10 @@ Result<void> check_regex(const std::string& pattern) {
   for (size_t i = 0; i < pattern.size(); ++i) {
     const char c = pattern[i];
     if (c == '\\') {
-      if (++i == pattern.size()) return bad("incomplete escape sequence, reached end of pattern prematurely", i - 1);
-      if (pattern[i] >= '1' && pattern[i] <= '9' && !set) return bad("backreferences are not supported", i - 1, 2);
+      if (++i == pattern.size())
+        return bad("incomplete escape sequence, reached end of pattern prematurely", i - 1);
+      if (pattern[i] >= '1' && pattern[i] <= '9' && !set)
+        return bad("backreferences are not supported", i - 1, 2);
       repeatable = true;
     } else if (set) {
       set = c != ']';

@@ -316,6 +316,7 @@ Result<void> collect(const Filter& filter, Array& conditions, std::vector<Filter
 // A condition that is decided with the id alone can be checked here; one that also needs fields cannot.
 bool only_id(const Filter& filter) {
   if (filter.kind == Kind::field || filter.kind == Kind::document) return false;
+  if (filter.kind == Kind::matches) return false;  // no expression of a stranger's runs in this process
   for (const Filter& child : filter.children) {
     if (!only_id(child)) return false;
   }
@@ -330,7 +331,8 @@ Result<Clause> print_filter(const Filter& filter) {
   if (auto done = collect(filter, conditions, clause.on_id); !done) return done.error();
   for (const Filter& condition_on_id : clause.on_id) {
     if (!only_id(condition_on_id))
-      return unsupported("filter.id", "a condition that mixes the id with fields by 'or'");
+      return unsupported("filter.id",
+                         "a condition that mixes the id with fields by 'or', or a pattern on the id");
   }
   if (conditions.size() == 1) clause.where = std::move(conditions[0]);
   if (conditions.size() > 1) clause.where = group(true, std::move(conditions));
