@@ -121,7 +121,7 @@ def story(size, chapter_seconds, directory, cleanup, keep) -> int:
 
     vmproxy = Vmproxy(directory, *databases(chroma, pgvector))
     cleanup.callback(vmproxy.kill9)
-    application = Workload(lambda: separate_client("127.0.0.1", vmproxy.port), corpus)
+    application = Workload(lambda: separate_client("127.0.0.1", vmproxy.port), corpus, write_rate=30.0)
     application.preload(chroma.client())
     direct = separate_client("127.0.0.1", chroma.port).get_collection("packages", embedding_function=None)
     print(f"  {direct.count()} descriptions of Debian's packages in Chroma, with {corpus.embeddings.shape[1]} dimensions by LSA")

@@ -44,7 +44,7 @@ class Workload:
     connection_errors = CONNECTION_ERRORS
 
     def __init__(self, make_client, corpus, *, collection="packages", writers=8, readers=4,
-                 pool=6, groups=20, batch=8, write_rate=80.0, pause=0.01, seed=None, tolerate_connection_errors=False):
+                 pool=6, groups=20, batch=8, write_rate=50.0, pause=0.01, seed=None, tolerate_connection_errors=False):
         self.corpus = corpus
         self.collection_name = collection
         self.history = History(corpus.embeddings)
