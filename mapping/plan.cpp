@@ -225,13 +225,20 @@ void Plan::plan_fields(const model::Capabilities& source_side, const model::Capa
 }
 
 uint64_t Plan::hash() const {
-  // What a source shows of itself beside its form (row counts, index state) must not change the hash.
+  // What does not change how a record is carried must not change the hash: row counts, the state of an index,
+  // a dimension that becomes known with the first record, one more partition.
   model::Schema source = source_;
   model::Schema target = target_;
   for (auto* schema : {&source, &target}) {
     schema->native = {};
+    schema->native_id.clear();
+    schema->incarnation = 0;  // checkpoints are bound to it beside the hash
     schema->metadata = {};
-    for (auto& field : schema->vectors) field.index = {};
+    if (!schema->partitions.empty()) schema->partitions = {""};
+    for (auto& field : schema->vectors) {
+      field.index = {};
+      field.dimension = 0;
+    }
   }
   model::Writer bytes;
   bytes.u8(1);  // grows when the rules themselves change

@@ -164,6 +164,8 @@ TEST_CASE("the hash follows the mapping and ignores what a source shows in passi
   auto schema = sides::collection();
   const auto hash = make(schema, sides::everything())->hash();
   schema.native = model::Object{{"rows", 17}};
+  schema.vectors[0].dimension = 0;
+  schema.incarnation = 5;
   CHECK(make(schema, sides::everything())->hash() == hash);
   CHECK(make(schema, sides::flat())->hash() != hash);
   schema.vectors[0].metric = model::Metric::cosine;
