@@ -32,6 +32,7 @@ struct Options {
   size_t parallel = 0;  // scans at once; 0: by the number of cores
   double rate_max = 0;  // records per second over all scans; 0: no bound
   Duration page_timeout = std::chrono::seconds(30);
+  uint64_t records_per_range = 5000;               // fewer are not worth a range of their own
   Duration index_timeout = std::chrono::hours(4);  // of building one collection's indexes on the target
   uint64_t bytes_in_flight_max = 64ull << 20;      // of rows scanned and not yet acknowledged by the target
   std::function<double()>

@@ -10,7 +10,6 @@ namespace {
 
 // A source may have to enumerate its ids to plan.
 constexpr Duration plan_timeout = std::chrono::minutes(30);
-constexpr uint64_t records_per_range = 5000;  // fewer are not worth a range of their own
 constexpr uint64_t page_bytes_max = 8u << 20;
 
 Error stopped() {
@@ -85,7 +84,9 @@ Result<void> CollectionCopy::plan(size_t ranges_wanted_max) {
     // A source that cannot count is copied without an ETA.
     if (total || !total.error().retryable()) {
       plan_.total = total ? *total : total_unknown;
-      const size_t wanted = total ? static_cast<size_t>(*total / records_per_range) : ranges_wanted_max;
+      const size_t wanted =
+          total ? static_cast<size_t>(*total / std::max<uint64_t>(parts_.options.records_per_range, 1))
+                : ranges_wanted_max;
       ranges = parts_.source.plan_scan(schema(), std::clamp<size_t>(wanted, 1, ranges_wanted_max),
                                        parts_.clock.in(plan_timeout));
     } else {

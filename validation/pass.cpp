@@ -11,7 +11,6 @@ namespace vmproxy::validation {
 namespace {
 
 constexpr Duration plan_timeout = std::chrono::minutes(30);
-constexpr uint64_t records_per_range = 5000;
 
 size_t parallel_of(const Options& options) {
   if (options.parallel > 0) return std::min<size_t>(options.parallel, 64);
@@ -112,7 +111,9 @@ Result<uint32_t> Pass::ranges(Collection& collection, Side scanned) {
       Result<std::vector<protocols::ScanRange>> planned = std::vector<protocols::ScanRange>{};
       if (!*known) {
         const size_t most = 4 * parallel_;
-        const size_t wanted = counted ? std::clamp<size_t>(total / records_per_range, 1, most) : most;
+        const size_t wanted =
+            counted ? std::clamp<size_t>(total / std::max<uint64_t>(options_.records_per_range, 1), 1, most)
+                    : most;
         planned = driver.plan_scan(schema, wanted, parts_.clock.in(plan_timeout));
       }
       if (planned) {

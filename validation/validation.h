@@ -39,6 +39,7 @@ struct Options {
   size_t batch = 500;                               // records of one page
   size_t parallel = 0;                              // scans at once; 0: by the number of cores
   Duration page_timeout = std::chrono::seconds(30);
+  uint64_t records_per_range = 5000;  // fewer are not worth a range of their own
 };
 
 struct Report {

@@ -118,7 +118,7 @@ TEST_CASE("bytes in flight stay below their bound while the target takes nothing
   Copy at;
   at.kill();
   at.options.bytes_in_flight_max = 20000;
-  at.options.parallel = 4;
+  at.options.parallel = 4;  // of which each could have four pages in flight
   at.start();
   at.source.fill("things", 2000);
   at.sink->hold(true);

@@ -50,6 +50,7 @@ struct Copy {
   Copy() {
     options.batch = 10;
     options.parallel = 2;
+    options.records_per_range = 20;  // so that small collections have several
     start();
   }
   ~Copy() { kill(); }

@@ -44,6 +44,7 @@ struct Compare {
     plan = std::shared_ptr<const mapping::Plan>(std::move(*made));
     options.recheck_wait = std::chrono::milliseconds(1);
     options.batch = 20;
+    options.records_per_range = 20;  // so that small collections have several
     start();
   }
   ~Compare() { kill(); }
