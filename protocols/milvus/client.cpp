@@ -121,7 +121,8 @@ Error status_error(const Status& status) {
       break;
   }
   if (refused_before_start(status)) {
-    const bool filter = status.reason.starts_with("cannot parse expression:");
+    const bool filter =
+        status.reason.starts_with("cannot parse expression:") || status.reason.starts_with("Invalid expr: ");
     if (filter) return {Code::unsupported, "filter.refused: " + message};
     return {Code::invalid, message};
   }

@@ -330,7 +330,8 @@ const IndexInfo* Collection::index_of(std::string_view field) const {
 model::Metric Collection::metric_of(std::string_view field) const {
   const IndexInfo* index = index_of(field);
   const std::string* metric = index == nullptr ? nullptr : find(index->params, "metric_type");
-  return metric == nullptr ? model::Metric::l2 : metric_named(*metric);
+  // Without an index there is no metric yet; SDKs make one of COSINE unless told otherwise.
+  return metric == nullptr ? model::Metric::cosine : metric_named(*metric);
 }
 
 Value to_native(const Collection& collection) {

@@ -44,6 +44,14 @@ std::string short_hash(std::string_view text) {
 
 }  // namespace
 
+// GetLoadState numbers its fields in its own way.
+static ProtoWriter load_state_of(const model::CollectionName& name) {
+  ProtoWriter request;
+  request.bytes(2, name.name);
+  request.bytes(4, database_of(name.space));
+  return request;
+}
+
 ProtoWriter on_collection(const model::CollectionName& name) {
   ProtoWriter request;
   request.bytes(2, database_of(name.space));
@@ -66,9 +74,16 @@ Grammar MilvusDriver::grammar() const {
 }
 
 Result<ServerInfo> MilvusDriver::describe_server(Deadline deadline) {
-  const auto answer = client_.call("GetVersion", home_database_, {}, deadline);
-  if (!answer) return answer.error();
+  auto answer = client_.call("GetVersion", home_database_, {}, deadline);
   ServerInfo info;
+  if (!answer && answer.error().code == Code::unsupported) {
+    // Milvus Lite has no such call; what answers everything else like it is 2.5.
+    info.version = "2.5 (Lite)";
+    answer = std::string();
+    const auto listed = client_.call("ShowCollections", home_database_, {}, deadline);
+    if (!listed) return listed.error();
+  }
+  if (!answer) return answer.error();
   ProtoReader reader(*answer);
   while (reader.next()) {
     if (reader.field() == 2) info.version = reader.text();
@@ -129,7 +144,7 @@ Result<Collection> MilvusDriver::look_at(const model::CollectionName& name, Dead
   } else if (partitions.error().code != Code::unsupported) {
     return partitions.error();
   }
-  const auto state = client_.call("GetLoadState", database, on_collection(name), deadline);
+  const auto state = client_.call("GetLoadState", database, load_state_of(name), deadline);
   if (state) {
     ProtoReader reader(*state);
     while (reader.next()) {
@@ -193,7 +208,7 @@ Result<void> MilvusDriver::load(const model::CollectionName& name, Deadline dead
   std::mutex unused;
   std::condition_variable never;
   while (clock_.now() < deadline) {
-    const auto state = client_.call("GetLoadState", database, on_collection(name), deadline);
+    const auto state = client_.call("GetLoadState", database, load_state_of(name), deadline);
     if (!state) return state.error().code == Code::unsupported ? Result<void>() : Result<void>(state.error());
     ProtoReader reader(*state);
     while (reader.next()) {

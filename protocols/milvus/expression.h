@@ -17,6 +17,7 @@ namespace vmproxy::protocols::milvus {
 // What differs between versions.
 struct Grammar {
   bool like_anywhere = true;  // 2.3: only "prefix%", and '_' is an ordinary character
+  bool exists = true;         // Milvus Lite has no such word
   bool null_tests = true;     // is null, is not null (2.5)
   static Grammar of_version(std::string_view version);  // "v2.3.5-lite"
 };

@@ -80,23 +80,30 @@ class Lexer {
       begin_ = at_;
       if (at_ == text_.size()) break;
       Token token;
-      token.column = at_;
+      token.column = characters(at_);
       if (!next(token)) return error_;
       token.source = text_.substr(begin_, at_ - begin_);
       tokens.push_back(std::move(token));
     }
     Token end;
-    end.column = text_.size();
+    end.column = characters(text_.size());
     end.source = "<EOF>";
     tokens.push_back(std::move(end));
     return tokens;
   }
 
  private:
+  // Columns count characters, not bytes.
+  size_t characters(size_t bytes) {
+    for (; counted_ < bytes; ++counted_)
+      characters_ += (static_cast<uint8_t>(text_[counted_]) & 0xc0) != 0x80;
+    return characters_;
+  }
+
   bool refuse() {
     std::string rest(text_.substr(begin_, 60));
-    error_ = Error(Code::invalid,
-                   "line 1:" + std::to_string(begin_) + " token recognition error at: '" + rest + "'");
+    error_ = Error(Code::invalid, "line 1:" + std::to_string(characters(begin_)) +
+                                      " token recognition error at: '" + rest + "'");
     return false;
   }
 
@@ -265,6 +272,8 @@ class Lexer {
   std::string_view text_;
   size_t at_ = 0;
   size_t begin_ = 0;
+  size_t counted_ = 0;
+  size_t characters_ = 0;
   Error error_;
 };
 

@@ -159,7 +159,7 @@ class Parser {
       auto field = expression();
       if (!field) return field;
       if (field->filter.kind != Kind::field || field->type != Type::json)
-        return wrong("exists operations are only supported on json field");
+        return wrong("exists oerations are only supportted on json field, got:" + type_name(*field));
       Part part;
       part.filter.kind = Kind::exists;
       part.filter.children.push_back(std::move(field->filter));
@@ -480,7 +480,7 @@ class Parser {
         ++at_;
         return field(token);
       case Token::Kind::word:
-        return call();
+        return word("exists") ? expression() : call();
       case Token::Kind::symbol:
         break;
       case Token::Kind::end:
@@ -618,8 +618,9 @@ class Parser {
 Grammar Grammar::of_version(std::string_view version) {
   Grammar grammar;
   if (version.starts_with("v")) version.remove_prefix(1);
-  if (version.starts_with("2.2") || version.starts_with("2.3")) grammar = {false, false};
-  if (version.starts_with("2.4")) grammar = {true, false};
+  if (version.starts_with("2.2") || version.starts_with("2.3")) grammar = {false, true, false};
+  if (version.starts_with("2.4")) grammar = {true, true, false};
+  if (version.find("Lite") != version.npos) grammar.exists = false;
   return grammar;
 }
 

@@ -141,6 +141,7 @@ class Printer {
     if (wanted == natively) return printed;
     auto name = field(*about);
     if (!name) return name;
+    if (!grammar_.exists) return no_exists();
     if (wanted) return "((not (exists " + *name + ")) or " + *printed + ")";
     return "((exists " + *name + ") and " + *printed + ")";
   }
@@ -158,7 +159,12 @@ class Printer {
     }
     auto name = field(about);
     if (!name) return name;
+    if (!grammar_.exists) return no_exists();
     return filter.kind == Kind::exists ? "(exists " + *name + ")" : "(not (exists " + *name + "))";
+  }
+
+  static Error no_exists() {
+    return cannot("exists", "this Milvus cannot ask whether a record has a field, which the filter turns on");
   }
 
   Printed literal(const Value& value) const {
@@ -430,7 +436,7 @@ class Printer {
 }  // namespace
 
 std::string quoted(std::string_view text) {
-  static constexpr char digits[] = "0123456789abcdef";
+  // Other control characters stand as they are: Milvus Lite knows no escapes for them.
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') {
@@ -440,12 +446,6 @@ std::string quoted(std::string_view text) {
       out += "\\n";
     } else if (c == '\r') {
       out += "\\r";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) {
-      out += "\\x";
-      out += digits[static_cast<uint8_t>(c) >> 4];
-      out += digits[c & 15];
     } else {
       out += c;
     }

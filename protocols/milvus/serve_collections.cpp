@@ -376,8 +376,13 @@ Answer aliases(Asked& asked, const Address& address) {
 }  // namespace
 
 Answer serve_collections(Asked& asked) {
-  const auto address = read_address(asked.message);
+  auto address = read_address(asked.message);
   if (!address) return grpc_refusal(13, "the message cannot be read");
+  if (asked.rpc == Rpc::get_load_state || asked.rpc == Rpc::get_loading_progress) {
+    // These have the collection in field 2 and the database in field 4.
+    address->collection = address->database;
+    address->database = address->fourth;
+  }
   switch (asked.rpc) {
     case Rpc::create_collection:
       return create(asked);
@@ -399,8 +404,8 @@ Answer serve_collections(Asked& asked) {
   if (asked.rpc == Rpc::rename_collection) return rename(asked, target, address->fourth);
   if (asked.rpc == Rpc::has_collection) return with_number(2, target.found ? 1 : 0);
   if (asked.rpc == Rpc::get_load_state) {
-    // 1: does not exist, 2: not loaded, 3: loaded.
-    return with_number(2, !target.found ? 1 : target.found->collection.loaded ? 3 : 2);
+    // 0: does not exist, 1: not loaded, 3: loaded.
+    return with_number(2, !target.found ? 0 : target.found->collection.loaded ? 3 : 1);
   }
   if (!target.found) return answer(asked.rpc, target.refusal());
   const Found& found = *target.found;

@@ -71,45 +71,46 @@ std::vector<int64_t> matching(std::string_view text, const Grammar& grammar = re
   return matching(*filter);
 }
 
-using Ids = std::vector<int64_t>;
+using Numbers = std::vector<int64_t>;
 
 }  // namespace
 
 TEST_CASE("expressions mean what Milvus 2.3.5 answered to them") {
-  CHECK(matching("id in [1, 5, 700]") == Ids{1, 5});
-  CHECK(matching("1 < id < 5") == Ids{2, 3, 4});
-  CHECK(matching("5 >= id > 3") == Ids{4, 5});
-  CHECK(matching("not (id > 3)") == Ids{1, 2, 3});
-  CHECK(matching("id == 1 or title == 'title 7'") == Ids{1, 7});
-  CHECK(matching("title like 'title 1%'", old) == Ids{1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19});
-  CHECK(matching("title like '%e 2_'") == Ids{20, 21, 22, 23, 24});
-  CHECK(matching("id % 5 == 2") == Ids{2, 7, 12, 17, 22});
-  CHECK(matching("price + 1 == 3.5") == Ids{6});
-  CHECK(matching("info['n'] > 22") == Ids{23, 24});
-  CHECK(matching("extra == 'dynamic 2'") == Ids{2});
-  CHECK(matching("exists extra and id < 4").empty() == false);
-  CHECK(matching("id > 2 && id < 5 || id == 20") == Ids{3, 4, 20});
-  CHECK(matching("id > -1 and price == 0.25") == Ids{1});
-  CHECK(matching("array_contains(tags, 'b7')") == Ids{7});
+  CHECK(matching("id in [1, 5, 700]") == Numbers{1, 5});
+  CHECK(matching("1 < id < 5") == Numbers{2, 3, 4});
+  CHECK(matching("5 >= id > 3") == Numbers{4, 5});
+  CHECK(matching("not (id > 3)") == Numbers{1, 2, 3});
+  CHECK(matching("id == 1 or title == 'title 7'") == Numbers{1, 7});
+  CHECK(matching("title like 'title 1%'", old) == Numbers{1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19});
+  CHECK(matching("title like '%e 2_'") == Numbers{20, 21, 22, 23, 24});
+  CHECK(matching("id % 5 == 2") == Numbers{2, 7, 12, 17, 22});
+  CHECK(matching("price + 1 == 3.5") == Numbers{10});
+  CHECK(matching("info['n'] > 22") == Numbers{23, 24});
+  CHECK(matching("extra == 'dynamic 2'") == Numbers{2});
+  CHECK(matching("id < 5 and exists extra") == Numbers{1, 2, 3});
+  CHECK(matching("(not exists extra) and id < 5") == Numbers{4});
+  CHECK(matching("id > 2 && id < 5 || id == 20") == Numbers{3, 4, 20});
+  CHECK(matching("id > -1 and price == 0.25") == Numbers{1});
+  CHECK(matching("array_contains(tags, 'b7')") == Numbers{7});
   CHECK(matching("array_length(tags) == 2").size() == 24);
-  CHECK(matching("array_contains_any(tags, ['b1', 'b2', 'zz'])") == Ids{1, 2});
-  CHECK(matching("array_contains_all(tags, ['a', 'b3'])") == Ids{3});
-  CHECK(matching("tags[1] == 'b9'") == Ids{9});
-  CHECK(matching("$meta['extra'] == 5") == Ids{5});
-  CHECK(matching("year == 1990 + 2 * 3") == Ids{6});
-  CHECK(matching("id == 0x10") == Ids{16});
-  CHECK(matching("title == \"title \\x31\"") == Ids{1});
-  CHECK(matching("new and id < 5") == Ids{2, 4});
-  CHECK(matching("id == 1 or id == 2 and id == 3") == Ids{1});
-  CHECK(matching("extra is null and id < 9") == Ids{4, 8});
-  CHECK(matching("extra is not null and id < 5") == Ids{1, 2, 3});
+  CHECK(matching("array_contains_any(tags, ['b1', 'b2', 'zz'])") == Numbers{1, 2});
+  CHECK(matching("array_contains_all(tags, ['a', 'b3'])") == Numbers{3});
+  CHECK(matching("tags[1] == 'b9'") == Numbers{9});
+  CHECK(matching("$meta['extra'] == 5") == Numbers{5});
+  CHECK(matching("year == 1990 + 2 * 3") == Numbers{6});
+  CHECK(matching("id == 0x10") == Numbers{16});
+  CHECK(matching("title == \"title \\x31\"") == Numbers{1});
+  CHECK(matching("new and id < 5") == Numbers{2, 4});
+  CHECK(matching("id == 1 or id == 2 and id == 3") == Numbers{1});
+  CHECK(matching("extra is null and id < 9") == Numbers{4, 8});
+  CHECK(matching("extra is not null and id < 5") == Numbers{1, 2, 3});
 }
 
 TEST_CASE("records without a dynamic field match != and not in, and no other comparison") {
-  CHECK(matching("extra != 5 and id < 6") == Ids{1, 2, 3, 4});
-  CHECK(matching("extra not in [5] and id < 6") == Ids{1, 2, 3, 4});
-  CHECK(matching("not (extra > 3) and id < 6") == Ids{1, 2, 3, 4});
-  CHECK(matching("extra < 100 and id < 6") == Ids{1, 5});
+  CHECK(matching("extra != 5 and id < 6") == Numbers{1, 2, 3, 4});
+  CHECK(matching("extra not in [5] and id < 6") == Numbers{1, 2, 3, 4});
+  CHECK(matching("not (extra > 3) and id < 6") == Numbers{1, 2, 3, 4});
+  CHECK(matching("extra < 100 and id < 6") == Numbers{1, 5});
 }
 
 TEST_CASE("refusals are worded as Milvus 2.3.5 words them") {
@@ -136,7 +137,11 @@ TEST_CASE("refusals are worded as Milvus 2.3.5 words them") {
                "unsupported pattern: %1, only prefix pattern match like ab% and equal match like "
                "ab(no wildcards) are supported"));
   CHECK(refusal("word in ['日本','d'e\"f']") ==
-        behind("word in ['日本','d'e\"f']", "line 1:20 token recognition error at: '\"f']'"));
+        behind("word in ['日本','d'e\"f']", "line 1:18 token recognition error at: '\"f']'"));
+  CHECK(refusal("exists extra and id < 4") ==
+        behind("exists extra and id < 4", "'and' can only be used between boolean expressions"));
+  CHECK(refusal("exists title") ==
+        behind("exists title", "exists oerations are only supportted on json field, got:VarChar"));
   auto closed = books();
   closed.dynamic = false;
   CHECK(parse_expression("nothing == 1", closed, old).error().message ==
@@ -206,9 +211,9 @@ TEST_CASE("what cannot be an expression is refused, never a crash") {
 
 TEST_CASE("templates stand for their values") {
   const Templates templates{{"low", 3}, {"ids", model::Array{1, 5}}, {"name", "title 2"}};
-  CHECK(matching(*parse_expression("id < {low}", books(), recent, templates)) == Ids{1, 2});
+  CHECK(matching(*parse_expression("id < {low}", books(), recent, templates)) == Numbers{1, 2});
   CHECK(matching(*parse_expression("id in {ids} or title == {name}", books(), recent, templates)) ==
-        Ids{1, 2, 5});
+        Numbers{1, 2, 5});
   CHECK_FALSE(parse_expression("id < {high}", books(), recent, templates).has_value());
 }
 

@@ -1,0 +1,463 @@
+// The driver against a real Milvus or Milvus Lite.
+#include "protocols/api/driver.h"
+
+#include <algorithm>
+#include <set>
+
+#include "mapping/equality.h"
+#include "real_server.h"
+
+using namespace vmproxy;
+using namespace vmproxy::protocols;
+using namespace vmproxy::protocols::milvus::test;
+using model::Array;
+using model::Filter;
+using model::Object;
+using model::Record;
+
+namespace {
+
+model::Schema simple(model::IdKind kind = model::IdKind::i64, model::Metric metric = model::Metric::l2) {
+  model::Schema schema;
+  schema.id_kind = kind;
+  schema.vectors.push_back({"vector", model::VectorKind::dense_f32, 4, metric, {}});
+  return schema;
+}
+
+Record record(int64_t n, bool text = false) {
+  Record out;
+  if (text) {
+    out.key.id.value = "key " + std::to_string(n);
+  } else {
+    out.key.id.value = n;
+  }
+  const auto x = static_cast<float>(n);
+  out.vectors["vector"] = model::DenseVector{x, x / 2, 1, 0.25f};
+  out.metadata = Object{{"n", n},
+                        {"name", "name " + std::to_string(n)},
+                        {"half", static_cast<double>(n) / 2},
+                        {"even", n % 2 == 0},
+                        {"deep", Object{{"list", Array{1, "a", nullptr}}, {"n", n}}},
+                        {"nothing", nullptr}};
+  return out;
+}
+
+std::vector<Record> records(int64_t first, int64_t last, bool text = false) {
+  std::vector<Record> out;
+  for (int64_t n = first; n < last; ++n) out.push_back(record(n, text));
+  return out;
+}
+
+void put(Driver& driver, const model::Schema& schema, const std::vector<Record>& all,
+         UpsertMode mode = UpsertMode::replace) {
+  const auto applied = good(driver.upsert(schema, all, mode, soon()));
+  for (const auto& refusal : applied.refused) FAIL(refusal.error.message);
+}
+
+std::vector<model::Key> keys_of(const std::vector<Record>& all) {
+  std::vector<model::Key> keys;
+  for (const auto& one : all) keys.push_back(one.key);
+  return keys;
+}
+
+void check_same(std::vector<Record> found, std::vector<Record> wanted) {
+  const auto by_key = [](const Record& a, const Record& b) { return a.key < b.key; };
+  std::sort(found.begin(), found.end(), by_key);
+  std::sort(wanted.begin(), wanted.end(), by_key);
+  REQUIRE(found.size() == wanted.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    CHECK(found[i].key == wanted[i].key);
+    const auto difference = mapping::difference(found[i], wanted[i], false);
+    if (difference) FAIL_CHECK(model::to_string(wanted[i].key.id) + ": " + *difference);
+  }
+}
+
+std::vector<int64_t> ids(const model::QueryResult& result) {
+  std::vector<int64_t> out;
+  for (const auto& one : result.records) out.push_back(std::get<int64_t>(one.key.id.value));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("records come back as they were written, at once") {
+  OwnCollection own(simple());
+  const auto all = records(-3, 20);
+  put(*own.driver, own.schema, all);
+  check_same(good(own.driver->read(own.schema, keys_of(all), {}, soon())), all);
+  const std::vector<model::Key> absent{{"", {int64_t{999}}}};
+  CHECK(good(own.driver->read(own.schema, absent, {}, soon())).empty());
+}
+
+TEST_CASE("text keys of any content work") {
+  OwnCollection own(simple(model::IdKind::string));
+  std::vector<Record> all;
+  for (const char* id :
+       {"plain", "it's", "\"quoted\"", "back\\slash", "new\nline", "日本", "tab\t", "%", " space "}) {
+    Record one = record(static_cast<int64_t>(all.size()));
+    one.key.id.value = id;
+    all.push_back(std::move(one));
+  }
+  put(*own.driver, own.schema, all);
+  check_same(good(own.driver->read(own.schema, keys_of(all), {}, soon())), all);
+  const auto keys = keys_of(all);
+  good(own.driver->erase(own.schema, std::span(keys).first(4), soon()));
+  CHECK(good(own.driver->read(own.schema, keys, {}, soon())).size() == all.size() - 4);
+}
+
+TEST_CASE("an upsert replaces the whole record, and a key given twice counts once") {
+  OwnCollection own(simple());
+  put(*own.driver, own.schema, records(1, 3));
+  Record bare = record(1);
+  bare.metadata.reset();
+  bare.vectors["vector"] = model::DenseVector{9, 9, 9, 9};
+  put(*own.driver, own.schema, {record(1), bare});
+  check_same(good(own.driver->read(own.schema, keys_of({bare}), {}, soon())), {bare});
+  put(*own.driver, own.schema, {record(5), bare}, UpsertMode::insert_only);
+  model::Query count;
+  count.kind = model::Query::Kind::count;
+  count.collection = own.schema.name;
+  CHECK(good(own.driver->query(own.schema, count, soon())).count == 3);
+}
+
+TEST_CASE("erase leaves nothing behind and takes absent keys") {
+  OwnCollection own(simple());
+  const auto all = records(0, 50);
+  put(*own.driver, own.schema, all);
+  auto keys = keys_of(records(10, 20));
+  keys.push_back({"", {int64_t{12345}}});
+  good(own.driver->erase(own.schema, keys, soon()));
+  CHECK(good(own.driver->read(own.schema, keys, {}, soon())).empty());
+  CHECK(good(own.driver->read(own.schema, keys_of(all), {}, soon())).size() == 40);
+}
+
+TEST_CASE("records that cannot be stored are named, the others are stored") {
+  OwnCollection own(simple());
+  auto all = records(1, 6);
+  all[1].vectors.clear();
+  all[2].vectors["vector"] = model::DenseVector{1, 2};
+  (*all[3].metadata)["large"] = std::string(70'000, 'x');
+  const auto applied = good(own.driver->upsert(own.schema, all, UpsertMode::replace, soon()));
+  std::set<size_t> refused;
+  for (const auto& one : applied.refused) {
+    refused.insert(one.index);
+    CHECK_FALSE(one.error.message.empty());
+  }
+  CHECK(refused == std::set<size_t>{1, 2, 3});
+  CHECK(good(own.driver->read(own.schema, keys_of(all), {}, soon())).size() == 2);
+}
+
+TEST_CASE("metadata fields with the names of the key and the vector survive") {
+  OwnCollection own(simple());
+  Record one = record(1);
+  (*one.metadata)["id"] = "mine";
+  (*one.metadata)["vector"] = 5;
+  (*one.metadata)["id#"] = 7;
+  (*one.metadata)["$meta"] = true;
+  (*one.metadata)["with \"quotes\" and.dots"] = 1;
+  put(*own.driver, own.schema, {one, record(2)});
+  check_same(good(own.driver->read(own.schema, keys_of({one}), {}, soon())), {one});
+  model::Query query;
+  query.collection = own.schema.name;
+  for (const auto& [name, value] :
+       Object{{"id", "mine"}, {"vector", 5}, {"id#", 7}, {"with \"quotes\" and.dots", 1}}) {
+    query.filter = Filter::make(Filter::Kind::equal, Filter::field_of(name), Filter::literal_of(value));
+    INFO(name);
+    CHECK(ids(good(own.driver->query(own.schema, query, soon()))) == std::vector<int64_t>{1});
+  }
+}
+
+TEST_CASE("a scan in several ranges gives each record once, from any cursor again") {
+  OwnCollection own(simple());
+  constexpr int64_t count = 3000;
+  for (int64_t n = 0; n < count; n += 1000) put(*own.driver, own.schema, records(n, n + 1000));
+  std::vector<model::Key> gone = keys_of(records(100, 200));
+  good(own.driver->erase(own.schema, gone, soon()));
+  const auto ranges = good(own.driver->plan_scan(own.schema, 4, soon()));
+  CHECK(ranges.size() >= 2);
+  std::multiset<model::Key> seen;
+  for (const auto& range : ranges) {
+    std::string cursor;
+    for (;;) {
+      const auto page = good(own.driver->scan(own.schema, range, cursor, 300, {}, soon()));
+      const auto again = good(own.driver->scan(own.schema, range, cursor, 300, {}, soon()));
+      CHECK(again.records.size() == page.records.size());
+      for (const auto& one : page.records) seen.insert(one.key);
+      if (page.done) break;
+      cursor = page.cursor;
+    }
+  }
+  CHECK(seen.size() == count - 100);
+  CHECK(std::set<model::Key>(seen.begin(), seen.end()).size() == count - 100);
+}
+
+TEST_CASE("a scan of text keys, and of an empty collection") {
+  OwnCollection own(simple(model::IdKind::string));
+  auto ranges = good(own.driver->plan_scan(own.schema, 4, soon()));
+  for (const auto& range : ranges) CHECK(good(own.driver->scan(own.schema, range, "", 10, {}, soon())).done);
+  put(*own.driver, own.schema, records(0, 120, true));
+  std::set<model::Key> seen;
+  for (const auto& range : good(own.driver->plan_scan(own.schema, 4, soon()))) {
+    std::string cursor;
+    for (bool done = false; !done;) {
+      auto page = good(own.driver->scan(own.schema, range, cursor, 50, {false, true}, soon()));
+      for (const auto& one : page.records) {
+        CHECK(one.vectors.empty());
+        seen.insert(one.key);
+      }
+      cursor = page.cursor;
+      done = page.done;
+    }
+  }
+  CHECK(seen.size() == 120);
+}
+
+TEST_CASE("filters, limits and offsets agree with the model's meaning") {
+  OwnCollection own(simple());
+  auto all = records(0, 30);
+  for (auto& one : all) {
+    const auto n = std::get<int64_t>(one.key.id.value);
+    if (n % 3 == 0) one.metadata->erase("n");
+    if (n % 5 == 0) (*one.metadata)["n"] = "text";
+    if (n % 7 == 0) (*one.metadata)["n"] = static_cast<double>(n);
+  }
+  put(*own.driver, own.schema, all);
+  using Kind = Filter::Kind;
+  const auto compare = [](Kind kind, model::Value value, bool absent) {
+    Filter f = Filter::make(kind, Filter::field_of("n"), Filter::literal_of(std::move(value)));
+    f.absent_matches = absent;
+    return f;
+  };
+  Filter exists;
+  exists.kind = Kind::exists;
+  exists.children.push_back(Filter::field_of("n"));
+  std::vector<Filter> filters{
+      Filter(),
+      exists,
+      Filter::not_(exists),
+      Filter::make(Kind::greater, Filter::record_id(), Filter::literal_of(17)),
+      Filter::make(Kind::equal, Filter::field_of("deep", {"n"}), Filter::literal_of(4)),
+      Filter::make(Kind::array_contains, Filter::field_of("deep", {"list"}), Filter::literal_of("a")),
+      Filter::all({compare(Kind::less, 20, false), compare(Kind::not_equal, 4, true)}),
+      Filter::any({}),
+      Filter::all({})};
+  for (const Kind kind : {Kind::equal, Kind::not_equal, Kind::less, Kind::greater_equal}) {
+    for (const bool absent : {false, true}) {
+      for (const model::Value& value :
+           {model::Value(14), model::Value(7.0), model::Value("text"), model::Value(true), model::Value(2.5)})
+        filters.push_back(compare(kind, value, absent));
+    }
+  }
+  for (const Kind kind : {Kind::in, Kind::not_in}) {
+    for (const bool absent : {false, true}) {
+      filters.push_back(compare(kind, Array{1, 2, "text"}, absent));
+      filters.push_back(compare(kind, Array{7, 14}, absent));
+      filters.push_back(compare(kind, Array{}, absent));
+    }
+  }
+  for (size_t i = 0; i < filters.size(); ++i) {
+    model::Query query;
+    query.collection = own.schema.name;
+    query.filter = filters[i];
+    std::vector<int64_t> wanted;
+    for (const auto& one : all) {
+      if (evaluate(filters[i], one)) wanted.push_back(std::get<int64_t>(one.key.id.value));
+    }
+    INFO("filter " << i);
+    if (is_lite()) {
+      // Its grammar has no "exists": what turns on it is refused, never answered wrongly.
+      const auto answered = own.driver->query(own.schema, query, soon());
+      if (!answered && answered.error().message.starts_with("filter.exists:")) continue;
+    }
+    CHECK(ids(good(own.driver->query(own.schema, query, soon()))) == wanted);
+    query.kind = model::Query::Kind::count;
+    CHECK(good(own.driver->query(own.schema, query, soon())).count == wanted.size());
+  }
+  model::Query page;
+  page.collection = own.schema.name;
+  page.limit = 5;
+  page.offset = 12;
+  CHECK(ids(good(own.driver->query(own.schema, page, soon()))) == std::vector<int64_t>{12, 13, 14, 15, 16});
+  page.keys = keys_of(records(3, 9));
+  page.offset = 1;
+  page.limit = 2;
+  CHECK(ids(good(own.driver->query(own.schema, page, soon()))) == std::vector<int64_t>{4, 5});
+}
+
+TEST_CASE("searches give distances in the model's form, for each metric") {
+  for (const auto metric : {model::Metric::l2, model::Metric::cosine, model::Metric::inner_product}) {
+    OwnCollection own(simple(model::IdKind::i64, metric));
+    put(*own.driver, own.schema, records(1, 20));
+    model::Query query;
+    query.kind = model::Query::Kind::search;
+    query.collection = own.schema.name;
+    query.vector_name = "vector";
+    query.vectors = {model::DenseVector{3, 1.5f, 1, 0.25f}, model::DenseVector{1, 0, 0, 0}};
+    query.top_k = 5;
+    query.with_vectors = true;
+    const auto found = good(own.driver->query(own.schema, query, soon()));
+    REQUIRE(found.hits.size() == 2);
+    for (size_t q = 0; q < 2; ++q) {
+      REQUIRE(found.hits[q].size() == 5);
+      const auto& a = std::get<model::DenseVector>(query.vectors[q]);
+      double before = -1e9;
+      for (const auto& hit : found.hits[q]) {
+        const auto& b = std::get<model::DenseVector>(hit.record.vectors.at("vector"));
+        double dot = 0, aa = 0, bb = 0, squares = 0;
+        for (size_t i = 0; i < 4; ++i) {
+          dot += double(a[i]) * b[i];
+          aa += double(a[i]) * a[i];
+          bb += double(b[i]) * b[i];
+          squares += (double(a[i]) - b[i]) * (double(a[i]) - b[i]);
+        }
+        const double wanted = metric == model::Metric::l2       ? squares
+                              : metric == model::Metric::cosine ? 1 - dot / std::sqrt(aa * bb)
+                                                                : 1 - dot;
+        CHECK(hit.distance == Approx(wanted).margin(1e-4));
+        CHECK(hit.distance >= before - 1e-5);
+        CHECK(hit.record.metadata.has_value());
+        before = hit.distance;
+      }
+    }
+    query.radius = found.hits[0][3].distance;
+    query.vectors.resize(1);
+    query.filter = Filter::make(Filter::Kind::greater, Filter::record_id(), Filter::literal_of(0));
+    query.top_k = 10;
+    if (metric == model::Metric::l2)
+      CHECK(good(own.driver->query(own.schema, query, soon())).hits[0].size() <= 3);
+  }
+}
+
+TEST_CASE("a vector without a name and ids of another system's schema find their place") {
+  model::Schema foreign = simple(model::IdKind::string, model::Metric::cosine);
+  foreign.vectors[0].name = "";
+  foreign.id_name = "not a legal name";
+  OwnCollection own(foreign);
+  Record one = record(1, true);
+  one.vectors[""] = one.vectors.at("vector");
+  one.vectors.erase("vector");
+  put(*own.driver, own.wanted, {one});
+  check_same(good(own.driver->read(own.wanted, keys_of({one}), {}, soon())), {one});
+  model::Query query;
+  query.kind = model::Query::Kind::search;
+  query.collection = own.wanted.name;
+  query.vectors = {one.vectors.at("")};
+  query.with_vectors = true;
+  const auto found = good(own.driver->query(own.wanted, query, soon()));
+  REQUIRE(found.hits.at(0).size() == 1);
+  CHECK(found.hits[0][0].record.vectors.contains(""));
+}
+
+TEST_CASE("declared fields keep their types") {
+  model::Schema schema = simple();
+  using model::FieldKind;
+  schema.fields = {{"flag", FieldKind::boolean, FieldKind::json, 0, false},
+                   {"small", FieldKind::int16, FieldKind::json, 0, false},
+                   {"real", FieldKind::float32, FieldKind::json, 0, false},
+                   {"text", FieldKind::string, FieldKind::json, 100, false},
+                   {"any", FieldKind::json, FieldKind::json, 0, false},
+                   {"list", FieldKind::array, FieldKind::int64, 10, false}};
+  OwnCollection own(schema);
+  REQUIRE(own.schema.fields.size() == 6);
+  CHECK(own.schema.fields[5].element == FieldKind::int64);
+  Record one = record(1);
+  one.metadata = Object{{"flag", true},
+                        {"small", -5},
+                        {"real", 0.5},
+                        {"text", "t"},
+                        {"any", Array{1, Object{{"a", nullptr}}}},
+                        {"list", Array{1, 2, 3}},
+                        {"dynamic", "too"}};
+  put(*own.driver, own.schema, {one});
+  check_same(good(own.driver->read(own.schema, keys_of({one}), {}, soon())), {one});
+  model::Query query;
+  query.collection = own.schema.name;
+  query.filter = Filter::all(
+      {Filter::make(Filter::Kind::less, Filter::field_of("small"), Filter::literal_of(-4.5)),
+       Filter::make(Filter::Kind::array_contains, Filter::field_of("list"), Filter::literal_of(2)),
+       Filter::make(Filter::Kind::equal, Filter::field_of("text"), Filter::literal_of("t"))});
+  CHECK(ids(good(own.driver->query(own.schema, query, soon()))) == std::vector<int64_t>{1});
+}
+
+TEST_CASE("collections are listed, described, created once, dropped once") {
+  OwnCollection own(simple());
+  CHECK(own.schema.id_kind == model::IdKind::i64);
+  CHECK(own.schema.dynamic);
+  CHECK(own.schema.vectors.at(0).dimension == 4);
+  CHECK(own.schema.vectors.at(0).metric == model::Metric::l2);
+  const auto again = own.driver->create(own.wanted, soon());
+  REQUIRE(again.has_error());
+  CHECK(again.error().code == Code::already_exists);
+  const auto all = good(own.driver->list_collections(soon()));
+  CHECK(std::any_of(all.begin(), all.end(), [&](const auto& s) { return s.name == own.schema.name; }));
+  CHECK_FALSE(good(own.driver->describe({"", "no_such_collection"}, soon())).has_value());
+  const auto absent = own.driver->drop({"", "no_such_collection"}, soon());
+  REQUIRE(absent.has_error());
+  CHECK(absent.error().code == Code::not_found);
+  good(own.driver->build_indexes(own.schema, soon()));
+}
+
+TEST_CASE("names are legal, stable and distinct") {
+  const auto driver = make_driver();
+  CHECK(driver->name_for({"default_tenant/default_database", "books"}).name == "books");
+  const auto odd = driver->name_for({"", "my-books 2"});
+  CHECK(odd.name != driver->name_for({"", "my_books_2"}).name);
+  CHECK(odd == driver->name_for({"", "my-books 2"}));
+  CHECK(driver->name_for({"other/space", "books"}).name != "books");
+  CHECK(driver->name_for({"", std::string(400, 'x')}).name.size() <= 255);
+}
+
+TEST_CASE("errors say what they prove") {
+  OwnCollection own(simple());
+  model::Schema unknown = own.schema;
+  unknown.name.name = "no_such_collection";
+  const auto one = records(1, 2);
+  const auto lost = own.driver->upsert(unknown, one, UpsertMode::replace, soon());
+  REQUIRE(lost.has_error());
+  CHECK(lost.error().code == Code::not_found);
+  CHECK(lost.error().surely_not_done());
+  static SystemClock clock;
+  auto nobody =
+      good(milvus::system().make_driver({"test", "http://127.0.0.1:1", "", "", "", "", false}, clock));
+  const auto refused = nobody->describe_server(SystemClock().in(std::chrono::seconds(5)));
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().code == Code::refused_connection);
+}
+
+TEST_CASE("a query too hard for the server's grammar is unsupported, with a code") {
+  OwnCollection own(simple());
+  model::Query query;
+  query.collection = own.schema.name;
+  query.filter = Filter::make(Filter::Kind::matches, Filter::field_of("name"), Filter::literal_of("a.*"));
+  const auto refused = own.driver->query(own.schema, query, soon());
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().code == Code::unsupported);
+  CHECK(refused.error().message.starts_with("filter.regex:"));
+}
+
+TEST_CASE("partitions keep the same key apart", "[partitions]") {
+  if (is_lite()) return;  // Milvus Lite has no partitions
+  model::Schema schema = simple();
+  schema.partitions = {"old"};
+  OwnCollection own(schema);
+  CHECK(own.schema.partitions == std::vector<std::string>{"old"});
+  Record here = record(1);
+  Record there = record(2);
+  there.key = {"old", {int64_t{1}}};
+  put(*own.driver, own.schema, {here, there, record(3)});
+  check_same(good(own.driver->read(own.schema, keys_of({here, there}), {}, soon())), {here, there});
+  std::set<model::Key> seen;
+  for (const auto& range : good(own.driver->plan_scan(own.schema, 2, soon()))) {
+    std::string cursor;
+    for (bool done = false; !done;) {
+      auto page = good(own.driver->scan(own.schema, range, cursor, 50, {}, soon()));
+      for (const auto& one : page.records) seen.insert(one.key);
+      cursor = page.cursor;
+      done = page.done;
+    }
+  }
+  CHECK(seen == std::set<model::Key>{here.key, there.key, record(3).key});
+  const std::vector<model::Key> gone{there.key};
+  good(own.driver->erase(own.schema, gone, soon()));
+  CHECK(good(own.driver->read(own.schema, keys_of({here, there}), {}, soon())).size() == 1);
+}

@@ -1,0 +1,339 @@
+// Exchanges of the vendor's SDK with the real server: read, written again, decoded, judged.
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <random>
+#include <set>
+#include <sstream>
+
+#include "memory_backend.h"
+#include "protocols/milvus/dialect.h"
+#include "protocols/milvus/requests.h"
+#include "protocols/milvus/rows.h"
+#include "protocols/milvus/search.h"
+#include "protocols/wire/grpc.h"
+
+using namespace vmproxy;
+using namespace vmproxy::protocols;
+using namespace vmproxy::protocols::milvus;
+using vmproxy::protocols::milvus::test::MemoryBackend;
+
+namespace {
+
+struct Exchange {
+  std::string rpc, request, answer;
+};
+
+std::string from_hex(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i + 1 < text.size(); i += 2)
+    out += static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16));
+  return out;
+}
+
+const std::vector<Exchange>& recorded() {
+  static const auto all = [] {
+    std::vector<Exchange> out;
+    std::ifstream file(VMPROXY_TEST_DATA "/recorded-2.3.5.txt");
+    for (std::string line; std::getline(file, line);) {
+      if (line.empty() || line[0] == '#') continue;
+      std::istringstream words(line);
+      std::string rpc, request, answer;
+      words >> rpc >> request >> answer;
+      out.push_back({rpc, request == "-" ? "" : from_hex(request), answer == "-" ? "" : from_hex(answer)});
+    }
+    return out;
+  }();
+  return all;
+}
+
+net::Request request_of(const Exchange& exchange) {
+  return {"POST",
+          "/milvus.proto.milvus.MilvusService/" + exchange.rpc,
+          {{"content-type", "application/grpc"}, {"dbname", ""}},
+          wire::grpc_frame(exchange.request)};
+}
+
+net::Response response_of(const Exchange& exchange) {
+  net::Response response;
+  response.headers = {{"content-type", "application/grpc"}};
+  response.body = wire::grpc_frame(exchange.answer);
+  response.trailers = {{"grpc-status", "0"}};
+  return response;
+}
+
+const OperationRow* row_of(const MilvusDialect& dialect, const std::string& rpc) {
+  net::RequestHead head;
+  head.method = "POST";
+  head.target = "/milvus.proto.milvus.MilvusService/" + rpc;
+  return dialect.classify(head);
+}
+
+// What the source showed of its collections in the recording.
+Catalog catalog() {
+  Catalog out;
+  out.server = model::Object{{"version", "v2.3.5-lite"}};
+  for (const auto& one : recorded()) {
+    if (one.rpc != "DescribeCollection") continue;
+    Status status;
+    auto described = read_described(one.answer, &status);
+    if (!described || !status.ok() || out.find({"", described->name}) != nullptr) continue;
+    Collection collection;
+    collection.described = std::move(*described);
+    out.collections.push_back(to_schema(collection));
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("every recorded call is in the table and decodes") {
+  const MilvusDialect dialect;
+  const Catalog known = catalog();
+  REQUIRE(known.collections.size() == 3);
+  REQUIRE(recorded().size() > 100);
+  for (const auto& one : recorded()) {
+    INFO(one.rpc);
+    const auto* row = row_of(dialect, one.rpc);
+    REQUIRE(row != nullptr);
+    CHECK(row->cls != OperationClass::unknown);
+    if (row->cls != OperationClass::write && row->cls != OperationClass::read) continue;
+    const auto operation = dialect.decode(*row, request_of(one), known);
+    if (!operation) {
+      CHECK(operation.error().code ==
+            Code::not_found);  // a call on a collection that does not exist, or an alias
+      continue;
+    }
+    CHECK_FALSE(operation->collection.name.empty());
+    if (one.rpc == "Upsert") {
+      CHECK(operation->write_class == WriteClass::image);
+      const auto images = dialect.images(*row, request_of(one), known);
+      REQUIRE(images.has_value());
+      CHECK(images->size() == operation->keys.size());
+      for (const auto& image : *images) CHECK(image.record->vectors.size() == 1);
+    }
+    if (one.rpc == "Insert") CHECK(operation->write_class == WriteClass::read_back);
+    const auto outcome = dialect.outcome(*operation, response_of(one));
+    Status status;
+    ProtoReader reader(one.answer);
+    while (reader.next()) {
+      if (reader.field() == 1) status = *read_status(reader.bytes());
+    }
+    CHECK(outcome.whole == (status.ok() ? model::Outcome::applied : model::Outcome::rejected));
+  }
+}
+
+TEST_CASE("deletes are by key where the expression is a list of keys, by predicate otherwise") {
+  const MilvusDialect dialect;
+  const Catalog known = catalog();
+  const auto decoded = [&](const std::string& expression) {
+    ProtoWriter message;
+    message.bytes(3, "books");
+    message.bytes(5, expression);
+    return *dialect.decode(*row_of(dialect, "Delete"), request_of({"Delete", message.view(), ""}), known);
+  };
+  CHECK(decoded("id in [1, 2, 2]").keys.size() == 2);
+  CHECK(decoded("id in [1, 2]").write_class == WriteClass::image);
+  CHECK(decoded("id == 7").keys.size() == 1);
+  CHECK(decoded("year > 2000").write_class == WriteClass::predicate);
+  CHECK(decoded("year > 2000").predicate.has_value());
+  CHECK(decoded("id in [1] and year > 3").write_class == WriteClass::predicate);
+  CHECK(decoded("this is > no < expression").write_class == WriteClass::opaque);
+}
+
+TEST_CASE("what the server showed of collections, indexes and partitions is shown again byte for byte") {
+  size_t shown = 0;
+  for (const auto& one : recorded()) {
+    INFO(one.rpc);
+    Status status;
+    if (one.rpc == "DescribeCollection") {
+      const auto described = read_described(one.answer, &status);
+      REQUIRE(described.has_value());
+      if (!status.ok()) continue;
+      CHECK(encode(*described) == one.answer);
+    } else if (one.rpc == "DescribeIndex") {
+      const auto indexes = read_indexes(one.answer, &status);
+      REQUIRE(indexes.has_value());
+      if (!status.ok()) continue;
+      CHECK(encode(*indexes) == one.answer);
+    } else if (one.rpc == "ShowPartitions") {
+      CHECK(encode(*read_partitions(one.answer)) == one.answer);
+    } else {
+      continue;
+    }
+    ++shown;
+  }
+  CHECK(shown >= 6);
+}
+
+TEST_CASE("answers of queries and searches are read and written byte for byte") {
+  size_t written = 0;
+  for (const auto& one : recorded()) {
+    if (one.rpc != "Query" && one.rpc != "Search") continue;
+    ProtoReader reader(one.answer);
+    std::string_view inside = one.answer;
+    bool good = true;
+    while (reader.next()) {
+      if (reader.field() == 1) good = read_status(reader.bytes())->ok();
+      if (one.rpc == "Search" && reader.field() == 2) inside = reader.bytes();
+    }
+    if (!good) continue;
+    ProtoReader columns(inside);
+    while (columns.next()) {
+      const bool column = columns.field() == (one.rpc == "Query" ? 2u : 3u);
+      if (!column) continue;
+      const auto read = read_column(columns.bytes());
+      REQUIRE(read.has_value());
+      CHECK(encode(*read) == columns.bytes());
+      ++written;
+    }
+    if (one.rpc == "Search") {
+      const auto answer = read_search_answer(one.answer);
+      REQUIRE(answer.has_value());
+      if (!answer->scores.empty()) CHECK(encode(*answer) == one.answer);
+    }
+  }
+  CHECK(written > 100);
+}
+
+TEST_CASE("a search request is read as it was meant, and ours reads back") {
+  for (const auto& one : recorded()) {
+    if (one.rpc != "Search") continue;
+    const auto request = read_search_request(one.request);
+    REQUIRE(request.has_value());
+    CHECK(request->vectors.size() >= 1);
+    const auto again = read_search_request(encode(*request));
+    REQUIRE(again.has_value());
+    CHECK(again->vectors == request->vectors);
+    CHECK(again->top_k == request->top_k);
+    CHECK(again->radius == request->radius);
+    CHECK(again->range_filter == request->range_filter);
+    CHECK(again->expression == request->expression);
+  }
+}
+
+TEST_CASE("outcomes tell refusals from doubts") {
+  const MilvusDialect dialect;
+  Operation operation;
+  operation.row = row_of(dialect, "Upsert");
+  const auto judged = [&](int grpc, const std::optional<Status>& status) {
+    net::Response response;
+    response.trailers = {{"grpc-status", std::to_string(grpc)}};
+    if (status) {
+      ProtoWriter message;
+      message.always_bytes(1, encode(*status));
+      response.body = wire::grpc_frame(message.view());
+    }
+    return dialect.outcome(operation, response).whole;
+  };
+  const auto status = [](int32_t code, const char* reason) {
+    Status out;
+    out.code = code;
+    out.reason = reason;
+    return out;
+  };
+  CHECK(judged(0, Status()) == model::Outcome::applied);
+  CHECK(judged(0, status(100, "collection not found")) == model::Outcome::rejected);
+  CHECK(judged(0, status(1100, "invalid parameter")) == model::Outcome::rejected);
+  CHECK(judged(0, status(8, "rate limit")) == model::Outcome::rejected);
+  CHECK(judged(0, status(65535, "cannot parse expression: x, error: y")) == model::Outcome::rejected);
+  CHECK(judged(0, status(65535, "context deadline exceeded")) == model::Outcome::uncertain);
+  CHECK(judged(0, status(1, "service not ready")) == model::Outcome::uncertain);
+  CHECK(judged(0, std::nullopt) == model::Outcome::uncertain);
+  CHECK(judged(14, std::nullopt) == model::Outcome::uncertain);
+  CHECK(judged(4, std::nullopt) == model::Outcome::uncertain);
+  CHECK(judged(16, std::nullopt) == model::Outcome::rejected);
+  CHECK(judged(12, std::nullopt) == model::Outcome::rejected);
+  CHECK(dialect.outcome(operation, net::Response{}).whole == model::Outcome::uncertain);
+}
+
+TEST_CASE("errors of ours are gRPC errors") {
+  const MilvusDialect dialect;
+  net::RequestHead head;
+  head.method = "POST";
+  head.http2 = true;
+  head.target = "/milvus.proto.milvus.MilvusService/Insert";
+  const auto status = [&](Code code) {
+    const auto response = dialect.error(Error(code, "why, 100 %"), head);
+    CHECK(response.status == 200);
+    CHECK(response.trailers.find("grpc-message").value() == "why, 100 %25");
+    return std::string(response.trailers.find("grpc-status").value());
+  };
+  CHECK(status(Code::unavailable) == "14");
+  CHECK(status(Code::connection_lost) == "14");
+  CHECK(status(Code::timeout) == "4");
+  CHECK(status(Code::unauthenticated) == "16");
+  CHECK(status(Code::overloaded) == "8");
+  CHECK(status(Code::unsupported) == "12");
+  head.target = "/milvus.proto.milvus.MilvusService/Nothing";
+  const auto unknown = dialect.error(Error(Code::not_found, "x"), head);
+  CHECK(unknown.trailers.find("grpc-message").value() ==
+        "unknown method Nothing for service milvus.proto.milvus.MilvusService");
+  head.http2 = false;
+  head.target = "/v1/vector/insert";
+  CHECK(dialect.classify(head)->cls == OperationClass::unknown);
+  const auto rest = dialect.error(Error(Code::unavailable, "x"), head);
+  CHECK(rest.status == 503);
+  CHECK(rest.body.find("\"message\"") != std::string::npos);
+}
+
+TEST_CASE("names and paths of the table are unique") {
+  const MilvusDialect dialect;
+  std::set<std::string_view> names, patterns;
+  for (const auto& row : dialect.table()) {
+    CHECK(names.insert(row.name).second);
+    CHECK(patterns.insert(row.pattern).second);
+    net::RequestHead head;
+    head.method = row.method;
+    head.target = row.pattern;
+    CHECK(dialect.classify(head) == &row);
+  }
+}
+
+TEST_CASE("cut, flipped and random messages never break decode, images, outcome or serve") {
+  const MilvusDialect dialect;
+  std::mt19937 random(11);
+  MemoryBackend backend;
+  for (const auto& schema : catalog().collections) {
+    model::SchemaChange change;
+    change.kind = model::SchemaChange::Kind::create_collection;
+    change.schema = schema;
+    REQUIRE(backend.change(change).has_value());
+  }
+  for (int round = 0; round < 40; ++round) {
+    for (const auto& one : recorded()) {
+      Exchange broken = one;
+      if (round % 3 == 0) broken.request.resize(random() % (broken.request.size() + 1));
+      for (int flips = 0; flips < 1 + round % 4 && !broken.request.empty(); ++flips)
+        broken.request[random() % broken.request.size()] ^= static_cast<char>(1 << (random() % 8));
+      if (round % 5 == 0) {
+        for (char& c : broken.request) c = static_cast<char>(random());
+      }
+      for (int flips = 0; flips < 2 && !broken.answer.empty(); ++flips)
+        broken.answer[random() % broken.answer.size()] ^= static_cast<char>(1 << (random() % 8));
+      const auto* row = row_of(dialect, one.rpc);
+      auto request = request_of(broken);
+      if (round % 7 == 0) request.body.resize(random() % (request.body.size() + 1));
+      const auto operation = dialect.decode(*row, request, backend.catalog());
+      (void)dialect.images(*row, request, backend.catalog());
+      if (operation) (void)dialect.outcome(*operation, response_of(broken));
+      (void)dialect.serve(*row, request, backend);
+    }
+  }
+}
+
+TEST_CASE("arrays nested in arrays are refused beyond a bound") {
+  std::string scalars;
+  for (int i = 0; i < 10'000; ++i) {
+    ProtoWriter list;
+    list.always_bytes(1, scalars);
+    ProtoWriter outer;
+    outer.always_bytes(8, list.view());
+    scalars = outer.take();
+    if (scalars.size() > 200'000) break;
+  }
+  ProtoWriter column;
+  column.i32(1, 22);
+  column.bytes(2, "list");
+  column.bytes(3, scalars);
+  CHECK_FALSE(read_column(column.view()).has_value());
+}
