@@ -7,14 +7,45 @@ namespace vmproxy::cutover {
 
 using journal::Side;
 
+namespace {
+
+constexpr Duration pace_max = std::chrono::milliseconds(100);
+constexpr Duration pace_look = std::chrono::milliseconds(500);
+
+// Writes are slowed down while a planned step is prepared, by a bounded time, when the replica falls behind or gains so
+// little that it would not be level soon (C7: only bounded latency; users.md 8: no cut-over that never catches up).
+class Pacer {
+ public:
+  Pacer(proxy::Gate& gate, Clock& clock, uint64_t lag) : gate_(gate), clock_(clock), last_(lag), next_(clock.in(pace_look)) {}
+  Pacer(const Pacer&) = delete;
+  ~Pacer() { gate_.set_pace(Duration::zero()); }
+  void look(uint64_t lag) {
+    if (clock_.now() < next_) return;
+    next_ = clock_.in(pace_look);
+    const bool soon = lag < last_ && lag / (last_ - lag) < 10;  // level within ten looks
+    if (!soon) gate_.set_pace(std::min(pace_max, gate_.pace() * 2 + std::chrono::milliseconds(5)));
+    last_ = lag;
+  }
+
+ private:
+  proxy::Gate& gate_;
+  Clock& clock_;
+  uint64_t last_;
+  TimePoint next_;
+};
+
+}  // namespace
+
 // Outside the fence: everything that can be paid while writes go on is paid, so that the fence is short.
 Result<void> Migration::pre_drain() {
   mirror_.reread_suspects();
   const Deadline deadline = clock_.in(options_.pre_drain_max);
-  uint64_t first = mirror_.numbers().lag_changes;
+  const uint64_t first = mirror_.numbers().lag_changes;
+  Pacer pacer(gate_, clock_, first);
   while (true) {
     const auto numbers = mirror_.numbers();
     if (numbers.lag_changes <= 200 && numbers.lag_seconds < 0.5 && mirror_.only_windows_owed()) return {};
+    pacer.look(numbers.lag_changes);
     if (clock_.now() >= deadline) {
       return Error(Code::timeout, "the replica does not catch up: " + std::to_string(first) + " changes at first, " +
                                       std::to_string(numbers.lag_changes) + " now" +
@@ -22,6 +53,21 @@ Result<void> Migration::pre_drain() {
     }
     if (!waiting(std::chrono::milliseconds(20))) return Error(Code::cancelled, "the proxy is stopping");
   }
+}
+
+// H16: a COMMIT that failed may be on the disk all the same, and a restart would find the new primary while the
+// application's writes went to the old one. So the abort must be durable before the gate opens; only a journal that stays
+// broken for another fence_max ends the wait, and then nothing later can become durable before the abort does.
+void Migration::keep_aborted(const State& aborted) {
+  const Deadline deadline = clock_.in(options_.fence_max);
+  while (true) {
+    if (journal_.failure()) (void)journal_.reopen();
+    if (save_state(journal_, aborted)) return;
+    if (clock_.now() >= deadline || !waiting(std::chrono::milliseconds(20))) break;
+  }
+  put_state(journal_, aborted);
+  log::error("the abort of a change of the primary is not durable yet: the journal cannot be written. Do not kill the proxy before "
+             "`vmproxy status` shows the journal as writable", {{"migration", options_.name}});
 }
 
 Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action) {
@@ -71,7 +117,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   if (!done) {
     State aborted = prepared;
     aborted.flip_intended = false;
-    (void)save_state(journal_, aborted);
+    keep_aborted(aborted);
     {
       std::lock_guard hold(mutex_);
       state_ = aborted;

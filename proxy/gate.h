@@ -2,6 +2,7 @@
 // Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -60,6 +61,10 @@ class Gate {
     }
     for (auto& entered : waiting) entered();
   }
+  // A pace slows every write down by this much before it enters: while a change of the primary is being prepared and the
+  // replica would not catch up otherwise. Zero: none.
+  void set_pace(Duration pace) { pace_ = pace; }
+  Duration pace() const { return pace_; }
   size_t inside() const {
     std::lock_guard hold(mutex_);
     return inside_;
@@ -72,6 +77,7 @@ class Gate {
   std::deque<std::function<void()>> waiting_;  // bounded by the listeners' connections and the in-flight bytes budget
   size_t inside_ = 0;
   bool closed_ = false;
+  std::atomic<Duration> pace_{Duration::zero()};
 };
 
 }  // namespace vmproxy::proxy

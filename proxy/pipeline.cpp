@@ -1,6 +1,8 @@
 #include "proxy/pipeline.h"
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "base/log.h"
 #include "net/await.h"
@@ -82,6 +84,10 @@ asio::awaitable<uint64_t> Pipeline::take_budget(net::Exchange& exchange) {
 }
 
 asio::awaitable<void> Pipeline::enter_gate(net::Exchange& exchange) {
+  if (const Duration pace = context_.gate.pace(); pace > Duration::zero()) {
+    asio::steady_timer timer(exchange.executor(), pace);
+    (void)co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
   (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
     context_.gate.enter([done] { done(true); });
   });
