@@ -145,6 +145,7 @@ Status Migration::status() {
   s.dirty = numbers.dirty;
   s.suspect = numbers.suspects;
   s.quarantined = numbers.quarantined;
+  s.at_risk = mirror_.quarantine().at_risk_count();
   if (auto gaps = journal_.gaps()) s.gaps = gaps->size();
   s.unknown_requests = unknown_requests_;
   const auto progress = backfill_.progress();

@@ -99,6 +99,7 @@ class Migration final : public Control {
   // the change of the primary
   Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action);
   Result<void> pre_drain();
+  void keep_aborted(const State& aborted);
 
   journal::Journal& journal_;
   protocols::Driver& source_;

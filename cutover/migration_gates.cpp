@@ -59,6 +59,13 @@ std::vector<Gate> Migration::gates_for_promotion() {
   }
   gates.push_back({"reads", unanswerable == 0, std::to_string(unanswerable) + (codes.empty() ? "" : " (" + codes + ")"),
                    "no read seen that the target cannot answer", "vmproxy promote --force reads"});
+  // H54: what the target takes after the promotion must fit into the source again, or there is no way back.
+  std::string one_way;
+  for (const auto& collection : jobs()) {
+    if (collection->plan->source().generated_ids) one_way += (one_way.empty() ? "" : ", ") + collection->key;
+  }
+  gates.push_back({"reverse", one_way.empty(), one_way.empty() ? "the source can take every record back" : "the source makes its own ids in " + one_way,
+                   "the source can hold the ids of every record", "vmproxy promote --force reverse"});
   if (auto failure = journal_.failure()) gates.push_back({"journal", false, failure->message, "writable", "free the disk, then restart vmproxy"});
   return gates;
 }

@@ -46,7 +46,9 @@ Result<State> load_state(journal::Journal& journal) {
   return state;
 }
 
-Result<void> save_state(journal::Journal& journal, const State& state) {
+namespace {
+
+journal::Row row_of(const State& state) {
   model::Writer writer;
   writer.u8(state_format);
   writer.u8(static_cast<uint8_t>(state.phase));
@@ -65,7 +67,13 @@ Result<void> save_state(journal::Journal& journal, const State& state) {
   writer.u8(static_cast<uint8_t>(state.flip_to));
   writer.bytes(state.rolled_back_at);
   writer.bytes(state.rolled_back_reason);
-  return journal.commit_rows({{std::string(journal::rows::state), std::string(state_row), writer.take()}});
+  return {std::string(journal::rows::state), std::string(state_row), writer.take()};
 }
+
+}  // namespace
+
+Result<void> save_state(journal::Journal& journal, const State& state) { return journal.commit_rows({row_of(state)}); }
+
+void put_state(journal::Journal& journal, const State& state) { journal.put_rows({row_of(state)}); }
 
 }  // namespace vmproxy::cutover

@@ -38,5 +38,7 @@ struct State {
 // Code::corrupt / unsupported when the row cannot be understood. A fresh State when there is none.
 Result<State> load_state(journal::Journal& journal);
 Result<void> save_state(journal::Journal& journal, const State& state);  // synced
+// Durable before anything that is put into the journal later; for when it cannot be synced now.
+void put_state(journal::Journal& journal, const State& state);
 
 }  // namespace vmproxy::cutover

@@ -20,6 +20,7 @@ std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
   if (at == entries_.end()) {
     order_.emplace(entry.position, name);
     entries_.emplace(name, std::move(entry));
+    count();
     return {};
   }
   Entry& older = at->second;
@@ -57,11 +58,17 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
     entries_.erase(entry);
     at = order_.erase(at);
   }
+  count();
   return taken;
 }
 
 void LaneQueue::complete(const std::vector<Entry>& entries) {
   std::lock_guard hold(mutex_);
+  end(entries);
+  count();
+}
+
+void LaneQueue::end(const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) {
     const auto at = applying_.find(owner(entry));
     if (at != applying_.end() && --at->second == 0) applying_.erase(at);
@@ -69,9 +76,9 @@ void LaneQueue::complete(const std::vector<Entry>& entries) {
 }
 
 std::vector<journal::Seq> LaneQueue::give_back(std::vector<Entry> entries) {
-  complete(entries);
   std::vector<journal::Seq> finished;
   std::lock_guard hold(mutex_);
+  end(entries);
   for (Entry& entry : entries) {
     const std::string name = owner(entry);
     const auto at = entries_.find(name);
@@ -88,6 +95,7 @@ std::vector<journal::Seq> LaneQueue::give_back(std::vector<Entry> entries) {
     if (!newer.waits.empty()) newer.image = false;
     append(newer.seqs.empty() ? newer.seqs : finished, entry.seqs);
   }
+  count();
   return finished;
 }
 
@@ -95,11 +103,6 @@ bool LaneQueue::has(const std::string& collection, const std::string& key) const
   std::lock_guard hold(mutex_);
   const std::string name = collection + '\0' + key;
   return entries_.contains(name) || applying_.contains(name);
-}
-
-size_t LaneQueue::size() const {
-  std::lock_guard hold(mutex_);
-  return entries_.size() + applying_.size();
 }
 
 void LaneQueue::demote_images() {
@@ -119,6 +122,7 @@ std::vector<Entry> LaneQueue::remove(const std::string& collection) {
     removed.push_back(std::move(at->second));
     at = entries_.erase(at);
   }
+  count();
   return removed;
 }
 

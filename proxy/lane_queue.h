@@ -2,6 +2,7 @@
 // object with a lock: the thread that empties it lives in lanes.h.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -45,7 +46,8 @@ class LaneQueue {
   std::vector<journal::Seq> give_back(std::vector<Entry> entries);
 
   bool has(const std::string& collection, const std::string& key) const;
-  size_t size() const;  // queued and being applied
+  // Queued and being applied. Takes no lock: who waits for empty lanes asks it under a lock that take()'s ready() needs.
+  size_t size() const { return size_; }
   // Every entry becomes a READ: an image of an older epoch is never applied to the new primary.
   void demote_images();
   // Takes all entries of a collection out (dropped, re-created).
@@ -54,7 +56,11 @@ class LaneQueue {
  private:
   static std::string owner(const Entry& entry) { return entry.collection + '\0' + entry.key; }
 
+  void end(const std::vector<Entry>& entries);  // lock held
+  void count() { size_ = entries_.size() + applying_.size(); }
+
   mutable std::mutex mutex_;
+  std::atomic<size_t> size_{0};
   std::unordered_map<std::string, Entry> entries_;
   std::map<uint64_t, std::string> order_;
   std::unordered_map<std::string, int> applying_;

@@ -34,6 +34,8 @@ void Lanes::start(Side primary, TimePoint not_before) {
   if (primary != primary_.exchange(primary)) {
     for (auto& lane : lanes_) lane->queue.demote_images();
   }
+  auto frozen = parts_.quarantine.freeze_others_than(primary);
+  if (!frozen) log::error("quarantined changes could not be read; those of the former primary are not protected", {{"error", frozen.error().message}});
   for (auto& lane : lanes_) lane->thread = std::thread([this, &lane = *lane] { run(lane); });
 }
 
@@ -198,6 +200,9 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
     }
     apply_collection(lane, *collection, group);
     if (group.empty()) continue;
+    if (!same_life(*collection)) {
+      for (Entry& entry : group) entry.image = false;  // H20: of the life before
+    }
     for (const auto seq : lane.queue.give_back(std::move(group))) parts_.ledger.done(seq);
   }
 }
@@ -230,6 +235,8 @@ Result<std::vector<model::Record>> Lanes::states(const Collection& collection, c
         continue;
       }
     }
+    // H46: only the former primary may have it; reading this one would end in deleting it there.
+    if (parts_.quarantine.at_risk(entry.collection, entry.key)) continue;
     reads.push_back(*key);
   }
   if (reads.empty()) return records;
@@ -250,6 +257,10 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   std::vector<model::Key> absent;
   auto records = states(collection, entries, absent);
   if (!records) {
+    if (records.error().code == Code::not_found && gone(collection)) {
+      health_.unused();
+      return;
+    }
     ++failed_;
     if (health_.failed(records.error().message)) {
       log::warn("mirror cannot read; it retries, the application is not affected", {{"collection", collection.key}, {"error", records.error().message}});
@@ -266,13 +277,15 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     if (health_.succeeded()) log::info("replica answers again", {{"collection", collection.key}});
     for (const auto& refusal : upserted->refused) {
       const auto& record = (*records)[refusal.index];
-      parts_.quarantine.add(collection.key, model::encode(record.key), refusal.error.message, record);
+      parts_.quarantine.add(collection.key, model::encode(record.key), refusal.error.message, record, primary_);
     }
     for (const auto& refusal : erased->refused) {
-      parts_.quarantine.add(collection.key, model::encode(absent[refusal.index]), refusal.error.message, std::nullopt);
+      parts_.quarantine.add(collection.key, model::encode(absent[refusal.index]), refusal.error.message, std::nullopt, primary_);
     }
     applied_upserts_.add(static_cast<double>(records->size()));
     applied_deletes_.add(static_cast<double>(absent.size()));
+    // H20: it may have landed on the collection's next life: read again what that holds.
+    if (!same_life(collection)) return;
     finished(lane, entries);
     entries.clear();
     return;
@@ -296,7 +309,7 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   }
   if (refused_for_good) {
     parts_.quarantine.add(collection.key, entries.front().key, error.message,
-                          records->empty() ? std::nullopt : std::optional(records->front()));
+                          records->empty() ? std::nullopt : std::optional(records->front()), primary_);
     finished(lane, entries);
     entries.clear();
     return;
@@ -310,6 +323,26 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     log::warn("replica does not take changes; they are kept and tried again, the application is not affected",
               {{"collection", collection.key}, {"error", error.message}});
   }
+}
+
+bool Lanes::same_life(const Collection& collection) const {
+  const auto now = parts_.collections.find(collection.key);
+  return now && now->plan->source().incarnation == collection.plan->source().incarnation;
+}
+
+bool Lanes::gone(const Collection& collection) {
+  if (primary_ != Side::source) return false;
+  {
+    std::lock_guard hold(mutex_);
+    if (paused_.contains(collection.key)) return false;  // a change of collections is under way: it will tell
+  }
+  // H60: dropped by a call whose answer a crash took away, or beside the proxy.
+  auto asked = parts_.collections.refresh_one(collection.name, parts_.clock.in(options_.apply_timeout));
+  if (!asked || same_life(collection)) return false;
+  for (auto& lane : lanes_) lane->queue.demote_images();
+  auto marked = parts_.journal.mark_gap("collection '" + collection.key + "' was dropped or created again and nobody told the proxy; the replica may hold records of its former life");
+  if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
+  return true;
 }
 
 void Lanes::owe_zombies(const std::string& collection, const std::vector<model::Key>& keys, const Error& error) {

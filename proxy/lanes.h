@@ -98,6 +98,10 @@ class Lanes {
   Result<std::vector<model::Record>> states(const Collection& collection, const std::vector<Entry>& entries,
                                             std::vector<model::Key>& absent);
   void finished(Lane& lane, const std::vector<Entry>& entries);
+  // The collection was not dropped or created again since the caller looked it up.
+  bool same_life(const Collection& collection) const;
+  // The primary says that the collection is not there: true when that is so and the catalog knows it now.
+  bool gone(const Collection& collection);
   void owe_zombies(const std::string& collection, const std::vector<model::Key>& keys, const Error& error);
   void copy_part(CopyPart part);
   Result<journal::BackfillDone> copy_rows_of(const CopyPart& part);

@@ -162,6 +162,25 @@ void Mirror::touch(const std::string& collection, const std::vector<std::string>
   journal_.put_rows(std::move(rows));
 }
 
+void Mirror::add_suspects(const std::vector<std::string>& rows) {
+  if (rows.empty()) return;
+  const auto known = journal_.rows_exist(journal::rows::suspects, rows);
+  std::vector<journal::Row> fresh;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (!known || !(*known)[i]) fresh.push_back({std::string(journal::rows::suspects), rows[i], ""});
+  }
+  suspects_ += fresh.size();
+  journal_.put_rows(std::move(fresh));
+}
+
+void Mirror::suspect_reads(const std::string& collection, const std::vector<std::string>& keys) {
+  if (keys.empty() || transfer_.driver(primary_).capabilities().read_after_write) return;
+  std::vector<journal::Row> rows;
+  for (const auto& key : keys) rows.push_back({std::string(journal::rows::suspects), suspect_key(collection, key), ""});
+  suspects_ += rows.size();
+  journal_.put_rows(std::move(rows));
+}
+
 Entry Mirror::read_entry(const std::string& collection, std::string key) {
   Entry entry;
   entry.collection = collection;
@@ -207,6 +226,7 @@ void Mirror::finish_keyed(Ticket& ticket, const journal::OutcomeRecord& outcome)
   if (!debts.empty()) debts_.add(debts);
   const auto flight = in_flight_.end_keyed(ticket.op);
   if (ticket.seq != 0) ledger_.expect(ticket.seq, entries.size());
+  std::vector<std::string> read;
   for (const size_t i : entries) {
     Entry entry = read_entry(ticket.collection_key, ticket.encoded[i]);
     const bool certain = outcome_at(outcome, i) == model::Outcome::applied;
@@ -215,9 +235,11 @@ void Mirror::finish_keyed(Ticket& ticket, const journal::OutcomeRecord& outcome)
     entry.item = static_cast<uint32_t>(i);
     entry.waits = flight.waits;
     if (!entry.waits.empty()) entry.image = false;
+    if (!entry.image) read.push_back(entry.key);
     if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
     put(std::move(entry));
   }
+  suspect_reads(ticket.collection_key, read);
   lanes_.wake();
 }
 
@@ -241,6 +263,7 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
     windows_.push_back({window, ticket.collection_key, clock_.in(window_of(ticket.primary)), ticket.enumerated_from});
   }
   if (ticket.seq != 0) ledger_.expect(ticket.seq, keys.size());
+  suspect_reads(ticket.collection_key, keys);
   for (auto& key : keys) {
     Entry entry = read_entry(ticket.collection_key, std::move(key));
     entry.waits = flight.waits;
@@ -309,8 +332,14 @@ void Mirror::resume(const std::string& collection) {
 }
 
 void Mirror::forget(const std::string& collection) {
-  lanes_.remove(collection);
+  // H43: what was owed by name is owed again: a late write may land on the collection's next life.
+  std::vector<Debt> debts;
+  for (auto& entry : lanes_.remove(collection)) {
+    for (auto& debt : entry.debts) debts.push_back(std::move(debt));
+  }
+  debts_.put_back(std::move(debts));
   (void)quarantine_.remove_collection(collection);
+  changed_.notify_all();
 }
 
 // --- debts and windows in time
@@ -324,6 +353,7 @@ void Mirror::run() {
     close_windows(false);
     if (clock_.now() - flushed > std::chrono::milliseconds(500)) {
       ledger_.flush();
+      collapse_bodies();
       flushed = clock_.now();
     }
     lock.lock();
@@ -337,28 +367,40 @@ void Mirror::run() {
   }
 }
 
+void Mirror::collapse_bodies() {
+  if (primary_ != Side::source) return;
+  const uint64_t bytes = journal_.stats().bytes;
+  const bool full = bytes > options_.journal_bytes_max;
+  if (full) {
+    journal_.drop_bodies_below(journal_.next());
+    if (!collapsing_) {
+      log::warn("the journal is as large as it may be: bodies of changes that the replica still lacks are dropped, and read from the "
+                "primary again when it is back. Nothing is lost",
+                {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
+    }
+  }
+  collapsing_ = full;
+}
+
 void Mirror::pay_due() {
   while (lanes_.size() < options_.entries_max / 2) {
     auto due = debts_.due(1024);
     if (due.empty()) return;
-    std::vector<journal::Row> suspects;
-    std::lock_guard ordered(finish_mutex_);
-    for (auto& debt : due) {
-      if (debt.reason == DebtReason::uncertain) {
-        in_flight_.close_window(debt.collection, debt.key);
-        if (!transfer_.driver(primary_).capabilities().max_exec) {
-          suspects.push_back({std::string(journal::rows::suspects), suspect_key(debt.collection, debt.key), ""});
+    std::vector<std::string> suspects;
+    {
+      std::lock_guard ordered(finish_mutex_);
+      for (auto& debt : due) {
+        if (debt.reason == DebtReason::uncertain) {
+          in_flight_.close_window(debt.collection, debt.key);
+          if (!transfer_.driver(primary_).capabilities().max_exec) suspects.push_back(suspect_key(debt.collection, debt.key));
         }
+        Entry entry = read_entry(debt.collection, debt.key);
+        entry.waits = in_flight_.broad_of(debt.collection);
+        entry.debts.push_back(std::move(debt));
+        lanes_.put(std::move(entry));
       }
-      Entry entry = read_entry(debt.collection, debt.key);
-      entry.waits = in_flight_.broad_of(debt.collection);
-      entry.debts.push_back(std::move(debt));
-      lanes_.put(std::move(entry));
     }
-    if (!suspects.empty()) {
-      suspects_ += suspects.size();
-      journal_.put_rows(std::move(suspects));
-    }
+    add_suspects(suspects);
   }
 }
 
@@ -436,6 +478,12 @@ Result<void> Mirror::retry_quarantined(std::optional<uint64_t> number) {
     auto found = quarantine_.find(*number);
     if (!found) return found.error();
     if (!*found) return Error(Code::not_found, "there is no quarantined change number " + std::to_string(*number));
+    if ((*found)->primary != primary_) {
+      return Error(Code::precondition,
+                   "change number " + std::to_string(*number) + " was refused while the other database was primary: that one may have "
+                   "the record's last copy, and a retry would read this one. Nothing was done. `vmproxy quarantine show` prints the "
+                   "record; write it through the application, then drop it from quarantine");
+    }
     items.push_back(std::move(**found));
   } else {
     auto all = quarantine_.list(100'000);
@@ -444,6 +492,7 @@ Result<void> Mirror::retry_quarantined(std::optional<uint64_t> number) {
   }
   std::lock_guard ordered(finish_mutex_);
   for (auto& item : items) {
+    if (item.primary != primary_) continue;  // H46
     Entry entry = read_entry(item.collection, item.key);
     entry.waits = in_flight_.broad_of(item.collection);
     entry.quarantined.push_back(item.number);

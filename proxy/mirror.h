@@ -40,6 +40,9 @@ struct Ticket {
 struct MirrorOptions {
   LaneOptions lanes;
   size_t entries_max = 400'000;           // in memory; above, a change becomes a durable READ debt
+  // Of the journal on disk. Above it, while the source is primary, bodies are dropped: their changes become READs (H55).
+  // After a promotion they are kept: they are what makes a rollback lossless when the target dies.
+  uint64_t journal_bytes_max = 50ull << 30;
   // For a primary without an enforced bound on late execution: how long an uncertain write is watched before its key
   // becomes a suspect.
   Duration uncertain_window = std::chrono::seconds(30);
@@ -121,10 +124,14 @@ class Mirror final : public journal::Sink {
   void put(Entry entry);
   void finish_keyed(Ticket& ticket, const journal::OutcomeRecord& outcome);
   void finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome);
+  // H48: without read-after-write a READ proves nothing: the keys are read again at each validation pass.
+  void add_suspects(const std::vector<std::string>& rows);  // blocks on disk
+  void suspect_reads(const std::string& collection, const std::vector<std::string>& keys);
   void touch(const std::string& collection, const std::vector<std::string>& keys);
   void run();  // due debts, windows, trimming
   void pay_due();
   void close_windows(bool all);
+  void collapse_bodies();
   void recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome);
 
   journal::Journal& journal_;
@@ -146,6 +153,7 @@ class Mirror final : public journal::Sink {
   std::atomic<Side> primary_{Side::source};
   std::atomic<uint64_t> writes_{0}, suspects_{0}, collapsed_{0};
   TimePoint not_before_{};
+  bool collapsing_ = false;  // of run()
   std::vector<std::string> unresolved_ddl_;
 
   std::mutex mutex_;

@@ -32,7 +32,8 @@ Result<void> Mirror::recover(Side primary, bool clean_start) {
   const journal::Seq first = journal_.stats().trimmed_below;
   auto looked = journal_.scan(first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
     const bool uncertain = !outcome || outcome->whole == model::Outcome::uncertain;
-    if (head.primary == primary && head.cls == journal::IntentClass::predicate && uncertain) {
+    // Of the former primary too: its window was carried over the change, and its late effect there is repaired as any other.
+    if (head.cls == journal::IntentClass::predicate && uncertain) {
       const std::string name = model::to_string(head.collection);
       const auto at = endangered_from.emplace(name, head.enumerated_from).first;
       at->second = std::min(at->second, head.enumerated_from);
@@ -44,14 +45,14 @@ Result<void> Mirror::recover(Side primary, bool clean_start) {
   auto scanned = journal_.scan(first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
     ++intents;
     ledger_.open(head.seq);
-    if (head.primary != primary) {
-      ledger_.expect(head.seq, 0);  // of an epoch that ended with everything applied or carried as a debt
-      return true;
-    }
     const std::string name = model::to_string(head.collection);
     const auto at = endangered_from.find(name);
     if (at != endangered_from.end() && head.seq >= at->second) {
       for (const auto& key : head.keys) endangered[name].push_back(model::encode(key));
+    }
+    if (head.primary != primary) {
+      ledger_.expect(head.seq, 0);  // of an epoch that ended with everything applied or carried as a debt
+      return true;
     }
     recover_intent(head, outcome);
     return true;
@@ -61,7 +62,8 @@ Result<void> Mirror::recover(Side primary, bool clean_start) {
     const OpId window = in_flight_.open_collection_window(name, std::move(keys));
     ledger_.hold(endangered_from[name]);
     std::lock_guard hold(mutex_);
-    windows_.push_back({window, name, clock_.in(window_of(primary)), endangered_from[name]});
+    const Duration longest = std::max(window_of(Side::source), window_of(Side::target));
+    windows_.push_back({window, name, clock_.in(longest), endangered_from[name]});
   }
   if (intents > 0 || !clean_start) {
     log::info("journal replayed", {{"intents", intents}, {"debts", debts_.count()}, {"clean_start", clean_start}});

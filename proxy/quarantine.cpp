@@ -9,7 +9,7 @@
 namespace vmproxy::proxy {
 namespace {
 
-constexpr uint8_t row_format = 1;
+constexpr uint8_t row_format = 2;  // 1: without the primary, which was the source
 
 std::string row_key(uint64_t number) {
   char text[24];
@@ -19,7 +19,8 @@ std::string row_key(uint64_t number) {
 
 std::optional<Quarantined> parse(std::string_view key, std::string_view value) {
   model::Reader reader(value);
-  if (reader.u8() != row_format) return std::nullopt;
+  const uint8_t format = reader.u8();
+  if (format == 0 || format > row_format) return std::nullopt;
   Quarantined item;
   item.number = std::strtoull(std::string(key).c_str(), nullptr, 10);
   item.collection = reader.bytes();
@@ -27,6 +28,7 @@ std::optional<Quarantined> parse(std::string_view key, std::string_view value) {
   item.reason = reader.bytes();
   item.since_unix_ms = static_cast<int64_t>(reader.u64());
   if (reader.u8() != 0) item.record = reader.record();
+  if (format > 1) item.primary = reader.u8() == 0 ? journal::Side::source : journal::Side::target;
   if (!reader.done()) return std::nullopt;
   return item;
 }
@@ -42,7 +44,31 @@ Result<void> Quarantine::restore() {
   });
 }
 
-void Quarantine::add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record) {
+Result<void> Quarantine::freeze_others_than(journal::Side primary) {
+  auto items = list(SIZE_MAX);
+  if (!items) return items.error();
+  std::lock_guard hold(mutex_);
+  at_risk_.clear();
+  for (const auto& item : *items) {
+    if (item.primary != primary) at_risk_.emplace(item.number, item.collection + '\0' + item.key);
+  }
+  return {};
+}
+
+bool Quarantine::at_risk(const std::string& collection, const std::string& key) const {
+  std::lock_guard hold(mutex_);
+  if (at_risk_.empty()) return false;
+  const std::string name = collection + '\0' + key;
+  return std::any_of(at_risk_.begin(), at_risk_.end(), [&](const auto& item) { return item.second == name; });
+}
+
+uint64_t Quarantine::at_risk_count() const {
+  std::lock_guard hold(mutex_);
+  return at_risk_.size();
+}
+
+void Quarantine::add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
+                     journal::Side primary) {
   std::lock_guard hold(mutex_);
   model::Writer writer;
   writer.u8(row_format);
@@ -53,6 +79,7 @@ void Quarantine::add(std::string collection, std::string key, std::string reason
       std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch()).count()));
   writer.u8(record ? 1 : 0);
   if (record) writer.record(*record);
+  writer.u8(primary == journal::Side::source ? 0 : 1);
   journal_.put_rows({{std::string(journal::rows::quarantine), row_key(next_++), writer.take()}});
   ++count_;
 }
@@ -62,6 +89,7 @@ void Quarantine::remove(const std::vector<uint64_t>& numbers) {
   std::lock_guard hold(mutex_);
   std::vector<journal::Row> rows;
   for (const uint64_t number : numbers) {
+    at_risk_.erase(number);
     auto there = journal_.row(journal::rows::quarantine, row_key(number));
     if (!there || !*there) continue;
     rows.push_back({std::string(journal::rows::quarantine), row_key(number), std::nullopt});

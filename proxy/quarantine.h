@@ -3,6 +3,8 @@
 #pragma once
 
 #include <atomic>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +21,7 @@ struct Quarantined {
   std::string reason;
   int64_t since_unix_ms = 0;
   std::optional<model::Record> record;  // as it was refused; nothing: a delete
+  journal::Side primary = journal::Side::source;  // of the refused change: the side that has the record
 };
 
 class Quarantine {
@@ -26,7 +29,13 @@ class Quarantine {
   Quarantine(journal::Journal& journal, Clock& clock) : journal_(journal), clock_(clock) {}
 
   Result<void> restore();  // counts what is there
-  void add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record);
+  void add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
+           journal::Side primary);
+  // H46: from now on `primary` is the primary. Keys that were refused while the other side was are at risk: that side may
+  // have their last copy, so they are never read from this one.
+  Result<void> freeze_others_than(journal::Side primary);
+  bool at_risk(const std::string& collection, const std::string& key) const;
+  uint64_t at_risk_count() const;
   void remove(const std::vector<uint64_t>& numbers);
   Result<std::vector<Quarantined>> list(size_t max);
   Result<std::optional<Quarantined>> find(uint64_t number);
@@ -36,7 +45,8 @@ class Quarantine {
  private:
   journal::Journal& journal_;
   Clock& clock_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  std::map<uint64_t, std::string> at_risk_;  // number -> collection NUL key
   uint64_t next_ = 1;
   std::atomic<uint64_t> count_{0};
 };
