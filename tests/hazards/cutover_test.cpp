@@ -1,0 +1,412 @@
+// Moving the primary: what must hold before, what may happen meanwhile, what a failure leaves (correctness.md 6).
+#include "tests/support/move.h"
+
+using namespace vmproxy::support;
+using vmproxy::Code;
+using vmproxy::Error;
+
+namespace {
+
+bool says(const vmproxy::Result<void>& refused, const std::string& what) {
+  return !refused && refused.error().message.find(what) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("H13: the promotion waits for a write under way and takes it along") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  move.enter();  // a write between gate and answer
+  move.promote_aside();
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  move.linger();
+  CHECK(move.primary() == "source");
+  auto ticket = move.context().mirror.begin_keyed(*move.context().routing.get(), "records.put", {"", "things"},
+                                                  {key_of("a")}, IntentClass::read_back);
+  move.source.put("a", 2);
+  vmproxy::journal::OutcomeRecord outcome;
+  outcome.whole = Outcome::applied;
+  move.context().mirror.finish(std::move(ticket), outcome);
+  move.leave();
+  REQUIRE(move.ended());
+  CHECK(move.primary() == "target");
+  CHECK(move.target.find("a") == 2);
+}
+
+TEST_CASE("H15: nothing moves while the copy is incomplete, whatever is forced") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.target.hold(Call::insert_only);
+  move.start();
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.reaches("backfilling"));
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  CHECK_FALSE(move.migration->cutover(10, {}));
+  CHECK_FALSE(move.promote());
+  CHECK_FALSE(move.promote({"backfill", "validation", "debts", "lag", "gaps"}));
+  CHECK(move.primary() == "source");
+  CHECK(move.status().reads_percent == 0);
+  move.target.release();
+  REQUIRE(move.reaches("ready"));
+  CHECK(move.promote());
+}
+
+TEST_CASE("H1, H22: what the replica refused closes the promotion until it is cleared") {
+  Move move;
+  move.ready();
+  move.target.refuse("bad", Error(Code::invalid, "too large"));
+  move.write("bad", 1);
+  REQUIRE(move.quiet());
+  CHECK(says(move.promote(), "quarantine"));
+  CHECK(move.primary() == "source");
+  move.target.refuse("bad", std::nullopt);
+  REQUIRE(move.eventually([&] { return move.migration->quarantine()->size() == 1; }));
+  REQUIRE(move.migration->quarantine_retry(std::nullopt, {}));
+  REQUIRE(move.eventually([&] { return move.status().quarantined == 0; }));
+  CHECK(move.promote());
+  CHECK(move.target.find("bad") == 1);
+}
+
+TEST_CASE("H16: killed between intention and decision, the old primary stays and everything it acknowledged is there") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  move.enter();
+  move.promote_aside();
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  const auto disk = move.disk();
+  move.leave();
+  (void)move.ended();
+  move.crash(disk);
+  move.start();
+  CHECK(move.primary() == "source");
+  CHECK_FALSE(move.intended());
+  move.write("a", 2);
+  CHECK(move.source.find("a") == 2);
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  CHECK(move.equal());
+}
+
+TEST_CASE("H16: killed right after the decision, the new primary is found and the other one follows") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  REQUIRE(move.promote());
+  move.crash();
+  move.start();
+  CHECK(move.primary() == "target");
+  move.write("a", 2);
+  CHECK(move.target.find("a") == 2);
+  move.clock.advance(seconds(61));
+  CHECK(move.eventually([&] { return move.source.find("a") == 2; }));
+}
+
+TEST_CASE("H16: a decision whose sync failed although it reached the disk is taken back for good") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  move.enter();
+  move.promote_aside();
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  move.linger();
+  move.store->fail_next_commit_after_applying();  // the next one is COMMIT
+  move.leave();
+  CHECK_FALSE(move.ended());
+  CHECK(move.primary() == "source");
+  move.write("a", 2);  // goes to the source and is acknowledged
+  CHECK(move.source.find("a") == 2);
+  move.crash();
+  move.start();
+  CHECK(move.primary() == "source");  // else the application would read 1 from the target
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  CHECK(move.equal());
+}
+
+TEST_CASE("H34: a restart while validation runs does not count as a clean pass; it goes on by itself") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.target.hold(Call::read);
+  move.start();
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.reaches("validating"));
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  const auto disk = move.disk();
+  move.target.remove("k3");  // what a validation is for
+  move.target.down(Error(Code::refused_connection, "killed"));
+  move.crash(disk);
+  move.target.hold(Call::read);
+  move.target.down(std::nullopt);
+  move.start();
+  move.linger();
+  CHECK(move.status().state == "validating");
+  CHECK_FALSE(move.promote());
+  CHECK_FALSE(move.migration->cutover(1, {}));
+  move.clock.advance(seconds(61));
+  move.target.release();
+  REQUIRE(move.reaches("ready"));
+  CHECK(move.equal());
+}
+
+TEST_CASE("H44: a write that waited at the fence goes to the new primary, and nowhere else first") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  move.enter();
+  move.promote_aside();
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  move.linger();
+  std::atomic<bool> written{false};
+  std::thread writer([&] {
+    move.write("a", 2);
+    written = true;
+  });
+  move.linger();
+  CHECK_FALSE(written);
+  CHECK(move.source.find("a") == 1);
+  move.source.hold(Call::upsert);  // the reverse mirror may not hide a write to the old primary
+  move.leave();
+  REQUIRE(move.ended());
+  REQUIRE(move.eventually([&] { return written.load(); }));
+  writer.join();
+  CHECK(move.target.find("a") == 2);
+  CHECK(move.source.find("a") == 1);
+  move.source.release();
+  CHECK(move.eventually([&] { return move.source.find("a") == 2; }));
+}
+
+TEST_CASE("H59: a write still under way at the deadline aborts the change; those that waited run once, on the old primary") {
+  Move move;
+  move.ready();
+  move.enter();  // not sent yet, and slow
+  move.promote_aside();
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  move.linger();
+  std::atomic<bool> written{false};
+  std::thread writer([&] {
+    move.write("b", 1);
+    written = true;
+  });
+  const auto ended = move.ended();
+  CHECK(says(ended, "nothing changed"));
+  REQUIRE(move.eventually([&] { return written.load(); }));
+  writer.join();
+  CHECK(move.primary() == "source");
+  CHECK(move.context().routing.get()->epoch == 1);
+  CHECK(move.source.find("b") == 1);
+  CHECK_FALSE(move.intended());
+  move.leave();
+  REQUIRE(move.quiet());
+  CHECK(move.promote());  // and the next attempt is free
+}
+
+TEST_CASE("H46: after a forced promotion what the target had refused is at risk: never read from it, kept at the source") {
+  Move move;
+  move.ready();
+  move.target.refuse("bad", Error(Code::invalid, "too large"));
+  move.write("bad", 1);
+  move.write("good", 1);
+  REQUIRE(move.quiet());
+  CHECK_FALSE(move.promote());
+  REQUIRE(move.promote({"quarantine"}));
+  CHECK(move.status().at_risk == 1);
+  // Everything that could read it in the new direction and so delete its last copy.
+  const auto number = move.migration->quarantine()->front().number;
+  CHECK_FALSE(move.migration->quarantine_retry(number, {}));
+  REQUIRE(move.migration->quarantine_retry(std::nullopt, {}));
+  REQUIRE(move.context().mirror.repair({"", "things"}, {key_of("bad")}));
+  REQUIRE(move.quiet());
+  move.linger();
+  CHECK(move.source.find("bad") == 1);
+  // After a restart too.
+  move.crash();
+  move.start();
+  CHECK(move.status().at_risk == 1);
+  REQUIRE(move.context().mirror.repair({"", "things"}, {key_of("bad")}));
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  move.linger();
+  CHECK(move.source.find("bad") == 1);
+}
+
+TEST_CASE("H46: a promotion with changes not applied is refused however it is forced") {
+  Move move;
+  move.ready();
+  move.target.down(Error(Code::refused_connection, "away"));
+  move.write("a", 1);
+  const auto refused = move.promote({"lag", "debts", "gaps", "validation", "backfill", "quarantine", "reads"});
+  CHECK(says(refused, "Nothing changed"));
+  CHECK(move.primary() == "source");
+  move.target.down(std::nullopt);
+  REQUIRE(move.quiet());
+  CHECK(move.promote());
+  CHECK(move.target.find("a") == 1);
+}
+
+TEST_CASE("H47: the copy begins only when writes sent before the barrier cannot be executed any more") {
+  Move move;
+  move.source.put("a", 1);
+  move.start();
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.eventually([&] { return move.status().state == "mirroring"; }));
+  move.linger();
+  move.clock.advance(seconds(50));
+  move.linger();
+  CHECK(move.source.calls(Call::plan) == 0);
+  CHECK(move.source.calls(Call::scan) == 0);
+  move.source.put("late", 1);  // timed out before the barrier, executed now
+  REQUIRE(move.reaches("ready"));
+  CHECK(move.target.find("late") == 1);
+}
+
+TEST_CASE("H53: an uncertain write does not hold up the promotion; its window is carried over") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  move.write_uncertain("a", 2);
+  REQUIRE(move.quiet());
+  REQUIRE(move.promote());
+  CHECK(move.primary() == "target");
+  move.source.put("a", 2);  // the old primary executes it after all
+  move.write("b", 1);
+  REQUIRE(move.eventually([&] { return move.source.find("b") == 1; }));
+  CHECK(move.source.find("a") == 2);
+  move.clock.advance(seconds(61));
+  CHECK(move.eventually([&] { return move.source.find("a") == 1; }));  // what the new primary has
+  CHECK(move.target.find("a") == 1);
+}
+
+TEST_CASE("H53: a carried window is closed after a crash too") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  move.write_uncertain("a", 2);
+  REQUIRE(move.quiet());
+  REQUIRE(move.promote());
+  move.crash();
+  move.start();
+  move.source.put("a", 2);
+  move.clock.advance(seconds(62));
+  CHECK(move.eventually([&] { return move.source.find("a") == 1; }));
+}
+
+TEST_CASE("H54: a source that makes its own ids cannot take records back, so the promotion is refused with that reason") {
+  Move move;
+  auto schema = things();
+  schema.generated_ids = true;
+  move.source.add_collection(schema);
+  move.ready();
+  const auto refused = move.promote();
+  CHECK(says(refused, "reverse"));
+  CHECK(says(refused, "things"));
+  CHECK(move.primary() == "source");
+}
+
+TEST_CASE("H58: no decision while an attempt on the new primary may still land there") {
+  Move move;
+  move.ready();
+  move.target.delay_next(Call::upsert);
+  move.write("a", 1);
+  REQUIRE(move.eventually([&] { return move.target.find("a") == 1; }));
+  move.write("a", 2);
+  REQUIRE(move.eventually([&] { return move.target.find("a") == 2; }));
+  CHECK_FALSE(move.promote({"debts", "lag"}));
+  CHECK(move.primary() == "source");
+  move.target.land();
+  CHECK(move.target.find("a") == 1);
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  CHECK(move.target.find("a") == 2);
+  REQUIRE(move.promote());
+  CHECK(move.target.find("a") == 2);
+}
+
+TEST_CASE("H58: the lanes stand still when it is decided: nothing is on its way to the new primary") {
+  Move move;
+  move.ready();
+  for (int i = 0; i < 50; ++i) move.write("k" + std::to_string(i), i);
+  const auto before = move.target.writes();
+  REQUIRE(move.promote());
+  const auto at_decision = move.target.writes();
+  move.linger();
+  CHECK(move.target.writes() == at_decision);
+  CHECK(at_decision >= before);
+  CHECK(move.equal());
+}
+
+TEST_CASE("H3: a capture gap closes the promotion until a full validation after it is clean") {
+  Move move;
+  move.ready();
+  REQUIRE(move.journal->mark_gap("writes passed while the journal could not be written"));
+  move.source.put("unseen", 1);
+  CHECK(says(move.promote(), "gaps"));
+  vmproxy::cutover::ValidateOptions validate;
+  validate.full = false;
+  validate.sample_percent = 50;
+  REQUIRE(move.migration->validate(validate, {}));
+  move.linger();
+  CHECK(says(move.promote(), "gaps"));  // a sample proves nothing
+  validate = {};
+  validate.repair = true;
+  for (int pass = 0; pass < 3 && move.status().gaps > 0; ++pass) {
+    REQUIRE(move.migration->validate(validate, {}));
+    (void)move.eventually([&] { return move.status().gaps == 0; });
+  }
+  CHECK(move.status().gaps == 0);
+  CHECK(move.target.find("unseen") == 1);
+  CHECK(move.promote());
+}
+
+TEST_CASE("H29: reads that the target could not answer faithfully close the promotion; those it only was late for do not") {
+  Move move;
+  move.ready();
+  move.context().read_counts.returned("stale");
+  move.context().read_counts.returned("target_timeout");
+  const auto open = [&] {
+    for (const auto& gate : move.status().gates) {
+      if (gate.name == "reads") return gate.ok;
+    }
+    return false;
+  };
+  CHECK(open());
+  move.context().read_counts.returned("filter.regex");
+  CHECK_FALSE(open());
+  CHECK(says(move.promote(), "filter.regex"));
+}
+
+TEST_CASE("H29: a validation that compared nothing for lack of a database is not a pass") {
+  Move move;
+  move.source.put("a", 1);
+  move.start();
+  REQUIRE(move.migration->start("backfilling", {}));
+  REQUIRE(move.reaches("validating"));
+  move.target.down(Error(Code::refused_connection, "away"));
+  REQUIRE(move.migration->start("ready", {}));
+  for (int i = 0; i < 20; ++i) move.linger();
+  CHECK(move.status().state == "validating");
+  CHECK_FALSE(move.promote());
+  move.target.down(std::nullopt);
+  CHECK(move.reaches("ready"));
+}
+
+TEST_CASE("promoted, written, rolled back, written: nothing acknowledged is lost on the way") {
+  Move move;
+  for (int i = 0; i < 20; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.ready();
+  move.write("k0", 2);
+  REQUIRE(move.promote());
+  move.write("k1", 3);
+  move.erase("k2");
+  REQUIRE(move.quiet());
+  REQUIRE(move.rollback());
+  CHECK(move.primary() == "source");
+  move.write("k3", 4);
+  REQUIRE(move.quiet());
+  CHECK(move.equal());
+  CHECK(move.source.find("k0") == 2);
+  CHECK(move.source.find("k1") == 3);
+  CHECK_FALSE(move.source.find("k2"));
+  CHECK(move.source.find("k3") == 4);
+}

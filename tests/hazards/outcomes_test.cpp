@@ -1,0 +1,185 @@
+// What became of a write on the primary: done, not done, or not known.
+#include "journal/rows.h"
+#include "tests/support/rig.h"
+
+using namespace vmproxy::support;
+namespace rows = vmproxy::journal::rows;
+
+TEST_CASE("H4: a write that the primary rejected never reaches the replica") {
+  Rig rig;
+  rig.start();
+  rig.rejected(rig.begin("a", 1));
+  rig.write("b", 1);
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows() == FakeDriver::Rows{{"b", 1}});
+  CHECK_FALSE(rig.dirty("a"));
+}
+
+TEST_CASE("H4: of a batch only what the primary did reaches the replica") {
+  Rig rig;
+  rig.start();
+  auto ticket = rig.begin({{key_of("a"), record_of("a", 1)}, {key_of("b"), record_of("b", 1)}, {key_of("c"), record_of("c", 1)}});
+  rig.source.put("a", 1);
+  rig.source.put("c", 1);
+  rig.finish(std::move(ticket), Outcome::applied, {Outcome::applied, Outcome::rejected, Outcome::uncertain});
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows() == FakeDriver::Rows{{"a", 1}, {"c", 1}});
+  CHECK_FALSE(rig.dirty("b"));
+  CHECK(rig.dirty("c"));  // still owed its second READ
+}
+
+TEST_CASE("H4: an intent whose outcome a crash took away is read from the primary, not replayed") {
+  Rig rig;
+  rig.start();
+  rig.begin("never", 1);  // journaled; the crash comes before it is sent
+  rig.begin("done", 1);   // journaled and executed; the crash comes before the answer
+  rig.source.put("done", 1);
+  rig.crash();
+  rig.start();
+  rig.pass(seconds(60));
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows() == FakeDriver::Rows{{"done", 1}});
+}
+
+TEST_CASE("H37: an uncertain write that is executed after our READ is read again when its window closes") {
+  Rig rig;
+  rig.start();
+  rig.write("a", 1);
+  rig.uncertain(rig.begin("a", 2));
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("a") == 1);
+  rig.source.put("a", 2);  // late
+  rig.linger();
+  CHECK(rig.target.find("a") == 1);
+  rig.pass(seconds(60));
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 2; }));
+  REQUIRE(rig.quiet());
+  CHECK_FALSE(rig.dirty("a"));
+}
+
+TEST_CASE("H37: the second READ of an uncertain write is owed after a crash too") {
+  Rig rig;
+  rig.start();
+  rig.write("a", 1);
+  rig.uncertain(rig.begin("a", 2));
+  REQUIRE(rig.quiet());
+  rig.write("b", 1);  // its intent's sync makes the debt durable with it
+  rig.crash();
+  rig.start();
+  rig.pass(seconds(59));
+  rig.source.put("a", 2);  // as late as it can be
+  rig.pass(seconds(2));
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 2; }));
+}
+
+TEST_CASE("H38: a write registered while an uncertain one may still run is read back, also when it ends after the window") {
+  Rig rig;
+  rig.start();
+  rig.uncertain(rig.begin("a", 1));
+  rig.pass(seconds(59));
+  auto second = rig.begin("a", 2);
+  rig.source.put("a", 2);
+  rig.source.put("a", 1);  // the uncertain one is executed last
+  rig.pass(seconds(1));
+  REQUIRE(rig.eventually([&] { return rig.target.find("a") == 1; }));
+  rig.applied(std::move(second));
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("a") == 1);
+}
+
+TEST_CASE("H39: a later write of the key, applied, does not clear the debt of the uncertain one before it") {
+  Rig rig;
+  rig.start();
+  rig.uncertain(rig.begin("a", 1));
+  rig.write("a", 2);
+  rig.write("a", 3);
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("a") == 3);
+  CHECK(rig.dirty("a"));
+  rig.source.put("a", 1);  // the first is executed after all
+  rig.pass(seconds(60));
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 1; }));
+}
+
+TEST_CASE("H39: each uncertain write of a key has a debt of its own") {
+  Rig rig;
+  rig.start();
+  rig.uncertain(rig.begin("a", 1));
+  rig.pass(seconds(30));
+  rig.uncertain(rig.begin("a", 2));
+  rig.pass(seconds(30));  // the first falls due
+  REQUIRE(rig.quiet());
+  CHECK(rig.dirty("a"));
+  rig.source.put("a", 2);
+  rig.pass(seconds(30));
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 2; }));
+  REQUIRE(rig.quiet());
+  CHECK_FALSE(rig.dirty("a"));
+}
+
+TEST_CASE("H40: a debt that falls due is paid although newer changes of its key were applied long ago") {
+  Rig rig;
+  rig.start();
+  rig.uncertain(rig.begin("a", 1));
+  for (int version = 2; version < 10; ++version) rig.write("a", version);
+  REQUIRE(rig.quiet());
+  const auto reads = rig.source.calls(Call::read);
+  rig.source.put("a", 1);
+  rig.pass(seconds(60));
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 1; }));
+  CHECK(rig.source.calls(Call::read) > reads);
+}
+
+TEST_CASE("H40: a repair takes a new place behind an image that waits, and reads") {
+  Rig rig;
+  rig.start();
+  rig.target.down(Error(Code::refused_connection, "away"));
+  rig.write("a", 1);
+  rig.source.put("a", 2);  // nobody told us
+  REQUIRE(rig.mirror->repair({"", "things"}, {key_of("a")}));
+  rig.linger();
+  rig.target.down(std::nullopt);
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 2; }));
+}
+
+TEST_CASE("H48: what was read where reads may be stale is suspect, and read again when asked, however often it looked the same") {
+  Rig rig;
+  rig.source.caps.read_after_write = false;
+  rig.start();
+  rig.write("a", 1, IntentClass::read_back);
+  REQUIRE(rig.quiet());
+  rig.source.freeze();
+  rig.write("a", 2, IntentClass::read_back);
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("a") == 1);  // stale, and nothing in the answer says so
+  CHECK(rig.mirror->numbers().suspects > 0);
+  rig.mirror->reread_suspects();
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("a") == 1);
+  rig.source.thaw();
+  rig.mirror->reread_suspects();  // as each validation pass does
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("a") == 2);
+}
+
+TEST_CASE("H48: an uncertain write of a primary without an enforced bound leaves a durable suspect") {
+  Rig rig;
+  rig.source.caps.max_exec = std::nullopt;
+  rig.start();
+  rig.uncertain(rig.begin("a", 1));
+  rig.pass(seconds(31));
+  REQUIRE(rig.eventually([&] { return rig.mirror->numbers().suspects == 1; }));
+  REQUIRE(rig.eventually([&] {
+    bool durable = false;
+    (void)rig.journal->scan_rows(rows::suspects, "", "", [&](std::string_view, std::string_view) { return durable = true; });
+    return durable;
+  }));
+  rig.crash();
+  rig.start();
+  rig.pass(seconds(60));
+  REQUIRE(rig.quiet());
+  CHECK(rig.mirror->numbers().suspects == 1);
+  rig.source.put("a", 1);  // far too late
+  rig.mirror->reread_suspects();
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 1; }));
+}

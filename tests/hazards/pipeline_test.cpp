@@ -1,0 +1,282 @@
+// What becomes of a request: nothing of the replica or of the journal may show in the application's answer, unless the
+// user chose so.
+#include "proxy/images.h"
+#include "tests/hazards/fake_exchange.h"
+
+using namespace vmproxy::support;
+using vmproxy::Code;
+using vmproxy::Error;
+using vmproxy::Result;
+namespace net = vmproxy::net;
+namespace proxy = vmproxy::proxy;
+namespace asio = boost::asio;
+
+namespace {
+
+// A migration in state ready behind a pipeline.
+struct Proxy {
+  Move move;
+  asio::io_context io;
+  asio::executor_work_guard<asio::io_context::executor_type> work = asio::make_work_guard(io);
+  std::unique_ptr<proxy::Pipeline> pipeline;
+
+  Proxy() { move.source.put("a", 1); }
+  void ready() {
+    move.ready();
+    pipeline = std::make_unique<proxy::Pipeline>(move.context(), "test");
+  }
+  // The source's own behaviour for the fake API.
+  Result<net::Response> source(const net::Request& request) {
+    auto images = proxy::decode_images(request.body);
+    if (!images) return net::Response{404, {}, "no such call", {}};
+    if (request.path() == "/read") return net::Response{200, {}, "from the source", {}};
+    for (const auto& image : *images) {
+      const std::string id = vmproxy::model::to_string(image.key.id);
+      if (image.record) {
+        move.source.put(id, version_of(*image.record));
+      } else {
+        move.source.remove(id);
+      }
+    }
+    return net::Response{200, {}, "done by the source", {}};
+  }
+  FakeExchange exchange(net::Request request) {
+    return {io, std::move(request), move.clock.in(seconds(30)), [this](const net::Request& sent) { return source(sent); }};
+  }
+  FakeExchange exchange(net::Request request, FakeExchange::Source source) {
+    return {io, std::move(request), move.clock.in(seconds(30)), std::move(source)};
+  }
+  void handle(FakeExchange& exchange) {
+    bool ended = false;
+    asio::co_spawn(io, pipeline->handle(exchange), [&](std::exception_ptr) { ended = true; });
+    CHECK(move.eventually([&] {
+      io.poll();
+      return ended;
+    }));
+  }
+  // Status of the answer; 0: none.
+  int put(const std::string& id, int64_t version) {
+    auto request = exchange(put_request({{key_of(id), record_of(id, version)}}));
+    handle(request);
+    return request.answer ? request.answer->status : 0;
+  }
+  // True when the source answered.
+  bool read_by_source(const std::string& id, const std::string& target = "/read") {
+    auto request = exchange({"POST", target, {}, proxy::encode_images({{key_of(id), std::nullopt}})});
+    handle(request);
+    REQUIRE(request.answer);
+    CHECK(request.answer->status == 200);
+    return request.asked_source > 0;
+  }
+  void reads(double percent) {
+    auto routing = *move.context().routing.get();
+    routing.reads_percent = percent;
+    move.context().routing.publish(routing);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("H2: with the target away, hanging or full the application's answers are the source's own") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.move.target.down(Error(Code::refused_connection, "away"));
+  CHECK(proxy.put("b", 1) == 200);
+  proxy.reads(100);
+  CHECK(proxy.read_by_source("a"));
+  proxy.move.target.down(Error(Code::quota, "full"));
+  CHECK(proxy.put("b", 2) == 200);
+  CHECK(proxy.read_by_source("a"));
+  proxy.move.target.down(std::nullopt);
+  proxy.move.target.hold(Call::upsert);
+  CHECK(proxy.put("b", 3) == 200);
+  proxy.move.target.release();
+  REQUIRE(proxy.move.quiet());
+  CHECK(proxy.move.equal());
+}
+
+TEST_CASE("H3: writes that pass while the journal cannot be written leave a durable gap, not silence") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.move.store->fail_next_commits(1);
+  proxy.move.store->fail_reopen(true);
+  CHECK(proxy.put("b", 1) == 200);
+  CHECK(proxy.move.source.find("b") == 1);
+  CHECK(proxy.move.status().gaps == 1);
+  CHECK_FALSE(proxy.move.promote());
+  proxy.move.store->fail_reopen(false);
+}
+
+TEST_CASE("H3, H49: by choice, or when the gap cannot be recorded either, the write is refused before it is sent") {
+  Proxy proxy;
+  SECTION("by choice") { proxy.move.options.proxy.refuse_on_capture_failure = true; }
+  SECTION("nothing can be written") { proxy.move.store->fail_slot(true); }
+  proxy.ready();
+  proxy.move.store->fail_next_commits(1);
+  proxy.move.store->fail_reopen(true);
+  CHECK(proxy.put("b", 1) == 503);
+  CHECK_FALSE(proxy.move.source.find("b"));
+  proxy.move.store->fail_reopen(false);
+}
+
+TEST_CASE("H41: a call that is not known and may change data is passed on, leaves a gap that stays, and closes the promotion") {
+  Proxy proxy;
+  proxy.ready();
+  auto request = proxy.exchange({"POST", "/mystery", {}, "x"}, [&](const net::Request&) {
+    proxy.move.source.put("hidden", 1);
+    return net::Response{200, {}, "strange", {}};
+  });
+  proxy.handle(request);
+  REQUIRE(request.answer);
+  CHECK(request.answer->body == "strange");
+  CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == 1; }));
+  CHECK(proxy.move.status().unknown_requests == 1);
+  CHECK_FALSE(proxy.move.promote({"unknown_requests"}));  // the gap is a gate of its own
+  proxy.pipeline.reset();
+  proxy.move.crash();
+  proxy.move.start();
+  CHECK(proxy.move.status().gaps >= 1);
+}
+
+TEST_CASE("H41: with unknown_requests: refuse an unknown call is refused; a safe one always passes") {
+  Proxy proxy;
+  proxy.move.options.proxy.refuse_unknown_requests = true;
+  proxy.ready();
+  auto request = proxy.exchange({"POST", "/mystery", {}, "x"});
+  proxy.handle(request);
+  REQUIRE(request.answer);
+  CHECK(request.answer->status == 400);
+  CHECK(request.asked_source == 0);
+  auto safe = proxy.exchange({"GET", "/mystery", {}, "x"}, [](const net::Request&) { return net::Response{}; });
+  proxy.handle(safe);
+  CHECK(safe.asked_source == 1);
+  CHECK(proxy.move.status().gaps == 0);
+}
+
+TEST_CASE("H41: after the promotion an unknown call never reaches the source") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  auto request = proxy.exchange({"POST", "/mystery", {}, "x"});
+  proxy.handle(request);
+  REQUIRE(request.answer);
+  CHECK(request.answer->status >= 400);
+  CHECK(request.asked_source == 0);
+}
+
+TEST_CASE("H43: a drop that the source refuses changes nothing anywhere") {
+  Proxy proxy;
+  proxy.move.options.proxy.mirror_drops = true;
+  proxy.ready();
+  const auto life = proxy.move.context().collections.find("things")->plan->source().incarnation;
+  auto request = proxy.exchange({"POST", "/drop", {}, ""}, [](const net::Request&) { return net::Response{409, {}, "in use", {}}; });
+  proxy.handle(request);
+  REQUIRE(request.answer);
+  CHECK(request.answer->status == 409);
+  CHECK(proxy.move.context().collections.find("things")->plan->source().incarnation == life);
+  CHECK(proxy.move.target.calls(Call::drop) == 0);
+  CHECK(proxy.put("b", 1) == 200);
+  CHECK(proxy.move.eventually([&] { return proxy.move.target.find("b") == 1; }));  // the lanes go on
+}
+
+TEST_CASE("H43: a drop that the source does is done on the target, once") {
+  Proxy proxy;
+  proxy.move.options.proxy.mirror_drops = true;
+  proxy.ready();
+  auto request = proxy.exchange({"POST", "/drop", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.drop_collection("things");
+    return net::Response{200, {}, "", {}};
+  });
+  proxy.handle(request);
+  CHECK(proxy.move.target.calls(Call::drop) == 1);
+  CHECK_FALSE(proxy.move.target.has_collection("things"));
+}
+
+TEST_CASE("H50: when the client has gone before the first byte leaves, its write is dropped for good") {
+  Proxy proxy;
+  proxy.ready();
+  auto request = proxy.exchange(put_request({{key_of("b"), record_of("b", 1)}}));
+  SECTION("before the intent") { request.gone = true; }
+  SECTION("after the intent") {
+    request.before_first_byte = [&] { request.gone = true; };
+  }
+  proxy.handle(request);
+  CHECK(request.asked_source == 0);
+  REQUIRE(proxy.move.quiet());
+  proxy.move.linger();
+  CHECK_FALSE(proxy.move.source.find("b"));
+  CHECK_FALSE(proxy.move.target.find("b"));
+  CHECK_FALSE(proxy.move.context().mirror.dirty({"", "things"}, key_of("b")));  // rejected, not uncertain
+}
+
+TEST_CASE("H59: a write whose epoch ended before its first byte is withdrawn, never sent to the old primary") {
+  Proxy proxy;
+  proxy.ready();
+  auto request = proxy.exchange(put_request({{key_of("b"), record_of("b", 1)}}));
+  request.before_first_byte = [&] {
+    auto routing = *proxy.move.context().routing.get();
+    ++routing.epoch;
+    proxy.move.context().routing.publish(routing);
+  };
+  proxy.handle(request);
+  CHECK(request.asked_source == 0);
+  CHECK_FALSE(proxy.move.source.find("b"));
+  REQUIRE(request.answer);
+  CHECK(request.answer->status == 503);
+}
+
+TEST_CASE("H51: while a write hangs at the source another of the same collection is answered") {
+  Proxy proxy;
+  proxy.ready();
+  int answered = 0;
+  auto slow = proxy.exchange(put_request({{key_of("b"), record_of("b", 1)}}), [&](const net::Request& sent) {
+    answered = proxy.put("c", 1);  // the slow one is at the source at this moment
+    CHECK(proxy.move.eventually([&] { return proxy.move.target.find("c") == 1; }));
+    return proxy.source(sent);
+  });
+  proxy.handle(slow);
+  CHECK(answered == 200);
+  REQUIRE(slow.answer);
+  CHECK(slow.answer->status == 200);
+  REQUIRE(proxy.move.quiet());
+  CHECK(proxy.move.equal());
+}
+
+TEST_CASE("H52: a read right after an acknowledged write is not served by a target that lacks it, on any connection") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.reads(100);
+  CHECK_FALSE(proxy.read_by_source("a"));
+  proxy.move.target.hold(Call::upsert);
+  CHECK(proxy.put("a", 2) == 200);
+  CHECK(proxy.read_by_source("a"));
+  CHECK(proxy.move.status().reads.returned.front().first == "stale");
+  CHECK_FALSE(proxy.read_by_source("other"));  // a read by key asks only about its key
+  proxy.move.target.release();
+  REQUIRE(proxy.move.quiet());
+  CHECK_FALSE(proxy.read_by_source("a"));
+}
+
+TEST_CASE("H35: a paged walk stays on the side where it began when the percentage changes; other reads move") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.reads(1e-9);  // routed, and to the source
+  CHECK(proxy.read_by_source("a", "/read?page"));
+  proxy.reads(100);
+  CHECK(proxy.read_by_source("a", "/read?page"));
+  CHECK_FALSE(proxy.read_by_source("a"));
+  CHECK_FALSE(proxy.read_by_source("b", "/read?page"));  // a walk that begins now
+}
+
+TEST_CASE("H29: a read that the source answered in the end does not count as one that the target served") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.reads(100);
+  CHECK_FALSE(proxy.read_by_source("a"));
+  proxy.move.target.fail(Call::query, Error(Code::timeout, "slow"), 1);
+  CHECK(proxy.read_by_source("a"));
+  const auto status = proxy.move.status();
+  CHECK(status.reads.to_target == 1);
+  REQUIRE(status.reads.returned.size() == 1);
+  CHECK(status.reads.returned.front().second == 1);
+}

@@ -1,0 +1,168 @@
+// What a kill -9 leaves, and what a restart makes of it (correctness.md 10).
+#include "tests/support/rig.h"
+
+using namespace vmproxy::support;
+
+TEST_CASE("H57: after an unclean start nothing goes to the replica until attempts of the last run have landed or died") {
+  Rig rig;
+  rig.generation = 1;
+  rig.source.put("copied", 1);
+  rig.start();
+  rig.write("a", 1);
+  REQUIRE(rig.quiet());
+  // An upsert is on the wire when the process dies; the key is deleted by the next run.
+  rig.target.hold(Call::upsert);
+  rig.write("a", 2);
+  REQUIRE(rig.eventually([&] { return rig.target.held() == 1; }));
+  rig.target.delay_next(Call::upsert);
+  rig.crash();
+  REQUIRE(rig.target.delayed() == 1);
+  const auto before = rig.target.writes();
+  const auto restarted = rig.clock.now();
+  const size_t of_last_run = rig.target.sent().size();
+  rig.start();
+  rig.erase("a");
+  rig.copy_aside({record_of("copied", 1)});
+  rig.linger();
+  CHECK(rig.target.writes() == before);  // the application is served meanwhile, the replica is not
+  rig.pass(seconds(58));
+  rig.linger();
+  CHECK(rig.target.writes() == before);
+  rig.target.land();
+  CHECK(rig.target.find("a") == 2);
+  rig.pass(seconds(2));
+  REQUIRE(rig.copied());
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+  const auto sent = rig.target.sent();
+  for (size_t i = of_last_run; i < sent.size(); ++i) CHECK(sent[i].at >= restarted + seconds(60));
+}
+
+TEST_CASE("H57: a clean stop leaves nothing on the wire, so the next run begins at once") {
+  Rig rig;
+  rig.start();
+  rig.write("a", 1);
+  rig.stop();
+  rig.start();
+  rig.write("b", 1);
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+}
+
+TEST_CASE("H45: a delete that was on the wire at a kill cannot remove what was written since") {
+  Rig rig;
+  rig.start();
+  rig.write("a", 1);
+  REQUIRE(rig.quiet());
+  rig.target.hold(Call::erase);
+  rig.erase("a");
+  REQUIRE(rig.eventually([&] { return rig.target.held() == 1; }));
+  rig.target.delay_next(Call::erase);
+  rig.crash();
+  rig.start();
+  rig.write("a", 2);
+  rig.linger();
+  rig.target.land();
+  rig.pass(seconds(61));
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("a") == 2);
+}
+
+TEST_CASE("H17: writes journaled under the old primary are not applied to the new one after a restart") {
+  Rig rig;
+  rig.start();
+  rig.write("a", 1);
+  REQUIRE(rig.quiet());
+  rig.target.hold(Call::upsert);  // keeps the intent of b from being trimmed
+  rig.write("b", 1);
+  rig.target.release();
+  REQUIRE(rig.quiet());
+  rig.crash();
+  // The state says that the target became primary; it has taken writes since.
+  rig.target.put("a", 9);
+  rig.target.put("b", 9);
+  const auto before = rig.target.writes();
+  rig.start(Side::target);
+  rig.pass(seconds(61));
+  rig.linger();
+  CHECK(rig.target.writes() == before);
+  CHECK(rig.target.find("a") == 9);
+  CHECK(rig.target.find("b") == 9);
+}
+
+TEST_CASE("H17: an image that waits when the primary changes is read from the new primary, not applied to it") {
+  Rig rig;
+  rig.start();
+  rig.write("a", 1);
+  REQUIRE(rig.quiet());
+  rig.target.down(Error(Code::refused_connection, "away"));
+  rig.write("a", 2);
+  rig.linger();
+  rig.mirror->stop();
+  rig.target.down(std::nullopt);
+  rig.target.put("a", 3);  // the new primary took a write of its own
+  rig.mirror->set_primary(Side::target);
+  rig.routing.primary = Side::target;
+  ++rig.routing.epoch;
+  rig.mirror->start();
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("a") == 3);
+  CHECK(rig.source.find("a") == 3);
+}
+
+TEST_CASE("H60: a change of collections whose outcome a crash took away is asked about, never done again") {
+  Rig rig;
+  rig.source.put("a", 1);
+  rig.start();
+  rig.write("b", 1);
+  REQUIRE(rig.quiet());
+  auto ddl = rig.mirror->begin_broad(rig.routing, "collection.drop", {"", "things"}, IntentClass::ddl);
+  rig.mirror->pause("things");
+  std::atomic<bool> durable{false};
+  rig.mirror->journal(ddl, {"POST", "/drop", {}, ""}, [&](auto seq) { durable = static_cast<bool>(seq); });
+  REQUIRE(rig.eventually([&] { return durable.load(); }));
+  rig.crash();  // the source did not execute it
+  rig.start();
+  rig.pass(seconds(61));
+  REQUIRE(rig.quiet());
+  rig.linger();
+  CHECK(rig.target.calls(Call::drop) == 0);
+  CHECK(rig.source.calls(Call::drop) == 0);
+  CHECK(rig.target.find("b") == 1);
+  REQUIRE(rig.mirror->unresolved_ddl() == std::vector<std::string>{"things"});
+  // Live writes go on meanwhile.
+  rig.write("c", 1);
+  CHECK(rig.eventually([&] { return rig.target.find("c") == 1; }));
+}
+
+TEST_CASE("H60: a collection that is found dropped after a restart does not keep the others from being mirrored") {
+  Rig rig;
+  rig.options.lanes.lanes = 1;
+  rig.source.add_collection(things("others"));
+  rig.start();
+  rig.write("a", 1);
+  rig.crash();
+  rig.source.drop_collection("things");  // executed, its answer lost
+  rig.start();
+  rig.pass(seconds(61));
+  auto ticket = rig.mirror->begin_keyed(rig.routing, "records.put", {"", "others"}, {key_of("x")}, IntentClass::read_back);
+  rig.source.put("others", "x", 1);
+  rig.applied(std::move(ticket));
+  CHECK(rig.eventually([&] { return rig.target.rows("others") == FakeDriver::Rows{{"x", 1}}; }));
+}
+
+TEST_CASE("recovery twice is recovery once") {
+  Rig rig;
+  rig.start();
+  rig.target.down(Error(Code::refused_connection, "away"));
+  for (int i = 0; i < 30; ++i) rig.write("k" + std::to_string(i), i);
+  rig.uncertain(rig.begin("u", 1));
+  rig.crash();
+  rig.start();
+  rig.crash();
+  rig.start();
+  rig.target.down(std::nullopt);
+  rig.pass(seconds(61));
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+}

@@ -1,0 +1,242 @@
+// What the replica may do: be away, lose answers, refuse, hang.
+#include "journal/rows.h"
+#include "tests/support/rig.h"
+
+using namespace vmproxy::support;
+namespace rows = vmproxy::journal::rows;
+
+TEST_CASE("H1: what the replica did not take stays owed, shows, and is repaired when it is back, also after a crash") {
+  Rig rig;
+  rig.start();
+  rig.target.down(Error(Code::unavailable, "503"));
+  for (int i = 0; i < 20; ++i) rig.write("k" + std::to_string(i), 1);
+  rig.erase("k0");
+  rig.linger();
+  CHECK(rig.target.rows().empty());
+  CHECK(rig.mirror->numbers().dirty >= 20);
+  CHECK(rig.dirty("k1"));
+  CHECK_FALSE(rig.mirror->numbers().problem.empty());
+  rig.crash();
+  rig.start();
+  CHECK(rig.dirty("k1"));
+  rig.pass(seconds(60));
+  rig.target.down(std::nullopt);
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows().size() == 19);
+  CHECK(rig.equal());
+}
+
+TEST_CASE("H2: a replica that hangs delays no write") {
+  Rig rig;
+  rig.start();
+  rig.target.hold(Call::upsert);
+  for (int i = 0; i < 300; ++i) rig.write("k" + std::to_string(i % 30), i);  // returns, or the test hangs
+  CHECK(rig.target.rows().empty());
+  CHECK(rig.mirror->numbers().in_flight == 0);
+  rig.target.release();
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+}
+
+TEST_CASE("H26: while a batch is being applied new changes are taken in, and go out together") {
+  Rig rig;
+  rig.options.lanes.lanes = 1;
+  rig.start();
+  rig.target.hold(Call::upsert);
+  rig.write("first", 1);
+  REQUIRE(rig.eventually([&] { return rig.target.held() == 1; }));
+  for (int version = 1; version <= 10; ++version) {
+    for (int key = 0; key < 20; ++key) rig.write("k" + std::to_string(key), version);
+  }
+  CHECK(rig.mirror->numbers().lag_changes == 21);  // coalesced: one for each key
+  rig.target.release();
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+  CHECK(rig.target.calls(Call::upsert) == 2);
+}
+
+TEST_CASE("H7: an attempt whose answer was lost and that lands after a newer value is found and overwritten") {
+  Rig rig;
+  rig.start();
+  rig.target.delay_next(Call::upsert);
+  rig.write("a", 1);
+  REQUIRE(rig.eventually([&] { return rig.target.find("a") == 1; }));  // tried again
+  rig.write("a", 2);
+  REQUIRE(rig.eventually([&] { return rig.target.find("a") == 2; }));
+  REQUIRE(rig.target.delayed() == 1);
+  CHECK(rig.dirty("a"));  // nobody may call it equal meanwhile
+  rig.target.land();
+  CHECK(rig.target.find("a") == 1);
+  rig.pass(seconds(60));
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 2; }));
+  REQUIRE(rig.quiet());
+  CHECK_FALSE(rig.dirty("a"));
+}
+
+TEST_CASE("H45: an upsert that lands on the replica after the delete of its key is removed again") {
+  Rig rig;
+  rig.start();
+  rig.target.delay_next(Call::upsert);
+  rig.write("a", 1);
+  REQUIRE(rig.eventually([&] { return rig.target.find("a") == 1; }));
+  rig.erase("a");
+  REQUIRE(rig.eventually([&] { return !rig.target.find("a"); }));
+  rig.target.land();
+  CHECK(rig.target.find("a") == 1);
+  rig.pass(seconds(60));
+  CHECK(rig.eventually([&] { return !rig.target.find("a"); }));
+}
+
+TEST_CASE("H45: a row of the copy that lands after the delete of its key is removed again") {
+  Rig rig;
+  rig.generation = 1;
+  rig.source.put("a", 1);
+  rig.start();
+  rig.target.delay_next(Call::insert_only);
+  REQUIRE(rig.copy({record_of("a", 1)}));
+  rig.erase("a");
+  REQUIRE(rig.eventually([&] { return !rig.target.find("a"); }));
+  rig.target.land();
+  rig.pass(seconds(60));
+  CHECK(rig.eventually([&] { return !rig.target.find("a"); }));
+}
+
+TEST_CASE("H45: a zombie's debt outlives kill -9") {
+  Rig rig;
+  rig.start();
+  rig.target.delay_next(Call::upsert);
+  rig.write("a", 1);
+  REQUIRE(rig.eventually([&] { return rig.target.find("a") == 1; }));
+  rig.erase("a");
+  REQUIRE(rig.eventually([&] { return !rig.target.find("a"); }));
+  rig.write("b", 1);  // its sync takes the debt row along
+  rig.crash();
+  rig.start();
+  rig.pass(seconds(59));
+  rig.target.land();
+  rig.pass(seconds(2));
+  CHECK(rig.eventually([&] { return !rig.target.find("a") && rig.target.find("b") == 1; }));
+}
+
+TEST_CASE("H22: what the replica refuses for good is kept with payload and reason, and the others go on") {
+  Rig rig;
+  rig.start();
+  rig.target.refuse("bad", Error(Code::invalid, "dimension 3 is not 4"));
+  rig.target.refuse_batches_with("poison");
+  for (int i = 0; i < 20; ++i) rig.write("k" + std::to_string(i), 1);
+  rig.write("bad", 1);
+  rig.write("poison", 1);
+  for (int i = 20; i < 40; ++i) rig.write("k" + std::to_string(i), 1);
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows().size() == 40);
+  auto kept = rig.mirror->quarantine().list(10);
+  REQUIRE(kept);
+  REQUIRE(kept->size() == 2);
+  CHECK(rig.mirror->numbers().quarantined == 2);
+  for (const auto& item : *kept) {
+    REQUIRE(item.record);
+    CHECK_FALSE(item.reason.empty());
+  }
+  // A retry reads the primary: never the stored image.
+  rig.source.put("bad", 2);
+  rig.target.refuse("bad", std::nullopt);
+  const auto number = kept->front().record->key == key_of("bad") ? kept->front().number : kept->back().number;
+  REQUIRE(rig.mirror->retry_quarantined(number));
+  REQUIRE(rig.eventually([&] { return rig.target.find("bad") == 2; }));
+  CHECK(rig.eventually([&] { return rig.mirror->numbers().quarantined == 1; }));
+}
+
+TEST_CASE("H33: whatever way writes end, nothing of them stays behind") {
+  Rig rig;
+  rig.start();
+  for (int i = 0; i < 50; ++i) {
+    const std::string id = "k" + std::to_string(i % 7);
+    rig.write(id, i);
+    rig.rejected(rig.begin(id, i));
+    rig.mirror->drop(rig.begin(id, i));
+    rig.uncertain(rig.begin(id, i));
+    rig.rejected(rig.begin_delete_where(-1));
+  }
+  rig.pass(seconds(61));
+  REQUIRE(rig.quiet());
+  CHECK(rig.eventually([&] { return rig.mirror->numbers().dirty == 0; }));
+  CHECK(rig.mirror->numbers().in_flight == 0);
+  CHECK(rig.mirror->freshness().owed_count() == 0);
+  // The journal is empty again: no intent is waited for in vain.
+  CHECK(rig.eventually([&] { return rig.journal->stats().trimmed_below == rig.journal->next(); }));
+}
+
+TEST_CASE("H55: an outage of days costs memory for its bound only; above it keys are owed on disk, and all arrive") {
+  Rig rig;
+  rig.options.entries_max = 40;
+  rig.start();
+  rig.target.down(Error(Code::refused_connection, "away"));
+  for (int i = 0; i < 400; ++i) rig.write("k" + std::to_string(i), 1);
+  rig.linger();
+  CHECK(rig.mirror->numbers().lag_changes == 400);
+  uint64_t on_disk = 0;
+  REQUIRE(rig.journal->scan_rows(rows::debts, "", "", [&](std::string_view, std::string_view) { return ++on_disk > 0; }));
+  CHECK(on_disk >= 360);
+  CHECK_FALSE(rig.mirror->freshness().fresh("things"));
+  rig.target.down(std::nullopt);
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+  CHECK(rig.eventually([&] { return rig.mirror->freshness().fresh("things"); }));
+}
+
+TEST_CASE("H55: an outage of days costs disk for its bound only: bodies are dropped, and the primary is read instead") {
+  Rig rig;
+  rig.options.journal_bytes_max = 50'000;
+  rig.start();
+  rig.target.down(Error(Code::refused_connection, "away"));
+  for (int i = 0; i < 500; ++i) rig.write("k" + std::to_string(i), 1);
+  CHECK(rig.journal->body(1));
+  REQUIRE(rig.journal->stats().bytes > 60'000);
+  CHECK(rig.eventually([&] { return !rig.journal->body(500); }));
+  rig.target.down(std::nullopt);
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+}
+
+TEST_CASE("H55: after a promotion bodies are kept, whatever they cost: a rollback may need them") {
+  Rig rig;
+  rig.options.journal_bytes_max = 10;
+  rig.start(Side::target);
+  rig.source.down(Error(Code::refused_connection, "away"));
+  auto ticket = rig.begin("a", 1);
+  const auto seq = ticket.seq;
+  rig.target.put("a", 1);
+  rig.applied(std::move(ticket));
+  for (int i = 0; i < 10; ++i) rig.linger();
+  CHECK(rig.journal->body(seq));
+  rig.source.down(std::nullopt);
+  CHECK(rig.eventually([&] { return rig.source.find("a") == 1; }));
+}
+
+TEST_CASE("H55: collapsed changes are still owed after a crash") {
+  Rig rig;
+  rig.options.entries_max = 10;
+  rig.start();
+  rig.target.down(Error(Code::refused_connection, "away"));
+  for (int i = 0; i < 100; ++i) rig.write("k" + std::to_string(i), 1);
+  rig.crash();
+  rig.target.down(std::nullopt);
+  rig.start();
+  rig.pass(seconds(60));
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+}
+
+TEST_CASE("H52: a collection counts as fresh only when the replica acknowledged every acknowledged write") {
+  Rig rig;
+  rig.start();
+  rig.target.hold(Call::upsert);
+  rig.write("a", 1);
+  REQUIRE(rig.eventually([&] { return rig.target.held() == 1; }));
+  CHECK_FALSE(rig.mirror->freshness().fresh("things"));  // sent is not acknowledged
+  CHECK(rig.dirty("a"));
+  rig.target.release();
+  REQUIRE(rig.quiet());
+  CHECK(rig.mirror->freshness().fresh("things"));
+  CHECK_FALSE(rig.dirty("a"));
+}

@@ -1,0 +1,144 @@
+// Deletes by filter, changes of collections, the settle time: what concerns more than the keys that a request names.
+#include "tests/support/rig.h"
+
+using namespace vmproxy::support;
+
+TEST_CASE("H42: a delete by filter of unknown outcome is looked after for every key written in its window") {
+  Rig rig;
+  rig.start();
+  rig.write("a", 1);
+  REQUIRE(rig.quiet());
+  rig.uncertain(rig.begin_delete_where(1));
+  rig.write("b", 1);  // not there when the delete was enumerated
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows() == FakeDriver::Rows{{"a", 1}, {"b", 1}});
+  rig.source.remove("a");  // it is executed late, and hits both
+  rig.source.remove("b");
+  rig.pass(seconds(60));
+  CHECK(rig.eventually([&] { return rig.target.rows().empty(); }));
+}
+
+TEST_CASE("H42: keys written between the enumeration of a delete by filter and its loss belong to its window too") {
+  Rig rig;
+  rig.start();
+  auto predicate = rig.begin_delete_where(1);  // enumerates nothing
+  rig.write("b", 1);
+  rig.uncertain(std::move(predicate));
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("b") == 1);
+  rig.source.remove("b");
+  rig.pass(seconds(60));
+  CHECK(rig.eventually([&] { return rig.target.rows().empty(); }));
+}
+
+TEST_CASE("H42: after a crash the window of a delete by filter covers everything written since its enumeration") {
+  Rig rig;
+  rig.start();
+  rig.write("a", 1);
+  auto predicate = rig.begin_delete_where(1);
+  rig.write("b", 1);
+  rig.crash();  // its outcome is lost
+  rig.start();
+  rig.pass(seconds(59));
+  rig.source.remove("a");
+  rig.source.remove("b");
+  rig.pass(seconds(2));
+  CHECK(rig.eventually([&] { return rig.target.rows().empty() && rig.mirror->numbers().dirty == 0; }));
+}
+
+TEST_CASE("H42: a key whose own window is open when a delete by filter begins is read after the delete") {
+  Rig rig;
+  rig.start();
+  rig.write("a", 1);
+  rig.uncertain(rig.begin("a", 2));
+  REQUIRE(rig.quiet());
+  auto predicate = rig.begin_delete_where(-1);  // enumerates nothing: a holds 1
+  rig.pass(seconds(60));                        // the window closes; its READ waits for the delete
+  rig.linger();
+  rig.source.remove("a");
+  rig.applied(std::move(predicate));
+  CHECK(rig.eventually([&] { return !rig.target.find("a"); }));
+}
+
+TEST_CASE("H62: a write from before the barrier that is executed late on a key mirrored during settle is found") {
+  Rig rig;
+  rig.generation = 1;
+  rig.start();
+  const auto windows = rig.mirror->open_settle({"things"});
+  rig.write("a", 2);
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("a") == 2);
+  rig.source.put("a", 1);  // sent past us before the barrier, executed only now
+  rig.mirror->close_settle(windows);
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 1; }));
+}
+
+TEST_CASE("H62: a write that began during settle and ends after it is read back") {
+  Rig rig;
+  rig.start();
+  const auto windows = rig.mirror->open_settle({"things"});
+  auto ticket = rig.begin("a", 2);
+  rig.source.put("a", 2);
+  rig.source.put("a", 1);
+  rig.mirror->close_settle(windows);
+  REQUIRE(rig.quiet());
+  rig.applied(std::move(ticket));
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.find("a") == 1);
+}
+
+TEST_CASE("H43: between a change of collections and its outcome nothing goes to the replica, and a refused one changes nothing") {
+  Rig rig;
+  rig.source.put("a", 1);
+  rig.generation = 1;
+  rig.start();
+  const auto life = rig.collection()->plan->source().incarnation;
+  auto ddl = rig.mirror->begin_broad(rig.routing, "collection.drop", {"", "things"}, IntentClass::ddl);
+  rig.mirror->pause("things");
+  rig.write("b", 1);
+  rig.copy_aside({record_of("a", 1)});
+  rig.linger();
+  CHECK(rig.target.writes() == 0);
+  rig.rejected(std::move(ddl));
+  rig.mirror->resume("things");
+  REQUIRE(rig.copied());
+  REQUIRE(rig.quiet());
+  CHECK(rig.collection()->plan->source().incarnation == life);
+  CHECK(rig.equal());
+}
+
+TEST_CASE("H20: an entry that was on its way to the replica when its collection was created again is read again") {
+  Rig rig;
+  rig.start();
+  rig.target.hold(Call::upsert);
+  rig.write("a", 1);
+  REQUIRE(rig.eventually([&] { return rig.target.held() == 1; }));
+  // Dropped and created again on both sides while the attempt is on the wire.
+  rig.mirror->pause("things");
+  rig.source.recreate("things");
+  REQUIRE(rig.collections->refresh(rig.clock.in(seconds(10))));
+  rig.mirror->forget("things");
+  rig.target.recreate("things");
+  rig.mirror->resume("things");
+  rig.target.release();  // lands on the new collection
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows().empty());
+}
+
+TEST_CASE("H43: debts that were queued when their collection was dropped and created again are queued again") {
+  Rig rig;
+  rig.start();
+  rig.uncertain(rig.begin("a", 1));
+  REQUIRE(rig.quiet());
+  rig.mirror->pause("things");
+  rig.pass(seconds(60));  // falls due and waits in the lane of the paused collection
+  REQUIRE(rig.eventually([&] { return rig.mirror->numbers().lag_changes == 1; }));
+  rig.source.recreate("things");
+  REQUIRE(rig.collections->refresh(rig.clock.in(seconds(10))));
+  rig.mirror->forget("things");
+  rig.source.put("a", 1);  // the uncertain write lands on the new collection
+  rig.mirror->resume("things");
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 1; }));
+  REQUIRE(rig.quiet());
+  CHECK_FALSE(rig.dirty("a"));
+}

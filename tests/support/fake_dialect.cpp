@@ -1,0 +1,129 @@
+#include "tests/support/fake_dialect.h"
+
+#include <array>
+
+#include "proxy/images.h"
+
+namespace vmproxy::support {
+
+using protocols::Operation;
+using protocols::OperationClass;
+using protocols::OperationRow;
+using protocols::WriteClass;
+
+namespace {
+
+constexpr std::array rows{
+    OperationRow{"POST", "/put", "records.put", OperationClass::write},
+    OperationRow{"POST", "/merge", "records.merge", OperationClass::write},
+    OperationRow{"POST", "/delete_where", "records.delete_where", OperationClass::write},
+    OperationRow{"POST", "/drop", "collection.drop", OperationClass::ddl},
+    OperationRow{"POST", "/read", "records.read", OperationClass::read},
+};
+
+}  // namespace
+
+net::Request put_request(const std::vector<journal::Image>& images) {
+  return {"POST", "/put", {}, proxy::encode_images(images)};
+}
+
+model::Filter version_at_most(int64_t version) {
+  return model::Filter::make(model::Filter::Kind::less_equal, model::Filter::field_of("version"),
+                             model::Filter::literal_of(version));
+}
+
+std::span<const OperationRow> FakeDialect::table() const { return rows; }
+
+const OperationRow* FakeDialect::classify(const net::RequestHead& head) const {
+  for (const auto& row : rows) {
+    if (row.method == head.method && row.pattern == head.path()) return &row;
+  }
+  return nullptr;
+}
+
+Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Request& request, const protocols::Catalog&) const {
+  Operation operation;
+  operation.row = &row;
+  operation.collection = {"", "things"};
+  if (row.name == "records.delete_where") {
+    operation.write_class = WriteClass::predicate;
+    operation.predicate = version_at_most(std::stoll(request.body));
+    return operation;
+  }
+  if (row.name == "collection.drop") {
+    operation.write_class = WriteClass::ddl;
+    operation.drops_collection = true;
+    return operation;
+  }
+  auto images = proxy::decode_images(request.body);
+  if (!images) return images.error();
+  for (const auto& image : *images) operation.keys.push_back(image.key);
+  operation.write_class = row.name == "records.put" ? WriteClass::image : WriteClass::read_back;
+  operation.fingerprint = request.body;
+  operation.pages = request.target.find("?page") != std::string::npos;
+  return operation;
+}
+
+Result<std::vector<FakeDialect::Image>> FakeDialect::images(const OperationRow&, const net::Request& request,
+                                                            const protocols::Catalog&) const {
+  auto decoded = proxy::decode_images(request.body);
+  if (!decoded) return decoded.error();
+  std::vector<Image> images;
+  for (auto& image : *decoded) images.push_back({std::move(image.key), std::move(image.record)});
+  return images;
+}
+
+protocols::OutcomeReport FakeDialect::outcome(const Operation&, const net::Response& response) const {
+  protocols::OutcomeReport report;
+  if (response.status < 300) report.whole = model::Outcome::applied;
+  if (response.status >= 400 && response.status < 500) report.whole = model::Outcome::rejected;
+  return report;
+}
+
+Result<net::Response> FakeDialect::serve(const OperationRow& row, const net::Request& request,
+                                         protocols::Backend& backend) const {
+  if (row.name == "records.delete_where") {
+    model::Write write;
+    write.kind = model::Write::Kind::delete_where;
+    write.collection = {"", "things"};
+    write.filter = version_at_most(std::stoll(request.body));
+    auto done = backend.write(write);
+    if (!done) return done.error();
+    return net::Response{};
+  }
+  auto images = proxy::decode_images(request.body);
+  if (!images) return images.error();
+  if (row.name == "records.read") {
+    model::Query query;
+    query.collection = {"", "things"};
+    query.keys.emplace();
+    for (const auto& image : *images) query.keys->push_back(image.key);
+    auto found = backend.query(query);
+    if (!found) return found.error();
+    std::vector<journal::Image> answer;
+    for (auto& record : found->records) answer.push_back({record.key, record});
+    return net::Response{200, {}, proxy::encode_images(answer), {}};
+  }
+  for (const auto& image : *images) {
+    model::Write write;
+    write.collection = {"", "things"};
+    write.kind = model::Write::Kind::replace;
+    if (image.record) {
+      write.patches.push_back({image.key, image.record->vectors, image.record->document, false,
+                               image.record->metadata.value_or(model::Object{}), {}, true});
+    } else {
+      write.kind = model::Write::Kind::delete_keys;
+      write.keys.push_back(image.key);
+    }
+    auto done = backend.write(write);
+    if (!done) return done.error();
+  }
+  return net::Response{};
+}
+
+net::Response FakeDialect::error(const Error& error, const net::RequestHead&) const {
+  const bool asked_wrongly = error.code == Code::invalid || error.code == Code::not_found || error.code == Code::unsupported;
+  return {asked_wrongly ? 400 : 503, {}, error.message, {}};
+}
+
+}  // namespace vmproxy::support

@@ -1,0 +1,35 @@
+// FakeDialect: the smallest wire API that has one call of each kind. A body is a list of images (proxy/images.h), so
+// that tests can build and read it without a format of their own.
+//   POST /put           whole records, or deletes by id            image
+//   POST /merge         records that only a read shows             read_back
+//   POST /delete_where  body: a number; records of at most that version   predicate
+//   POST /drop                                                     ddl
+//   POST /read          records by key ("/read?page": part of a paged walk)   read
+#pragma once
+
+#include "protocols/api/dialect.h"
+#include "journal/journal.h"
+
+namespace vmproxy::support {
+
+net::Request put_request(const std::vector<journal::Image>& images);
+model::Filter version_at_most(int64_t version);
+
+class FakeDialect final : public protocols::Dialect {
+ public:
+  std::string_view system() const override { return "fake"; }
+  std::span<const protocols::OperationRow> table() const override;
+  const protocols::OperationRow* classify(const net::RequestHead& head) const override;
+  Result<protocols::Operation> decode(const protocols::OperationRow& row, const net::Request& request,
+                                      const protocols::Catalog& catalog) const override;
+  Result<std::vector<Image>> images(const protocols::OperationRow& row, const net::Request& request,
+                                    const protocols::Catalog& catalog) const override;
+  protocols::OutcomeReport outcome(const protocols::Operation& operation, const net::Response& response) const override;
+  Result<net::Response> serve(const protocols::OperationRow& row, const net::Request& request,
+                              protocols::Backend& backend) const override;
+  net::Response error(const Error& error, const net::RequestHead& head) const override;
+  std::string credential(const net::RequestHead&) const override { return ""; }
+  uint64_t body_bytes_max() const override { return 1 << 20; }
+};
+
+}  // namespace vmproxy::support

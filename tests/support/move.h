@@ -1,0 +1,71 @@
+// Move: a whole migration (mirror, copy, validation, state machine) between two fake databases, with an application in
+// front that does what the pipeline does: gate, snapshot, intent, execution, outcome. On a clock that the test moves.
+#pragma once
+
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "cutover/migration.h"
+#include "net/upstream.h"
+#include "tests/support/rig.h"
+
+namespace vmproxy::support {
+
+class Move {
+ public:
+  Move();
+  ~Move();
+
+  void start();                                    // opens journal and migration
+  void ready();                                    // start, then copy and validate until "ready"
+  bool reaches(const std::string& state);          // runs the clock fast; no window may be open
+  using Disk = std::vector<std::pair<std::string, std::string>>;
+  Disk disk() const { return store->dump(); }
+  void crash() { crash(disk()); }                  // kill -9
+  void crash(const Disk& disk);                    // ... at the moment when the disk was so
+
+  // Blocking calls of Control, while the clock runs slowly.
+  Result<void> run(const std::function<Result<void>()>& call);
+  Result<void> promote(std::vector<std::string> force = {});
+  Result<void> rollback(std::vector<std::string> force = {});
+  // In the background; ended() waits for it.
+  void promote_aside();
+  Result<void> ended();
+
+  cutover::Status status() { return migration->status(); }
+  std::string primary() { return status().primary; }
+  proxy::Context& context() { return migration->context(); }
+
+  // --- the application
+  void write(const std::string& id, int64_t version);   // waits at a closed gate
+  void erase(const std::string& id);
+  void write_uncertain(const std::string& id, int64_t version);  // to the source, which has not executed it yet
+  // A request between gate and answer.
+  void enter();
+  void leave() { context().gate.leave(); }
+
+  bool eventually(const std::function<bool()>& what) { return support::eventually(clock, what); }
+  void linger() { support::linger(clock); }
+  bool quiet();
+  bool equal() const { return source.rows() == target.rows(); }
+  bool intended();   // PREPARE is durable
+
+  FakeClock clock;
+  Random random{13};
+  Metrics metrics;
+  FakeDriver source, target;
+  FakeDialect dialect;
+  cutover::MigrationOptions options;
+  std::unique_ptr<store::MemoryStore> store = store::make_memory_store();
+  std::unique_ptr<journal::Journal> journal;
+  net::Upstream upstream{net::UpstreamOptions{}};
+  std::unique_ptr<cutover::Migration> migration;
+
+ private:
+  void change(const journal::Image& image, bool uncertain);
+  std::thread aside_;
+  std::atomic<bool> aside_done_{false};
+  Result<void> aside_result_ = Error(Code::internal, "did not run");
+};
+
+}  // namespace vmproxy::support
