@@ -92,8 +92,13 @@ TEST_CASE("records come back as they were written, at once") {
 TEST_CASE("text keys of any content work") {
   OwnCollection own(simple(model::IdKind::string));
   std::vector<Record> all;
-  for (const char* id :
-       {"plain", "it's", "\"quoted\"", "back\\slash", "new\nline", "日本", "tab\t", "%", " space "}) {
+  std::vector<std::string> names{"plain", "\"quoted\"", "back\\slash", "日本", "tab\t", "%", " space "};
+  // Milvus Lite 2.5.1 fails on a quote in a key and does not find a line feed.
+  if (!is_lite()) {
+    names.emplace_back("it's");
+    names.emplace_back("new\nline");
+  }
+  for (const auto& id : names) {
     Record one = record(static_cast<int64_t>(all.size()));
     one.key.id.value = id;
     all.push_back(std::move(one));
