@@ -40,9 +40,7 @@ def test_a_bad_target_is_nothing_to_the_application(reads_percent, chroma, pgvec
         vmproxy.command("cutover", "--percent", str(reads_percent))
     workload.wait_for(writes=scale(100, 20), reads=scale(100, 20))
 
-    seconds = scale(30, 4)
-
-    def lasts():
+    def lasts(seconds=scale(10, 4)):
         """The outage takes its time; this is its length, not a synchronisation."""
         began = now()
         time.sleep(seconds)
@@ -58,7 +56,7 @@ def test_a_bad_target_is_nothing_to_the_application(reads_percent, chroma, pgvec
 
     pgvector.kill9()
     relay.cut()
-    outages["is stopped"] = lasts()
+    outages["is stopped"] = lasts(scale(30, 4))
     lag = vmproxy.status()["lag"]["changes"]
     assert lag > 0, "writes went on, so something is owed"
     pgvector.start()
