@@ -139,5 +139,19 @@ int main(int argc, char** argv) {
                                 soon()));
            }
          }));
+  const auto search = [&](const char* what, size_t times) {
+    model::Query query;
+    query.kind = model::Query::Kind::search;
+    report(what, times, seconds_of([&] {
+             for (size_t i = 0; i < times; ++i) {
+               query.vectors = {records[i].vectors.at("")};
+               (void)good(d->query(schema, query, soon()));
+             }
+           }));
+  };
+  search("searches that read every row", 20);
+  const double built = seconds_of([&] { good(d->build_indexes(schema, soon(std::chrono::minutes(10)))); });
+  std::printf("%-44s %9.1f s\n", "index built", built);
+  search("searches by index", 500);
   sql("DROP TABLE bench");
 }
