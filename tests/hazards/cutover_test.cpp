@@ -237,7 +237,7 @@ TEST_CASE("H46: a promotion with changes not applied is refused however it is fo
   move.target.down(Error(Code::refused_connection, "away"));
   move.write("a", 1);
   const auto refused = move.promote({"lag", "debts", "gaps", "validation", "backfill", "quarantine", "reads"});
-  CHECK(says(refused, "Nothing changed"));
+  CHECK_FALSE(refused);
   CHECK(move.primary() == "source");
   move.target.down(std::nullopt);
   REQUIRE(move.quiet());
@@ -352,7 +352,7 @@ TEST_CASE("H3: a capture gap closes the promotion until a full validation after 
   validate.repair = true;
   for (int pass = 0; pass < 3 && move.status().gaps > 0; ++pass) {
     REQUIRE(move.migration->validate(validate, {}));
-    (void)move.eventually([&] { return move.status().gaps == 0; });
+    REQUIRE(move.eventually([&] { return move.status().validation.phase != "running"; }));
   }
   CHECK(move.status().gaps == 0);
   CHECK(move.target.find("unseen") == 1);

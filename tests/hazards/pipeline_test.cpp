@@ -109,9 +109,11 @@ TEST_CASE("H3: writes that pass while the journal cannot be written leave a dura
 
 TEST_CASE("H3, H49: by choice, or when the gap cannot be recorded either, the write is refused before it is sent") {
   Proxy proxy;
+  bool slot_fails = false;
   SECTION("by choice") { proxy.move.options.proxy.refuse_on_capture_failure = true; }
-  SECTION("nothing can be written") { proxy.move.store->fail_slot(true); }
+  SECTION("nothing can be written") { slot_fails = true; }
   proxy.ready();
+  proxy.move.store->fail_slot(slot_fails);
   proxy.move.store->fail_next_commits(1);
   proxy.move.store->fail_reopen(true);
   CHECK(proxy.put("b", 1) == 503);
