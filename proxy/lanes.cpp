@@ -275,6 +275,8 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   if (upserted && !absent.empty()) erased = parts_.transfer.erase(side, collection, absent, deadline);
   if (upserted && erased) {
     if (health_.succeeded()) log::info("replica answers again", {{"collection", collection.key}});
+    // H20: it may have landed on the collection's next life: read again what that holds.
+    if (!same_life(collection)) return;
     for (const auto& refusal : upserted->refused) {
       const auto& record = (*records)[refusal.index];
       parts_.quarantine.add(collection.key, model::encode(record.key), refusal.error.message, record, primary_);
@@ -284,8 +286,6 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     }
     applied_upserts_.add(static_cast<double>(records->size()));
     applied_deletes_.add(static_cast<double>(absent.size()));
-    // H20: it may have landed on the collection's next life: read again what that holds.
-    if (!same_life(collection)) return;
     finished(lane, entries);
     entries.clear();
     return;

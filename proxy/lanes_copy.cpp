@@ -116,16 +116,16 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
                                           parts_.clock.in(options_.apply_timeout));
     if (written) {
       if (health_.succeeded()) log::info("replica answers again", {{"collection", collection.key}});
-      for (const auto& refusal : written->refused) {
-        const auto& row = rows[refusal.index];
-        parts_.quarantine.add(collection.key, model::encode(row.key), refusal.error.message, row, primary_);
-      }
       if (!same_life(*now)) {
         // H20: the rows may have landed on the collection's next life.
         std::vector<Debt> debts;
         for (const auto& row : rows) debts.push_back({0, collection.key, model::encode(row.key), DebtReason::repair, Duration::zero()});
         parts_.debts.add(debts);
         continue;  // refused as of a former life
+      }
+      for (const auto& refusal : written->refused) {
+        const auto& row = rows[refusal.index];
+        parts_.quarantine.add(collection.key, model::encode(row.key), refusal.error.message, row, primary_);
       }
       done.quarantined = written->refused.size();
       done.applied = rows.size() - done.quarantined;
