@@ -294,10 +294,8 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   if (error.code == Code::not_found && side == Side::target) {
     if (parts_.collections.create_on_target(collection, deadline)) return;  // tried again at once
   }
-  const bool refused_for_good = error.surely_not_done() && !error.retryable() && error.code != Code::cancelled &&
-                                error.code != Code::not_found && error.code != Code::unauthenticated &&
-                                error.code != Code::permission_denied;
-  if (refused_for_good && entries.size() > 1) {
+  const bool for_good = refused_for_good(error);
+  if (for_good && entries.size() > 1) {
     // One bad record fails its batch: find it by halves.
     std::vector<Entry> half(std::make_move_iterator(entries.begin() + static_cast<ptrdiff_t>(entries.size() / 2)),
                             std::make_move_iterator(entries.end()));
@@ -307,7 +305,7 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     for (auto& entry : half) entries.push_back(std::move(entry));
     return;
   }
-  if (refused_for_good) {
+  if (for_good) {
     parts_.quarantine.add(collection.key, entries.front().key, error.message,
                           records->empty() ? std::nullopt : std::optional(records->front()), primary_);
     finished(lane, entries);

@@ -32,6 +32,12 @@ struct LaneOptions {
   Duration apply_timeout = std::chrono::seconds(10);
 };
 
+// The replica judged the record itself. Everything else (a read-only database, a missing right, a full disk) may be
+// mended by somebody, and is tried again until it is.
+inline bool refused_for_good(const Error& error) {
+  return error.code == Code::invalid || error.code == Code::unsupported || error.code == Code::already_exists;
+}
+
 class Lanes {
  public:
   struct Parts {

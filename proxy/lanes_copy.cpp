@@ -136,7 +136,7 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     if (error.code == Code::not_found && replica() == Side::target) {
       if (parts_.collections.create_on_target(*now, parts_.clock.in(options_.apply_timeout))) continue;
     }
-    if (error.surely_not_done() && !error.retryable() && error.code != Code::cancelled) return error;
+    if (refused_for_good(error)) return error;
     ++failed_;
     std::vector<model::Key> keys;
     for (const auto& row : rows) keys.push_back(row.key);

@@ -96,7 +96,14 @@ asio::awaitable<void> Pipeline::enter_gate(net::Exchange& exchange) {
 asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
   auto body = co_await exchange.read_body(context_.dialect->body_bytes_max());
   if (body) co_return true;
-  if (body.error().code != Code::connection_lost) co_await reply_error(exchange, body.error(), nullptr);
+  if (body.error().code == Code::overloaded) {
+    net::Response response = context_.dialect->error(Error(Code::invalid, body.error().message), exchange.head());
+    if (response.status >= 400) response.status = 413;  // where the API speaks in HTTP's statuses
+    count(nullptr, Served::nobody, "too_large");
+    (void)co_await exchange.reply(std::move(response));
+  } else if (body.error().code != Code::connection_lost) {
+    co_await reply_error(exchange, body.error(), nullptr);
+  }
   co_return false;
 }
 
@@ -141,6 +148,10 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
                                                  const protocols::Operation& operation,
                                                  std::shared_ptr<const Routing> routing) {
   const std::string collection = model::to_string(operation.collection);
+  if (context_.mirror.quarantine().holds(collection)) {
+    context_.read_counts.returned("quarantine");
+    co_return false;
+  }
   if (context_.options.guard_reads) {
     bool fresh = false;
     if (!operation.keys.empty()) {

@@ -37,9 +37,10 @@ std::optional<Quarantined> parse(std::string_view key, std::string_view value) {
 
 Result<void> Quarantine::restore() {
   std::lock_guard hold(mutex_);
-  return journal_.scan_rows(journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view) {
+  return journal_.scan_rows(journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view value) {
     next_ = std::max<uint64_t>(next_, std::strtoull(std::string(key).c_str(), nullptr, 10) + 1);
     ++count_;
+    if (const auto item = parse(key, value)) ++by_collection_[item->collection];
     return true;
   });
 }
@@ -82,6 +83,7 @@ void Quarantine::add(std::string collection, std::string key, std::string reason
   writer.u8(primary == journal::Side::source ? 0 : 1);
   journal_.put_rows({{std::string(journal::rows::quarantine), row_key(next_++), writer.take()}});
   ++count_;
+  ++by_collection_[collection];
 }
 
 void Quarantine::remove(const std::vector<uint64_t>& numbers) {
@@ -94,6 +96,10 @@ void Quarantine::remove(const std::vector<uint64_t>& numbers) {
     if (!there || !*there) continue;
     rows.push_back({std::string(journal::rows::quarantine), row_key(number), std::nullopt});
     --count_;
+    if (const auto item = parse(row_key(number), **there)) {
+      const auto at = by_collection_.find(item->collection);
+      if (at != by_collection_.end() && --at->second == 0) by_collection_.erase(at);
+    }
   }
   journal_.put_rows(std::move(rows));
 }
@@ -124,6 +130,11 @@ Result<void> Quarantine::remove_collection(const std::string& collection) {
   }
   remove(numbers);
   return {};
+}
+
+bool Quarantine::holds(const std::string& collection) const {
+  std::lock_guard hold(mutex_);
+  return by_collection_.contains(collection);
 }
 
 }  // namespace vmproxy::proxy

@@ -41,12 +41,15 @@ class Quarantine {
   Result<std::optional<Quarantined>> find(uint64_t number);
   Result<void> remove_collection(const std::string& collection);
   uint64_t count() const { return count_; }
+  // The replica lacks something of this collection, acknowledged though it is: no read of it is fresh there.
+  bool holds(const std::string& collection) const;
 
  private:
   journal::Journal& journal_;
   Clock& clock_;
   mutable std::mutex mutex_;
   std::map<uint64_t, std::string> at_risk_;  // number -> collection NUL key
+  std::map<std::string, uint64_t> by_collection_;
   uint64_t next_ = 1;
   std::atomic<uint64_t> count_{0};
 };
