@@ -17,6 +17,7 @@
 #include "proxy/key_queue.h"
 #include "proxy/mirror.h"
 #include "proxy/read_router.h"
+#include "proxy/replica_health.h"
 #include "proxy/routing.h"
 #include "proxy/transfer.h"
 
@@ -37,7 +38,7 @@ struct ProxyOptions {
   bool guard_reads = true;                  // reads.consistency other than eventual
   uint64_t answer_bytes_max = 512ull << 20; // of an answer that is held
   uint64_t enumerate_max = 100'000;         // records a predicate write may hit and still be followed one by one
-  Duration target_read_timeout = std::chrono::seconds(5);
+  Duration target_read_timeout = std::chrono::milliseconds(500);  // then the source answers
 };
 
 // Counted by reason; shown in status. Thread-safe.
@@ -69,6 +70,7 @@ struct Context {
   KeyQueue& keys;
   ReadRouter& reads;
   ReadCounts& read_counts;
+  ReplicaHealth& target_reads;    // opens when the target answers reads late or not: the source answers meanwhile
   Credentials& credentials;
   ByteBudget& budget;
   ThreadPool& pool;

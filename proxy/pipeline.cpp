@@ -175,11 +175,19 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
       co_return false;
     }
   }
+  // A target that was late or failing is asked again off the request's path, until it answers in time.
+  const size_t allowed = context_.target_reads.allowed();
+  if (allowed != SIZE_MAX) {
+    if (allowed > 0) probe_target(exchange, row, routing);
+    context_.read_counts.returned("target_slow");
+    co_return false;
+  }
   const Deadline deadline = std::min(exchange.deadline(), context_.clock.in(context_.options.target_read_timeout));
   auto answer = co_await ask_target(exchange, row, routing, deadline);
   if (!answer) {
     const Error& error = answer.error();
     const bool coded = error.code == Code::unsupported;
+    if (!coded) context_.target_reads.failed(error.message);
     const std::string reason = coded ? error.message.substr(0, error.message.find(':')) : "target_" + std::string(name_of(error.code));
     context_.read_counts.returned(reason);
     if (coded) context_.metrics.counter("unsupported_reads_total", "Reads the target cannot answer faithfully", {{"code", reason}}).add();
@@ -190,6 +198,20 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
   count(&row, Served::target, answer->status < 500 ? "ok" : "error");
   (void)co_await exchange.reply(std::move(*answer));
   co_return true;
+}
+
+void Pipeline::probe_target(net::Exchange& exchange, const Row& row, std::shared_ptr<const Routing> routing) {
+  auto request = std::make_shared<net::Request>(exchange.request());
+  const bool posted = context_.pool.post([this, request, &row, routing] {
+    TargetBackend backend(context_, routing, std::string(row.name), context_.clock.in(context_.options.target_read_timeout));
+    const auto answer = context_.dialect->serve(row, *request, backend);
+    if (answer || answer.error().code == Code::unsupported) {
+      context_.target_reads.succeeded();
+    } else {
+      context_.target_reads.failed(answer.error().message);
+    }
+  });
+  if (!posted) context_.target_reads.unused();
 }
 
 asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row) {

@@ -25,6 +25,7 @@ class Pipeline {
   // True when the target answered.
   boost::asio::awaitable<bool> read_from_target(net::Exchange& exchange, const Row& row, const protocols::Operation& operation,
                                                 std::shared_ptr<const Routing> routing);
+  void probe_target(net::Exchange& exchange, const Row& row, std::shared_ptr<const Routing> routing);
   boost::asio::awaitable<void> write(net::Exchange& exchange, const Row* row);
   boost::asio::awaitable<void> capture(net::Exchange& exchange, const Row* row, std::shared_ptr<const Routing> routing);
   boost::asio::awaitable<void> forward(net::Exchange& exchange, const Row* row);
