@@ -27,7 +27,7 @@ struct Status {
   std::string primary;  // "source" or "target"
   uint64_t generation = 0;
   double reads_percent = 0;
-  std::string source, target;  // database names of the configuration, e.g. "old (chroma)"
+  std::string source, target;  // database names of the configuration, each with its system in brackets
   uint64_t lag_changes = 0;
   double lag_seconds = 0;
   uint64_t dirty = 0, suspect = 0, quarantined = 0, gaps = 0, unknown_requests = 0, at_risk = 0;
