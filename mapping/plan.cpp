@@ -64,7 +64,7 @@ Result<std::unique_ptr<Plan>> Plan::make(const model::Schema& source, const mode
                ? Error{error.code, error.message + " (collection '" + model::to_string(source.name) + "')"}
                : named(error);
   };
-  if (auto done = plan->plan_identity(target_side); !done) return refused(done.error());
+  if (auto done = plan->plan_identity(source_side, target_side); !done) return refused(done.error());
   if (auto done = plan->plan_vectors(target_side); !done) return refused(done.error());
   plan->plan_fields(source_side, target_side);
   return plan;
@@ -74,7 +74,7 @@ void Plan::note(Note::Kind kind, std::string field, std::string text) {
   notes_.push_back({kind, std::move(field), std::move(text)});
 }
 
-Result<void> Plan::plan_identity(const model::Capabilities& side) {
+Result<void> Plan::plan_identity(const model::Capabilities& source_side, const model::Capabilities& side) {
   auto rule = rule_for_ids(source_.id_kind, side);
   if (!rule) return rule.error();
   rules_.source_id = source_.id_kind;
@@ -97,7 +97,11 @@ Result<void> Plan::plan_identity(const model::Capabilities& side) {
   if (source_.generated_ids)
     note(Note::Kind::changed, "id", "ids that the source generates are carried; the target generates none");
 
-  if (source_.partitions.empty()) return {};
+  if (source_.partitions.empty()) {
+    // Place for the partitions to come: what is stored without one could not be told apart from them afterwards.
+    if (source_side.partitions_later && side.partitions) target_.partitions = {""};
+    return {};
+  }
   if (side.partitions) {
     note(Note::Kind::carried, "partition", "as it is");
     return {};
@@ -224,17 +228,24 @@ void Plan::plan_fields(const model::Capabilities& source_side, const model::Capa
     note(Note::Kind::changed, "metadata", "empty metadata becomes the field '~empty'");
 }
 
+bool Plan::keys_as_in(const Plan& other) const {
+  return rules_.source_id == other.rules_.source_id && rules_.target_id == other.rules_.target_id &&
+         rules_.partition_field == other.rules_.partition_field &&
+         target_.partitions.empty() == other.target_.partitions.empty();
+}
+
 uint64_t Plan::hash() const {
   // What does not change how a record is carried must not change the hash: row counts, the state of an index,
   // a dimension that becomes known with the first record, one more partition.
   model::Schema source = source_;
   model::Schema target = target_;
+  const bool partitioned = !source.partitions.empty() || !target.partitions.empty();
   for (auto* schema : {&source, &target}) {
     schema->native = {};
     schema->native_id.clear();
     schema->incarnation = 0;  // checkpoints are bound to it beside the hash
     schema->metadata = {};
-    if (!schema->partitions.empty()) schema->partitions = {""};
+    if (partitioned) schema->partitions = {""};
     for (auto& field : schema->vectors) {
       field.index = {};
       field.dimension = 0;

@@ -43,6 +43,9 @@ class Plan {
   // Changes whenever records would be carried otherwise; checkpoints are bound to it.
   uint64_t hash() const;
 
+  // Whether the other plan gives each key of the source the same place.
+  bool keys_as_in(const Plan& other) const;
+
   // Injective by construction: keys of the source's kind never meet on one target key (else the caller keeps
   // an id map).
   bool ids_injective() const { return ids_injective_; }
@@ -62,7 +65,7 @@ class Plan {
 
  private:
   Plan() = default;
-  Result<void> plan_identity(const model::Capabilities& side);
+  Result<void> plan_identity(const model::Capabilities& source_side, const model::Capabilities& side);
   Result<void> plan_vectors(const model::Capabilities& side);
   void plan_fields(const model::Capabilities& source_side, const model::Capabilities& target_side);
   void note(Note::Kind kind, std::string field, std::string text);

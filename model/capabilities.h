@@ -22,6 +22,7 @@ struct Capabilities {
   bool id_u64 = false, id_i64 = false, id_uuid = false, id_string = false;
   uint32_t id_bytes_max = 0;      // of string ids; 0: no bound
   bool partitions = false;
+  bool partitions_later = false;  // a collection may get its first one at any time
   bool spaces = false;            // collections live under a path (tenant/database)
   bool documents = false;         // has a place for Record::document
   bool named_vectors = false;     // several vectors, or a vector with a name of the user's choice

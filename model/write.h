@@ -26,7 +26,8 @@ struct Write {
   CollectionName collection;
   std::vector<Patch> patches;  // in request order; the same key may come twice, later wins
   std::vector<Key> keys;       // delete_keys, delete_where
-  std::optional<Filter> filter;
+  std::optional<Filter> filter;      // delete_where; nothing: every record
+  std::vector<std::string> partitions;  // delete_where: only in these; empty: in all
   std::optional<uint64_t> limit;  // delete_where: at most so many
 };
 

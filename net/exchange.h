@@ -37,8 +37,9 @@ class Exchange {
 
   // Streams the request to the upstream and its answer back. An error means that nothing was sent to the
   // client yet and the handler should reply(); once bytes went back, a failure closes the client's side as
-  // the upstream's was closed. `status`, when given, gets the answer's status.
-  virtual boost::asio::awaitable<Result<void>> pass(Upstream& upstream, int* status = nullptr) = 0;
+  // the upstream's was closed. `answer`, when given, gets the answer's status and its trailers (HTTP/2: of an answer
+  // that is a head only, the head's fields); nothing else of it is kept.
+  virtual boost::asio::awaitable<Result<void>> pass(Upstream& upstream, Response* answer = nullptr) = 0;
 
   // Reads the whole body into memory. Code::overloaded when larger than `bytes_max` (nothing more is read
   // then; the handler replies and the connection closes afterwards), connection_lost when the client went

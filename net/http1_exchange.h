@@ -24,7 +24,7 @@ class Http1Exchange final : public Exchange {
   asio::any_io_executor executor() override { return connection_.worker.io.get_executor(); }
   Deadline deadline() const override { return deadline_; }
   bool client_gone() override { return broken_ || connection_.stream.peer_closed(); }
-  asio::awaitable<Result<void>> pass(Upstream& upstream, int* status) override;
+  asio::awaitable<Result<void>> pass(Upstream& upstream, Response* answer) override;
   asio::awaitable<Result<void>> read_body(uint64_t bytes_max) override;
   const Request& request() const override { return request_; }
   asio::awaitable<Result<Response>> forward(Upstream& upstream, Deadline deadline, uint64_t bytes_max,
@@ -37,7 +37,7 @@ class Http1Exchange final : public Exchange {
   struct Pump;
 
   // http1_pass.cpp
-  asio::awaitable<Result<void>> relay(UpstreamConnection& up, int* status);
+  asio::awaitable<Result<void>> relay(UpstreamConnection& up, Response* answer);
   asio::awaitable<Result<void>> relay_body(UpstreamConnection& up, BodyFramer& framer);
   asio::awaitable<void> pump_request(Pump& pump);
   // http1_hold.cpp

@@ -27,7 +27,7 @@ struct Http1Exchange::Pump {
   std::optional<Error> client_error;  // the request could not be read: the upstream was cut off
 };
 
-asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, int* status) {
+asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, Response* answer) {
   if (stage_ != Stage::waiting)
     co_return Error(Code::internal, "pass() after the request was held or answered");
   WorkerPool& pool = connection_.worker.pool(upstream);
@@ -73,7 +73,7 @@ asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, int* statu
     Result<void> relayed;
     if (framer_.complete()) {
       // An upstream that stopped reading may still have answered.
-      relayed = co_await relay(*up, status);
+      relayed = co_await relay(*up, answer);
     } else {
       connection_.buffer.consume(head_bytes + body_bytes);
       unconsumed_ = 0;
@@ -82,7 +82,7 @@ asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, int* statu
         pump.running = false;
         pump.ended.cancel();
       });
-      relayed = co_await relay(*up, status);
+      relayed = co_await relay(*up, answer);
       if (pump.running) {
         pump.stop = true;
         connection_.stream.cancel();
@@ -130,9 +130,9 @@ asio::awaitable<void> Http1Exchange::pump_request(Pump& pump) {
   if (pump.client_error) pump.up.stream.reset();
 }
 
-asio::awaitable<Result<void>> Http1Exchange::relay(UpstreamConnection& up, int* status) {
+asio::awaitable<Result<void>> Http1Exchange::relay(UpstreamConnection& up, Response* answer) {
   if (auto read = co_await read_answer_head(up); !read) co_return read;
-  if (status != nullptr) *status = answer_.status;
+  if (answer != nullptr) answer->status = answer_.status;
   stage_ = Stage::answered;
   BodyFramer framer(answer_);
   const size_t head_bytes = answer_.raw.size();

@@ -25,7 +25,7 @@ class Http2Exchange final : public Exchange, public Http2Stream {
   asio::any_io_executor executor() override;
   Deadline deadline() const override { return deadline_; }
   bool client_gone() override;
-  asio::awaitable<Result<void>> pass(Upstream& upstream, int* status) override;
+  asio::awaitable<Result<void>> pass(Upstream& upstream, Response* answer) override;
   asio::awaitable<Result<void>> read_body(uint64_t bytes_max) override;
   const Request& request() const override { return request_; }
   asio::awaitable<Result<Response>> forward(Upstream& upstream, Deadline deadline, uint64_t bytes_max,

@@ -10,28 +10,33 @@ namespace vmproxy::net {
 class Http2Exchange::Passed final : public Http2UpstreamStream {
  public:
   explicit Passed(Http2Exchange& client) : Http2UpstreamStream(client.changed_), client_(client) {}
+  Headers trailers;
 
  private:
   void on_head(Http2Head head, bool end) override {
     head_seen = true;
     status = head.status;
+    if (end) trailers = head.headers;
     client_.stage_ = Stage::answered;
     client_.send_response(head, end);
   }
   void on_data(std::string_view bytes) override { client_.send_data(bytes); }
-  void on_trailers(Headers trailers) override { trailers_ = std::move(trailers); }
+  void on_trailers(Headers came) override {
+    trailers = std::move(came);
+    has_trailers_ = true;
+  }
   void on_end() override {
-    if (trailers_.all().empty()) {
-      client_.send_end();
+    if (has_trailers_) {
+      client_.send_trailers(trailers);
     } else {
-      client_.send_trailers(trailers_);
+      client_.send_end();
     }
     Http2UpstreamStream::on_end();
   }
   void on_sent(size_t bytes) override { client_.consumed(bytes); }
 
   Http2Exchange& client_;
-  Headers trailers_;
+  bool has_trailers_ = false;
 };
 
 class Http2Exchange::Held final : public Http2UpstreamStream {
@@ -65,7 +70,7 @@ Http2Head Http2Exchange::upstream_head(Upstream& upstream) const {
   return head;
 }
 
-asio::awaitable<Result<void>> Http2Exchange::pass(Upstream& upstream, int* status) {
+asio::awaitable<Result<void>> Http2Exchange::pass(Upstream& upstream, Response* answer) {
   if (stage_ != Stage::waiting)
     co_return Error(Code::internal, "pass() after the request was held or answered");
   WorkerPool& pool = connection_.worker.pool(upstream);
@@ -91,7 +96,10 @@ asio::awaitable<Result<void>> Http2Exchange::pass(Upstream& upstream, int* statu
   // A finished answer may still wait in the client's buffer, and the rest of the request does not matter any
   // more.
   sink_ = nullptr;
-  if (status != nullptr) *status = up.status;
+  if (answer != nullptr) {
+    answer->status = up.status;
+    answer->trailers = std::move(up.trailers);
+  }
   if (up.ended) co_return Result<void>();
   const bool answered = up.head_seen;
   const auto error = up.closed ? up.error : static_cast<uint32_t>(NGHTTP2_CANCEL);

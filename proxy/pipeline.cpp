@@ -62,15 +62,14 @@ asio::awaitable<void> Pipeline::handle(net::Exchange& exchange) {
 }
 
 asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
-  int status = 0;
+  net::Response answer;
   if (row != nullptr && row->cls == OperationClass::read) exchange.set_repeatable();
-  auto passed = co_await exchange.pass(context_.source, &status);
+  auto passed = co_await exchange.pass(context_.source, &answer);
   if (!passed) {
     co_await reply_error(exchange, passed.error(), row);
     co_return;
   }
-  see_credential(exchange.head(), status);
-  count(row, Served::source, status < 500 ? "ok" : "error");
+  ended(exchange.head(), row, answer);
 }
 
 // A body of unknown length counts as 1 MiB: such requests are rare, and their real size is bounded by the dialect.
@@ -195,7 +194,7 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
     co_return false;
   }
   context_.read_counts.to_target();
-  count(&row, Served::target, answer->status < 500 ? "ok" : "error");
+  count(&row, Served::target, verdict(&row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
   co_return true;
 }
@@ -220,8 +219,7 @@ asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row)
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  see_credential(exchange.head(), answer->status);
-  count(row, Served::source, answer->status < 500 ? "ok" : "error");
+  ended(exchange.head(), row, *answer);
   (void)co_await exchange.reply_upstream();
 }
 
@@ -244,7 +242,8 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, Error(Code::not_found, exchange.head().method + " " + std::string(exchange.head().path())), row);
     co_return;
   }
-  if (!context_.credentials.known(context_.dialect->credential(exchange.head()))) {
+  // Whoever may ask for the source's health may ask for it without a credential.
+  if (row->cls != OperationClass::health && !context_.credentials.known(context_.dialect->credential(exchange.head()))) {
     co_await reply_error(exchange, Error(Code::unauthenticated, "the source had not accepted this credential before it was replaced"), row);
     co_return;
   }
@@ -266,12 +265,18 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  count(row, Served::target, answer->status < 500 ? "ok" : "error");
+  count(row, Served::target, verdict(row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
 }
 
-void Pipeline::see_credential(const net::RequestHead& head, int status) {
-  if (status >= 200 && status < 300) context_.credentials.accepted(context_.dialect->credential(head));
+void Pipeline::ended(const net::RequestHead& head, const Row* row, const net::Response& answer) {
+  const auto ending = context_.dialect->ending(row, answer);
+  if (ending.credential_accepted) context_.credentials.accepted(context_.dialect->credential(head));
+  count(row, Served::source, ending.failed ? "error" : "ok");
+}
+
+std::string_view Pipeline::verdict(const Row* row, const net::Response& answer) const {
+  return context_.dialect->ending(row, answer).failed ? "error" : "ok";
 }
 
 void Pipeline::count(const Row* row, Served side, std::string_view outcome) {

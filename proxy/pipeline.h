@@ -60,7 +60,9 @@ class Pipeline {
   }
   std::string route_key(const net::RequestHead& head, const protocols::Operation& operation) const;
   void count(const Row* row, Served side, std::string_view outcome);
-  void see_credential(const net::RequestHead& head, int status);
+  // The source answered: who asked is known from now on if it let them in; counted.
+  void ended(const net::RequestHead& head, const Row* row, const net::Response& answer);
+  std::string_view verdict(const Row* row, const net::Response& answer) const;
 
   Context& context_;
   const std::string listener_;

@@ -59,7 +59,7 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  count(row, Served::target, answer->status < 500 ? "ok" : "error");
+  count(row, Served::target, verdict(row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
 }
 
@@ -183,7 +183,9 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   } else if (captured.decoded) {
     report = context_.dialect->outcome(captured.operation, *answer);
   } else {
-    report.whole = answer->status >= 400 && answer->status < 500 ? model::Outcome::rejected : model::Outcome::uncertain;
+    // Carried out or not: without its keys only the proof that nothing was done helps.
+    const auto outcome = context_.dialect->ending(row, *answer).outcome;
+    report.whole = outcome == model::Outcome::rejected ? outcome : model::Outcome::uncertain;
   }
   if (captured.lost_track && report.whole != model::Outcome::rejected) {
     context_.journal.mark_gap("a write by filter on '" + collection + "' hit records that could not be listed before", [](Result<void>) {});
@@ -215,8 +217,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  see_credential(exchange.head(), answer->status);
-  count(row, Served::source, answer->status < 500 ? "ok" : "error");
+  ended(exchange.head(), row, *answer);
   (void)co_await exchange.reply_upstream();
 }
 
@@ -227,6 +228,10 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
   if (outcome == model::Outcome::rejected) {
     context_.mirror.resume(key);
     co_return;
+  }
+  if (captured.operation.drops_records) {
+    // The replica keeps them until a full validation has repaired it.
+    context_.journal.mark_gap("records of '" + key + "' were dropped without being named (" + std::string(captured.operation.row->name) + ")", [](Result<void>) {});
   }
   const bool drops = captured.operation.drops_collection;
   auto settled = co_await on_pool<void>(exchange, [this, key, drops]() -> Result<void> {

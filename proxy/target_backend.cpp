@@ -27,6 +27,7 @@ Result<std::vector<model::Key>> TargetBackend::matching(const Collection& collec
   query.kind = model::Query::Kind::get;
   query.collection = collection.name;
   query.filter = write.filter;
+  query.partitions = write.partitions;
   if (!write.keys.empty()) query.keys = write.keys;
   query.limit = write.limit;
   query.with_document = false;
@@ -242,7 +243,12 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
       return put.error();
     }
     const auto now = context_.collections.find(model::to_string(change.schema.name));
-    auto altered = target.alter(before.name, now->plan->target(), deadline_);
+    Result<void> altered;
+    if (!now->plan->keys_as_in(*(*found)->plan)) {
+      altered = Error(Code::unsupported, "collection.keys: the records that are there were stored under other keys than this change asks for");
+    } else {
+      altered = target.alter(before.name, now->plan->target(), deadline_);
+    }
     if (!altered) {
       if (renamed) (void)context_.collections.remove(change.schema.name);
       (void)context_.collections.put((*found)->plan->source(), false);

@@ -54,6 +54,7 @@ struct Operation {
   std::optional<model::Filter> predicate;  // predicate writes: which records (with keys: both must hold)
   bool creates_collection = false;         // ddl hints: what to look at again after the outcome
   bool drops_collection = false;
+  bool drops_records = false;  // of a collection that stays; which, nothing tells
   // Reads: bytes that identify the query without its paging fields; the percent router hashes them.
   std::string fingerprint;
   bool pages = false;  // the request continues or may continue a paged walk
@@ -64,6 +65,14 @@ struct OutcomeReport {
   model::Outcome whole = model::Outcome::uncertain;
   std::vector<model::Outcome> items;      // per key of Operation::keys where the API tells; else empty
   std::vector<model::Key> generated;      // keys that the primary made up and told us
+};
+
+// How an answer ended its call, by the API's own rules: an HTTP status says it in some APIs only.
+struct Ending {
+  // rejected only with proof that nothing was done; applied: the call was carried out.
+  model::Outcome outcome = model::Outcome::uncertain;
+  bool failed = false;               // the server could not do it; not: it was asked wrongly
+  bool credential_accepted = false;  // proof that whoever asked was let in
 };
 
 // What a dialect may use to answer a request from another database. Blocking; the implementation lives in proxy/.
@@ -101,6 +110,9 @@ class Dialect {
   };
   virtual Result<std::vector<Image>> images(const OperationRow& row, const net::Request& request, const Catalog& catalog) const = 0;
   virtual OutcomeReport outcome(const Operation& operation, const net::Response& response) const = 0;
+  // Of any call; row: nullptr for one that is not in the table. The body may be missing because it was streamed; then
+  // as far as status, headers and trailers tell, and what they do not prove is uncertain.
+  virtual Ending ending(const OperationRow* row, const net::Response& response) const = 0;
 
   // Answers the request from another database, in this system's shape. An application's mistake is a Response like
   // the source's own. Error unsupported ("code: why"): cannot be answered faithfully. Any other Error: the backend

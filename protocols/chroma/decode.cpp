@@ -218,15 +218,25 @@ Result<std::vector<Dialect::Image>> ChromaDialect::images(const OperationRow& ro
 
 // Refused before anything was done. 501 is here because the local server answers it to what it never begins
 // (forks, sparse vectors, functions): tests/protocols_chroma proves for each that nothing was stored.
-OutcomeReport ChromaDialect::outcome(const Operation&, const net::Response& response) const {
-  constexpr int refusals[] = {400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 501};
+OutcomeReport ChromaDialect::outcome(const Operation& operation, const net::Response& response) const {
   OutcomeReport report;
-  if (response.status >= 200 && response.status < 300) {
-    report.whole = model::Outcome::applied;
-  } else if (std::find(std::begin(refusals), std::end(refusals), response.status) != std::end(refusals)) {
-    report.whole = model::Outcome::rejected;
-  }
+  report.whole = ending(operation.row, response).outcome;
   return report;
+}
+
+Ending ChromaDialect::ending(const OperationRow* row, const net::Response& response) const {
+  constexpr int refusals[] = {400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 501};
+  Ending ending;
+  ending.failed = response.status >= 500;
+  if (response.status >= 200 && response.status < 300) {
+    ending.outcome = model::Outcome::applied;
+    // Everybody may ask for these.
+    const bool open = row == nullptr || row->cls == OperationClass::health || row->name == "version" || row->name == "preflight";
+    ending.credential_accepted = !open;
+  } else if (std::find(std::begin(refusals), std::end(refusals), response.status) != std::end(refusals)) {
+    ending.outcome = model::Outcome::rejected;
+  }
+  return ending;
 }
 
 }  // namespace vmproxy::protocols::chroma

@@ -334,11 +334,19 @@ model::Metric Collection::metric_of(std::string_view field) const {
   return metric == nullptr ? model::Metric::cosine : metric_named(*metric);
 }
 
+bool Collection::released_partition(std::string_view name) const {
+  return std::ranges::find(released, name) != released.end();
+}
+
 Value to_native(const Collection& collection) {
-  return model::Object{{"describe", to_hex(encode(collection.described))},
+  model::Object native{{"describe", to_hex(encode(collection.described))},
                        {"indexes", to_hex(encode(collection.indexes))},
                        {"partitions", to_hex(encode(collection.partitions))},
                        {"loaded", collection.loaded}};
+  if (!collection.released.empty()) {
+    native["released"] = model::Array(collection.released.begin(), collection.released.end());
+  }
+  return native;
 }
 
 std::optional<Collection> from_native(const Value& native) {
@@ -353,8 +361,14 @@ std::optional<Collection> from_native(const Value& native) {
   auto partition_list = read_partitions(*partitions);
   if (!described || !index_list || !partition_list) return std::nullopt;
   const Value* loaded = native.find("loaded");
-  return Collection{std::move(*described), std::move(*index_list),
-                    loaded == nullptr || *loaded == Value(true), std::move(*partition_list)};
+  Collection collection{std::move(*described), std::move(*index_list),
+                        loaded == nullptr || *loaded == Value(true), std::move(*partition_list), {}};
+  if (const Value* released = native.find("released"); released != nullptr && released->is_array()) {
+    for (const Value& name : released->array()) {
+      if (name.is_string()) collection.released.push_back(name.string());
+    }
+  }
+  return collection;
 }
 
 model::Schema to_schema(const Collection& collection) {

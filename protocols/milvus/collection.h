@@ -61,7 +61,9 @@ struct Collection {
   std::vector<IndexInfo> indexes;
   bool loaded = true;
   std::vector<PartitionInfo> partitions;
+  std::vector<std::string> released;  // partitions that are not loaded though the collection is
 
+  bool released_partition(std::string_view name) const;
   const IndexInfo* index_of(std::string_view field) const;
   model::Metric metric_of(std::string_view field) const;
 };

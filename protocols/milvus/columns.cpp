@@ -245,14 +245,15 @@ std::string encode(const Column& column) {
   ProtoWriter out;
   out.i32(1, static_cast<int32_t>(column.type));
   out.bytes(2, column.name);
+  out.i64(5, column.field_id);
+  out.boolean(6, column.dynamic);
+  out.packed_booleans(7, column.valid);
+  // Members of a oneof come last, as the server's own encoder writes them.
   if (is_vector(column.type)) {
     out.always_bytes(4, encode_vectors(column));
   } else {
     out.always_bytes(3, encode_scalars(column, column.type));
   }
-  out.i64(5, column.field_id);
-  out.boolean(6, column.dynamic);
-  out.packed_booleans(7, column.valid);
   return out.take();
 }
 

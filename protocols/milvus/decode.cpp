@@ -7,6 +7,7 @@
 #include "protocols/milvus/rows.h"
 #include "protocols/milvus/search.h"
 #include "protocols/wire/grpc.h"
+#include "protocols/wire/json.h"
 
 namespace vmproxy::protocols::milvus {
 namespace {
@@ -145,6 +146,7 @@ Result<Operation> decode_ddl(Operation operation, const net::Request& request, s
   operation.creates_collection = rpc == Rpc::create_collection || rpc == Rpc::rename_collection;
   operation.drops_collection =
       rpc == Rpc::drop_collection || rpc == Rpc::rename_collection || rpc == Rpc::drop_database;
+  operation.drops_records = rpc == Rpc::drop_partition;
   const bool of_database =
       rpc == Rpc::create_database || rpc == Rpc::drop_database || rpc == Rpc::alter_database;
   if (of_database) {
@@ -179,6 +181,60 @@ model::Outcome of_grpc(wire::GrpcCode code) {
     default:
       return model::Outcome::uncertain;
   }
+}
+
+// Nothing: this is no answer of gRPC, or its end is missing.
+std::optional<wire::GrpcCode> grpc_status_of(const net::Response& response) {
+  auto code = response.trailers.find("grpc-status");
+  if (!code) code = response.headers.find("grpc-status");  // a failed call may have nothing but a head
+  if (!code) return std::nullopt;
+  return wire::grpc_code(*code);
+}
+
+bool open_to_all(const OperationRow& row) {
+  const Rpc rpc = rpc_of(row);
+  return row.cls == OperationClass::health || rpc == Rpc::connect || rpc == Rpc::get_version || rpc == Rpc::client_heartbeat;
+}
+
+// The Status that every answer has; nothing: the message cannot be read.
+std::optional<Status> status_in(Rpc rpc, const std::string& message) {
+  if (answers_status(rpc)) return read_status(message);
+  std::optional<Status> status = Status();
+  ProtoReader reader(message);
+  while (reader.next()) {
+    if (reader.field() != 1) continue;
+    if (reader.type() != ProtoReader::Type::bytes) return std::nullopt;
+    status = read_status(reader.bytes());
+    if (!status) return status;
+  }
+  return reader.ok() ? status : std::nullopt;
+}
+
+// REST v1: 200 for nearly everything, and a "code" in the body: 200 for done, else a number of Milvus.
+Ending rest_ending(const OperationRow* row, const net::Response& response) {
+  const auto type = response.headers.find("content-type");
+  Ending ending;
+  if (type && type->starts_with("application/grpc")) return ending;  // the end of the answer is missing
+  ending.failed = response.status >= 500;
+  if (response.status >= 400 && response.status < 500) ending.outcome = model::Outcome::rejected;
+  if (response.status < 200 || response.status >= 300) return ending;
+  const auto body = wire::parse_json(response.body);
+  const auto* code = body ? body->find("code") : nullptr;
+  if (code == nullptr || !std::holds_alternative<int64_t>(code->data)) return ending;
+  const auto number = std::get<int64_t>(code->data);
+  if (number == 200 || number == 0) {
+    ending.outcome = model::Outcome::applied;
+    ending.credential_accepted = row != nullptr;
+    return ending;
+  }
+  Status status;
+  status.code = static_cast<int32_t>(number);
+  if (const auto* message = body->find("message"); message != nullptr && message->is_string()) status.reason = message->string();
+  // 1800 to 1899: of the REST interface itself (no credential, a parameter that is missing, a body that is no JSON).
+  const bool refused = (status.code >= 1800 && status.code < 1900) || refused_before_start(status);
+  if (refused) ending.outcome = model::Outcome::rejected;
+  ending.failed = !refused;
+  return ending;
 }
 
 }  // namespace
@@ -241,41 +297,49 @@ Result<std::vector<Dialect::Image>> MilvusDialect::images(const OperationRow& ro
 }
 
 // HTTP and gRPC say "OK" to calls that Milvus refused: the truth is in the message.
+Ending MilvusDialect::ending(const OperationRow* row, const net::Response& response) const {
+  const auto code = grpc_status_of(response);
+  if (!code) return rest_ending(row, response);
+  Ending ending;
+  if (*code != wire::GrpcCode::ok) {
+    ending.outcome = of_grpc(*code);
+    ending.failed = ending.outcome != model::Outcome::rejected;
+    return ending;
+  }
+  // The interceptors that ask for a credential answer with a status of gRPC. Not every version asks in these calls.
+  ending.credential_accepted = row != nullptr && !open_to_all(*row);
+  const auto message = row == nullptr ? std::nullopt : answer_message(response);
+  const auto status = message ? status_in(rpc_of(*row), *message) : std::nullopt;
+  if (!status) return ending;
+  if (status->ok()) {
+    ending.outcome = model::Outcome::applied;
+    return ending;
+  }
+  const bool changes = row->cls == OperationClass::write || row->cls == OperationClass::ddl || row->cls == OperationClass::unknown;
+  const bool refused = refused_before_start(*status);
+  if (refused || !changes) ending.outcome = model::Outcome::rejected;
+  ending.failed = !refused;
+  return ending;
+}
+
 OutcomeReport MilvusDialect::outcome(const Operation& operation, const net::Response& response) const {
   OutcomeReport report;
-  auto code = response.trailers.find("grpc-status");
-  if (!code) code = response.headers.find("grpc-status");
-  if (code && wire::grpc_code(*code) != wire::GrpcCode::ok) {
-    report.whole = of_grpc(wire::grpc_code(*code));
-    return report;
-  }
-  if (response.status != 200 || !code) return report;
-  const auto message = answer_message(response);
-  if (!message || operation.row == nullptr) return report;
+  report.whole = ending(operation.row, response).outcome;
+  if (report.whole != model::Outcome::applied) return report;
   const Rpc rpc = rpc_of(*operation.row);
-  std::optional<Status> status;
+  if (rpc != Rpc::insert && rpc != Rpc::upsert) return report;
+  const auto message = answer_message(response);
   std::optional<Ids> ids;
   std::vector<uint32_t> failed;
-  if (answers_status(rpc)) {
-    status = read_status(*message);
-  } else {
-    status.emplace();
-    ProtoReader reader(*message);
-    while (reader.next()) {
-      if (reader.field() == 1) status = read_status(reader.bytes());
-      if (!status) return report;
-      if (reader.field() == 2 && reader.type() == ProtoReader::Type::bytes) ids = read_ids(reader.bytes());
-      if (reader.field() == 4) reader.append(failed);
-    }
-    if (!reader.ok()) return report;
+  ProtoReader reader(*message);
+  while (reader.next()) {
+    if (reader.field() == 2) ids = read_ids(reader.bytes());
+    if (reader.field() == 4) reader.append(failed);
   }
-  if (!status) return report;
-  if (!status->ok()) {
-    report.whole = refused_before_start(*status) ? model::Outcome::rejected : model::Outcome::uncertain;
+  if (!reader.ok()) {
+    report.whole = model::Outcome::uncertain;
     return report;
   }
-  report.whole = model::Outcome::applied;
-  if (rpc != Rpc::insert && rpc != Rpc::upsert) return report;
   if (operation.keys.empty() && ids) {
     for (const auto id : ids->longs) report.generated.push_back(key_of(id));
     for (const auto& id : ids->texts) report.generated.push_back(key_of(id));

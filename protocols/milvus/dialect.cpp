@@ -112,7 +112,8 @@ Result<net::Response> MilvusDialect::serve(const OperationRow& row, const net::R
 
 // A call that failed on our side is a gRPC error: Milvus' own Status is said by Milvus, or in serve().
 net::Response MilvusDialect::error(const Error& error, const net::RequestHead& head) const {
-  const bool call_unknown = classify(head) == nullptr;
+  const auto* row = classify(head);
+  const bool call_unknown = row == nullptr || row->cls == OperationClass::unknown;
   if (is_grpc(head)) {
     std::string text = error.message;
     if (call_unknown && (error.code == Code::not_found || error.code == Code::unsupported)) {

@@ -15,6 +15,7 @@ class MilvusDialect final : public Dialect {
   Result<std::vector<Image>> images(const OperationRow& row, const net::Request& request,
                                     const Catalog& catalog) const override;
   OutcomeReport outcome(const Operation& operation, const net::Response& response) const override;
+  Ending ending(const OperationRow* row, const net::Response& response) const override;
   Result<net::Response> serve(const OperationRow& row, const net::Request& request,
                               Backend& backend) const override;
   net::Response error(const Error& error, const net::RequestHead& head) const override;

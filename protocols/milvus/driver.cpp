@@ -13,6 +13,7 @@ Capabilities capabilities_of(bool recent) {
   c.id_string = true;
   c.id_bytes_max = 65535;
   c.partitions = true;
+  c.partitions_later = true;
   c.spaces = true;
   c.named_vectors = true;
   c.sparse_vectors = recent;

@@ -25,6 +25,7 @@ class Printer {
  public:
   Printer(const CollectionSchema& schema, const Grammar& grammar) : schema_(schema), grammar_(grammar) {}
 
+  // A call of a function or something in parentheses: it can stand behind "not" and between "and" as it is.
   Printed condition(const Filter& filter, int depth) const {
     if (depth > depth_max) return cannot("depth", "the filter is nested too deeply");
     switch (filter.kind) {
@@ -37,7 +38,7 @@ class Printer {
       case Kind::negate: {
         auto inner = condition(filter.children[0], depth + 1);
         if (!inner) return inner;
-        return "(not (" + *inner + "))";
+        return "(not " + *inner + ")";
       }
       case Kind::exists:
       case Kind::is_null:
@@ -299,12 +300,34 @@ class Printer {
       } else if (value.is_number() && !by_value) {
         return cannot("number_type", "Milvus compares 1 and 1.0 as equal");
       }
+      if (value.is_bool() && kind != Kind::equal && kind != Kind::not_equal)
+        return ordered_boolean(kind, left, std::get<bool>(value.data), depth);
     }
     auto a = operand(left, depth + 1);
     if (!a) return a;
     auto b = operand(right, depth + 1);
     if (!b) return b;
     return "(" + *a + std::string(sign(kind)) + *b + ")";
+  }
+
+  // Milvus knows no order between false and true; here false is the smaller one.
+  Printed ordered_boolean(Kind kind, const Filter& left, bool bound, int depth) const {
+    auto name = operand(left, depth + 1);
+    if (!name) return name;
+    std::string any;
+    bool both = false;
+    for (const bool value : {false, true}) {
+      const bool matches = kind == Kind::less         ? value < bound
+                           : kind == Kind::less_equal ? value <= bound
+                           : kind == Kind::greater    ? value > bound
+                                                      : value >= bound;
+      if (!matches) continue;
+      both = !any.empty();
+      if (both) any += " or ";
+      any += "(" + *name + (value ? " == true)" : " == false)");
+    }
+    if (any.empty()) return nothing();
+    return both ? "(" + any + ")" : any;
   }
 
   // An integer field and 2.5: Milvus refuses, the meaning is that of the next integer.
@@ -352,15 +375,18 @@ class Printer {
     auto name = operand(left, depth + 1);
     if (!name) return name;
     std::string any;
+    bool several = false;
     for (const auto& group : groups) {
       if (group.empty()) continue;
       auto list = literal(Value(group));
       if (!list) return list;
-      if (!any.empty()) any += " or ";
+      several = !any.empty();
+      if (several) any += " or ";
       any += "(" + *name + " in " + *list + ")";
     }
     if (any.empty()) any = nothing();
-    return filter.kind == Kind::in ? "(" + any + ")" : "(not (" + any + "))";
+    if (several) any = "(" + any + ")";
+    return filter.kind == Kind::in ? any : "(not " + any + ")";
   }
 
   Printed like(const Filter& filter) const {

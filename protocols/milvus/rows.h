@@ -46,7 +46,7 @@ struct Output {
   bool meta = false;                 // $meta is asked for
   bool meta_whole = false;
 };
-std::vector<Column> write_output(const CollectionSchema& schema, const Output& output,
+Result<std::vector<Column>> write_output(const CollectionSchema& schema, const Output& output,
                                  const std::vector<const model::Record*>& records);
 
 // Rows of a Column or one value of it.

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "protocols/milvus/half.h"
 #include "protocols/milvus/rows.h"
 #include "protocols/wire/json.h"
 
@@ -130,7 +131,26 @@ void append_vector(Column& column, const model::Vector& vector) {
   }
   const auto& dense = std::get<model::DenseVector>(vector);
   column.dimension = static_cast<int64_t>(dense.size());
-  column.floats.insert(column.floats.end(), dense.begin(), dense.end());
+  switch (column.type) {
+    case DataType::binary_vector:
+      for (size_t i = 0; i < dense.size(); i += 8) {
+        uint8_t byte = 0;
+        for (size_t bit = 0; bit < 8 && i + bit < dense.size(); ++bit) {
+          if (dense[i + bit] != 0) byte = static_cast<uint8_t>(byte | 0x80 >> bit);
+        }
+        column.packed += static_cast<char>(byte);
+      }
+      return;
+    case DataType::float16_vector:
+    case DataType::bfloat16_vector:
+      for (const float value : dense) {
+        const uint16_t bits = column.type == DataType::float16_vector ? to_float16(value) : to_bfloat16(value);
+        column.packed.append(reinterpret_cast<const char*>(&bits), sizeof bits);
+      }
+      return;
+    default:
+      column.floats.insert(column.floats.end(), dense.begin(), dense.end());
+  }
 }
 
 std::string meta_text(const CollectionSchema& schema, const Record& record) {
@@ -286,8 +306,8 @@ std::vector<Column> write_rows(const CollectionSchema& schema, std::span<const R
   return columns;
 }
 
-std::vector<Column> write_output(const CollectionSchema& schema, const Output& output,
-                                 const std::vector<const Record*>& records) {
+Result<std::vector<Column>> write_output(const CollectionSchema& schema, const Output& output,
+                                         const std::vector<const Record*>& records) {
   std::vector<Column> columns;
   for (const auto& name : output.fields) {
     const FieldSchema* field = schema.find(name);
@@ -301,7 +321,10 @@ std::vector<Column> write_output(const CollectionSchema& schema, const Output& o
     for (const Record* record : records) {
       if (is_vector(field->type)) {
         const auto at = record->vectors.find(field->name);
-        if (at == record->vectors.end()) continue;
+        // A row left out would give its place to the next one.
+        if (at == record->vectors.end())
+          return Error(Code::unsupported, "vector.absent: record '" + model::to_string(record->key.id) + "' has no vector '" +
+                                              field->name + "', which Milvus cannot show");
         append_vector(column, at->second);
       } else if (field->primary) {
         if (const auto* text = std::get_if<std::string>(&record->key.id.value)) {

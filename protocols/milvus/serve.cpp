@@ -55,6 +55,17 @@ Status not_loaded(const Collection& collection, std::string_view action) {
                           std::to_string(collection.described.id) + "]");
 }
 
+std::optional<Status> refuse_unloaded(const Collection& collection, const std::vector<std::string>& partitions,
+                                      std::string_view action) {
+  if (!collection.loaded) return not_loaded(collection, action);
+  for (const auto& partition : collection.partitions) {
+    const bool named = std::ranges::find(partitions, partition.name) != partitions.end();
+    if (named && collection.released_partition(partition.name))
+      return failure(65535, "partition not loaded[partition=[" + std::to_string(partition.id) + "]]");
+  }
+  return std::nullopt;
+}
+
 Target target_of(const Asked& asked, std::string_view database, std::string_view name) {
   Target target;
   target.database = asked.database(database);
@@ -69,6 +80,13 @@ std::optional<std::vector<std::string>> partitions_of(const Collection& collecti
   std::vector<std::string> out;
   bool other = false;
   for (const auto& partition : collection.partitions) other = other || partition.name != default_partition;
+  if (names.empty() && !collection.released.empty()) {
+    for (const auto& partition : collection.partitions) {
+      if (!collection.released_partition(partition.name))
+        out.push_back(partition.name == default_partition ? std::string() : partition.name);
+    }
+    return out;
+  }
   for (const auto& name : names) {
     const bool known =
         name == default_partition ||
@@ -80,6 +98,25 @@ std::optional<std::vector<std::string>> partitions_of(const Collection& collecti
     if (other) out.push_back(name == default_partition ? std::string() : name);
   }
   return out;
+}
+
+std::optional<std::vector<model::Key>> keys_in(const model::Schema& schema, const model::Filter& filter,
+                                               const std::vector<std::string>& partitions) {
+  constexpr size_t keys_max = 16384;
+  const auto ids = keys_of(filter, {});
+  if (!ids) return std::nullopt;
+  std::vector<std::string> names = partitions;
+  if (names.empty()) {
+    names = schema.partitions;
+    names.emplace_back();
+  }
+  if (names.size() > 1 && ids->size() > keys_max / names.size()) return std::nullopt;
+  std::vector<model::Key> keys;
+  keys.reserve(ids->size() * names.size());
+  for (const auto& name : names) {
+    for (const auto& key : *ids) keys.push_back({name, key.id});
+  }
+  return keys;
 }
 
 Result<void> keep(Asked& asked, const Found& found, const Collection& now) {

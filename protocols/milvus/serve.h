@@ -38,6 +38,9 @@ net::Response grpc_refusal(int code, std::string_view text);
 Status failure(int32_t code, std::string reason);
 Status collection_not_found(std::string_view database, std::string_view collection);
 Status not_loaded(const Collection& collection, std::string_view action);
+// Of a read: the collection, or a partition that it names, is not loaded.
+std::optional<Status> refuse_unloaded(const Collection& collection, const std::vector<std::string>& partitions,
+                                      std::string_view action);
 
 // The collection that a call names, or the server's refusal.
 struct Target {
@@ -50,6 +53,11 @@ Target target_of(const Asked& asked, std::string_view database, std::string_view
 // The names of partitions that a read is limited to, in the model's form; nothing: one does not exist.
 std::optional<std::vector<std::string>> partitions_of(const Collection& collection,
                                                       const std::vector<std::string>& names, Status& refusal);
+
+// Where the records of "id in [...]" can be: each of its keys in each of these partitions (of partitions_of(); empty:
+// all). Nothing: the filter is another one, or they are too many to be asked for one by one.
+std::optional<std::vector<model::Key>> keys_in(const model::Schema& schema, const model::Filter& filter,
+                                               const std::vector<std::string>& partitions);
 
 // Puts what the collection shows now where it is kept.
 Result<void> keep(Asked& asked, const Found& found, const Collection& now);

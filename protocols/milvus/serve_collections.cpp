@@ -233,8 +233,9 @@ Answer with_number(uint32_t field, uint64_t value) {
 }
 
 Answer set_loaded(Asked& asked, const Found& found, bool loaded) {
-  if (found.collection.loaded == loaded) return done(asked.rpc);
+  if (found.collection.loaded == loaded && found.collection.released.empty()) return done(asked.rpc);
   Collection now = found.collection;
+  now.released.clear();
   if (loaded && now.indexes.empty())
     return answer(asked.rpc, failure(700, "index not found[collection=" + now.described.name + "]"));
   now.loaded = loaded;
@@ -272,6 +273,81 @@ Answer alter(Asked& asked, const Found& found) {
   return done(asked.rpc);
 }
 
+std::optional<Status> refuse_partition_name(const std::string& name) {
+  const std::string begin = "Invalid partition name: " + name + ". ";
+  if (name.empty()) return failure(65535, begin + "Partition name should not be empty.");
+  if (name.size() > 255)
+    return failure(65535, begin + "The length of a partition name must be less than 255 characters.");
+  for (size_t i = 0; i < name.size(); ++i) {
+    if (letters.find(name[i]) != letters.npos || (name[i] >= '0' && name[i] <= '9')) continue;
+    return failure(65535, begin + (i == 0 ? "The first character of a partition name must be an underscore or letter."
+                                          : "Partition name can only contain numbers, letters and underscores."));
+  }
+  return std::nullopt;
+}
+
+// Loading some partitions of a collection that is not loaded leaves the others out.
+Answer load_partitions(Asked& asked, const Found& found, const std::vector<std::string>& names) {
+  Collection now = found.collection;
+  const bool load = asked.rpc == Rpc::load_partitions;
+  const auto named = [&](const std::string& name) { return std::ranges::find(names, name) != names.end(); };
+  if (load && now.indexes.empty())
+    return answer(asked.rpc, failure(700, "index not found[collection=" + now.described.name + "]"));
+  now.released.clear();
+  bool any = false;
+  for (const auto& partition : now.partitions) {
+    const bool was = found.collection.loaded && !found.collection.released_partition(partition.name);
+    const bool is = named(partition.name) ? load : was;
+    any = any || is;
+    if (!is) now.released.push_back(partition.name);
+  }
+  now.loaded = any;
+  if (!any) now.released.clear();
+  if (now.loaded == found.collection.loaded && now.released == found.collection.released) return done(asked.rpc);
+  auto kept = keep(asked, found, now);
+  if (!kept) return kept.error();
+  return done(asked.rpc);
+}
+
+Answer create_partition(Asked& asked, const Found& found, const std::string& name) {
+  if (const auto refusal = refuse_partition_name(name)) return answer(asked.rpc, *refusal);
+  if (found.collection.described.schema.partition_key())
+    return answer(asked.rpc, failure(65535, "disable create partition if partition key mode is used"));
+  Collection now = found.collection;
+  const uint64_t time = milliseconds_now();
+  now.partitions.push_back({name, new_number(asked.backend), time << 18, time});
+  now.described.partitions = static_cast<int64_t>(now.partitions.size());
+  auto kept = keep(asked, found, now);
+  if (!kept) return kept.error();
+  return done(asked.rpc);
+}
+
+// Its records first: what is left of a drop that failed is still shown, and can be dropped again.
+Answer drop_partition(Asked& asked, const Found& found, const std::string& name) {
+  if (found.collection.loaded && !found.collection.released_partition(name))
+    return answer(asked.rpc,
+                  failure(65535, "partition cannot be dropped, partition is loaded, please release it first"));
+  if (name == default_partition) return answer(asked.rpc, failure(65535, "default partition cannot be deleted"));
+  constexpr uint64_t at_once = 10'000;
+  model::Write write;
+  write.kind = model::Write::Kind::delete_where;
+  write.collection = found.schema->name;
+  write.partitions = {name};
+  write.limit = at_once;
+  for (;;) {
+    auto written = asked.backend.write(write);
+    if (!written) return written.error();
+    if (written->affected < at_once) break;
+  }
+  Collection now = found.collection;
+  std::erase_if(now.partitions, [&](const PartitionInfo& one) { return one.name == name; });
+  std::erase(now.released, name);
+  now.described.partitions = static_cast<int64_t>(now.partitions.size());
+  auto kept = keep(asked, found, now);
+  if (!kept) return kept.error();
+  return done(asked.rpc);
+}
+
 Answer partitions(Asked& asked, const Found& found, const Address& address) {
   const auto& list = found.collection.partitions;
   const auto known = [&](std::string_view name) {
@@ -287,22 +363,18 @@ Answer partitions(Asked& asked, const Found& found, const Address& address) {
       return answer(out.view());
     }
     case Rpc::create_partition:
-      if (known(address.fourth))
-        return answer(asked.rpc, failure(65535, "partition already exist: " + address.fourth));
-      return Error(Code::unsupported,
-                   "partition.create: how records are stored there was decided without it");
+      if (known(address.fourth)) return done(asked.rpc);
+      return create_partition(asked, found, address.fourth);
     case Rpc::drop_partition:
       if (!known(address.fourth))
-        return answer(asked.rpc, failure(65535, "partition not exist: " + address.fourth));
-      return Error(Code::unsupported, "partition.drop: dropping the records of a partition is Milvus' own");
+        return done(asked.rpc);
+      return drop_partition(asked, found, address.fourth);
     case Rpc::load_partitions:
     case Rpc::release_partitions:
       for (const auto& name : address.fourths) {
-        if (!known(name))
-          return answer(asked.rpc, failure(65535, "partition not found[partition=" + name + "]"));
+        if (!known(name)) return answer(asked.rpc, failure(200, "partition not found[partition=" + name + "]"));
       }
-      // One load state is kept for all of them.
-      return asked.rpc == Rpc::load_partitions ? set_loaded(asked, found, true) : done(asked.rpc);
+      return load_partitions(asked, found, address.fourths);
     default: {
       Status refusal;
       const auto names = partitions_of(found.collection, {address.fourth}, refusal);

@@ -73,8 +73,7 @@ Answer serve_query(Asked& asked) {
       return answer(asked.rpc, failure(65535, filter.error().message));
     }
     // Keys are read by key: that is exact and cheap on every system.
-    auto keys = target.found->schema->partitions.empty() ? keys_of(*filter, {}) : std::nullopt;
-    if (keys) {
+    if (auto keys = keys_in(*target.found->schema, *filter, *partitions)) {
       query.keys = std::move(*keys);
     } else {
       query.filter = std::move(*filter);
@@ -82,7 +81,8 @@ Answer serve_query(Asked& asked) {
   } else if (!limit && !wanted->count) {
     return answer(asked.rpc, failure(65535, "empty expression should be used with limit"));
   }
-  if (!collection.loaded) return answer(asked.rpc, not_loaded(collection, "query"));
+  if (const auto unloaded = refuse_unloaded(collection, read->partitions, "query"))
+    return answer(asked.rpc, *unloaded);
   query.limit = limit;
   query.offset = offset.value_or(0);
   query.with_vectors = wanted->vectors;
@@ -101,9 +101,11 @@ Answer serve_query(Asked& asked) {
   std::vector<const model::Record*> records;
   for (const auto& record : result.records) records.push_back(&record);
   const Output output{wanted->columns, wanted->members, wanted->meta, wanted->meta_whole};
+  const auto columns = write_output(schema, output, records);
+  if (!columns) return columns.error();
   ProtoWriter out;
   out.always_bytes(1, encode(Status()));
-  for (const auto& column : write_output(schema, output, records)) out.always_bytes(2, encode(column));
+  for (const auto& column : *columns) out.always_bytes(2, encode(column));
   out.bytes(3, read->address.collection);
   for (const auto& field : wanted->output_fields) out.always_bytes(4, field);
   return answer(out.view());

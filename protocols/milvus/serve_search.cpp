@@ -112,7 +112,8 @@ Answer serve_search(Asked& asked) {
     }
     query.filter = std::move(*filter);
   }
-  if (!collection.loaded) return answer(asked.rpc, not_loaded(collection, "search"));
+  if (const auto unloaded = refuse_unloaded(collection, read->partitions, "search"))
+    return answer(asked.rpc, *unloaded);
   const auto metric = collection.metric_of(field->name);
   query.vector_name = field->name;
   query.vectors = std::move(read->vectors);
@@ -148,7 +149,9 @@ Answer serve_search(Asked& asked) {
   }
   if (!records.empty()) {
     const Output output{wanted->columns, wanted->members, wanted->meta, wanted->meta_whole};
-    out.columns = write_output(schema, output, records);
+    auto columns = write_output(schema, output, records);
+    if (!columns) return columns.error();
+    out.columns = std::move(*columns);
     out.output_fields = wanted->output_fields;
   }
   return answer(encode(out));

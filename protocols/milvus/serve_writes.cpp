@@ -116,7 +116,8 @@ Answer mutate(Asked& asked, bool upsert) {
   Status refusal;
   std::vector<std::string> named;
   if (!read->address.fourth.empty()) named.push_back(read->address.fourth);
-  if (!partitions_of(collection, named, refusal)) return answer(asked.rpc, refusal);
+  if (!partitions_of(collection, named, refusal))
+    return answer(asked.rpc, failure(200, "partition not found[partition=" + named[0] + "]"));
   auto records = read_rows(schema, read->columns, read->rows,
                            schema.partition_key() ? std::string_view() : read->address.fourth);
   if (!records) return answer(asked.rpc, failure(65535, records.error().message));
@@ -189,19 +190,18 @@ Answer remove(Asked& asked) {
   Status refusal;
   std::vector<std::string> named;
   if (!read->address.fourth.empty()) named.push_back(read->address.fourth);
-  if (!partitions_of(collection, named, refusal)) return answer(asked.rpc, refusal);
-  const bool several = !target.found->schema->partitions.empty();
+  auto partitions = partitions_of(collection, named, refusal);
+  if (!partitions) return answer(asked.rpc, refusal);
   model::Write write;
   write.collection = target.found->schema->name;
-  auto keys = several && named.empty() ? std::nullopt : keys_of(*filter, several ? named[0] : std::string());
   int64_t count = 0;
-  if (keys) {
+  // By key a record goes wherever it is, loaded or not.
+  if (auto keys = keys_in(*target.found->schema, *filter, named.empty() ? named : *partitions)) {
     write.kind = model::Write::Kind::delete_keys;
-    count = static_cast<int64_t>(keys->size());
+    count = static_cast<int64_t>(keys_of(*filter, {})->size());  // found or not
     write.keys = std::move(*keys);
   } else {
-    if (!named.empty() && several)
-      return Error(Code::unsupported, "delete.partition: a filter within one partition is Milvus' own");
+    write.partitions = std::move(*partitions);
     if (!collection.loaded) return answer(asked.rpc, not_loaded(collection, "delete"));
     write.kind = model::Write::Kind::delete_where;
     write.filter = std::move(*filter);

@@ -32,10 +32,10 @@ class FakeExchange final : public net::Exchange {
   asio::any_io_executor executor() override { return io_.get_executor(); }
   Deadline deadline() const override { return deadline_; }
   bool client_gone() override { return gone; }
-  asio::awaitable<Result<void>> pass(net::Upstream&, int* status) override {
+  asio::awaitable<Result<void>> pass(net::Upstream&, net::Response* head) override {
     auto upstream = ask();
     if (!upstream) co_return upstream.error();
-    if (status != nullptr) *status = upstream->status;
+    if (head != nullptr) *head = {upstream->status, {}, {}, upstream->trailers};
     answer = *upstream;
     co_return Result<void>();
   }

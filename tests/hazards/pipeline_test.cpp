@@ -155,6 +155,20 @@ TEST_CASE("H41: with unknown_requests: refuse an unknown call is refused; a safe
   CHECK(proxy.move.status().gaps == 0);
 }
 
+TEST_CASE("H41: whether an unknown call was refused is for the API to say, not for HTTP") {
+  Proxy proxy;
+  proxy.ready();
+  auto refused = proxy.exchange({"POST", "/mystery", {}, "x"}, [](const net::Request&) {
+    return net::Response{200, {}, "", {{"verdict", "refused"}}};
+  });
+  proxy.handle(refused);
+  CHECK(refused.asked_source == 1);
+  CHECK(proxy.move.status().gaps == 0);
+  auto taken = proxy.exchange({"POST", "/mystery", {}, "x"}, [](const net::Request&) { return net::Response{}; });
+  proxy.handle(taken);
+  CHECK(proxy.move.status().gaps >= 1);
+}
+
 TEST_CASE("H41: after the promotion an unknown call never reaches the source") {
   Proxy proxy;
   proxy.ready();

@@ -4,6 +4,7 @@ VMPROXY_TEST_SCALE=0.05 runs everything small; 1 (the default) is what issue 3 a
 VMPROXY_TEST_SEED fixes the random choices; each failure prints the seed it had.
 """
 
+import logging
 import os
 import random
 import tempfile
@@ -24,6 +25,16 @@ class Scale:
 
     def __call__(self, full: int, least: int = 1) -> int:
         return max(least, int(full * self.factor))
+
+
+@pytest.fixture(autouse=True)
+def quiet_milvus_sdk():
+    """It logs each of the tests' deliberate errors."""
+    logger = logging.getLogger("pymilvus")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +65,11 @@ def _server(name):
 @pytest.fixture
 def chroma():
     yield from _server("chroma")
+
+
+@pytest.fixture
+def milvus():
+    yield from _server("milvus")
 
 
 @pytest.fixture

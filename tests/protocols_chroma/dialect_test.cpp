@@ -188,6 +188,25 @@ TEST_CASE("definitions say what to look at again") {
   CHECK(!decoded("POST", base + "/collections", "{").has_value());
 }
 
+TEST_CASE("a credential is proven by an answer that not everybody gets") {
+  const ChromaDialect dialect;
+  const auto accepted = [&](const char* method, const char* target, int status) {
+    net::RequestHead head;
+    head.method = method;
+    head.target = target;
+    net::Response response;
+    response.status = status;
+    return dialect.ending(dialect.classify(head), response).credential_accepted;
+  };
+  CHECK(accepted("GET", "/api/v2/auth/identity", 200));
+  CHECK(accepted("GET", "/api/v2/tenants/t/databases/d/collections", 200));
+  CHECK_FALSE(accepted("GET", "/api/v2/auth/identity", 401));
+  CHECK_FALSE(accepted("GET", "/api/v2/auth/identity", 500));
+  CHECK_FALSE(accepted("GET", "/api/v2/heartbeat", 200));
+  CHECK_FALSE(accepted("GET", "/api/v2/version", 200));
+  CHECK_FALSE(accepted("GET", "/something", 200));
+}
+
 TEST_CASE("only proof counts as an outcome") {
   const ChromaDialect dialect;
   const auto outcome = [&](int status) {

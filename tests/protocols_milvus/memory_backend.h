@@ -39,6 +39,11 @@ class MemoryBackend final : public Backend {
     }
     if (write.kind != Kind::delete_keys && write.kind != Kind::delete_where) return result;
     for (auto at = records.begin(); at != records.end();) {
+      const auto& parts = write.partitions;
+      if (!parts.empty() && std::find(parts.begin(), parts.end(), at->first.partition) == parts.end()) {
+        ++at;
+        continue;
+      }
       const bool named = write.keys.empty() ||
                          std::find(write.keys.begin(), write.keys.end(), at->first) != write.keys.end();
       if (named && (!write.filter || evaluate(*write.filter, at->second))) {

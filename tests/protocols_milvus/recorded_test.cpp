@@ -1,5 +1,6 @@
 // Exchanges of the vendor's SDK with the real server: read, written again, decoded, judged.
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <fstream>
 #include <random>
 #include <set>
@@ -7,6 +8,7 @@
 
 #include "memory_backend.h"
 #include "protocols/milvus/dialect.h"
+#include "protocols/milvus/half.h"
 #include "protocols/milvus/requests.h"
 #include "protocols/milvus/rows.h"
 #include "protocols/milvus/search.h"
@@ -246,6 +248,84 @@ TEST_CASE("outcomes tell refusals from doubts") {
   CHECK(dialect.outcome(operation, net::Response{}).whole == model::Outcome::uncertain);
 }
 
+TEST_CASE("a call has ended as its gRPC status and its message say, not as HTTP does") {
+  const MilvusDialect dialect;
+  const auto answer = [](std::string code, const std::optional<Status>& status, bool bare = false) {
+    net::Response response;
+    response.headers = {{"content-type", "application/grpc"}};
+    (bare ? response.headers : response.trailers).add("grpc-status", code);
+    ProtoWriter message;
+    if (status) message.always_bytes(1, encode(*status));
+    if (status) response.body = wire::grpc_frame(message.view());
+    return response;
+  };
+  Status refusal;
+  refusal.code = 100;
+  Status doubt;
+  doubt.code = 65535;
+  doubt.reason = "context deadline exceeded";
+  const auto* insert = row_of(dialect, "Insert");
+  const auto* list = row_of(dialect, "ShowCollections");
+
+  const auto done = dialect.ending(insert, answer("0", Status()));
+  CHECK(done.outcome == model::Outcome::applied);
+  CHECK(done.credential_accepted);
+  CHECK_FALSE(done.failed);
+
+  const auto refused = dialect.ending(insert, answer("0", refusal));
+  CHECK(refused.outcome == model::Outcome::rejected);
+  CHECK(refused.credential_accepted);  // let in, and told that the collection does not exist
+  CHECK_FALSE(refused.failed);
+
+  const auto doubtful = dialect.ending(insert, answer("0", doubt));
+  CHECK(doubtful.outcome == model::Outcome::uncertain);
+  CHECK(doubtful.failed);
+
+  for (const bool bare : {false, true}) {
+    const auto stranger = dialect.ending(list, answer("16", std::nullopt, bare));
+    CHECK(stranger.outcome == model::Outcome::rejected);
+    CHECK_FALSE(stranger.credential_accepted);
+  }
+  const auto away = dialect.ending(insert, answer("14", std::nullopt));
+  CHECK(away.outcome == model::Outcome::uncertain);
+  CHECK(away.failed);
+  CHECK_FALSE(away.credential_accepted);
+
+  // Streamed: only the trailers are there.
+  const auto streamed = dialect.ending(list, answer("0", std::nullopt));
+  CHECK(streamed.credential_accepted);
+  // Everybody may ask; and nobody knows what a call that is not in the table did.
+  CHECK_FALSE(dialect.ending(row_of(dialect, "Connect"), answer("0", Status())).credential_accepted);
+  CHECK_FALSE(dialect.ending(nullptr, answer("0", Status())).credential_accepted);
+  CHECK(dialect.ending(nullptr, answer("0", Status())).outcome == model::Outcome::uncertain);
+  CHECK(dialect.ending(nullptr, answer("12", std::nullopt)).outcome == model::Outcome::rejected);
+  // The end of the answer is missing.
+  net::Response cut;
+  cut.headers = {{"content-type", "application/grpc"}};
+  CHECK(dialect.ending(insert, cut).outcome == model::Outcome::uncertain);
+  CHECK_FALSE(dialect.ending(list, cut).credential_accepted);
+}
+
+TEST_CASE("REST v1 says how a call ended in its body") {
+  const MilvusDialect dialect;
+  net::RequestHead head;
+  head.method = "POST";
+  head.target = "/v1/vector/insert";
+  const auto* row = dialect.classify(head);
+  const auto ending = [&](int status, const char* body) {
+    return dialect.ending(row, {status, {{"content-type", "application/json; charset=utf-8"}}, body, {}});
+  };
+  CHECK(ending(200, R"({"code":200,"data":{"insertCount":1}})").outcome == model::Outcome::applied);
+  CHECK(ending(200, R"({"code":200,"data":{"insertCount":1}})").credential_accepted);
+  CHECK(ending(200, R"({"code":1800,"message":"user hasn't authenticate"})").outcome == model::Outcome::rejected);
+  CHECK_FALSE(ending(200, R"({"code":1800,"message":"user hasn't authenticate"})").credential_accepted);
+  CHECK(ending(200, R"({"code":100,"message":"collection not found"})").outcome == model::Outcome::rejected);
+  CHECK(ending(200, R"({"code":65535,"message":"context canceled"})").outcome == model::Outcome::uncertain);
+  CHECK(ending(404, "404 page not found").outcome == model::Outcome::rejected);
+  CHECK(ending(503, "").failed);
+  CHECK(ending(200, "no json").outcome == model::Outcome::uncertain);
+}
+
 TEST_CASE("errors of ours are gRPC errors") {
   const MilvusDialect dialect;
   net::RequestHead head;
@@ -319,6 +399,65 @@ TEST_CASE("cut, flipped and random messages never break decode, images, outcome 
       (void)dialect.serve(*row, request, backend);
     }
   }
+}
+
+TEST_CASE("vectors of every kind come out as they came in, row by row") {
+  struct Kind {
+    DataType type;
+    model::DenseVector first, second;
+  };
+  const Kind kinds[] = {
+      {DataType::float_vector, {1.5f, -2, 0, 3, 4, 5, 6, 7}, {0, 0, 0, 0, 0, 0, 0, 1}},
+      {DataType::float16_vector, {1.5f, -2, 65504, 6e-8f, 0.333251953125f, 0, 1, 2}, {0, 1, 2, 3, 4, 5, 6, 7}},
+      {DataType::bfloat16_vector, {1.5f, -2, 1e38f, 0.3339843750f, 0, 0, 1, 2}, {0, 1, 2, 3, 4, 5, 6, 7}},
+      {DataType::binary_vector, {1, 0, 0, 0, 0, 0, 1, 1}, {0, 1, 0, 1, 0, 1, 0, 1}},
+  };
+  for (const auto& kind : kinds) {
+    INFO(static_cast<int>(kind.type));
+    CollectionSchema schema;
+    FieldSchema key;
+    key.name = "id";
+    key.primary = true;
+    key.type = DataType::int64;
+    FieldSchema vector;
+    vector.name = "vector";
+    vector.type = kind.type;
+    vector.type_params = {{"dim", "8"}};
+    schema.fields = {key, vector};
+    model::Record first{key_of(1), {{"vector", kind.first}}, {}, {}};
+    model::Record second{key_of(2), {{"vector", kind.second}}, {}, {}};
+    const auto columns = write_output(schema, {{"id", "vector"}, {}, false, false}, {&first, &second});
+    REQUIRE(columns.has_value());
+    std::vector<Column> again;
+    for (const auto& column : *columns) again.push_back(*read_column(encode(column)));
+    const auto rows = read_rows(schema, again, 2, "");
+    REQUIRE(rows.has_value());
+    const auto close = [](const model::Vector& left, const model::DenseVector& right, float within) {
+      const auto& dense = std::get<model::DenseVector>(left);
+      REQUIRE(dense.size() == right.size());
+      for (size_t i = 0; i < right.size(); ++i) CHECK(std::fabs(dense[i] - right[i]) <= within * std::fabs(right[i]));
+    };
+    const float within = kind.type == DataType::bfloat16_vector ? 0.004f : kind.type == DataType::float16_vector ? 0.01f : 0;
+    close((*rows)[0].vectors.at("vector"), kind.first, within);
+    close((*rows)[1].vectors.at("vector"), kind.second, within);
+    model::Record bare{key_of(3), {}, {}, {}};
+    const auto refused = write_output(schema, {{"id", "vector"}, {}, false, false}, {&bare, &first});
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code == Code::unsupported);
+  }
+}
+
+TEST_CASE("every 16-bit number is read and written the same") {
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    const auto half = static_cast<uint16_t>(bits);
+    if (const float value = from_float16(half); !std::isnan(value)) CHECK(to_float16(value) == half);
+    if (const float value = from_bfloat16(half); !std::isnan(value)) CHECK(to_bfloat16(value) == half);
+  }
+  CHECK(to_float16(2049.0f) == to_float16(2048.0f));  // a tie goes to the even one
+  CHECK(to_float16(2051.0f) == to_float16(2052.0f));
+  CHECK(to_float16(65519.0f) == to_float16(65504.0f));
+  CHECK(std::isinf(from_float16(to_float16(65520.0f))));
+  CHECK(std::isnan(from_bfloat16(to_bfloat16(NAN))));
 }
 
 TEST_CASE("arrays nested in arrays are refused beyond a bound") {

@@ -15,7 +15,7 @@ _ETCD_PEER, _METRICS = 10, 11
 
 
 def milvus_answers(port: int) -> bool:
-    """True when a server on the port answers ListCollections-like calls of the real SDK."""
+    """True when a server on the port answers ListCollections-like calls of the real SDK, or asks who we are."""
     import grpc
     from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
     channel = grpc.insecure_channel(f"{HOST}:{port}", options=[("grpc.enable_http_proxy", 0)])
@@ -23,8 +23,8 @@ def milvus_answers(port: int) -> bool:
         stub = milvus_pb2_grpc.MilvusServiceStub(channel)
         answer = stub.ShowCollections(milvus_pb2.ShowCollectionsRequest(), timeout=3)
         return answer.status.code == 0 and answer.status.error_code == 0
-    except grpc.RpcError:
-        return False
+    except grpc.RpcError as error:
+        return error.code() == grpc.StatusCode.UNAUTHENTICATED
     finally:
         channel.close()
 
@@ -33,6 +33,11 @@ class Milvus(Server):
     name = "milvus"
     port_count = 13
     ready_timeout = 120.0
+
+    def __init__(self, data_dir=None, port=None, settings=None):
+        """settings: names of Milvus' own configuration, as in {"common.security.authorizationEnabled": "true"}."""
+        super().__init__(data_dir, port)
+        self.settings = dict(settings or {})
 
     def prepare(self):
         (self.data_dir / "data").mkdir(exist_ok=True)
@@ -59,7 +64,8 @@ class Milvus(Server):
         names = ("ROOTCOORD", "PROXY", "QUERYCOORD", "QUERYNODE", "INDEXNODE", "DATACOORD", "DATANODE")
         return {"cwd": self.data_dir,
                 "env": {**os.environ, "ETCD_CONFIG_PATH": str(self.data_dir / "etcd.yaml"),
-                        **{f"{name}_IP": HOST for name in names}}}
+                        **{f"{name}_IP": HOST for name in names},
+                        **{name.upper().replace(".", "_"): value for name, value in self.settings.items()}}}
 
     def probe(self):
         return milvus_answers(self.port)

@@ -73,11 +73,20 @@ Result<std::vector<FakeDialect::Image>> FakeDialect::images(const OperationRow&,
   return images;
 }
 
-protocols::OutcomeReport FakeDialect::outcome(const Operation&, const net::Response& response) const {
+protocols::OutcomeReport FakeDialect::outcome(const Operation& operation, const net::Response& response) const {
   protocols::OutcomeReport report;
-  if (response.status < 300) report.whole = model::Outcome::applied;
-  if (response.status >= 400 && response.status < 500) report.whole = model::Outcome::rejected;
+  report.whole = ending(operation.row, response).outcome;
   return report;
+}
+
+protocols::Ending FakeDialect::ending(const OperationRow*, const net::Response& response) const {
+  protocols::Ending ending;
+  const auto verdict = response.trailers.find("verdict");
+  if (response.status < 300) ending.outcome = model::Outcome::applied;
+  if ((response.status >= 400 && response.status < 500) || verdict == "refused") ending.outcome = model::Outcome::rejected;
+  ending.failed = response.status >= 500;
+  ending.credential_accepted = ending.outcome == model::Outcome::applied;
+  return ending;
 }
 
 Result<net::Response> FakeDialect::serve(const OperationRow& row, const net::Request& request,

@@ -25,6 +25,7 @@ class FakeDialect final : public protocols::Dialect {
   Result<std::vector<Image>> images(const protocols::OperationRow& row, const net::Request& request,
                                     const protocols::Catalog& catalog) const override;
   protocols::OutcomeReport outcome(const protocols::Operation& operation, const net::Response& response) const override;
+  protocols::Ending ending(const protocols::OperationRow* row, const net::Response& response) const override;
   Result<net::Response> serve(const protocols::OperationRow& row, const net::Request& request,
                               protocols::Backend& backend) const override;
   net::Response error(const Error& error, const net::RequestHead& head) const override;

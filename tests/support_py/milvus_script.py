@@ -44,7 +44,7 @@ class Recorder(chroma_script.Recorder):
         return super()._plain(str(value))
 
 
-def run(host: str, port: int, parts=("setup", "data", "errors", "administration"), recorder=None) -> list:
+def run(host: str, port: int, parts=("setup", "data", "errors", "administration", "partitions"), recorder=None) -> list:
     from pymilvus import MilvusClient
     recorder = recorder or Recorder()
     client = MilvusClient(f"http://{host}:{port}")
@@ -233,4 +233,57 @@ def administration(call, client):
     call("list users", client.list_users)
 
 
-_PARTS = {"setup": setup, "data": data, "errors": errors, "administration": administration}
+def partitions(call, client):
+    """The life of partitions, on a collection of its own."""
+    index = client.prepare_index_params()
+    index.add_index("vector", index_type="FLAT", metric_type="L2", index_name="by_vector")
+    call("parts create", client.create_collection, "parted", schema=schema(client), index_params=index,
+         consistency_level="Strong")
+
+    def ids(name, expression="id > 0", **options):
+        call(name, lambda: sorted(row["id"] for row in client.query("parted", filter=expression, output_fields=["id"], **options)))
+
+    call("parts insert", client.insert, "parted", rows(1, 5))
+    call("parts create a", client.create_partition, "parted", "a")
+    call("parts create b", client.create_partition, "parted", "b")
+    call("parts create a again", client.create_partition, "parted", "a")
+    call("parts list", lambda: sorted(client.list_partitions("parted")))
+    call("parts load", client.load_partitions, "parted", ["a", "b"])
+    call("parts insert a", client.insert, "parted", rows(10, 15), partition_name="a")
+    call("parts insert b", client.insert, "parted", rows(20, 25), partition_name="b")
+    call("parts upsert a", client.upsert, "parted", [{**rows(10, 11)[0], "title": "new in a"}], partition_name="a")
+    call("parts insert unknown", client.insert, "parted", rows(90, 91), partition_name="nowhere")
+    ids("parts all")
+    ids("parts a", partition_names=["a"])
+    ids("parts default", partition_names=["_default"])
+    ids("parts two", partition_names=["a", "b"])
+    ids("parts unknown", partition_names=["nowhere"])
+    call("parts get", lambda: sorted(row["title"] for row in client.get("parted", ids=[1, 10, 20], output_fields=["title"])))
+    call("parts get a", lambda: sorted(row["title"] for row in client.get("parted", ids=[1, 10, 20], output_fields=["title"],
+                                                                          partition_names=["a"])))
+    call("parts search a", client.search, "parted", [[10.0, 6.25, 0.25, 1.0]], limit=2, partition_names=["a"])
+    call("parts search", client.search, "parted", [[10.0, 6.25, 0.25, 1.0]], limit=20)
+    call("parts count a", client.query, "parted", filter="", output_fields=["count(*)"], partition_names=["a"])
+    call("parts delete ids in a", client.delete, "parted", ids=[11, 20], partition_name="a")
+    ids("parts after delete ids in a")
+    call("parts delete filter in b", client.delete, "parted", filter="id < 23", partition_name="b")
+    ids("parts after delete filter in b")
+    call("parts delete ids anywhere", client.delete, "parted", ids=[2, 12, 24])
+    ids("parts after delete ids anywhere")
+    call("parts drop loaded", client.drop_partition, "parted", "a")
+    call("parts release", client.release_partitions, "parted", ["a"])
+    ids("parts after release")
+    ids("parts released", partition_names=["a"])
+    call("parts get released", lambda: sorted(row["id"] for row in client.get("parted", ids=[1, 10, 23])))
+    call("parts search released", client.search, "parted", [[10.0, 6.25, 0.25, 1.0]], limit=2, partition_names=["a"])
+    call("parts delete released", client.delete, "parted", ids=[13])
+    call("parts drop", client.drop_partition, "parted", "a")
+    call("parts drop unknown", client.drop_partition, "parted", "nowhere")
+    call("parts has", lambda: [client.has_partition("parted", "a"), client.has_partition("parted", "b")])
+    ids("parts after drop")
+    call("parts drop default", client.drop_partition, "parted", "_default")
+    call("parts create bad name", client.create_partition, "parted", "1 bad")
+    call("parts drop collection", client.drop_collection, "parted")
+
+
+_PARTS = {"setup": setup, "data": data, "errors": errors, "administration": administration, "partitions": partitions}

@@ -29,6 +29,38 @@ def pgvector_records(server, table: str, schema: str = "public") -> dict:
             for key, embedding, document, metadata in rows}
 
 
+def milvus_records(server, collection: str, vector: str = "vector", key: str = "id") -> dict:
+    """Declared and dynamic fields are metadata; a record outside of the default partition has its key after "NAME/"."""
+    client = server.client()
+    client.load_collection(collection)
+    records = {}
+    for partition in client.list_partitions(collection):
+        rows = client.query(collection, filter="", output_fields=["*"], limit=16_000, partition_names=[partition],
+                            consistency_level="Strong")
+        for row in rows:
+            fields = {name: value for name, value in dict(row).items() if name not in (vector, key)}
+            name = row[key] if partition == "_default" else f"{partition}/{row[key]}"
+            records[name] = (numpy.asarray(row[vector], numpy.float32), None, fields)
+    client.close()
+    return records
+
+
+def pgvector_rows(server, table: str, vector: str = "vector", key: str = "id") -> dict:
+    """The same of a table that vmproxy made for a collection of Milvus."""
+    from psycopg import sql
+    from psycopg.rows import dict_row
+    with server.client() as connection:
+        rows = connection.cursor(row_factory=dict_row).execute(
+            sql.SQL("select * from public.{}").format(sql.Identifier(table))).fetchall()
+    records = {}
+    for row in rows:
+        partition, number = row.pop("partition", ""), row.pop(key)
+        embedding = numpy.array(json.loads(row.pop(vector)), numpy.float32)
+        fields = {**(row.pop("metadata", None) or {}), **row}
+        records[f"{partition}/{number}" if partition else number] = (embedding, None, fields)
+    return records
+
+
 def differences(left: dict, right: dict, limit: int = 10) -> list:
     """What is not equal by design.md's Equality, in words; empty if all is."""
     found = [f"{key}: only on the left" for key in left.keys() - right.keys()]

@@ -205,4 +205,9 @@ def databases(chroma, pgvector) -> tuple:
     return ({"system": "chroma", "url": chroma.url}, {"system": "pgvector", "url": pgvector.url})
 
 
-__all__ = ["CommandError", "Vmproxy", "binary", "databases", "migration_of", "parse_metrics", "STATES"]
+def milvus_to_pgvector(milvus, pgvector) -> tuple:
+    """The configuration of the pair Milvus to pgvector."""
+    return ({"system": "milvus", "url": milvus.url}, {"system": "pgvector", "url": pgvector.url})
+
+
+__all__ = ["CommandError", "Vmproxy", "binary", "databases", "milvus_to_pgvector", "migration_of", "parse_metrics", "STATES"]
