@@ -43,6 +43,7 @@ class Pipeline {
   boost::asio::awaitable<void> enumerate(net::Exchange& exchange, Captured& captured);
   // False: the write must be refused.
   boost::asio::awaitable<Result<void>> make_durable(net::Exchange& exchange, Captured& captured);
+  void follow(const Collection& before, const Collection& now);
   boost::asio::awaitable<void> after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome);
 
   // After promotion.

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "journal/rows.h"
+#include "model/codec.h"
 #include "net/await.h"
 #include "proxy/pipeline.h"
 
@@ -221,6 +222,19 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   (void)co_await exchange.reply_upstream();
 }
 
+// A collection that lives on changed: a metric became known with its index, a partition was made.
+void Pipeline::follow(const Collection& before, const Collection& now) {
+  if (model::encode_schema(before.plan->target()) == model::encode_schema(now.plan->target())) return;
+  if (!now.plan->keys_as_in(*before.plan)) {
+    (void)context_.journal.mark_gap("the records of '" + now.key + "' have other keys on the target since '" + now.key + "' was changed");
+  }
+  const Deadline deadline = context_.clock.in(std::chrono::seconds(2));
+  auto altered = context_.transfer.driver(Side::target).alter(before.plan->target().name, now.plan->target(), deadline);
+  if (!altered) {
+    log::warn("a change of a collection could not be made on the target", {{"collection", now.key}, {"error", altered.error().message}});
+  }
+}
+
 // The collection stays paused on the replica until the source was asked what exists now (H43, H60).
 asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome) {
   const model::CollectionName name = captured.operation.collection;
@@ -242,7 +256,10 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
     if (!refreshed) return refreshed;
     for (const auto& [id, old] : before) {
       const auto now = context_.collections.find(old->key);
-      if (now && now->plan->source().incarnation == old->plan->source().incarnation) continue;
+      if (now && now->plan->source().incarnation == old->plan->source().incarnation) {
+        follow(*old, *now);
+        continue;
+      }
       context_.mirror.forget(old->key);
       std::shared_ptr<const Collection> renamed;
       for (const auto& c : context_.collections.all()) {

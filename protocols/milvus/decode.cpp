@@ -168,8 +168,14 @@ std::optional<std::string> answer_message(const net::Response& response) {
   return std::move(*message);
 }
 
-model::Outcome of_grpc(wire::GrpcCode code) {
+model::Outcome of_grpc(wire::GrpcCode code, std::string_view text) {
   using wire::GrpcCode;
+  // Said by the server's transport of a request that it could not read.
+  static constexpr std::string_view unread[] = {"grpc: error unmarshalling request", "grpc: failed to unmarshal the received message",
+                                                "grpc: compressed flag set with", "grpc: received unexpected payload format"};
+  if (code == GrpcCode::internal &&
+      std::ranges::any_of(unread, [&](std::string_view words) { return text.starts_with(words); }))
+    return model::Outcome::rejected;
   // Interceptors and the transport answer these before the handler of the call begins.
   switch (code) {
     case GrpcCode::unimplemented:
@@ -302,7 +308,9 @@ Ending MilvusDialect::ending(const OperationRow* row, const net::Response& respo
   if (!code) return rest_ending(row, response);
   Ending ending;
   if (*code != wire::GrpcCode::ok) {
-    ending.outcome = of_grpc(*code);
+    auto text = response.trailers.find("grpc-message");
+    if (!text) text = response.headers.find("grpc-message");
+    ending.outcome = of_grpc(*code, wire::grpc_decode_text(text.value_or("")));
     ending.failed = ending.outcome != model::Outcome::rejected;
     return ending;
   }

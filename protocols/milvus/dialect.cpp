@@ -1,5 +1,7 @@
 #include "protocols/milvus/dialect.h"
 
+#include <algorithm>
+
 #include "protocols/milvus/serve.h"
 #include "protocols/wire/grpc.h"
 #include "protocols/wire/json.h"
@@ -42,6 +44,17 @@ int grpc_number(Code code) {
   }
 }
 
+// A body without one whole message, as the server's own transport refuses it.
+net::Response refuse_frames(std::string_view body, const Error& error) {
+  if (error.code == Code::overloaded) return grpc_refusal(8, error.message);
+  constexpr size_t prefix_bytes = 5;
+  uint64_t announced = 0;
+  for (size_t i = 1; i < std::min(body.size(), prefix_bytes); ++i) announced = announced << 8 | static_cast<uint8_t>(body[i]);
+  if (body.empty()) return grpc_refusal(2, "EOF");
+  if (body.size() < prefix_bytes || announced > body.size() - prefix_bytes) return grpc_refusal(2, "unexpected EOF");
+  return grpc_refusal(13, error.message);
+}
+
 }  // namespace
 
 std::span<const OperationRow> MilvusDialect::table() const {
@@ -58,10 +71,7 @@ Result<net::Response> MilvusDialect::serve(const OperationRow& row, const net::R
   if (rpc == Rpc::rest_read)
     return Error(Code::unsupported, "rest: the REST API is answered by Milvus itself alone");
   auto message = message_of(request);
-  if (!message) {
-    const bool large = message.error().code == Code::overloaded;
-    return grpc_refusal(large ? 8 : 13, message.error().message);
-  }
+  if (!message) return refuse_frames(request.body, message.error());
   Asked asked{rpc, request, std::move(*message), backend};
   switch (rpc) {
     case Rpc::insert:

@@ -20,6 +20,7 @@ class FakeExchange final : public net::Exchange {
       : io_(io), request_(std::move(request)), deadline_(deadline), source_(std::move(source)) {
     head_.method = request_.method;
     head_.target = request_.target;
+    head_.headers = request_.headers;
     head_.content_length = request_.body.size();
   }
 

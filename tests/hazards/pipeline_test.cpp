@@ -208,6 +208,40 @@ TEST_CASE("H43: a drop that the source does is done on the target, once") {
   CHECK_FALSE(proxy.move.target.has_collection("things"));
 }
 
+TEST_CASE("H43: a change that drops records without naming them leaves a gap, a refused one does not") {
+  Proxy proxy;
+  proxy.ready();
+  auto refused = proxy.exchange({"POST", "/drop_some", {}, ""}, [](const net::Request&) { return net::Response{409, {}, "", {}}; });
+  proxy.handle(refused);
+  CHECK(proxy.move.status().gaps == 0);
+  auto done = proxy.exchange({"POST", "/drop_some", {}, ""}, [](const net::Request&) { return net::Response{}; });
+  proxy.handle(done);
+  CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == 1; }));
+  CHECK(proxy.put("b", 1) == 200);  // the lanes go on
+  CHECK(proxy.move.eventually([&] { return proxy.move.target.find("b") == 1; }));
+}
+
+TEST_CASE("after the promotion only those are served whom the source had let in; a health call neither needs nor proves that") {
+  Proxy proxy;
+  proxy.ready();
+  const auto ask = [&](const char* method, const char* target, const char* who, net::Response from_source) {
+    auto request = proxy.exchange({method, target, {{"who", who}}, proxy::encode_images({{key_of("a"), std::nullopt}})},
+                                  [=](const net::Request&) { return from_source; });
+    proxy.handle(request);
+    REQUIRE(request.answer);
+    return request.answer->status;
+  };
+  CHECK(ask("POST", "/read", "alice", {200, {}, "", {}}) == 200);
+  CHECK(ask("POST", "/read", "bob", {200, {}, "", {{"verdict", "refused"}}}) == 200);  // as gRPC refuses
+  CHECK(ask("GET", "/health", "mallory", {200, {}, "", {}}) == 200);
+  REQUIRE(proxy.move.promote());
+  CHECK(ask("POST", "/read", "alice", {}) == 200);
+  CHECK(ask("POST", "/read", "bob", {}) == 401);
+  CHECK(ask("POST", "/read", "mallory", {}) == 401);
+  CHECK(ask("POST", "/put", "mallory", {}) == 401);
+  CHECK(ask("GET", "/health", "mallory", {}) == 200);
+}
+
 TEST_CASE("H50: when the client has gone before the first byte leaves, its write is dropped for good") {
   Proxy proxy;
   proxy.ready();

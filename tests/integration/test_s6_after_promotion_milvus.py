@@ -3,23 +3,13 @@
 Every call that cannot is named in docs/mapping.md, in backticks, with its code.
 """
 
-import pathlib
-
+import documented
 import milvus_script
 import node_script
 from servers import create
 from vmproxy import milvus_to_pgvector
 
-MAPPING = pathlib.Path(__file__).resolve().parents[2] / "docs" / "mapping.md"
 AFTER = ("data", "errors", "administration", "partitions")
-
-
-def documented_calls() -> set:
-    """Names in the table of docs/mapping.md that this test reads."""
-    text = MAPPING.read_text().partition("### Calls of the SDK scripts that another database answers otherwise")[2]
-    text = text.partition("\n#")[0]
-    return {cell.strip().strip("`") for line in text.splitlines() if line.startswith("| `")
-            for cell in line.split("|")[1].split(",")}
 
 
 def promote(vmproxy, milvus) -> None:
@@ -31,7 +21,7 @@ def promote(vmproxy, milvus) -> None:
 
 def check(expected, answers) -> None:
     differences = milvus_script.differences(expected, answers, exact=False)
-    undocumented = {name: text for name, text in differences.items() if name not in documented_calls()}
+    undocumented = {name: text for name, text in differences.items() if name not in documented.calls(documented.MILVUS)}
     report = "\n".join(f"  {name}: {text}" for name, text in undocumented.items())
     assert not undocumented, f"{len(undocumented)} of {len(expected)} calls differ:\n{report}"
     print(f"{len(expected) - len(differences)} of {len(expected)} calls alike, "

@@ -63,6 +63,8 @@ def test_bad_protobuf(stage, name, message):
     assert isinstance(direct, CODES), "Milvus itself should refuse this"
     assert through == direct
     stage.check_alive()
+    # Milvus could not read it, so it cannot have done anything.
+    assert stage.vmproxy.status()["gaps"] == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"\0", b"\0\0\0", b"\0\0\0\0\x20abc", b"\0\xff\xff\xff\xff" + b"x" * 100,
@@ -100,6 +102,7 @@ def test_broken_connections(stage, bytes_sent):
 
 
 def test_wrong_dimension_and_unknown_collection(stage):
+    gaps = stage.vmproxy.status()["gaps"]
     for ask in (lambda raw: raw.insert([1], dimension=3).status, lambda raw: raw.insert([1], name="nothing").status,
                 lambda raw: raw.query(name="nothing").status, lambda raw: raw.query("id >").status,
                 lambda raw: raw.call("Delete", milvus_pb2.DeleteRequest(collection_name="things", expr="id >"))
@@ -110,13 +113,14 @@ def test_wrong_dimension_and_unknown_collection(stage):
         assert (through.code, through.error_code, through.reason) == (direct.code, direct.error_code, direct.reason)
     stage.check_alive()
     # Milvus refused them all: none of them can have changed anything.
-    assert stage.vmproxy.status()["gaps"] == 0
+    assert stage.vmproxy.status()["gaps"] == gaps
 
 
 def test_a_call_that_nobody_knows(stage):
+    gaps = stage.vmproxy.status()["gaps"]
     direct, through = both(stage, lambda raw: raw.bytes("Nothing", b""))
     assert through == direct == CODES.UNIMPLEMENTED
-    assert stage.vmproxy.status()["gaps"] == 0
+    assert stage.vmproxy.status()["gaps"] == gaps
     stage.check_alive()
 
 
@@ -217,9 +221,11 @@ def test_bad_protobuf_after_promotion(promoted, name, message):
         assert application.bytes(name, message) == CODES.INTERNAL
 
 
-@pytest.mark.parametrize("body", [b"", b"\0\0\0", b"\0\0\0\0\x20abc", b"\0\xff\xff\xff\xff" + b"x" * 100, b"\1\0\0\0\3abc", b"\7\0\0\0\0"])
-def test_broken_frames_after_promotion(promoted, body):
-    assert re.findall(r"grpc-status: (\d+)", post_frames(promoted.port, "Upsert", body)) in (["13"], ["12"], ["8"])
+@pytest.mark.parametrize("body, code", [(b"", "2"), (b"\0\0\0", "2"), (b"\0\0\0\0\x20abc", "2"), (b"\0\xff\xff\xff\xff" + b"x" * 100, "8"),
+                                        (b"\1\0\0\0\3abc", "13"), (b"\7\0\0\0\0", "13")])
+def test_broken_frames_after_promotion(promoted, body, code):
+    """The codes that Milvus 2.3.5 answers itself (test_broken_frames passes its own on)."""
+    assert re.findall(r"grpc-status: (\d+)", post_frames(promoted.port, "Upsert", body)) == [code]
 
 
 def test_rest_after_promotion(promoted):

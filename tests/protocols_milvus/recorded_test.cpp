@@ -291,6 +291,11 @@ TEST_CASE("a call has ended as its gRPC status and its message say, not as HTTP 
   CHECK(away.failed);
   CHECK_FALSE(away.credential_accepted);
 
+  auto unread = answer("13", std::nullopt);
+  CHECK(dialect.ending(insert, unread).outcome == model::Outcome::uncertain);
+  unread.trailers.add("grpc-message", "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data");
+  CHECK(dialect.ending(insert, unread).outcome == model::Outcome::rejected);
+
   // Streamed: only the trailers are there.
   const auto streamed = dialect.ending(list, answer("0", std::nullopt));
   CHECK(streamed.credential_accepted);

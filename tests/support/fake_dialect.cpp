@@ -18,7 +18,9 @@ constexpr std::array rows{
     OperationRow{"POST", "/merge", "records.merge", OperationClass::write},
     OperationRow{"POST", "/delete_where", "records.delete_where", OperationClass::write},
     OperationRow{"POST", "/drop", "collection.drop", OperationClass::ddl},
+    OperationRow{"POST", "/drop_some", "records.drop_some", OperationClass::ddl},
     OperationRow{"POST", "/read", "records.read", OperationClass::read},
+    OperationRow{"GET", "/health", "health", OperationClass::health},
 };
 
 }  // namespace
@@ -55,6 +57,11 @@ Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Reques
     operation.drops_collection = true;
     return operation;
   }
+  if (row.name == "records.drop_some") {
+    operation.write_class = WriteClass::ddl;
+    operation.drops_records = true;
+    return operation;
+  }
   auto images = proxy::decode_images(request.body);
   if (!images) return images.error();
   for (const auto& image : *images) operation.keys.push_back(image.key);
@@ -79,18 +86,19 @@ protocols::OutcomeReport FakeDialect::outcome(const Operation& operation, const 
   return report;
 }
 
-protocols::Ending FakeDialect::ending(const OperationRow*, const net::Response& response) const {
+protocols::Ending FakeDialect::ending(const OperationRow* row, const net::Response& response) const {
   protocols::Ending ending;
   const auto verdict = response.trailers.find("verdict");
   if (response.status < 300) ending.outcome = model::Outcome::applied;
   if ((response.status >= 400 && response.status < 500) || verdict == "refused") ending.outcome = model::Outcome::rejected;
   ending.failed = response.status >= 500;
-  ending.credential_accepted = ending.outcome == model::Outcome::applied;
+  ending.credential_accepted = ending.outcome == model::Outcome::applied && (row == nullptr || row->cls != OperationClass::health);
   return ending;
 }
 
 Result<net::Response> FakeDialect::serve(const OperationRow& row, const net::Request& request,
                                          protocols::Backend& backend) const {
+  if (row.cls == OperationClass::health) return net::Response{200, {}, "healthy", {}};
   if (row.name == "records.delete_where") {
     model::Write write;
     write.kind = model::Write::Kind::delete_where;
@@ -130,7 +138,10 @@ Result<net::Response> FakeDialect::serve(const OperationRow& row, const net::Req
   return net::Response{};
 }
 
+std::string FakeDialect::credential(const net::RequestHead& head) const { return std::string(head.headers.find("who").value_or("")); }
+
 net::Response FakeDialect::error(const Error& error, const net::RequestHead&) const {
+  if (error.code == Code::unauthenticated) return {401, {}, error.message, {}};
   const bool asked_wrongly = error.code == Code::invalid || error.code == Code::not_found || error.code == Code::unsupported;
   return {asked_wrongly ? 400 : 503, {}, error.message, {}};
 }

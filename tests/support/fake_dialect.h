@@ -4,6 +4,8 @@
 //   POST /merge         records that only a read shows             read_back
 //   POST /delete_where  body: a number; records of at most that version   predicate
 //   POST /drop                                                     ddl
+//   POST /drop_some                records go, and nothing says which       ddl
+//   GET  /health                                                   health
 //   POST /read          records by key ("/read?page": part of a paged walk)   read
 #pragma once
 
@@ -29,7 +31,7 @@ class FakeDialect final : public protocols::Dialect {
   Result<net::Response> serve(const protocols::OperationRow& row, const net::Request& request,
                               protocols::Backend& backend) const override;
   net::Response error(const Error& error, const net::RequestHead& head) const override;
-  std::string credential(const net::RequestHead&) const override { return ""; }
+  std::string credential(const net::RequestHead& head) const override;  // the header "who"
   uint64_t body_bytes_max() const override { return 1 << 20; }
 };
 
