@@ -97,8 +97,20 @@ class Migration final : public Control {
   Result<void> check(const std::vector<Gate>& gates, const Actor& actor, const std::string& action) const;
 
   // the change of the primary
-  Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action);
+  // `old_primary_dead`: it cannot be read, and what only it has is given up (the operator was asked).
+  Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead = false);
+  // Nothing when the target answers; else why not.
+  std::optional<Error> target_is_dead();
   Result<void> pre_drain();
+  Result<void> pre_drain_without_primary();
+  // DELTA: compares keys that were written since both sides were last seen equal there, at most about `max`. Those that
+  // differ are owed a repair; those that cannot be judged now (dirty) stay noted. With comparing_ held.
+  struct Delta {
+    uint64_t compared = 0, different = 0;
+    std::string example;  // the first that differs, for people
+  };
+  Result<Delta> compare_written(uint64_t max, Deadline deadline);
+  void compare_written_beside();  // a little of it, while nothing else is done
   void keep_aborted(const State& aborted);
 
   journal::Journal& journal_;
@@ -128,11 +140,13 @@ class Migration final : public Control {
   Audit audit_;
 
   std::mutex transition_;  // one transition at a time
+  std::mutex comparing_;   // one compare_written() at a time; the change of the primary keeps it
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   State state_;
   Wanted wanted_ = Wanted::nothing;
   std::string until_ = "ready";
+  std::vector<std::string> start_force_;  // what the operator chose to skip when he started
   ValidateOptions validate_options_;
   std::string problem_;      // why the background work waits or failed
   Code problem_code_ = Code::internal;

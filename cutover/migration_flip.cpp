@@ -11,6 +11,10 @@ namespace {
 
 constexpr Duration pace_max = std::chrono::milliseconds(100);
 constexpr Duration pace_look = std::chrono::milliseconds(500);
+constexpr Duration dead_drain_max = std::chrono::seconds(40);  // longer than any request's deadline
+constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
+constexpr uint64_t remainder_max = 300;      // keys left to compare in the fence
+constexpr int repairs_max = 3;
 
 // Writes are slowed down while a planned step is prepared, by a bounded time, when the replica falls behind or gains so
 // little that it would not be level soon (C7: only bounded latency; users.md 8: no cut-over that never catches up).
@@ -42,17 +46,46 @@ Result<void> Migration::pre_drain() {
   const Deadline deadline = clock_.in(options_.pre_drain_max);
   const uint64_t first = mirror_.numbers().lag_changes;
   Pacer pacer(gate_, clock_, first);
+  int repairs = 0;
   while (true) {
     const auto numbers = mirror_.numbers();
-    if (numbers.lag_changes <= 200 && numbers.lag_seconds < 0.5 && mirror_.only_windows_owed()) return {};
-    pacer.look(numbers.lag_changes);
+    const auto level = [this] {
+      const auto now = mirror_.numbers();
+      return now.lag_changes <= 200 && now.lag_seconds < 0.5 && mirror_.only_windows_owed();
+    };
+    if (level()) {
+      auto delta = compare_written(UINT64_MAX, deadline);
+      if (!delta) return delta.error().within("comparing what was written lately");
+      if (delta->different > 0 && ++repairs > repairs_max) {
+        return Error(Code::precondition, std::to_string(delta->different) + " records differ again and again although they were repaired (" +
+                                             delta->example + "). Nothing changed. Something else writes to one of the databases?");
+      }
+      if (delta->different == 0 && mirror_.written().count() <= remainder_max && level()) return {};
+    }
+    pacer.look(numbers.lag_changes + std::min<uint64_t>(mirror_.written().count(), pace_backlog_max));
     if (clock_.now() >= deadline) {
       return Error(Code::timeout, "the replica does not catch up: " + std::to_string(first) + " changes at first, " +
                                       std::to_string(numbers.lag_changes) + " now" +
-                                      (numbers.problem.empty() ? "" : "; " + numbers.problem) + ". Nothing changed.");
+                                      (numbers.problem.empty() ? "" : "; " + numbers.problem) + "; " +
+                                      std::to_string(mirror_.written().count()) +
+                                      " written keys not yet compared. Nothing changed.");
     }
     if (!waiting(std::chrono::milliseconds(20))) return Error(Code::cancelled, "the proxy is stopping");
   }
+}
+
+// The old primary is dead: only what the journal holds can be carried over, and it is on its way already.
+Result<void> Migration::pre_drain_without_primary() {
+  const Deadline deadline = clock_.in(options_.pre_drain_max);
+  while (const size_t left = mirror_.images_waiting()) {
+    if (clock_.now() >= deadline) {
+      const auto problem = mirror_.numbers().problem;
+      return Error(Code::timeout, "the source does not take the changes that the journal holds for it: " + std::to_string(left) + " left" +
+                                      (problem.empty() ? "" : "; " + problem) + ". Nothing changed.");
+    }
+    if (!waiting(std::chrono::milliseconds(20))) return Error(Code::cancelled, "the proxy is stopping");
+  }
+  return {};
 }
 
 // H16: a COMMIT that failed may be on the disk all the same, and a restart would find the new primary while the
@@ -70,8 +103,9 @@ void Migration::keep_aborted(const State& aborted) {
              "`vmproxy status` shows the journal as writable", {{"migration", options_.name}});
 }
 
-Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action) {
-  auto drained = pre_drain();
+Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead) {
+  std::lock_guard comparing(comparing_);
+  auto drained = old_primary_dead ? pre_drain_without_primary() : pre_drain();
   if (!drained) {
     audit_.note(actor, action, "refused: " + drained.error().message);
     return drained;
@@ -88,7 +122,8 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   }
   // FENCE
   const TimePoint closed_at = clock_.now();
-  const Deadline deadline = closed_at + options_.fence_max;
+  // Requests that wait for a dead primary end in errors, however long the fence is.
+  const Deadline deadline = closed_at + (old_primary_dead ? std::max(options_.fence_max, dead_drain_max) : options_.fence_max);
   gate_.close();
   Result<void> done;
   // DRAIN. A write that is still under way at the deadline aborts the flip: withdrawing it would be the other policy.
@@ -97,8 +132,19 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
                                     std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(options_.fence_max).count()) + " ms");
   }
   // POSITION, CATCHUP: the lanes are stopped afterwards, nothing is in flight on the follower (H58).
+  if (done && old_primary_dead) mirror_.give_up_reads("only the former primary had this; it did not answer when the primary was changed");
   if (done) done = mirror_.catch_up(deadline);
   const bool lanes_stopped = static_cast<bool>(done);
+  // DELTA
+  if (done && !old_primary_dead) {
+    auto delta = compare_written(UINT64_MAX, deadline);
+    if (!delta) {
+      done = delta.error().within("comparing what was written last");
+    } else if (delta->different > 0) {
+      done = Error(Code::precondition, std::to_string(delta->different) + " records written last differ (" + delta->example +
+                                           "); they are repaired, try again");
+    }
+  }
   if (done) {
     // COMMIT
     State committed = prepared;
@@ -107,6 +153,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
     ++committed.epoch;
     committed.phase = phase_after;
     committed.reads_percent = to == Side::target ? 100 : 0;
+    if (old_primary_dead) committed.validated = false;
     if (to == Side::source) {
       committed.rolled_back_at = rfc3339(clock_.wall());
       committed.rolled_back_reason = actor.reason;

@@ -1,4 +1,6 @@
 // What an operator asks for, step by step.
+#include <algorithm>
+
 #include "base/log.h"
 #include "cutover/migration.h"
 #include "journal/rows.h"
@@ -33,6 +35,7 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
   }
   std::lock_guard hold(mutex_);
   until_ = until;
+  start_force_ = actor.force;
   wanted_ = Wanted::start;
   problem_.clear();
   changed_.notify_all();
@@ -130,7 +133,23 @@ Result<void> Migration::rollback(const Actor& actor) {
         audit_.note(actor, "rollback", open.error().message);
         return open;
       }
-      return flip(Side::source, next.validated ? Phase::ready : Phase::mirroring, actor, "rollback");
+      const auto dead = target_is_dead();
+      if (!dead) return flip(Side::source, next.validated ? Phase::ready : Phase::mirroring, actor, "rollback");
+      const auto unread = mirror_.unread(20);
+      const bool forced = std::find(actor.force.begin(), actor.force.end(), "unread") != actor.force.end();
+      if (unread.count > 0 && !forced) {
+        std::string names;
+        for (const auto& name : unread.names) names += "\n  " + name;
+        const Error refused(Code::precondition,
+                            "rollback refused, nothing changed: the target does not answer (" + dead->message + "), and " +
+                                std::to_string(unread.count) + " keys must be read from it before the source has their last value:" + names +
+                                "\nBring the target back, or give these values up: vmproxy rollback --force unread. Everything else that was "
+                                "acknowledged is in the journal and goes to the source");
+        audit_.note(actor, "rollback", refused.message);
+        return refused;
+      }
+      // The new primary lacks what was given up, and the dead one lacks everything from now on.
+      return flip(Side::source, Phase::mirroring, actor, "rollback without the target", true);
     }
     case Phase::canary:
     case Phase::reads_moved:
@@ -142,6 +161,12 @@ Result<void> Migration::rollback(const Actor& actor) {
     case Phase::finalized: return wrong_state("rollback", next.phase, "the source has not been written since; start a new migration back");
     default: return {};  // reads and writes are at the source already
   }
+}
+
+std::optional<Error> Migration::target_is_dead() {
+  auto answer = target_.describe_server(clock_.in(std::chrono::seconds(2)));
+  if (answer || !answer.error().retryable()) return std::nullopt;
+  return answer.error();
 }
 
 Result<void> Migration::finalize(const Actor& actor) {

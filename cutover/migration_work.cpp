@@ -1,4 +1,6 @@
 // The long work of a migration, done by its worker thread: arm the mirror, pass the capture barrier, copy, validate.
+#include <algorithm>
+
 #include "base/log.h"
 #include "cutover/migration.h"
 
@@ -22,7 +24,12 @@ void Migration::work() {
     clock_.wait_until(lock, changed_, clock_.in(std::chrono::seconds(1)), [this] { return stopping_ || wanted_ != Wanted::nothing; });
     if (stopping_) return;
     const Wanted wanted = wanted_;
-    if (wanted == Wanted::nothing) continue;
+    if (wanted == Wanted::nothing) {
+      lock.unlock();
+      compare_written_beside();
+      lock.lock();
+      continue;
+    }
     wanted_ = Wanted::nothing;
     const ValidateOptions validate_options = validate_options_;
     lock.unlock();
@@ -73,7 +80,12 @@ Result<void> Migration::run_start() {
 Result<void> Migration::arm() {
   auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(30)));
   if (!refreshed) return refreshed;
-  auto created = collections_.create_on_target(clock_.in(std::chrono::seconds(60)));
+  bool take_foreign = false;
+  {
+    std::lock_guard hold(mutex_);
+    take_foreign = std::find(start_force_.begin(), start_force_.end(), "target_not_empty") != start_force_.end();
+  }
+  auto created = collections_.create_on_target(clock_.in(std::chrono::seconds(60)), take_foreign);
   if (!created) return created;
   State next = state();
   if (next.copy_generation == 0 || !next.capture) ++next.copy_generation;
@@ -131,14 +143,31 @@ Result<void> Migration::copy() {
   return move(next, worker_actor, "copy done");
 }
 
+// A full pass that a crash or an outage ended goes on where it was: what it vouches for is then what had been written, and
+// which gaps there were, when it began.
 Result<validation::Report> Migration::validate_once(const ValidateOptions& options) {
-  const uint64_t horizon = journal_.gap_horizon();
+  for (const auto& collection : jobs()) {
+    if (collections_.claimed(*collection)) continue;
+    auto claimed = collections_.create_on_target(*collection, clock_.in(std::chrono::seconds(30)));
+    if (!claimed) return claimed.error();
+  }
+  const bool resumes = options.full && state().validating_full;
+  const uint64_t horizon = resumes ? state().validation_horizon : journal_.gap_horizon();
+  uint64_t round = state().validation_round;
+  if (!resumes) {
+    auto begun = mirror_.written().begin_round();
+    if (!begun) return begun.error();
+    round = *begun;
+  }
   uint64_t pass = 0;
   {
     std::lock_guard one(transition_);
     State next = state();
-    pass = ++next.validation_pass;
-    auto moved = move(next, worker_actor, "validation pass " + std::to_string(pass));
+    pass = resumes ? next.validation_pass : ++next.validation_pass;
+    next.validating_full = options.full;
+    next.validation_horizon = horizon;
+    next.validation_round = round;
+    auto moved = move(next, worker_actor, "validation pass " + std::to_string(pass) + (resumes ? " goes on" : ""));
     if (!moved) return moved.error();
   }
   mirror_.reread_suspects();
@@ -163,11 +192,14 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
   if (report->clean()) {
     auto closed = journal_.close_gaps(horizon);
     if (!closed) return closed.error();
+    auto struck = mirror_.written().strike_before(round);
+    if (!struck) return struck.error();
     unknown_requests_ = 0;
   }
   std::lock_guard one(transition_);
   State next = state();
   next.validated = report->clean();
+  next.validating_full = false;
   auto moved = move(next, worker_actor, report->clean() ? "validation clean" : "validation found differences");
   if (!moved) return moved.error();
   return report;

@@ -6,7 +6,7 @@
 namespace vmproxy::cutover {
 namespace {
 
-constexpr uint8_t state_format = 1;
+constexpr uint8_t state_format = 2;  // 1: without what a pass under way vouches for
 constexpr std::string_view state_row = "migration";
 constexpr std::string_view names[] = {"created", "mirroring", "backfilling", "validating", "ready",
                                       "canary", "reads_moved", "promoted", "finalized", "abandoned"};
@@ -22,7 +22,7 @@ Result<State> load_state(journal::Journal& journal) {
   if (!*row) return state;
   model::Reader reader(**row);
   const uint8_t format = reader.u8();
-  if (format != state_format) {
+  if (format == 0 || format > state_format) {
     return Error(Code::unsupported, "the migration's state has format " + std::to_string(format) +
                                         ", which this version does not know; use the version that wrote it");
   }
@@ -42,6 +42,11 @@ Result<State> load_state(journal::Journal& journal) {
   state.flip_to = static_cast<journal::Side>(reader.u8());
   state.rolled_back_at = reader.bytes();
   state.rolled_back_reason = reader.bytes();
+  if (format >= 2) {
+    state.validating_full = reader.u8() != 0;
+    state.validation_horizon = reader.u64();
+    state.validation_round = reader.u64();
+  }
   if (!reader.done() || state.phase > Phase::abandoned) return Error(Code::corrupt, "the migration's state is damaged");
   return state;
 }
@@ -67,6 +72,9 @@ journal::Row row_of(const State& state) {
   writer.u8(static_cast<uint8_t>(state.flip_to));
   writer.bytes(state.rolled_back_at);
   writer.bytes(state.rolled_back_reason);
+  writer.u8(state.validating_full ? 1 : 0);
+  writer.u64(state.validation_horizon);
+  writer.u64(state.validation_round);
   return {std::string(journal::rows::state), std::string(state_row), writer.take()};
 }
 

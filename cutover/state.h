@@ -28,6 +28,9 @@ struct State {
   bool settled = false;             // the barrier's settle time has passed
   bool copied = false;
   uint64_t validation_pass = 0;     // number of the last pass begun
+  bool validating_full = false;     // that pass is a full one and has not ended: it goes on under its number
+  uint64_t validation_horizon = 0;  // what it vouches for when it is clean: capture gaps up to this one,
+  uint64_t validation_round = 0;    // and written keys of the rounds before this one
   bool validated = false;           // a full pass was clean, and nothing has closed that gate since
   bool flip_intended = false;       // PREPARE without COMMIT: aborted on recovery
   journal::Side flip_to = journal::Side::target;

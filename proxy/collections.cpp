@@ -10,6 +10,7 @@ namespace vmproxy::proxy {
 namespace {
 
 constexpr std::string_view catalog_row = "catalog";
+constexpr std::string_view claim_rows = "claim/";  // + name on the target -> the source's collection
 
 }  // namespace
 
@@ -26,6 +27,11 @@ Result<void> Collections::load() {
   std::lock_guard changing(write_mutex_);
   auto row = journal_.row(journal::rows::state, catalog_row);
   if (!row) return row.error();
+  auto claims = journal_.scan_rows(journal::rows::state, claim_rows, "", [this](std::string_view key, std::string_view) {
+    claimed_.emplace(key.substr(claim_rows.size()));
+    return true;
+  });
+  if (!claims) return claims;
   if (!*row) return {};
   auto catalog = protocols::decode_catalog(**row);
   if (!catalog) return catalog.error().within("state of the migration");
@@ -169,19 +175,51 @@ Result<void> Collections::remove_space(const std::string& path) {
   return publish(std::move(next));
 }
 
-Result<void> Collections::create_on_target(Deadline deadline) {
+Result<void> Collections::create_on_target(Deadline deadline, bool take_foreign) {
+  std::string foreign;
   for (const auto& collection : all()) {
-    auto made = create_on_target(*collection, deadline);
-    if (!made) return made;
+    auto made = create_on_target(*collection, deadline, take_foreign);
+    if (made) continue;
+    if (made.error().code != Code::precondition) return made;
+    foreign += (foreign.empty() ? "" : "; ") + made.error().message;
   }
-  return {};
+  if (foreign.empty()) return {};
+  return Error(Code::precondition, foreign);
 }
 
-Result<void> Collections::create_on_target(const Collection& collection, Deadline deadline) {
-  auto made = target_.create(collection.plan->target(), deadline);
-  if (!made && made.error().code != Code::already_exists) {
-    return made.error().within("creating '" + model::to_string(collection.plan->target().name) + "' on the target");
+Result<void> Collections::create_on_target(const Collection& collection, Deadline deadline, bool take_foreign) {
+  const model::Schema& schema = collection.plan->target();
+  const std::string name = model::to_string(schema.name);
+  auto made = target_.create(schema, deadline);
+  if (!made && made.error().code != Code::already_exists) return made.error().within("creating '" + name + "' on the target");
+  if (claimed(collection)) return {};
+  if (!made && !take_foreign) {
+    model::Query count;
+    count.kind = model::Query::Kind::count;
+    count.collection = schema.name;
+    auto counted = target_.query(schema, count, deadline);
+    if (!counted) return counted.error().within("counting what '" + name + "' holds on the target already");
+    if (counted->count > 0) {
+      return Error(Code::precondition,
+                   "'" + name + "' on the target holds " + std::to_string(counted->count) +
+                       " records that are not of this migration; nothing was written to it. Move them away, choose another name under "
+                       "mapping.names, or give them up (they will be overwritten or erased): vmproxy start --force target_not_empty");
+    }
   }
+  return claim(collection);
+}
+
+bool Collections::claimed(const Collection& collection) const {
+  std::lock_guard hold(mutex_);
+  return claimed_.contains(model::to_string(collection.plan->target().name));
+}
+
+Result<void> Collections::claim(const Collection& collection) {
+  const std::string name = model::to_string(collection.plan->target().name);
+  auto kept = journal_.commit_rows({{std::string(journal::rows::state), std::string(claim_rows) + name, collection.key}});
+  if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
+  std::lock_guard hold(mutex_);
+  claimed_.insert(name);
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,9 +48,15 @@ class Collections {
   Result<void> remove(const model::CollectionName& name);
   Result<void> put_space(protocols::Space space);
   Result<void> remove_space(const std::string& path);
-  // Creates on the target what is included and missing there. Error names the collection.
-  Result<void> create_on_target(Deadline deadline);
-  Result<void> create_on_target(const Collection& collection, Deadline deadline);
+  // Creates on the target what is included and missing there, and claims it: durably, before the first record goes there.
+  // A collection that was there before and holds records is somebody else's: writing and repairing would overwrite and erase
+  // them. Code::precondition names each with its count, unless `take_foreign`.
+  Result<void> create_on_target(Deadline deadline, bool take_foreign = false);
+  Result<void> create_on_target(const Collection& collection, Deadline deadline, bool take_foreign = false);
+  // May records be written to and erased from this collection's target? From memory.
+  bool claimed(const Collection& collection) const;
+  // Made or renamed by us on the application's behalf, so ours.
+  Result<void> claim(const Collection& collection);
 
  private:
   // Publishes and persists; holds write_mutex_.
@@ -66,6 +73,7 @@ class Collections {
   mutable std::mutex mutex_;
   std::shared_ptr<const protocols::Catalog> catalog_;
   std::map<std::string, std::shared_ptr<const Collection>> collections_;
+  std::set<std::string> claimed_;  // names on the target
   uint64_t incarnations_ = 0;
 };
 

@@ -152,6 +152,24 @@ void Debts::paid(const std::vector<Debt>& debts) {
   if (!rows.empty()) journal_.put_rows(std::move(rows));
 }
 
+std::vector<Debt> Debts::take_all_but(DebtReason reason) {
+  std::lock_guard hold(mutex_);
+  std::vector<Debt> result;
+  do {
+    for (auto at = waiting_.begin(); at != waiting_.end();) {
+      if (at->second.reason == reason) {
+        ++at;
+        continue;
+      }
+      handed_out_.emplace(at->second.id, at->first);
+      result.push_back(std::move(at->second));
+      at = waiting_.erase(at);
+    }
+    if (more_on_disk_) refill();
+  } while (std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& item) { return item.second.reason != reason; }));
+  return result;
+}
+
 void Debts::put_back(std::vector<Debt> debts) {
   std::lock_guard hold(mutex_);
   for (Debt& debt : debts) {
@@ -185,6 +203,12 @@ uint64_t Debts::count() const {
 uint64_t Debts::count(DebtReason reason) const {
   std::lock_guard hold(mutex_);
   return count_by_reason_[static_cast<size_t>(reason)];
+}
+
+uint64_t Debts::waiting_but(DebtReason reason) const {
+  std::lock_guard hold(mutex_);
+  const auto others = std::count_if(waiting_.begin(), waiting_.end(), [&](const auto& item) { return item.second.reason == reason; });
+  return count_ - handed_out_.size() - static_cast<uint64_t>(others);
 }
 
 std::optional<TimePoint> Debts::next_due() const {

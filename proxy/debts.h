@@ -51,12 +51,15 @@ class Debts {
   // Those that fell due, at most `max`; each is handed out once. Blocking when rows must be read from disk.
   std::vector<Debt> due(size_t max);
   void paid(const std::vector<Debt>& debts);
+  // Every one with another reason, due or not, from memory and disk; handed out as by due(). Blocking.
+  std::vector<Debt> take_all_but(DebtReason reason);
   // Handed out but could not be queued: due again at once.
   void put_back(std::vector<Debt> debts);
 
   bool owed(const std::string& collection, const std::string& key);
   uint64_t count() const;
   uint64_t count(DebtReason reason) const;
+  uint64_t waiting_but(DebtReason reason) const;  // with another reason and not handed out
   // When the next one falls due; nothing when none is waiting.
   std::optional<TimePoint> next_due() const;
   Duration oldest_age() const;  // since the oldest unpaid debt fell due; zero when none is overdue

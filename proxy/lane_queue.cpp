@@ -110,11 +110,11 @@ void LaneQueue::demote_images() {
   for (auto& [name, entry] : entries_) entry.image = false;
 }
 
-std::vector<Entry> LaneQueue::remove(const std::string& collection) {
+std::vector<Entry> LaneQueue::remove(const std::function<bool(const Entry&)>& which) {
   std::lock_guard hold(mutex_);
   std::vector<Entry> removed;
   for (auto at = entries_.begin(); at != entries_.end();) {
-    if (at->second.collection != collection) {
+    if (!which(at->second)) {
       ++at;
       continue;
     }
@@ -124,6 +124,11 @@ std::vector<Entry> LaneQueue::remove(const std::string& collection) {
   }
   count();
   return removed;
+}
+
+void LaneQueue::visit(const std::function<void(const Entry&)>& see) const {
+  std::lock_guard hold(mutex_);
+  for (const auto& [name, entry] : entries_) see(entry);
 }
 
 }  // namespace vmproxy::proxy

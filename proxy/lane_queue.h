@@ -50,8 +50,9 @@ class LaneQueue {
   size_t size() const { return size_; }
   // Every entry becomes a READ: an image of an older epoch is never applied to the new primary.
   void demote_images();
-  // Takes all entries of a collection out (dropped, re-created).
-  std::vector<Entry> remove(const std::string& collection);
+  // Takes the entries for which it holds out; those being applied are not among them.
+  std::vector<Entry> remove(const std::function<bool(const Entry&)>& which);
+  void visit(const std::function<void(const Entry&)>& see) const;  // queued ones
 
  private:
   static std::string owner(const Entry& entry) { return entry.collection + '\0' + entry.key; }

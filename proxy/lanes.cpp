@@ -1,5 +1,6 @@
 #include "proxy/lanes.h"
 
+#include <algorithm>
 #include <map>
 
 #include "base/log.h"
@@ -12,6 +13,7 @@ Lanes::Lanes(Parts parts, LaneOptions options)
     : parts_(parts),
       options_(options),
       health_(parts.clock, parts.random),
+      primary_health_(parts.clock, parts.random),
       applied_upserts_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged", {{"kind", "upsert"}})),
       applied_deletes_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged", {{"kind", "delete"}})),
       applied_rows_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged", {{"kind", "copy"}})) {
@@ -116,13 +118,36 @@ void Lanes::resume(const std::string& collection) {
 std::vector<Entry> Lanes::remove(const std::string& collection) {
   std::vector<Entry> all;
   for (auto& lane : lanes_) {
-    for (auto& entry : lane->queue.remove(collection)) {
+    for (auto& entry : lane->queue.remove([&](const Entry& e) { return e.collection == collection; })) {
       for (const auto position : entry.owed) parts_.freshness.arrived(entry.collection, position);
       for (const auto seq : entry.seqs) parts_.ledger.done(seq);
       all.push_back(std::move(entry));
     }
   }
   return all;
+}
+
+std::vector<Entry> Lanes::take_reads() {
+  std::vector<Entry> all;
+  for (auto& lane : lanes_) {
+    for (auto& entry : lane->queue.remove([](const Entry& e) { return !e.image; })) all.push_back(std::move(entry));
+  }
+  return all;
+}
+
+std::pair<std::vector<std::string>, size_t> Lanes::reads(size_t max) const {
+  std::vector<std::string> names;
+  size_t count = 0;
+  for (const auto& lane : lanes_) {
+    lane->queue.visit([&](const Entry& entry) {
+      if (entry.image) return;
+      ++count;
+      if (names.size() >= max) return;
+      const auto key = model::decode_key(entry.key);
+      names.push_back(entry.collection + " " + (key ? model::to_string(key->id) : "?"));
+    });
+  }
+  return {std::move(names), count};
 }
 
 void Lanes::run(Lane& lane) {
@@ -141,8 +166,10 @@ void Lanes::run(Lane& lane) {
     const TimePoint now = parts_.clock.now();
     TimePoint until = now + std::chrono::milliseconds(500);
     if (not_before_ > now) until = not_before_;
-    const TimePoint retry = health_.retry_at();
-    if (retry > now) until = std::min(until, retry);
+    for (const auto* health : {&health_, &primary_health_}) {
+      const TimePoint retry = health->retry_at();
+      if (retry > now) until = std::min(until, retry);
+    }
     parts_.clock.wait_until(lock, changed_, until, [&] { return stopping_ || wakes_ != seen; });
   }
 }
@@ -157,7 +184,9 @@ bool Lanes::step(Lane& lane) {
   }
   const size_t allowed = health_.allowed();
   if (allowed == 0) return false;
-  entries = lane.queue.take(std::min(allowed, options_.batch_max), [this](const Entry& entry) {
+  const size_t reads_allowed = primary_health_.allowed();
+  size_t reads = 0;
+  entries = lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
     {
       std::lock_guard hold(mutex_);
       if (paused_.contains(entry.collection)) return false;
@@ -165,8 +194,9 @@ bool Lanes::step(Lane& lane) {
     for (const OpId op : entry.waits) {
       if (parts_.in_flight.broad_in_flight(op)) return false;
     }
-    return true;
+    return entry.image || reads++ < reads_allowed;
   });
+  if (reads == 0 && reads_allowed != SIZE_MAX && reads_allowed > 0) primary_health_.unused();
   bool worked = !entries.empty();
   if (worked) apply(lane, std::move(entries));
   if (worked && !health_.problem().empty()) return true;
@@ -254,19 +284,39 @@ Result<std::vector<model::Record>> Lanes::states(const Collection& collection, c
 }
 
 void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vector<Entry>& entries) {
+  if (auto ours = claim(collection); !ours) {
+    ++failed_;
+    if (health_.failed(ours.error().message)) {
+      log::warn("mirror does not write; its changes are kept, the application is not affected",
+                {{"collection", collection.key}, {"error", ours.error().message}});
+    }
+    return;
+  }
   std::vector<model::Key> absent;
   auto records = states(collection, entries, absent);
   if (!records) {
     if (records.error().code == Code::not_found && gone(collection)) {
+      primary_health_.succeeded();
       health_.unused();
       return;
     }
     ++failed_;
-    if (health_.failed(records.error().message)) {
+    if (primary_health_.failed(records.error().message)) {
       log::warn("mirror cannot read; it retries, the application is not affected", {{"collection", collection.key}, {"error", records.error().message}});
     }
+    // What needs no reading goes on: after a promotion that is what brings everything back when the primary is dead.
+    const auto first_read = std::stable_partition(entries.begin(), entries.end(), [](const Entry& entry) { return entry.image; });
+    std::vector<Entry> reads(std::make_move_iterator(first_read), std::make_move_iterator(entries.end()));
+    entries.erase(first_read, entries.end());
+    if (!entries.empty() && !reads.empty()) {
+      apply_collection(lane, collection, entries);
+    } else {
+      health_.unused();
+    }
+    for (auto& entry : reads) entries.push_back(std::move(entry));
     return;
   }
+  if (std::any_of(entries.begin(), entries.end(), [](const Entry& entry) { return !entry.image; })) primary_health_.succeeded();
   const Side side = replica();
   const Deadline deadline = parts_.clock.in(options_.apply_timeout);
   Result<protocols::ApplyResult> upserted = protocols::ApplyResult{};
@@ -321,6 +371,11 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     log::warn("replica does not take changes; they are kept and tried again, the application is not affected",
               {{"collection", collection.key}, {"error", error.message}});
   }
+}
+
+Result<void> Lanes::claim(const Collection& collection) {
+  if (replica() == Side::source || parts_.collections.claimed(collection)) return {};
+  return parts_.collections.create_on_target(collection, parts_.clock.in(options_.apply_timeout));
 }
 
 bool Lanes::same_life(const Collection& collection) const {

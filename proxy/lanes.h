@@ -79,7 +79,15 @@ class Lanes {
   void copy(const model::CollectionName& collection, uint64_t incarnation, std::vector<model::Record> rows,
             std::function<void(Result<journal::BackfillDone>)> done);
 
-  std::string problem() const { return health_.problem(); }
+  // Of the replica, else of the primary that must be read.
+  std::string problem() const {
+    const std::string replica = health_.problem();
+    return replica.empty() ? primary_health_.problem() : replica;
+  }
+  // Takes out the entries that are a READ of the primary, for when it is dead. Those on their way come back first.
+  std::vector<Entry> take_reads();
+  // "collection key" of at most `max` of them, and how many there are.
+  std::pair<std::vector<std::string>, size_t> reads(size_t max) const;
   uint64_t applied() const { return applied_; }
   uint64_t failed() const { return failed_; }
 
@@ -104,6 +112,8 @@ class Lanes {
   Result<std::vector<model::Record>> states(const Collection& collection, const std::vector<Entry>& entries,
                                             std::vector<model::Key>& absent);
   void finished(Lane& lane, const std::vector<Entry>& entries);
+  // Nothing is written to a collection of the target that holds somebody else's records.
+  Result<void> claim(const Collection& collection);
   // The collection was not dropped or created again since the caller looked it up.
   bool same_life(const Collection& collection) const;
   // The primary says that the collection is not there: true when that is so and the catalog knows it now.
@@ -116,7 +126,8 @@ class Lanes {
 
   Parts parts_;
   const LaneOptions options_;
-  ReplicaHealth health_;
+  ReplicaHealth health_;          // of the replica
+  ReplicaHealth primary_health_;  // of READs: journaled images go on while the primary cannot be read
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::atomic<Side> primary_{Side::source};
   std::atomic<uint64_t> generation_{0};

@@ -112,6 +112,7 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
       }
     }
     if (rows.empty()) return done;
+    if (auto ours = claim(*now); !ours && !ours.error().retryable()) return ours.error();
     auto written = parts_.transfer.upsert(replica(), *now, rows, protocols::UpsertMode::insert_only,
                                           parts_.clock.in(options_.apply_timeout));
     if (written) {

@@ -1,6 +1,7 @@
 #include "proxy/mirror.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "journal/rows.h"
@@ -27,6 +28,7 @@ Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& tr
       debts_(journal, clock),
       ledger_(journal),
       quarantine_(journal, clock),
+      written_(journal),
       lanes_({journal, collections, transfer, dialect, in_flight_, freshness_, debts_, ledger_, quarantine_, clock, random, metrics},
              options.lanes) {}
 
@@ -153,6 +155,7 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome, std::function
 }
 
 void Mirror::touch(const std::string& collection, const std::vector<std::string>& keys) {
+  written_.note(collection, keys);
   const uint64_t generation = generation_;
   if (generation == 0 || keys.empty()) return;
   std::vector<journal::Row> rows;
@@ -455,6 +458,31 @@ Result<void> Mirror::catch_up(Deadline deadline) {
     return Error(Code::timeout, "an attempt on the replica ended without an answer; its keys must be read again first");
   }
   return {};
+}
+
+Mirror::Unread Mirror::unread(size_t names_max) {
+  auto [names, count] = lanes_.reads(names_max);
+  // Debts not due yet stand on the disk; open windows are carried over a change of the primary.
+  count += debts_.waiting_but(DebtReason::uncertain);
+  return {count, std::move(names)};
+}
+
+void Mirror::give_up_reads(const std::string& why) {
+  std::vector<Debt> debts = debts_.take_all_but(DebtReason::uncertain);
+  std::set<std::pair<std::string, std::string>> keys;
+  for (const auto& debt : debts) keys.emplace(debt.collection, debt.key);
+  auto entries = lanes_.take_reads();
+  for (auto& entry : entries) {
+    keys.emplace(entry.collection, entry.key);
+    for (auto& debt : entry.debts) debts.push_back(std::move(debt));
+  }
+  // Kept before anything is struck out: a crash in between keeps both.
+  for (const auto& [collection, key] : keys) quarantine_.add(collection, key, why, std::nullopt, primary_);
+  debts_.paid(debts);
+  for (const auto& entry : entries) {
+    for (const auto seq : entry.seqs) ledger_.done(seq);
+    for (const auto position : entry.owed) freshness_.arrived(entry.collection, position);
+  }
 }
 
 void Mirror::set_primary(Side primary) { primary_ = primary; }

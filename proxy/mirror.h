@@ -18,6 +18,7 @@
 #include "proxy/in_flight.h"
 #include "proxy/lanes.h"
 #include "proxy/routing.h"
+#include "proxy/written_keys.h"
 
 namespace vmproxy::proxy {
 
@@ -93,12 +94,23 @@ class Mirror final : public journal::Sink {
   // --- changing the primary: nothing new may begin meanwhile (the gate is closed)
   // Waits until all live entries are applied and every debt but open windows is paid, then stops the lanes.
   Result<void> catch_up(Deadline deadline);
+  // The primary is dead: what had to be read from it is lost with it unless somebody revives it. How many keys those are,
+  // and the names of some; then: they are kept in quarantine as at risk (H46), and no longer waited for.
+  struct Unread {
+    size_t count = 0;
+    std::vector<std::string> names;  // "collection key"
+  };
+  Unread unread(size_t names_max);
+  size_t images_waiting() const { return lanes_.size() - lanes_.reads(0).second; }
+  void give_up_reads(const std::string& why);
   // Nothing is owed but open uncertainty windows: what a change of the primary may carry over.
   bool only_windows_owed() const { return debts_.count() == debts_.count(DebtReason::uncertain); }
   void set_primary(Side primary);  // lanes stopped
   void resume_lanes();
   // Reads every suspect again.
   void reread_suspects();
+  // Written since both sides were last seen equal there.
+  WrittenKeys& written() { return written_; }
   Result<void> retry_quarantined(std::optional<uint64_t> number);
 
   struct Numbers {
@@ -145,6 +157,7 @@ class Mirror final : public journal::Sink {
   Debts debts_;
   Ledger ledger_;
   Quarantine quarantine_;
+  WrittenKeys written_;
   Lanes lanes_;
 
   std::mutex finish_mutex_;  // outcome and lane position of a write are one step (its order on the replica)

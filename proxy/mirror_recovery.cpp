@@ -16,6 +16,8 @@ Result<void> Mirror::recover(Side primary, bool clean_start) {
   if (!debts) return debts;
   auto quarantined = quarantine_.restore();
   if (!quarantined) return quarantined;
+  auto written = written_.restore();
+  if (!written) return written;
   auto suspects = journal_.scan_rows(journal::rows::suspects, "", "", [this](std::string_view, std::string_view) {
     ++suspects_;
     return true;

@@ -267,7 +267,9 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
       }
       if (renamed) {
         // Entries of the old name are gone from the lanes: everything that was under way is found by a full validation.
-        (void)context_.transfer.driver(Side::target).alter(old->plan->target().name, renamed->plan->target(), deadline);
+        if (context_.transfer.driver(Side::target).alter(old->plan->target().name, renamed->plan->target(), deadline)) {
+          (void)context_.collections.claim(*renamed);
+        }
         (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key + "'");
       } else if (drops && context_.options.mirror_drops) {
         (void)context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
@@ -279,7 +281,9 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
       bool known = false;
       for (const auto& [id, old] : before) known = known || (old->key == c->key && old->plan->source().incarnation == c->plan->source().incarnation);
       // Not on the application's time when the target is down: the lanes create what they find missing.
-      if (!known) (void)context_.collections.create_on_target(*c, context_.clock.in(std::chrono::seconds(2)));
+      if (known) continue;
+      const auto created = context_.collections.create_on_target(*c, context_.clock.in(std::chrono::seconds(2)));
+      if (!created && created.error().code == Code::precondition) (void)context_.journal.mark_gap(created.error().message);
     }
     return {};
   });

@@ -209,6 +209,8 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
       (void)context_.collections.remove(change.schema.name);
       return created.error();
     }
+    auto claimed = context_.collections.claim(*made);
+    if (!claimed) return claimed.error();
     note_ddl("created " + made->key);
     renew_catalog();
     return made->plan->source();
@@ -254,6 +256,8 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
       (void)context_.collections.put((*found)->plan->source(), false);
       return altered.error();
     }
+    auto claimed = context_.collections.claim(*now);
+    if (!claimed) return claimed.error();
     if (renamed) note_ddl("renamed " + key + " to " + now->key);
     renew_catalog();
     return now->plan->source();

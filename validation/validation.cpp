@@ -95,11 +95,11 @@ Result<std::vector<Finding>> Validation::findings(size_t limit) {
   return PassRows(parts_->journal).findings(limit);
 }
 
-Result<Report> Validation::compare_keys(const Job& job, const std::vector<model::Key>& keys,
+Result<KeysReport> Validation::compare_keys(const Job& job, const std::vector<model::Key>& keys,
                                         journal::Side primary, Deadline deadline) {
   const Comparison comparison(job, parts_->source, parts_->target);
   const auto dirty = [&](const model::Key& key) { return parts_->sink.dirty(job.name, key); };
-  Report report;
+  KeysReport report;
   report.compared = report.total = keys.size();
   // Twice: what differs in one look may be a write that came between the two reads.
   std::map<model::Key, Suspect> suspects;
@@ -119,11 +119,17 @@ Result<Report> Validation::compare_keys(const Job& job, const std::vector<model:
         open.push_back(key);
       } else if (verdict == Verdict::open) {
         ++report.unsettled;
+        report.unsettled_keys.push_back(key);
       } else if (verdict == Verdict::mismatch) {
         auto& count = mismatch->kind == Mismatch::Kind::missing ? report.missing
                       : mismatch->kind == Mismatch::Kind::extra ? report.extra
                                                                 : report.different;
         ++count;
+        report.different_keys.push_back(key);
+        if (report.example.empty()) {
+          report.example = model::to_string(job.name) + " " + model::to_string(key.id) + " is " + std::string(name_of(mismatch->kind)) +
+                           (mismatch->detail.empty() ? "" : ": " + mismatch->detail);
+        }
       }
     }
   }

@@ -61,6 +61,13 @@ struct Report {
   bool clean() const { return phase == "clean"; }
 };
 
+// Of compare_keys(): which of the keys.
+struct KeysReport : Report {
+  std::vector<model::Key> unsettled_keys;  // dirty now, or changing: nothing can be said
+  std::vector<model::Key> different_keys;
+  std::string example;  // the first that differs, for people
+};
+
 struct Finding {
   std::string collection;
   std::string key;   // as people write it
@@ -88,7 +95,7 @@ class Validation {
   // Compares just these keys (in the source's form) in both directions, for the fence and the pre-drain.
   // Nothing is waited for and nothing persisted: a key that is dirty now counts as unsettled, one that
   // differs now as different. Keeps nothing of run(). Errors as they come, the deadline's included.
-  Result<Report> compare_keys(const Job& job, const std::vector<model::Key>& keys, journal::Side primary,
+  Result<KeysReport> compare_keys(const Job& job, const std::vector<model::Key>& keys, journal::Side primary,
                               Deadline deadline);
 
  private:

@@ -410,3 +410,164 @@ TEST_CASE("promoted, written, rolled back, written: nothing acknowledged is lost
   CHECK_FALSE(move.source.find("k2"));
   CHECK(move.source.find("k3") == 4);
 }
+
+// --- the target holds what is somebody else's
+
+TEST_CASE("a target that holds somebody else's records is refused, and nothing there is touched") {
+  Move move;
+  move.target.add_collection(things());
+  move.target.put("theirs", 7);
+  move.source.put("a", 1);
+  move.start();
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.eventually([&] { return !move.status().work.problem.empty(); }));
+  CHECK(move.status().work.problem.find("1 records that are not of this migration") != std::string::npos);
+  CHECK(move.status().state == "created");
+  CHECK(move.target.rows().size() == 1);
+  SECTION("the operator gives them up") {
+    REQUIRE(move.migration->start("ready", {"operator", "", {"target_not_empty"}}));
+    REQUIRE(move.reaches("ready"));
+    CHECK(move.equal());
+  }
+  SECTION("they are moved away") {
+    move.target.remove("theirs");
+    REQUIRE(move.migration->start("ready", {}));
+    REQUIRE(move.reaches("ready"));
+    CHECK(move.equal());
+  }
+}
+
+TEST_CASE("a collection created while the mirror runs is not written to what the target has under its name") {
+  Move move;
+  move.ready();
+  vmproxy::model::Schema other = things();
+  other.name.name = "other";
+  move.target.add_collection(other);
+  move.target.put("other", "theirs", 7);
+  move.source.add_collection(other);
+  move.source.put("other", "ours", 1);
+  REQUIRE(move.context().collections.refresh(move.clock.in(seconds(1))));
+  REQUIRE(move.context().mirror.repair({"", "other"}, {key_of("ours")}));  // as if it had been written
+  move.linger();
+  CHECK(move.target.rows("other").size() == 1);
+  CHECK(move.status().lag_changes > 0);
+  CHECK(move.status().mirror.health.find("not of this migration") != std::string::npos);
+}
+
+// --- DELTA: what was written lately is compared before the primary changes
+
+TEST_CASE("what the mirror believes to have brought over is compared, and mended, before the primary changes") {
+  Move move;
+  move.ready();
+  move.write("a", 1);
+  move.write("b", 1);
+  REQUIRE(move.quiet());
+  move.target.remove("a");  // somebody, something
+  REQUIRE(move.promote());
+  CHECK(move.target.find("a") == 1);
+  CHECK(move.target.find("b") == 1);
+}
+
+TEST_CASE("a record that differs after every repair keeps the old primary") {
+  Move move;
+  move.ready();
+  move.write("a", 1);
+  REQUIRE(move.quiet());
+  move.target.remove("a");
+  move.target.freeze();  // whatever is repaired, it never shows
+  const auto promoted = move.promote();
+  CHECK(says(promoted, "differ"));
+  CHECK_FALSE(promoted);
+  CHECK(move.primary() == "source");
+}
+
+TEST_CASE("keys written before a crash are compared after it") {
+  Move move;
+  move.ready();
+  move.write("a", 1);
+  REQUIRE(move.quiet());
+  move.crash();
+  move.start();
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  REQUIRE(move.context().mirror.written().count() > 0);
+  move.target.remove("a");
+  REQUIRE(move.promote());
+  CHECK(move.target.find("a") == 1);
+}
+
+// --- the way back when the target is dead
+
+TEST_CASE("with the target dead a rollback brings back everything that was acknowledged") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.source.down(Error(Code::refused_connection, "restarting"));
+  for (int i = 0; i < 20; ++i) move.write("k" + std::to_string(i), i);
+  move.linger();
+  CHECK(move.source.rows().empty());
+  move.target.down(Error(Code::refused_connection, "dead"));
+  move.source.down(std::nullopt);
+  REQUIRE(move.rollback());
+  CHECK(move.primary() == "source");
+  for (int i = 0; i < 20; ++i) CHECK(move.source.find("k" + std::to_string(i)) == i);
+  CHECK(move.status().state == "mirroring");
+  CHECK_FALSE(move.promote());
+}
+
+TEST_CASE("keys that only the dead target has are named before a rollback, and kept as at risk when they are given up") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.write("known", 1);
+  REQUIRE(move.quiet());
+  move.source.down(Error(Code::refused_connection, "restarting"));
+  move.write("journaled", 2);
+  move.target.down(Error(Code::refused_connection, "dead"));
+  REQUIRE(move.context().mirror.repair({"", "things"}, {key_of("lost")}));
+  move.linger();
+  move.source.down(std::nullopt);
+  const auto refused = move.rollback();
+  CHECK(says(refused, "1 keys must be read from it"));
+  CHECK(says(refused, "--force unread"));
+  CHECK(move.primary() == "target");
+  REQUIRE(move.rollback({"unread"}));
+  CHECK(move.primary() == "source");
+  CHECK(move.source.find("known") == 1);
+  CHECK(move.source.find("journaled") == 2);
+  CHECK(move.status().at_risk == 1);
+}
+
+TEST_CASE("while the primary cannot be read, what is journaled whole goes on to the replica") {
+  Move move;
+  move.ready();
+  move.source.hold(Call::read);
+  REQUIRE(move.context().mirror.repair({"", "things"}, {key_of("stuck")}));
+  move.linger();
+  move.source.release();
+  for (int i = 0; i < 3; ++i) move.source.fail(Call::read, Error(Code::unavailable, "not now"), 1000);
+  move.write("a", 5);
+  CHECK(move.eventually([&] { return move.target.find("a") == 5; }));
+}
+
+TEST_CASE("a full validation that a crash ended goes on as the same pass, and vouches for what had been when it began") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.target.hold(Call::read);
+  move.start();
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.reaches("validating"));
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  const auto before = vmproxy::cutover::load_state(*move.journal);
+  REQUIRE(before);
+  CHECK(before->validating_full);
+  const auto disk = move.disk();
+  move.crash(disk);
+  move.start();
+  move.clock.advance(seconds(61));
+  REQUIRE(move.reaches("ready"));
+  const auto after = vmproxy::cutover::load_state(*move.journal);
+  REQUIRE(after);
+  CHECK(after->validation_pass == before->validation_pass);
+  CHECK_FALSE(after->validating_full);
+}

@@ -1,0 +1,78 @@
+// The comparison of what was written lately (correctness.md 6, PRE-DRAIN and DELTA; 8, continuous until finalize).
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/log.h"
+#include "cutover/migration.h"
+
+namespace vmproxy::cutover {
+
+namespace {
+
+constexpr size_t keys_at_once = 500;
+constexpr uint64_t beside_max = 500;  // keys a second, so that the databases hardly notice
+constexpr Duration beside_time = std::chrono::seconds(5);
+
+}  // namespace
+
+Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadline) {
+  auto& written = mirror_.written();
+  Delta delta;
+  if (written.count() == 0) return delta;
+  auto round = written.begin_round();
+  if (!round) return round.error();
+  const auto primary = state().primary;
+  // What the replica refused differs, and has a gate of its own.
+  std::set<std::pair<std::string, std::string>> refused;
+  if (mirror_.quarantine().count() > 0) {
+    auto items = mirror_.quarantine().list(SIZE_MAX);
+    if (!items) return items.error();
+    for (auto& item : *items) refused.emplace(std::move(item.collection), std::move(item.key));
+  }
+  std::optional<proxy::WrittenKey> last;
+  while (delta.compared < max) {
+    auto batch = written.before(*round, keys_at_once, last ? &*last : nullptr);
+    if (!batch) return batch.error();
+    if (batch->empty()) return delta;
+    last = batch->back();
+    std::map<std::string, std::set<model::Key>> keys;  // of rounds: the same key may stand in several
+    for (const auto& w : *batch) {
+      if (refused.contains({w.collection, w.key})) continue;
+      if (auto key = model::decode_key(w.key)) keys[w.collection].insert(std::move(*key));
+    }
+    for (const auto& [name, set] : keys) {
+      const auto collection = collections_.find(name);
+      if (!collection) continue;  // dropped: nothing to compare
+      auto report = validation_.compare_keys({collection->name, collection->plan}, {set.begin(), set.end()}, primary, deadline);
+      if (!report) return report.error();
+      delta.compared += report->compared;
+      delta.different += report->different_keys.size();
+      if (delta.example.empty()) delta.example = report->example;
+      std::vector<std::string> again;
+      for (const auto& key : report->unsettled_keys) again.push_back(model::encode(key));
+      for (const auto& key : report->different_keys) again.push_back(model::encode(key));
+      written.note(name, again);
+      if (report->different_keys.empty()) continue;
+      log::error("records that were written lately differ between the sides; they are read from the primary again",
+                 {{"migration", options_.name}, {"records", report->different_keys.size()}, {"first", report->example}});
+      audit_.note({"vmproxy", "", {}}, "comparison of what was written lately",
+                  std::to_string(report->different_keys.size()) + " records differed and are repaired: " + report->example);
+      auto owed = mirror_.repair(collection->name, report->different_keys);
+      if (!owed) return owed.error();
+    }
+    written.strike(*batch);
+  }
+  return delta;
+}
+
+void Migration::compare_written_beside() {
+  const State now = state();
+  const bool both_sides = now.capture && now.validated && now.phase >= Phase::ready && now.phase <= Phase::promoted;
+  if (!both_sides || mirror_.written().count() == 0) return;
+  std::unique_lock comparing(comparing_, std::try_to_lock);
+  if (!comparing) return;
+  (void)compare_written(beside_max, clock_.in(beside_time));  // a database that is away now is asked again in a second
+}
+
+}  // namespace vmproxy::cutover
