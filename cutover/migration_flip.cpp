@@ -9,7 +9,8 @@ using journal::Side;
 
 namespace {
 
-constexpr Duration pace_max = std::chrono::milliseconds(100);
+constexpr Duration pace_max = std::chrono::milliseconds(250);
+constexpr Duration patience = std::chrono::seconds(15);
 constexpr Duration pace_look = std::chrono::milliseconds(500);
 constexpr Duration dead_drain_max = std::chrono::seconds(40);  // longer than any request's deadline
 constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
@@ -43,15 +44,20 @@ class Pacer {
 // Outside the fence: everything that can be paid while writes go on is paid, so that the fence is short.
 Result<void> Migration::pre_drain() {
   mirror_.reread_suspects();
-  const Deadline deadline = clock_.in(options_.pre_drain_max);
+  const TimePoint began = clock_.now();
+  const Deadline deadline = began + options_.pre_drain_max;
   const uint64_t first = mirror_.numbers().lag_changes;
   Pacer pacer(gate_, clock_, first);
   int repairs = 0;
   while (true) {
     const auto numbers = mirror_.numbers();
-    const auto level = [this] {
+    // A short pause is worth waiting for; on a slow replica one that the fence can hold is better than none.
+    const bool patient = clock_.now() - began < patience;
+    const auto level = [&] {
       const auto now = mirror_.numbers();
-      return now.lag_changes <= 200 && now.lag_seconds < 0.5 && mirror_.only_windows_owed();
+      const bool near = patient ? now.lag_changes <= 200 && now.lag_seconds < 0.5
+                                : now.lag_seconds < std::chrono::duration<double>(options_.fence_max).count() / 2;
+      return near && mirror_.only_windows_owed();
     };
     if (level()) {
       auto delta = compare_written(UINT64_MAX, deadline);
@@ -60,7 +66,7 @@ Result<void> Migration::pre_drain() {
         return Error(Code::precondition, std::to_string(delta->different) + " records differ again and again although they were repaired (" +
                                              delta->example + "). Nothing changed. Something else writes to one of the databases?");
       }
-      if (delta->different == 0 && mirror_.written().count() <= remainder_max && level()) return {};
+      if (delta->different == 0 && mirror_.written().count() <= (patient ? remainder_max : 4 * remainder_max) && level()) return {};
     }
     pacer.look(numbers.lag_changes + std::min<uint64_t>(mirror_.written().count(), pace_backlog_max));
     if (clock_.now() >= deadline) {
