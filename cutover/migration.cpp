@@ -30,12 +30,20 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       pool_(options_.pool_threads, 4096),
       context_{options_.name, dialect, upstream, journal, collections_, transfer_, mirror_, routing_, gate_, keys_, reads_,
                read_counts_, target_reads_, credentials_, budget_, pool_, clock, random, metrics, options_.proxy, unknown_requests_,
-               uncaptured_writes_, added_latency_us_},
-      backfill_(journal, source, target, mirror_, clock, random, metrics, options_.backfill),
+               uncaptured_writes_, write_latency_, source_read_latency_},
+      backfill_(journal, source, target, mirror_, clock, random, metrics, copy_options()),
       validation_(journal, source, target, mirror_, clock, random, metrics),
       audit_(journal, clock) {}
 
 Migration::~Migration() { close(); }
+
+backfill::Options Migration::copy_options() {
+  backfill::Options options = options_.backfill;
+  options.application_latency_seconds = [this] { return write_latency_.recent_seconds(clock_.now()); };
+  // What the target then still holds of the former life is found by the validation that follows every copy.
+  options.copy_anew = true;
+  return options;
+}
 
 Result<void> Migration::open() {
   auto loaded = load_state(journal_);

@@ -85,6 +85,7 @@ class Migration final : public Control {
   Result<void> run_start();
   Result<void> arm();       // catalog, target collections, capture barrier, settle
   Result<void> copy();
+  backfill::Options copy_options();
   Result<void> validate_until_clean();
   Result<validation::Report> validate_once(const ValidateOptions& options);
   std::vector<std::shared_ptr<const proxy::Collection>> jobs() const;
@@ -94,6 +95,7 @@ class Migration final : public Control {
   std::vector<Gate> gates_for_reads();
   std::vector<Gate> gates_for_promotion();
   std::vector<Gate> gates_for_rollback();
+  std::vector<Gate> gates_for_finalize();
   Result<void> check(const std::vector<Gate>& gates, const Actor& actor, const std::string& action) const;
 
   // the change of the primary
@@ -132,7 +134,8 @@ class Migration final : public Control {
   proxy::ReplicaHealth target_reads_;
   proxy::Credentials credentials_;
   proxy::ByteBudget budget_;
-  std::atomic<uint64_t> unknown_requests_{0}, uncaptured_writes_{0}, added_latency_us_{0};
+  std::atomic<uint64_t> unknown_requests_{0}, uncaptured_writes_{0};
+  proxy::LatencyAverage write_latency_, source_read_latency_;
   ThreadPool pool_;
   proxy::Context context_;
   backfill::Backfill backfill_;

@@ -87,6 +87,17 @@ std::vector<Gate> Migration::gates_for_rollback() {
   return gates;
 }
 
+// I17. Afterwards there is no way back: nothing may be left that only the way back could mend.
+std::vector<Gate> Migration::gates_for_finalize() {
+  std::vector<Gate> gates;
+  const uint64_t at_risk = mirror_.quarantine().at_risk_count();
+  gates.push_back({"at_risk", at_risk == 0, std::to_string(at_risk), "no record that only the journal has", "vmproxy quarantine list"});
+  uint64_t open_gaps = 0;
+  if (auto found = journal_.gaps()) open_gaps = found->size();
+  gates.push_back({"gaps", open_gaps == 0, std::to_string(open_gaps), "0", "vmproxy validate --full --repair"});
+  return gates;
+}
+
 Result<void> Migration::check(const std::vector<Gate>& gates, const Actor& actor, const std::string& action) const {
   std::string closed;
   for (const Gate& gate : gates) {

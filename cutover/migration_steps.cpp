@@ -174,6 +174,11 @@ Result<void> Migration::finalize(const Actor& actor) {
   State next = state();
   if (next.phase == Phase::finalized) return {};
   if (next.phase != Phase::promoted) return wrong_state("finalize", next.phase, "`vmproxy promote` first");
+  auto open = check(gates_for_finalize(), actor, "finalize");
+  if (!open) {
+    audit_.note(actor, "finalize", open.error().message);
+    return open;
+  }
   next.phase = Phase::finalized;
   next.capture = false;
   auto moved = move(next, actor, "finalize");

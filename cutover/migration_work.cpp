@@ -132,10 +132,21 @@ Result<void> Migration::copy() {
     auto moved = move(next, worker_actor, "copy begun");
     if (!moved) return moved;
   }
-  std::vector<backfill::Job> copies;
-  for (const auto& collection : jobs()) copies.push_back({collection->name, collection->plan});
-  auto copied = backfill_.run(std::move(copies), state().copy_generation);
-  if (!copied) return copied.error().within("copy");
+  while (true) {
+    std::vector<backfill::Job> copies;
+    for (const auto& collection : jobs()) copies.push_back({collection->name, collection->plan});
+    const auto known = copies;
+    auto copied = backfill_.run(std::move(copies), state().copy_generation);
+    if (copied) break;
+    // H20: one that was dropped or created again meanwhile is copied from its beginning, or no more.
+    const bool changed = std::any_of(known.begin(), known.end(), [this](const backfill::Job& job) {
+      const auto now = collections_.find(model::to_string(job.name));
+      return !now || now->plan->source().incarnation != job.plan->source().incarnation;
+    });
+    if (!changed || copied.error().code != Code::precondition) return copied.error().within("copy");
+    log::info("a collection was dropped or created again while it was copied; the copy begins again with what exists now",
+              {{"migration", options_.name}, {"error", copied.error().message}});
+  }
   std::lock_guard one(transition_);
   State next = state();
   next.copied = true;

@@ -15,6 +15,7 @@
 #include "proxy/credentials.h"
 #include "proxy/gate.h"
 #include "proxy/key_queue.h"
+#include "proxy/latency_average.h"
 #include "proxy/mirror.h"
 #include "proxy/read_router.h"
 #include "proxy/replica_health.h"
@@ -38,7 +39,8 @@ struct ProxyOptions {
   bool guard_reads = true;                  // reads.consistency other than eventual
   uint64_t answer_bytes_max = 512ull << 20; // of an answer that is held
   uint64_t enumerate_max = 100'000;         // records a predicate write may hit and still be followed one by one
-  Duration target_read_timeout = std::chrono::milliseconds(150);  // then the source answers (S5: its p99 must not change)
+  // A read waits for the target this long and twice as long as the source usually takes for one; then the source answers.
+  Duration target_read_patience = std::chrono::milliseconds(150);
 };
 
 // Counted by reason; shown in status. Thread-safe.
@@ -80,7 +82,14 @@ struct Context {
   ProxyOptions options;
   std::atomic<uint64_t>& unknown_requests;
   std::atomic<uint64_t>& uncaptured_writes;  // writes that pass while nothing is captured yet
-  std::atomic<uint64_t>& added_latency_us;  // moving average of what the proxy adds to a captured write; backfill's throttle
+  LatencyAverage& write_latency;        // of captured writes, as the application sees them: the copy yields when it grows
+  LatencyAverage& source_read_latency;  // what a read may cost at all
+
+  // When the target must have answered a read that begins now.
+  Deadline target_read_deadline() const {
+    const std::chrono::duration<double> usual(2 * source_read_latency.seconds());
+    return clock.in(options.target_read_patience + std::chrono::duration_cast<Duration>(usual));
+  }
 };
 
 }  // namespace vmproxy::proxy

@@ -181,7 +181,7 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
     context_.read_counts.returned("target_slow");
     co_return false;
   }
-  const Deadline deadline = std::min(exchange.deadline(), context_.clock.in(context_.options.target_read_timeout));
+  const Deadline deadline = std::min(exchange.deadline(), context_.target_read_deadline());
   auto answer = co_await ask_target(exchange, row, routing, deadline);
   if (!answer) {
     const Error& error = answer.error();
@@ -202,7 +202,7 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
 void Pipeline::probe_target(net::Exchange& exchange, const Row& row, std::shared_ptr<const Routing> routing) {
   auto request = std::make_shared<net::Request>(exchange.request());
   const bool posted = context_.pool.post([this, request, &row, routing] {
-    TargetBackend backend(context_, routing, std::string(row.name), context_.clock.in(context_.options.target_read_timeout));
+    TargetBackend backend(context_, routing, std::string(row.name), context_.target_read_deadline());
     const auto answer = context_.dialect->serve(row, *request, backend);
     if (answer || answer.error().code == Code::unsupported) {
       context_.target_reads.succeeded();
@@ -214,11 +214,14 @@ void Pipeline::probe_target(net::Exchange& exchange, const Row& row, std::shared
 }
 
 asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row) {
+  const TimePoint began = context_.clock.now();
   auto answer = co_await exchange.forward(context_.source, exchange.deadline(), context_.options.answer_bytes_max, [] { return true; });
   if (!answer) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
+  const TimePoint now = context_.clock.now();
+  context_.source_read_latency.observe(now - began, now);
   ended(exchange.head(), row, *answer);
   (void)co_await exchange.reply_upstream();
 }

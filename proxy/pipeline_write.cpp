@@ -218,6 +218,8 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
+  const TimePoint now = context_.clock.now();
+  context_.write_latency.observe(now - began, now);
   ended(exchange.head(), row, *answer);
   (void)co_await exchange.reply_upstream();
 }

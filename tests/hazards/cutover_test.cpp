@@ -571,3 +571,30 @@ TEST_CASE("a full validation that a crash ended goes on as the same pass, and vo
   CHECK(after->validation_pass == before->validation_pass);
   CHECK_FALSE(after->validating_full);
 }
+
+TEST_CASE("I17: finalize is refused while a record is only in the journal, or a gap is open") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  REQUIRE(move.journal->mark_gap("a test"));
+  const auto refused = move.run([&] { return move.migration->finalize({}); });
+  CHECK(says(refused, "gaps"));
+  CHECK(move.status().state == "promoted");
+  CHECK(move.run([&] { return move.migration->finalize({"operator", "", {"gaps"}}); }));
+}
+
+TEST_CASE("H20: a collection that is created again while it is copied is copied from its beginning, by itself") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("old" + std::to_string(i), 1);
+  move.target.hold(Call::insert_only);
+  move.start();
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.reaches("backfilling"));
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  move.source.recreate("things");
+  move.source.put("new", 2);
+  REQUIRE(move.context().collections.refresh(move.clock.in(seconds(1))));
+  move.target.release();
+  REQUIRE(move.reaches("ready"));
+  CHECK(move.equal());
+}
