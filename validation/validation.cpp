@@ -119,7 +119,7 @@ Result<Report> Validation::compare_keys(const Job& job, const std::vector<model:
         open.push_back(key);
       } else if (verdict == Verdict::open) {
         ++report.unsettled;
-      } else if (verdict == Verdict::mismatch) {
+      } else if (verdict == Verdict::mismatch && !parts_->sink.quarantined(job.name, key)) {
         auto& count = mismatch->kind == Mismatch::Kind::missing ? report.missing
                       : mismatch->kind == Mismatch::Kind::extra ? report.extra
                                                                 : report.different;
