@@ -23,13 +23,6 @@ Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadl
   auto round = written.begin_round();
   if (!round) return round.error();
   const auto primary = state().primary;
-  // What the replica refused differs, and has a gate of its own.
-  std::set<std::pair<std::string, std::string>> refused;
-  if (mirror_.quarantine().count() > 0) {
-    auto items = mirror_.quarantine().list(SIZE_MAX);
-    if (!items) return items.error();
-    for (auto& item : *items) refused.emplace(std::move(item.collection), std::move(item.key));
-  }
   std::optional<proxy::WrittenKey> last;
   while (delta.compared < max) {
     auto batch = written.before(*round, keys_at_once, last ? &*last : nullptr);
@@ -38,7 +31,6 @@ Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadl
     last = batch->back();
     std::map<std::string, std::set<model::Key>> keys;  // of rounds: the same key may stand in several
     for (const auto& w : *batch) {
-      if (refused.contains({w.collection, w.key})) continue;
       if (auto key = model::decode_key(w.key)) keys[w.collection].insert(std::move(*key));
     }
     for (const auto& [name, set] : keys) {

@@ -33,6 +33,10 @@ class Sink {
   // Some write, debt or unapplied entry is under way for the key: both sides may differ right now.
   virtual bool dirty(const model::CollectionName& collection, const model::Key& key) = 0;
 
+  // The replica refused the key's record for good and that is known (it closes a gate of its own): a difference
+  // there is no news, and a repair would only be refused again.
+  virtual bool quarantined(const model::CollectionName&, const model::Key&) { return false; }
+
   // Owes each key a READ of the primary (a durable debt with a new position).
   virtual Result<void> repair(const model::CollectionName& collection,
                               const std::vector<model::Key>& keys) = 0;

@@ -185,7 +185,10 @@ void Plan::plan_fields(const model::Capabilities& source_side, const model::Capa
                                                                     "embedding", source_.id_name},
                             taken) ||
         std::ranges::any_of(target_.vectors, [&](const auto& vector) { return taken(vector.name); });
-    if (target_side.declared_fields && (!field.nullable || target_side.declared_nullable) && !reserved) {
+    const bool fits = (!field.nullable || target_side.declared_nullable) &&
+                      (field.kind != FieldKind::json || target_side.declared_json_any ||
+                       !source_side.declared_json_any);
+    if (target_side.declared_fields && fits && !reserved) {
       target_.fields.push_back(field);
       rules_.declared.insert(field.name);
       note(Note::Kind::carried, "metadata." + field.name, "declared field");

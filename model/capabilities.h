@@ -37,6 +37,7 @@ struct Capabilities {
   bool metadata_u64 = false;      // integers above the largest int64
   bool declared_fields = false;   // typed fields besides dynamic metadata
   bool declared_nullable = false; // ... that may be absent from a record
+  bool declared_json_any = true;  // those of JSON hold any value, else objects only
   bool vectors_f16 = false, vectors_bf16 = false, vectors_binary = false;  // kinds besides dense_f32
   bool exact_search = false;      // search is exact where no index was built
   bool insert_only = false;       // upsert(insert_only) is atomic per record in the database

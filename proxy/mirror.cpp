@@ -284,6 +284,10 @@ bool Mirror::dirty(const model::CollectionName& collection, const model::Key& ke
   return in_flight_.busy(name, encoded) || lanes_.has(name, encoded) || debts_.owed(name, encoded);
 }
 
+bool Mirror::quarantined(const model::CollectionName& collection, const model::Key& key) {
+  return quarantine_.holds(model::to_string(collection), model::encode(key));
+}
+
 void Mirror::backfill(const model::CollectionName& collection, uint64_t incarnation, std::vector<model::Record> rows,
                       std::function<void(Result<journal::BackfillDone>)> done) {
   lanes_.copy(collection, incarnation, std::move(rows), std::move(done));

@@ -75,6 +75,7 @@ class Mirror final : public journal::Sink {
   // --- what the replica has
   Freshness& freshness() { return freshness_; }
   bool dirty(const model::CollectionName& collection, const model::Key& key) override;
+  bool quarantined(const model::CollectionName& collection, const model::Key& key) override;
   void backfill(const model::CollectionName& collection, uint64_t incarnation, std::vector<model::Record> rows,
                 std::function<void(Result<journal::BackfillDone>)> done) override;
   Result<void> repair(const model::CollectionName& collection, const std::vector<model::Key>& keys) override;

@@ -33,6 +33,14 @@ std::optional<Quarantined> parse(std::string_view key, std::string_view value) {
   return item;
 }
 
+std::string name_of(const std::string& collection, const std::string& key) {
+  return collection + '\0' + key;
+}
+
+size_t index_of(journal::Side primary) {
+  return primary == journal::Side::source ? 0 : 1;
+}
+
 }  // namespace
 
 Result<void> Quarantine::restore() {
@@ -40,7 +48,10 @@ Result<void> Quarantine::restore() {
   return journal_.scan_rows(journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view value) {
     next_ = std::max<uint64_t>(next_, std::strtoull(std::string(key).c_str(), nullptr, 10) + 1);
     ++count_;
-    if (const auto item = parse(key, value)) ++by_collection_[item->collection];
+    if (const auto item = parse(key, value)) {
+      ++by_collection_[item->collection];
+      by_key_[index_of(item->primary)][name_of(item->collection, item->key)] = item->number;
+    }
     return true;
   });
 }
@@ -51,7 +62,7 @@ Result<void> Quarantine::freeze_others_than(journal::Side primary) {
   std::lock_guard hold(mutex_);
   at_risk_.clear();
   for (const auto& item : *items) {
-    if (item.primary != primary) at_risk_.emplace(item.number, item.collection + '\0' + item.key);
+    if (item.primary != primary) at_risk_.emplace(item.number, name_of(item.collection, item.key));
   }
   return {};
 }
@@ -59,7 +70,7 @@ Result<void> Quarantine::freeze_others_than(journal::Side primary) {
 bool Quarantine::at_risk(const std::string& collection, const std::string& key) const {
   std::lock_guard hold(mutex_);
   if (at_risk_.empty()) return false;
-  const std::string name = collection + '\0' + key;
+  const std::string name = name_of(collection, key);
   return std::any_of(at_risk_.begin(), at_risk_.end(), [&](const auto& item) { return item.second == name; });
 }
 
@@ -81,9 +92,17 @@ void Quarantine::add(std::string collection, std::string key, std::string reason
   writer.u8(record ? 1 : 0);
   if (record) writer.record(*record);
   writer.u8(primary == journal::Side::source ? 0 : 1);
-  journal_.put_rows({{std::string(journal::rows::quarantine), row_key(next_++), writer.take()}});
-  ++count_;
-  ++by_collection_[collection];
+  std::vector<journal::Row> rows{{std::string(journal::rows::quarantine), row_key(next_), writer.take()}};
+  const auto [at, first] = by_key_[index_of(primary)].try_emplace(name_of(collection, key), next_);
+  if (first) {
+    ++count_;
+    ++by_collection_[collection];
+  } else {
+    rows.push_back({std::string(journal::rows::quarantine), row_key(at->second), std::nullopt});
+    at->second = next_;
+  }
+  ++next_;
+  journal_.put_rows(std::move(rows));
 }
 
 void Quarantine::remove(const std::vector<uint64_t>& numbers) {
@@ -99,6 +118,9 @@ void Quarantine::remove(const std::vector<uint64_t>& numbers) {
     if (const auto item = parse(row_key(number), **there)) {
       const auto at = by_collection_.find(item->collection);
       if (at != by_collection_.end() && --at->second == 0) by_collection_.erase(at);
+      auto& keys = by_key_[index_of(item->primary)];
+      const auto known = keys.find(name_of(item->collection, item->key));
+      if (known != keys.end() && known->second == number) keys.erase(known);
     }
   }
   journal_.put_rows(std::move(rows));
@@ -135,6 +157,12 @@ Result<void> Quarantine::remove_collection(const std::string& collection) {
 bool Quarantine::holds(const std::string& collection) const {
   std::lock_guard hold(mutex_);
   return by_collection_.contains(collection);
+}
+
+bool Quarantine::holds(const std::string& collection, const std::string& key) const {
+  std::lock_guard hold(mutex_);
+  const std::string name = name_of(collection, key);
+  return by_key_[0].contains(name) || by_key_[1].contains(name);
 }
 
 }  // namespace vmproxy::proxy

@@ -29,6 +29,7 @@ class Quarantine {
   Quarantine(journal::Journal& journal, Clock& clock) : journal_(journal), clock_(clock) {}
 
   Result<void> restore();  // counts what is there
+  // Replaces what the same primary's earlier refusal of this key left.
   void add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
            journal::Side primary);
   // H46: from now on `primary` is the primary. Keys that were refused while the other side was are at risk: that side may
@@ -43,6 +44,7 @@ class Quarantine {
   uint64_t count() const { return count_; }
   // The replica lacks something of this collection, acknowledged though it is: no read of it is fresh there.
   bool holds(const std::string& collection) const;
+  bool holds(const std::string& collection, const std::string& key) const;
 
  private:
   journal::Journal& journal_;
@@ -50,6 +52,7 @@ class Quarantine {
   mutable std::mutex mutex_;
   std::map<uint64_t, std::string> at_risk_;  // number -> collection NUL key
   std::map<std::string, uint64_t> by_collection_;
+  std::map<std::string, uint64_t> by_key_[2];  // of each primary: collection NUL key -> number, one row a key
   uint64_t next_ = 1;
   std::atomic<uint64_t> count_{0};
 };

@@ -232,6 +232,7 @@ void RangeCheck::decide(Page& page, Suspect& suspect, Verdict verdict,
       ++page.counts.unsettled;
       return;
     case Verdict::mismatch:
+      if (!suspect.foreign && at_.parts.sink.quarantined(comparison_.name(), suspect.key)) return;
       break;
   }
   switch (mismatch->kind) {

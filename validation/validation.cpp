@@ -120,7 +120,7 @@ Result<KeysReport> Validation::compare_keys(const Job& job, const std::vector<mo
       } else if (verdict == Verdict::open) {
         ++report.unsettled;
         report.unsettled_keys.push_back(key);
-      } else if (verdict == Verdict::mismatch) {
+      } else if (verdict == Verdict::mismatch && !parts_->sink.quarantined(job.name, key)) {
         auto& count = mismatch->kind == Mismatch::Kind::missing ? report.missing
                       : mismatch->kind == Mismatch::Kind::extra ? report.extra
                                                                 : report.different;

@@ -108,11 +108,23 @@ class Columns {
   }
 
  private:
+  // Where the length of a vector overflows, Chroma keeps no numbers under cosine and shows nulls.
+  bool read_vector(DenseVector& out) {
+    if (!in_.enter_array()) return false;
+    while (in_.next_element()) {
+      double number = std::numeric_limits<double>::quiet_NaN();
+      if (in_.next_kind() == JsonScanner::Kind::null ? !in_.read_null() : !in_.read_double(number))
+        return false;
+      out.push_back(static_cast<float>(number));
+    }
+    return in_.ok();
+  }
+
   bool read_one(const std::string& name, Record& record) {
     if (name == "embeddings") {
       DenseVector vector;
       vector.reserve(dimension_);
-      if (!in_.read_floats(vector)) return false;
+      if (!read_vector(vector)) return false;
       dimension_ = vector.size();
       record.vectors[vector_name_] = std::move(vector);
       return true;

@@ -29,6 +29,7 @@ enum : int32_t {
   partition_not_found = 200,
   database_not_found = 800,
   index_not_found = 700,
+  io_failed = 1001,
   invalid_parameter = 1100,
   unknown = 65535,
 };
@@ -88,6 +89,8 @@ bool refused_before_start(const Status& status) {
     case index_not_found:
     case invalid_parameter:
       return true;
+    case io_failed:  // 2.3: a JSON field may hold objects only
+      return status.reason.starts_with("IO failed: json: cannot unmarshal ");
     case unknown:
       return is_check(status.reason);
     default:

@@ -25,6 +25,7 @@ Capabilities capabilities_of(bool recent) {
   c.metadata_nulls = true;
   c.metadata_u64 = true;
   c.declared_fields = true;
+  c.declared_json_any = recent;
   c.exact_search = true;  // FLAT
   c.batch_records_max = 4000;
   return c;

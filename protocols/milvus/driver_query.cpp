@@ -42,7 +42,7 @@ void cut(const Query& query, Record& record) {
 std::string last_key_bound(const CollectionSchema& shape, const model::Key& key) {
   const std::string& name = shape.primary()->name;
   if (const auto* text = std::get_if<std::string>(&key.id.value)) return name + " > " + quoted(*text);
-  return name + " > " + std::to_string(std::get<int64_t>(key.id.value));
+  return name + " > " + integer_text(std::get<int64_t>(key.id.value));
 }
 
 }  // namespace

@@ -85,7 +85,7 @@ std::string keys_expression(const CollectionSchema& shape, std::span<const Key> 
     if (const auto* text = std::get_if<std::string>(&key.id.value)) {
       out += quoted(*text);
     } else if (const auto* number = std::get_if<int64_t>(&key.id.value)) {
-      out += std::to_string(*number);
+      out += integer_text(*number);
     }
   }
   return out + "]";

@@ -119,7 +119,7 @@ Result<std::vector<ScanRange>> MilvusDriver::plan_scan(const model::Schema& sche
     const auto first_above = [&](std::optional<int64_t> bound) -> std::optional<int64_t> {
       Rows rows;
       rows.expression =
-          bound ? name + " > " + std::to_string(*bound) : "(" + name + " >= 0 or " + name + " < 0)";
+          bound ? name + " > " + integer_text(*bound) : "(" + name + " >= 0 or " + name + " < 0)";
       rows.partitions = partition_names(schema, partition);
       rows.limit = 1;
       rows.ordered = true;
@@ -195,16 +195,16 @@ Result<ScanPage> MilvusDriver::scan(const model::Schema& schema, const ScanRange
     const auto* text = std::get_if<std::string>(&from.last.id.value);
     const auto* number = std::get_if<int64_t>(&from.last.id.value);
     rows.expression =
-        name + " > " + (text != nullptr ? quoted(*text) : std::to_string(number == nullptr ? 0 : *number));
+        name + " > " + (text != nullptr ? quoted(*text) : integer_text(number == nullptr ? 0 : *number));
   } else if (bounds->low) {
-    rows.expression = name + " > " + std::to_string(*bounds->low);
+    rows.expression = name + " > " + integer_text(*bounds->low);
   } else {
     auto all = print_expression({}, shape, grammar());
     if (!all) return all.error();
     rows.expression = std::move(*all);
   }
   if (bounds->high)
-    rows.expression = "(" + rows.expression + ") and " + name + " <= " + std::to_string(*bounds->high);
+    rows.expression = "(" + rows.expression + ") and " + name + " <= " + integer_text(*bounds->high);
   rows.partitions = partition_names(schema, bounds->partition);
   rows.limit = page_size(shape, records_max, parts);
   rows.timestamp = from.timestamp;

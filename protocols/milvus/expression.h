@@ -35,5 +35,6 @@ Result<std::string> print_expression(const model::Filter& filter, const Collecti
                                      const Grammar& grammar);
 
 std::string quoted(std::string_view text);  // a string literal
+std::string integer_text(int64_t number);   // an integer literal, or what Milvus works out to be one
 
 }  // namespace vmproxy::protocols::milvus

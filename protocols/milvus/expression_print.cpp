@@ -75,7 +75,13 @@ class Printer {
     if (key != nullptr && key->type == DataType::varchar) return "(" + name + " >= \"\")";
     return "(" + name + " >= 0 or " + name + " < 0)";
   }
-  std::string nothing() const { return "(not " + everything() + ")"; }
+  // Not "not everything": Milvus Lite takes "all" out of it and cannot negate what is left.
+  std::string nothing() const {
+    const FieldSchema* key = schema_.primary();
+    const std::string name = key == nullptr ? "id" : key->name;
+    if (key != nullptr && key->type == DataType::varchar) return "(" + name + " < \"\")";
+    return "(" + name + " < 0 and " + name + " >= 0)";
+  }
 
   Printed joined(const Filter& filter, std::string_view by, bool neutral, int depth) const {
     if (filter.children.empty()) return neutral ? everything() : nothing();
@@ -174,10 +180,7 @@ class Printer {
     if (std::holds_alternative<uint64_t>(value.data))
       return cannot("u64", "Milvus compares no integers above 9223372036854775807");
     if (value.is_integer()) {
-      const auto number = std::get<int64_t>(value.data);
-      if (number == INT64_MIN)
-        return cannot("int64_min", "Milvus' grammar cannot spell -9223372036854775808");
-      return std::to_string(number);
+      return integer_text(std::get<int64_t>(value.data));
     }
     if (value.is_number()) {
       if (!std::isfinite(value.number())) return cannot("number", "NaN and infinities cannot be written");
@@ -460,6 +463,11 @@ class Printer {
 };
 
 }  // namespace
+
+// Its grammar reads the sign apart from the digits, and 2^63 is too large for those.
+std::string integer_text(int64_t number) {
+  return number == INT64_MIN ? "(-9223372036854775807 - 1)" : std::to_string(number);
+}
 
 std::string quoted(std::string_view text) {
   // Other control characters stand as they are: Milvus Lite knows no escapes for them.

@@ -82,7 +82,11 @@ std::vector<int64_t> ids(const model::QueryResult& result) {
 
 TEST_CASE("records come back as they were written, at once") {
   OwnCollection own(simple());
-  const auto all = records(-3, 20);
+  auto all = records(-3, 20);
+  for (const int64_t end : {INT64_MIN, INT64_MIN + 1, INT64_MAX}) {
+    all.push_back(record(0));
+    all.back().key.id.value = end;
+  }
   put(*own.driver, own.schema, all);
   check_same(good(own.driver->read(own.schema, keys_of(all), {}, soon())), all);
   const std::vector<model::Key> absent{{"", {int64_t{999}}}};
@@ -370,13 +374,19 @@ TEST_CASE("declared fields keep their types") {
                         {"small", -5},
                         {"real", 0.5},
                         {"text", "t"},
-                        {"any", Array{1, Object{{"a", nullptr}}}},
+                        {"any", Object{{"a", Array{1, nullptr}}}},
                         {"list", Array{1, 2, 3}},
                         {"dynamic", "too"}};
   put(*own.driver, own.schema, {one});
   check_same(good(own.driver->read(own.schema, keys_of({one}), {}, soon())), {one});
+  Record list = one;
+  list.key = record(2).key;
+  (*list.metadata)["any"] = Array{1, 2};
+  const auto applied = good(own.driver->upsert(own.schema, std::vector{one, list}, UpsertMode::replace, soon()));
+  CHECK(applied.refused.size() == (own.driver->capabilities().declared_json_any ? 0 : 1));
   model::Query query;
   query.collection = own.schema.name;
+  query.keys = keys_of({one});
   query.filter = Filter::all(
       {Filter::make(Filter::Kind::less, Filter::field_of("small"), Filter::literal_of(-4.5)),
        Filter::make(Filter::Kind::array_contains, Filter::field_of("list"), Filter::literal_of(2)),

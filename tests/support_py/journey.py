@@ -5,13 +5,15 @@ the source's terms.
 """
 
 import sides
+from history import now
 
 
 class Journey:
-    def __init__(self, vmproxy, workload, source, read_source, read_target, some):
+    def __init__(self, vmproxy, workload, source, read_source, read_target, some, pause_max=None):
         self.vmproxy, self.workload, self.source = vmproxy, workload, source
         self.read_source, self.read_target = read_source, read_target
         self.some = some
+        self.pause_max = pause_max  # seconds that a write may wait in a promotion
 
     def assert_equal_sides(self) -> None:
         """Record by record, read directly from both databases, while no write is under way."""
@@ -68,10 +70,22 @@ class Journey:
         self.go_on()
 
     def promote(self) -> None:
+        before = self.pauses()
+        began = now()
         self.vmproxy.command("promote")
+        took = now() - began
         status = self.vmproxy.status()
         assert (status["state"], status["primary"]) == ("promoted", "target"), status
         self.go_on()
+        pause = self.pauses() - before
+        # A write that the fence held began shortly before it or in it.
+        longest = self.workload.latencies.longest(kind="write", since=began - 1, until=began + took)
+        print(f"promotion: {took:.2f} s, fence {pause * 1e3:.0f} ms, longest write meanwhile {longest * 1e3:.0f} ms")
+        if self.pause_max is not None:
+            assert pause <= self.pause_max, f"writes waited {pause:.3f} s in the fence"
+
+    def pauses(self) -> float:
+        return self.vmproxy.metric("promotion_pause_seconds_sum")
 
     def roll_back(self) -> None:
         self.vmproxy.command("rollback", "--reason", "a test of the way back")

@@ -45,7 +45,7 @@ def milvus_records(server, collection: str, vector: str = "vector", key: str = "
     return records
 
 
-def pgvector_rows(server, table: str, vector: str = "vector", key: str = "id") -> dict:
+def pgvector_fields(server, table: str, vector: str = "vector", key: str = "id") -> dict:
     """The same of a table that vmproxy made for a collection of Milvus."""
     from psycopg import sql
     from psycopg.rows import dict_row
@@ -59,6 +59,85 @@ def pgvector_rows(server, table: str, vector: str = "vector", key: str = "id") -
         fields = {**(row.pop("metadata", None) or {}), **row}
         records[f"{partition}/{number}" if partition else number] = (embedding, None, fields)
     return records
+
+
+def pgvector_rows(server, table: str, schema: str = "public", key: str = "id") -> dict:
+    """{key: {column: plain value}}: vectors as arrays, moments in text, generated columns left out."""
+    from psycopg import sql
+    with server.client() as connection:
+        columns = connection.execute(
+            "select attname, format_type(atttypid, null) from pg_attribute where attrelid = %s::regclass"
+            " and attnum > 0 and not attisdropped and attgenerated = ''", [f'"{schema}"."{table}"']).fetchall()
+        as_text = {name for name, kind in columns if kind in ("vector", "halfvec", "timestamp with time zone")}
+        query = sql.SQL("select {} from {}").format(
+            sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) if name in as_text
+                               else sql.Identifier(name) for name, _ in columns),
+            sql.Identifier(schema, table))
+        rows = [dict(zip([name for name, _ in columns], row)) for row in connection.execute(query)]
+    for row in rows:
+        for name, kind in columns:
+            if kind in ("vector", "halfvec") and row[name] is not None:
+                row[name] = numpy.array(json.loads(row[name]), numpy.float32)
+    return {row[key]: {n: v for n, v in row.items() if n != key} for row in rows}
+
+
+def milvus_rows(client, collection: str, batch: int = 1000) -> dict:
+    """{key: {field: plain value}}, dynamic fields among them. The collection has no partition but the default."""
+    described = client.describe_collection(collection)
+    key = next(field["name"] for field in described["fields"] if field.get("is_primary"))
+    vectors = [field["name"] for field in described["fields"] if field["type"].name.endswith("VECTOR")]
+    text = next(field for field in described["fields"] if field["name"] == key)["type"].name == "VARCHAR"
+    rows, last = {}, None
+    while True:
+        if last is None:
+            where = f'{key} >= ""' if text else f"{key} >= {-2**63}"
+        else:
+            where = f"{key} > {json.dumps(last, ensure_ascii=False) if text else last}"
+        page = client.query_iterator(collection, batch_size=batch, filter=where, output_fields=["*"],
+                                     consistency_level="Strong")
+        found = page.next()
+        page.close()
+        if not found:
+            return rows
+        for row in found:
+            last = row.pop(key)
+            row.pop("$meta", None)
+            for name in vectors:
+                row[name] = numpy.asarray(row[name], numpy.float32)
+            assert last not in rows, f"{last} twice"
+            rows[last] = dict(row)
+
+
+def assert_same_rows(wanted: dict, found: dict, limit: int = 10) -> None:
+    """Records as {key: {name: value}}: equal by design.md's Equality, or what differs is said."""
+    unequal = [f"{key!r}: missing" for key in wanted.keys() - found.keys()]
+    unequal += [f"{key!r}: nobody wrote it" for key in found.keys() - wanted.keys()]
+    for key in wanted.keys() & found.keys():
+        left, right = wanted[key], found[key]
+        for name in sorted(left.keys() | right.keys()):
+            one, other = left.get(name, Ellipsis), right.get(name, Ellipsis)
+            if isinstance(one, numpy.ndarray) and isinstance(other, numpy.ndarray):
+                same = close(one, other)
+            else:
+                same = same_value(one, other)
+            if not same:
+                unequal.append(f"{key!r} {name}: {_shown(one)}, found {_shown(other)}")
+    assert not unequal, "\n".join([*sorted(unequal)[:limit], f"{len(unequal)} in all, of {len(wanted)} records"])
+
+
+def same_value(one, other) -> bool:
+    """Equal with types, at any depth."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_value(v, other[n]) for n, v in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(same_value(a, b) for a, b in zip(one, other))
+    return one == other
+
+
+def _shown(value) -> str:
+    return "absent" if value is Ellipsis else f"{value!r:.200}"
 
 
 def differences(left: dict, right: dict, limit: int = 10) -> list:

@@ -1,0 +1,92 @@
+"""S3: the journey of S2 with Milvus on either side: an application on the official Milvus SDK moves to
+Chroma and to pgvector, one on the Chroma SDK moves to Milvus; back, and there for good."""
+
+import pytest
+
+import sides
+from journey import Journey
+from milvus_workload import MilvusWorkload, milvus_records, separate_client
+from servers import create
+
+
+@pytest.fixture
+def milvus():
+    with create("milvus") as server:
+        yield server
+
+
+@pytest.fixture
+def some(scale):
+    return {"writes": scale(400, 40), "reads": scale(400, 40), "timeout": 300}
+
+
+def database(server):
+    return {"system": server.name, "url": server.url}
+
+
+# Each side's records in the application's terms: {key: (vector, text, the other fields)}.
+
+def in_milvus(server):
+    client = separate_client("127.0.0.1", server.port)
+    try:
+        return milvus_records(client, "packages")
+    finally:
+        client.close()
+
+
+def milvus_in_chroma(server):
+    found = {}
+    for key, (vector, _, metadata) in sides.chroma_records(server, "packages").items():
+        found[int(key)] = (vector, metadata.pop("text"), metadata)
+    return found
+
+
+def milvus_in_pgvector(server):
+    found = {}
+    for key, row in sides.pgvector_rows(server, "packages").items():
+        found[key] = (row.pop("vector"), row.pop("text"), {**(row.pop("metadata") or {}), **row})
+    return found
+
+
+def chroma_in_milvus(server):
+    client = separate_client("127.0.0.1", server.port)
+    try:
+        rows = sides.milvus_rows(client, "packages")
+    finally:
+        client.close()
+    return {key: (row.pop("vector"), row.pop("document", None), row) for key, row in rows.items()}
+
+
+# Where Milvus is asked, a read that sees every acknowledged write waits for its time tick (0.2 s).
+PAUSE_MAX = 1.0
+
+
+def move_from_milvus(milvus, target, read_target, make_vmproxy, corpus, seed, some):
+    vmproxy = make_vmproxy(database(milvus), database(target), dialect="milvus")
+    workload = MilvusWorkload(lambda: separate_client("127.0.0.1", vmproxy.port), corpus, seed=seed)
+    try:
+        journey = Journey(vmproxy, workload, milvus, lambda: in_milvus(milvus), lambda: read_target(target), some,
+                          pause_max=PAUSE_MAX)
+        journey.run(workload.preload(separate_client("127.0.0.1", milvus.port)))
+    finally:
+        workload.stop()
+        print(workload.summary())
+
+
+@pytest.mark.timeout(1800)
+def test_milvus_to_chroma(milvus, chroma, make_vmproxy, corpus, seed, some):
+    move_from_milvus(milvus, chroma, milvus_in_chroma, make_vmproxy, corpus, seed, some)
+
+
+@pytest.mark.timeout(1800)
+def test_milvus_to_pgvector(milvus, pgvector, make_vmproxy, corpus, seed, some):
+    move_from_milvus(milvus, pgvector, milvus_in_pgvector, make_vmproxy, corpus, seed, some)
+
+
+@pytest.mark.timeout(1800)
+def test_chroma_to_milvus(chroma, milvus, make_vmproxy, make_workload, some):
+    vmproxy = make_vmproxy(database(chroma), database(milvus))
+    workload = make_workload(vmproxy.port)
+    journey = Journey(vmproxy, workload, chroma, lambda: sides.chroma_records(chroma, "packages"),
+                      lambda: chroma_in_milvus(milvus), some, pause_max=PAUSE_MAX)
+    journey.run(workload.preload(chroma.client()))
