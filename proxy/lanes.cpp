@@ -305,9 +305,9 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
       log::warn("mirror cannot read; it retries, the application is not affected", {{"collection", collection.key}, {"error", records.error().message}});
     }
     // What needs no reading goes on: after a promotion that is what brings everything back when the primary is dead.
-    const auto first_read = std::stable_partition(entries.begin(), entries.end(), [](const Entry& entry) { return entry.image; });
-    std::vector<Entry> reads(std::make_move_iterator(first_read), std::make_move_iterator(entries.end()));
-    entries.erase(first_read, entries.end());
+    std::vector<Entry> images, reads;
+    for (Entry& entry : entries) (entry.image ? images : reads).push_back(std::move(entry));
+    entries = std::move(images);
     if (!entries.empty() && !reads.empty()) {
       apply_collection(lane, collection, entries);
     } else {
