@@ -25,6 +25,7 @@ std::string examples_of(std::string_view command) {
        "  vmproxy start                           mirror, copy and compare, up to ready\n"
        "  vmproxy start --until mirroring         only arm the mirror\n"
        "  vmproxy start --no-wait                 return at once\n"
+       "  vmproxy start --force target_not_empty  overwrite what the target's collections hold\n"
        "  vmproxy start --timeout 2h              exit code 5 when it takes longer\n"},
       {"status",
        "  vmproxy status\n"
@@ -48,7 +49,8 @@ std::string examples_of(std::string_view command) {
       {"promote",
        "  vmproxy promote\n  vmproxy promote --yes --reason 'release 42'\n  vmproxy promote --force lag "
        "--reason 'source is failing'\n"},
-      {"rollback", "  vmproxy rollback\n  vmproxy rollback --reason 'slow answers'\n"},
+      {"rollback", "  vmproxy rollback\n  vmproxy rollback --reason 'slow answers'\n  vmproxy rollback --force unread   the target "
+       "is dead for good\n"},
       {"finalize", "  vmproxy finalize\n  vmproxy finalize --yes\n"},
       {"abandon", "  vmproxy abandon\n  vmproxy abandon --yes --reason 'not this quarter'\n"},
       {"quarantine", "  vmproxy quarantine list\n  vmproxy quarantine show 7\n  vmproxy quarantine retry\n"},
