@@ -68,6 +68,7 @@ class MilvusDriver final : public Driver {
                                     Deadline deadline);
   Result<std::vector<model::Record>> fetch_records(const model::Schema& schema, const CollectionSchema& shape,
                                                    const Rows& rows, ReadParts parts, Deadline deadline);
+  Result<void> check_largest_key(const model::Schema& schema, const CollectionSchema& shape, Deadline deadline);
   Result<void> load(const model::CollectionName& name, Deadline deadline);
   Result<void> send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                            std::span<const std::pair<size_t, const model::Record*>> records,

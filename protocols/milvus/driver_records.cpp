@@ -223,10 +223,14 @@ Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<
   const auto shape = shape_of(schema, deadline);
   if (!shape) return shape.error();
   ApplyResult result;
+  const auto lost = [&](const Key& key) { return !recent_ && key.id == model::Id{INT64_MAX}; };
   // Of a key given twice the last counts when replacing, the first when inserting; Milvus would keep both.
   std::map<Key, size_t> chosen;
   for (size_t i = 0; i < records.size(); ++i) {
-    if (mode == UpsertMode::replace) {
+    if (lost(records[i].key)) {
+      result.refused.push_back(
+          {i, Error(Code::invalid, "id: Milvus 2.3 takes a record with the key 9223372036854775807 and never shows it")});
+    } else if (mode == UpsertMode::replace) {
       chosen[records[i].key] = i;
     } else {
       chosen.emplace(records[i].key, i);

@@ -361,6 +361,11 @@ Result<model::Record> Selection::record(const Answer& answer, int row, int first
       }
     } else {
       if (!record.metadata) record.metadata.emplace();
+      if (record.metadata->contains(column.name)) {
+        return Error{Code::precondition, "record '" + model::to_string(record.key.id) + "' of table " + table_.name +
+                                        " has '" + column.name +
+                                        "' twice, as a column and inside 'metadata': take one of them away"};
+      }
       if (auto done = take_field(*record.metadata, column, bytes); !done) return done.error();
     }
   }

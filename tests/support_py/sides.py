@@ -90,7 +90,9 @@ def milvus_rows(client, collection: str, batch: int = 1000) -> dict:
     rows, last = {}, None
     while True:
         if last is None:
-            where = f'{key} >= ""' if text else f"{key} >= {-2**63}"
+            where = f'{key} >= ""' if text else f"{key} >= 0 or {key} < 0"
+        elif last == -2**63:  # no number to Milvus' parser
+            where = f"{key} >= {last + 1}"
         else:
             where = f"{key} > {json.dumps(last, ensure_ascii=False) if text else last}"
         page = client.query_iterator(collection, batch_size=batch, filter=where, output_fields=["*"],
