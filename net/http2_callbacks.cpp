@@ -124,6 +124,8 @@ int Http2Session::Callbacks::on_header(nghttp2_session* session, const nghttp2_f
 int Http2Session::Callbacks::on_frame(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
   if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) {
     static_cast<Http2Session*>(user)->on_settings_acknowledged();
+  } else if (frame->hd.type == NGHTTP2_SETTINGS) {
+    static_cast<Http2Session*>(user)->on_settings();
   }
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   auto* stream = find(session, frame->hd.stream_id);

@@ -94,6 +94,7 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
  protected:
   // Servers: where a new stream's events go, null to refuse it.
   virtual Http2Stream* on_stream_begun() { return nullptr; }
+  virtual void on_settings() {}  // the peer's own
   virtual void on_settings_acknowledged() {}
   // After what arrived was processed, outside of callbacks.
   virtual void on_processed() {}

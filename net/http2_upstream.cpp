@@ -45,7 +45,21 @@ asio::awaitable<Result<std::shared_ptr<Http2Upstream>>> WorkerPool::connect_http
   Http2Upstream::start(session);
   DeadlineTimer timer(worker_.deadlines, [&] { session->close(); });
   timer.set(deadline);
-  while (session->alive() && !session->settled()) co_await session->changed().wait();
+  // Long enough for an acknowledgement that is on its way; one that comes later costs a refusal at most, and what was
+  // refused is sent again.
+  constexpr auto grace = std::chrono::milliseconds(20);
+  bool waited = false, waiting = false;
+  DeadlineTimer patience(worker_.deadlines, [&] {
+    waited = true;
+    session->changed().notify();
+  });
+  while (session->alive() && !session->settled() && !waited) {
+    if (session->announced() && !waiting) {
+      waiting = true;
+      patience.set(std::chrono::steady_clock::now() + grace);
+    }
+    co_await session->changed().wait();
+  }
   if (!session->alive()) {
     co_return Error(
         Code::refused_connection,

@@ -14,9 +14,12 @@ class Http2Upstream final : public Http2Session {
         changed_(worker.signals) {}
   ~Http2Upstream() override { close(); }
 
-  // Servers may refuse a request that comes before they acknowledged our settings.
+  // Servers may refuse a request that comes before they acknowledged our settings ...
   bool settled() const { return settled_; }
-  // Told once settled or dead.
+  // ... but one that serves several protocols on a port acknowledges nothing before it has seen a request. Either has
+  // sent its own settings by then.
+  bool announced() const { return announced_; }
+  // Told once announced, settled or dead.
   Signal& changed() { return changed_; }
 
   static void start(std::shared_ptr<Http2Upstream> self);
@@ -26,6 +29,10 @@ class Http2Upstream final : public Http2Session {
  private:
   void on_processed() override { used_ = std::chrono::steady_clock::now(); }
 
+  void on_settings() override {
+    announced_ = true;
+    changed_.notify();
+  }
   void on_settings_acknowledged() override {
     settled_ = true;
     changed_.notify();
@@ -33,6 +40,7 @@ class Http2Upstream final : public Http2Session {
 
   UpstreamConnectionPtr connection_;
   Signal changed_;
+  bool announced_ = false;
   bool settled_ = false;
   TimePoint used_ = std::chrono::steady_clock::now();
 };

@@ -28,13 +28,11 @@ class Scale:
 
 
 @pytest.fixture(autouse=True)
-def quiet_milvus_sdk():
+def quiet_sdks():
     """It logs each of the tests' deliberate errors."""
-    logger = logging.getLogger("pymilvus")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    logging.disable(logging.CRITICAL)
     yield
-    logger.setLevel(before)
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
