@@ -246,20 +246,33 @@ void Http1Exchange::give_back(WorkerPool& pool, UpstreamConnectionPtr up) {
   pool.put_back(std::move(up));
 }
 
-asio::awaitable<Result<void>> Http1Exchange::read_answer_head(UpstreamConnection& up) {
+Result<bool> Http1Exchange::take_answer_head(UpstreamConnection& up, size_t& scanned) {
   const auto garbage = [&](const char* why) {
     return Error(Code::connection_lost, std::string(upstream_address_) +
                                             " answered with something that is not HTTP/1.1 (" + why +
                                             "). The request may have been executed there.");
   };
+  switch (scan_head(up.buffer.bytes(), scanned)) {
+    case HeadScan::bad:
+      return garbage("a line that does not end with CRLF");
+    case HeadScan::need_more:
+      if (up.buffer.size() > 256 * 1024) return garbage("its head is larger than 256 KiB");
+      return false;
+    case HeadScan::complete:
+      break;
+  }
+  if (!parse_response_head(up.buffer.bytes().substr(0, scanned), head_.method, answer_))
+    return garbage(answer_.problem);
+  if (answer_.status == 101) return garbage("it switched protocols, which nobody asked for");
+  return true;
+}
+
+asio::awaitable<Result<void>> Http1Exchange::read_answer_head(UpstreamConnection& up) {
   size_t scanned = 0;
   for (;;) {
-    const auto found = scan_head(up.buffer.bytes(), scanned);
-    if (found == HeadScan::bad) co_return garbage("a line that does not end with CRLF");
-    if (found == HeadScan::complete) {
-      if (!parse_response_head(up.buffer.bytes().substr(0, scanned), head_.method, answer_))
-        co_return garbage(answer_.problem);
-      if (answer_.status == 101) co_return garbage("it switched protocols, which nobody asked for");
+    const auto taken = take_answer_head(up, scanned);
+    if (!taken) co_return taken.error();
+    if (*taken) {
       if (answer_.status >= 200) co_return Result<void>();
       if (answer_.status != 100 && stage_ == Stage::waiting && parsed_.minor_version == 1) {
         if (auto sent = co_await write_client(Pieces{answer_.raw}); !sent) co_return sent;
@@ -268,7 +281,6 @@ asio::awaitable<Result<void>> Http1Exchange::read_answer_head(UpstreamConnection
       scanned = 0;
       continue;
     }
-    if (up.buffer.size() > 256 * 1024) co_return garbage("its head is larger than 256 KiB");
     if (expired_) co_return upstream_error(up, {});
     Stream::ReadResult read;
     const auto room = up.buffer.space(4096);

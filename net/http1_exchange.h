@@ -47,6 +47,8 @@ class Http1Exchange final : public Exchange {
   asio::awaitable<Result<UpstreamConnectionPtr>> send_held(WorkerPool& pool, Deadline deadline,
                                                            const std::function<bool()>& may_send);
 
+  // Looks for the next head in up.buffer. false: there is not all of it yet. An error: there never will be.
+  Result<bool> take_answer_head(UpstreamConnection& up, size_t& scanned);
   // Reads the next head that is no 100; `answer_` holds it, its bytes stay in up.buffer.
   asio::awaitable<Result<void>> read_answer_head(UpstreamConnection& up);
   asio::awaitable<Result<void>> send_continue();

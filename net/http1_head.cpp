@@ -293,7 +293,8 @@ std::string forwarded_head(const Http1Head& head, std::string_view extra) {
 void fill_request_head(const Http1Head& head, RequestHead& out) {
   out.method.assign(head.method);
   out.target.assign(head.target);
-  out.headers = headers_of(head);
+  for (size_t i = 0; i < head.fields.size(); ++i) out.headers.put(i, head.fields[i].name, head.fields[i].value);
+  out.headers.truncate(head.fields.size());
   out.http2 = false;
   out.content_length.reset();
   if (head.body == BodyKind::length) out.content_length = head.length;

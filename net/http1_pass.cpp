@@ -131,7 +131,30 @@ asio::awaitable<void> Http1Exchange::pump_request(Pump& pump) {
 }
 
 asio::awaitable<Result<void>> Http1Exchange::relay(UpstreamConnection& up, Response* answer) {
-  if (auto read = co_await read_answer_head(up); !read) co_return read;
+  // The usual case, a head that comes whole, without a coroutine of its own.
+  bool there = false;
+  if (!up.stream.encrypted()) {
+    Stream::ReadResult read;
+    const auto room = up.buffer.space(4096);
+    bool got = up.stream.read_now(room, read);
+    if (!got) {
+      if (!co_await up.stream.wait_readable()) co_return upstream_error(up, asio::error::operation_aborted);
+      got = up.stream.read_now(room, read);
+    }
+    if (got) {
+      const auto [failed, bytes] = read;
+      if (failed) co_return upstream_error(up, failed);
+      answer_seen_ = true;
+      up.buffer.filled(bytes);
+      size_t scanned = 0;
+      const auto taken = take_answer_head(up, scanned);
+      if (!taken) co_return taken.error();
+      there = *taken && answer_.status >= 200;
+    }
+  }
+  if (!there) {
+    if (auto read = co_await read_answer_head(up); !read) co_return read;
+  }
   if (answer != nullptr) answer->status = answer_.status;
   stage_ = Stage::answered;
   BodyFramer framer(answer_);

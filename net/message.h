@@ -24,6 +24,14 @@ class Headers {
   void add(std::string_view name, std::string_view value) { fields_.emplace_back(name, value); }
   void remove(std::string_view name);
   void reserve(size_t fields) { fields_.reserve(fields); }
+  // For one object that holds many messages' fields in turn: field `index` becomes this one, in its old memory.
+  // In order from 0, then truncate() to their number.
+  void put(size_t index, std::string_view name, std::string_view value) {
+    if (index == fields_.size()) return add(name, value);
+    fields_[index].first.assign(name);
+    fields_[index].second.assign(value);
+  }
+  void truncate(size_t fields) { fields_.resize(fields); }
   const Fields& all() const { return fields_; }
 
  private:

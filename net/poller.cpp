@@ -7,6 +7,10 @@
 #include <boost/asio/post.hpp>
 
 namespace vmproxy::net {
+namespace {
+// With fewer events than this nothing new is likely to be there yet.
+constexpr int worth_another_look = 3;
+}  // namespace
 
 struct Watched::State {
   Poller& poller;
@@ -125,13 +129,13 @@ void Poller::arm() {
     if (failed) return;
     // Under load more is ready by the time the first events are served: looking again is cheaper than another
     // round of the io_context. Bounded, so that timers and posted work get their turn.
-    for (int rounds = 0; rounds < 8 && look(); ++rounds) {
+    for (int rounds = 0; rounds < 8 && look() >= worth_another_look; ++rounds) {
     }
     arm();
   });
 }
 
-bool Poller::look() {
+int Poller::look() {
   std::array<epoll_event, 128> events;
   const int count = ::epoll_wait(set_, events.data(), static_cast<int>(events.size()), 0);
   looking_ = true;
@@ -149,7 +153,7 @@ bool Poller::look() {
   }
   looking_ = false;
   gone_.clear();
-  return count > 0;
+  return count;
 }
 
 }  // namespace vmproxy::net

@@ -56,7 +56,7 @@ class Poller {
  private:
   friend class Watched;
   void arm();
-  bool look();  // false: nothing was ready
+  int look();  // how many events were served
 
   asio::io_context& io_;
   int set_ = -1;

@@ -32,33 +32,31 @@ class UncapturedWrite {
 Pipeline::Pipeline(Context& context, std::string listener)
     : context_(context),
       listener_(std::move(listener)),
-      overhead_(context.metrics.histogram("overhead_seconds", "Time the proxy adds to a captured write before it is sent")) {}
+      overhead_(context.metrics.histogram("overhead_seconds", "Time the proxy adds to a captured write before it is sent")),
+      usual_(context.dialect == nullptr ? 1 : context.dialect->table().size() + 1) {}
 
 asio::awaitable<void> Pipeline::handle(net::Exchange& exchange) {
   const Row* row = context_.dialect->classify(exchange.head());
   const auto routing = context_.routing.get();
-  if (routing->primary == Side::target) {
-    co_await serve(exchange, row);
-    co_return;
-  }
+  if (routing->primary == Side::target) return serve(exchange, row);
   const bool changes = row == nullptr ? !safe_method(exchange.head().method)
                                       : row->cls == OperationClass::write || row->cls == OperationClass::ddl ||
                                             row->cls == OperationClass::unknown;
-  if (changes) {
-    if (!routing->capture) {
-      // Counted first, looked at again after: the capture barrier waits for every write that it did not see.
-      UncapturedWrite counted(context_.uncaptured_writes);
-      if (!context_.routing.get()->capture) {
-        co_await pass(exchange, row);
-        co_return;
-      }
+  if (changes) return routing->capture ? write(exchange, row) : pass_uncaptured(exchange, row);
+  if (row != nullptr && row->cls == OperationClass::read && routing->reads_percent > 0) return read(exchange, *row);
+  return pass(exchange, row);
+}
+
+asio::awaitable<void> Pipeline::pass_uncaptured(net::Exchange& exchange, const Row* row) {
+  {
+    // Counted first, looked at again after: the capture barrier waits for every write that it did not see.
+    UncapturedWrite counted(context_.uncaptured_writes);
+    if (!context_.routing.get()->capture) {
+      co_await pass(exchange, row);
+      co_return;
     }
-    co_await write(exchange, row);
-  } else if (row != nullptr && row->cls == OperationClass::read && routing->reads_percent > 0) {
-    co_await read(exchange, *row);
-  } else {
-    co_await pass(exchange, row);
   }
+  co_await write(exchange, row);
 }
 
 asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
@@ -283,6 +281,17 @@ std::string_view Pipeline::verdict(const Row* row, const net::Response& answer) 
 }
 
 void Pipeline::count(const Row* row, Served side, std::string_view outcome) {
+  const auto table = context_.dialect->table();
+  const size_t index = row == nullptr ? usual_.size() - 1 : static_cast<size_t>(row - table.data());
+  const bool ok = outcome == "ok";
+  if (index >= usual_.size() || (!ok && outcome != "error")) return counter(row, side, outcome).add();
+  auto& usual = usual_[index].of[static_cast<size_t>(side)][ok ? 0 : 1];
+  Counter* known = usual.load(std::memory_order_acquire);
+  if (known == nullptr) usual.store(known = &counter(row, side, outcome), std::memory_order_release);
+  known->add();
+}
+
+Counter& Pipeline::counter(const Row* row, Served side, std::string_view outcome) {
   const std::string operation(row == nullptr ? "unknown" : row->name);
   const char* where = side == Served::source ? "source" : side == Served::target ? "target" : "none";
   const std::string name = operation + '|' + where + '|' + std::string(outcome);
@@ -293,7 +302,7 @@ void Pipeline::count(const Row* row, Served side, std::string_view outcome) {
                                                           {{"listener", listener_}, {"operation", operation}, {"side", where},
                                                            {"outcome", std::string(outcome)}})).first;
   }
-  at->second.add();
+  return at->second;
 }
 
 }  // namespace vmproxy::proxy

@@ -13,6 +13,7 @@ class Pipeline {
  public:
   Pipeline(Context& context, std::string listener);
 
+  // No coroutine of its own: what the request turns out to be is one.
   boost::asio::awaitable<void> handle(net::Exchange& exchange);
 
  private:
@@ -21,6 +22,7 @@ class Pipeline {
 
   // While the source is primary.
   boost::asio::awaitable<void> pass(net::Exchange& exchange, const Row* row);
+  boost::asio::awaitable<void> pass_uncaptured(net::Exchange& exchange, const Row* row);
   boost::asio::awaitable<void> read(net::Exchange& exchange, const Row& row);
   // True when the target answered.
   boost::asio::awaitable<bool> read_from_target(net::Exchange& exchange, const Row& row, const protocols::Operation& operation,
@@ -64,11 +66,18 @@ class Pipeline {
   // The source answered: who asked is known from now on if it let them in; counted.
   void ended(const net::RequestHead& head, const Row* row, const net::Response& answer);
   std::string_view verdict(const Row* row, const net::Response& answer) const;
+  Counter& counter(const Row* row, Served side, std::string_view outcome);
 
   Context& context_;
   const std::string listener_;
+
+  // What nearly every request ends with, so that counting it needs neither lock nor text: filled when first needed.
+  struct Usual {
+    std::atomic<Counter*> of[3][2] = {};  // [Served][ok, error]
+  };
+  std::vector<Usual> usual_;  // by row of the table; the last is for requests that are not in it
   std::mutex counters_mutex_;
-  std::map<std::string, Counter> counters_;
+  std::map<std::string, Counter> counters_;  // all of them; they stay where they are
   Histogram overhead_;
 };
 

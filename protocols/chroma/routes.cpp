@@ -69,6 +69,23 @@ constexpr auto make_rows() {
 }
 constexpr auto all_rows = make_rows();
 
+constexpr ptrdiff_t slashes_of(std::string_view path) {
+  return std::count(path.begin(), path.end(), '/');
+}
+
+// Every request is looked up: most rows are told apart by these two without comparing text.
+struct Shape {
+  ptrdiff_t slashes;
+  char last;  // of the pattern, '}' when it ends with any segment
+};
+constexpr auto make_shapes() {
+  std::array<Shape, routes.size()> all{};
+  for (size_t i = 0; i < routes.size(); ++i)
+    all[i] = {slashes_of(routes[i].row.pattern), routes[i].row.pattern.back()};
+  return all;
+}
+constexpr auto shapes = make_shapes();
+
 std::string_view take_segment(std::string_view& path) {
   const auto segment = path.substr(0, path.find('/'));
   path.remove_prefix(std::min(path.size(), segment.size() + 1));
@@ -78,9 +95,8 @@ std::string_view take_segment(std::string_view& path) {
 // Calls `captured` for each segment that stands for {}; false when the path is not of the pattern.
 template <class F>
 bool match(std::string_view pattern, std::string_view path, F captured) {
-  if (std::count(pattern.begin(), pattern.end(), '/') != std::count(path.begin(), path.end(), '/'))
-    return false;
-  for (auto slashes = std::count(path.begin(), path.end(), '/') + 1; slashes > 0; --slashes) {
+  if (slashes_of(pattern) != slashes_of(path)) return false;
+  for (auto segments = slashes_of(path) + 1; segments > 0; --segments) {
     const auto wanted = take_segment(pattern);
     const auto got = take_segment(path);
     if (wanted == "{}") {
@@ -108,8 +124,11 @@ Call call_of(const OperationRow& row) {
 }
 
 const OperationRow* find_row(std::string_view method, std::string_view path) {
-  for (const auto& row : all_rows) {
-    if (row.method == method && matches(row, path)) return &row;
+  const auto slashes = slashes_of(path);
+  const char last = path.empty() ? '\0' : path.back();
+  for (size_t i = 0; i < all_rows.size(); ++i) {
+    if (shapes[i].slashes != slashes || (shapes[i].last != last && shapes[i].last != '}')) continue;
+    if (all_rows[i].method == method && matches(all_rows[i], path)) return &all_rows[i];
   }
   return nullptr;
 }
