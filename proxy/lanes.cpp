@@ -45,9 +45,8 @@ void Lanes::stop() {
   {
     std::lock_guard hold(mutex_);
     stopping_ = true;
-    ++wakes_;
   }
-  changed_.notify_all();
+  wake();
   for (auto& lane : lanes_) {
     if (lane->thread.joinable()) lane->thread.join();
   }
@@ -74,15 +73,29 @@ void Lanes::put(Entry entry) {
   parts_.freshness.owed(collection, position);
   for (const auto seq : lane.queue.put(std::move(entry), &fresh)) parts_.ledger.done(seq);
   if (!fresh) parts_.freshness.arrived(collection, position);  // an older entry's position stands for both
-  wake();
+  wake(lane);
 }
 
 void Lanes::wake() {
+  for (auto& lane : lanes_) wake(*lane);
+  changed_.notify_all();
+}
+
+void Lanes::wake(Lane& lane) {
   {
     std::lock_guard hold(mutex_);
-    ++wakes_;
+    ++lane.wakes;
+    if (!lane.idle && !stopping_ && lane.queue.size() < options_.gather_entries) return;  // it looks again by itself
   }
-  changed_.notify_all();
+  lane.work.notify_one();
+}
+
+// The oldest change has waited for the batch before anyway: it waits a moment longer for company.
+void Lanes::gather(Lane& lane) {
+  if (lane.last_batch < 2 || lane.queue.size() == 0) return;
+  std::unique_lock lock(mutex_);
+  parts_.clock.wait_until(lock, lane.work, parts_.clock.in(options_.gather),
+                          [&] { return stopping_ || lane.queue.size() >= options_.gather_entries; });
 }
 
 bool Lanes::has(const std::string& collection, const std::string& key) const {
@@ -110,9 +123,8 @@ void Lanes::resume(const std::string& collection) {
     std::lock_guard hold(mutex_);
     const auto at = paused_.find(collection);
     if (at != paused_.end() && --at->second == 0) paused_.erase(at);
-    ++wakes_;
   }
-  changed_.notify_all();
+  wake();
 }
 
 std::vector<Entry> Lanes::remove(const std::string& collection) {
@@ -153,10 +165,11 @@ std::pair<std::vector<std::string>, size_t> Lanes::reads(size_t max) const {
 void Lanes::run(Lane& lane) {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    const uint64_t seen = wakes_;
+    const uint64_t seen = lane.wakes;
     lock.unlock();
     bool worked = false;
     try {
+      gather(lane);
       worked = step(lane);
     } catch (const std::exception& e) {
       log::error("a lane failed; it goes on", {{"what", e.what()}});
@@ -168,9 +181,15 @@ void Lanes::run(Lane& lane) {
     if (not_before_ > now) until = not_before_;
     for (const auto* health : {&health_, &primary_health_}) {
       const TimePoint retry = health->retry_at();
-      if (retry > now) until = std::min(until, retry);
+      if (retry > now) {
+        until = std::min(until, retry);
+      } else if (!health->problem().empty() && lane.queue.size() > 0) {
+        until = std::min(until, now + std::chrono::milliseconds(20));  // another lane tried and needed nothing
+      }
     }
-    parts_.clock.wait_until(lock, changed_, until, [&] { return stopping_ || wakes_ != seen; });
+    lane.idle = true;
+    parts_.clock.wait_until(lock, lane.work, until, [&] { return stopping_ || lane.wakes != seen; });
+    lane.idle = false;
   }
 }
 
@@ -198,6 +217,7 @@ bool Lanes::step(Lane& lane) {
   });
   if (reads == 0 && reads_allowed != SIZE_MAX && reads_allowed > 0) primary_health_.unused();
   bool worked = !entries.empty();
+  if (worked) lane.last_batch = entries.size();
   if (worked) apply(lane, std::move(entries));
   if (worked && !health_.problem().empty()) return true;
   {
@@ -324,7 +344,10 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   if (!records->empty()) upserted = parts_.transfer.upsert(side, collection, *records, protocols::UpsertMode::replace, deadline);
   if (upserted && !absent.empty()) erased = parts_.transfer.erase(side, collection, absent, deadline);
   if (upserted && erased) {
-    if (health_.succeeded()) log::info("replica answers again", {{"collection", collection.key}});
+    if (health_.succeeded()) {
+      log::info("replica answers again", {{"collection", collection.key}});
+      wake();
+    }
     // H20: it may have landed on the collection's next life: read again what that holds.
     if (!same_life(collection)) return;
     for (const auto& refusal : upserted->refused) {
@@ -417,7 +440,10 @@ void Lanes::finished(Lane& lane, const std::vector<Entry>& entries) {
     for (const auto position : entry.owed) parts_.freshness.arrived(entry.collection, position);
   }
   applied_ += entries.size();
-  wake();
+  if (lane.queue.size() == 0) {
+    const std::lock_guard hold(mutex_);  // or who waits for empty lanes could miss it between looking and waiting
+    changed_.notify_all();
+  }
 }
 
 }  // namespace vmproxy::proxy

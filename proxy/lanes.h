@@ -30,6 +30,10 @@ struct LaneOptions {
   size_t batch_max = 512;                       // entries sent at once
   size_t copy_rows_max = 4096;                  // rows of the copy waiting per lane
   Duration apply_timeout = std::chrono::seconds(10);
+  // While changes come faster than one at a time, a lane waits this long for more of them, or for gather_entries: a
+  // call to the replica costs about the same for one change and for fifty.
+  Duration gather = std::chrono::milliseconds(4);
+  size_t gather_entries = 64;
 };
 
 // The replica judged the record itself. Everything else (a read-only database, a missing right, a full disk) may be
@@ -68,7 +72,7 @@ class Lanes {
   size_t copy_size() const { return copy_rows_; }
   // Waits until every live entry is applied; false at the deadline.
   bool wait_empty(Deadline deadline);
-  void wake();  // something that entries waited for has ended
+  void wake();  // something that entries of any lane waited for has ended
 
   void pause(const std::string& collection);
   void resume(const std::string& collection);
@@ -102,9 +106,16 @@ class Lanes {
     std::deque<CopyPart> copies;
     size_t copy_rows = 0;
     std::thread thread;
+    // Guarded by mutex_. Only this lane's thread waits for it, so that one change wakes one thread.
+    std::condition_variable work;
+    uint64_t wakes = 0;
+    bool idle = false;        // it waits for any work
+    size_t last_batch = 0;    // its thread only
   };
   size_t lane_of(const std::string& collection, const std::string& key) const;
   void run(Lane& lane);
+  void wake(Lane& lane);
+  void gather(Lane& lane);
   bool step(Lane& lane);
   void apply(Lane& lane, std::vector<Entry> entries);
   // One collection's share of a batch. Entries that must be tried again are left in `entries`.
@@ -136,10 +147,9 @@ class Lanes {
   Counter applied_upserts_, applied_deletes_, applied_rows_;
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable changed_;  // lanes became empty, or have room
   std::unordered_map<std::string, int> paused_;
   TimePoint not_before_{};
-  uint64_t wakes_ = 0;
   bool stopping_ = true;
 };
 

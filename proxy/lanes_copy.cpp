@@ -68,12 +68,12 @@ void Lanes::copy(const model::CollectionName& name, uint64_t incarnation, std::v
         lane.copy_rows += share.size();
         copy_rows_ += share.size();
         lane.copies.push_back({batch, std::move(share)});
-        ++wakes_;
+        ++lane.wakes;
       }
     }
+    lane.work.notify_one();
     if (stopped) end_copy(*batch, Error(Code::cancelled, "the lanes were stopped"));
   }
-  changed_.notify_all();
 }
 
 void Lanes::copy_part(CopyPart part) {
@@ -116,7 +116,10 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     auto written = parts_.transfer.upsert(replica(), *now, rows, protocols::UpsertMode::insert_only,
                                           parts_.clock.in(options_.apply_timeout));
     if (written) {
-      if (health_.succeeded()) log::info("replica answers again", {{"collection", collection.key}});
+      if (health_.succeeded()) {
+        log::info("replica answers again", {{"collection", collection.key}});
+        wake();
+      }
       if (!same_life(*now)) {
         // H20: the rows may have landed on the collection's next life.
         std::vector<Debt> debts;

@@ -243,7 +243,6 @@ void Mirror::finish_keyed(Ticket& ticket, const journal::OutcomeRecord& outcome)
     put(std::move(entry));
   }
   suspect_reads(ticket.collection_key, read);
-  lanes_.wake();
 }
 
 void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome) {

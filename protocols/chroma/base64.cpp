@@ -94,12 +94,15 @@ void append_base64_floats(std::string& out, const model::DenseVector& vector) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(vector.data());
   const size_t length = vector.size() * sizeof(float);
   size_t i = 0;
-  for (; i + 3 <= length; i += 3) {
+  const size_t before = out.size();
+  out.resize(before + length / 3 * 4);
+  for (char* to = out.data() + before; i + 3 <= length; i += 3) {
     const uint32_t group =
         static_cast<uint32_t>(bytes[i]) << 16 | static_cast<uint32_t>(bytes[i + 1]) << 8 | bytes[i + 2];
-    const char four[] = {alphabet[group >> 18], alphabet[group >> 12 & 63], alphabet[group >> 6 & 63],
-                         alphabet[group & 63]};
-    out.append(four, 4);
+    *to++ = alphabet[group >> 18];
+    *to++ = alphabet[group >> 12 & 63];
+    *to++ = alphabet[group >> 6 & 63];
+    *to++ = alphabet[group & 63];
   }
   if (length - i == 1) {
     out += alphabet[bytes[i] >> 2];

@@ -99,8 +99,9 @@ void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   size_t plain = 0;  // start of what needs no escape
   for (size_t i = 0; i < text.size(); ++i) {
+    i += end_of_plain_text(text.substr(i));
+    if (i == text.size()) break;
     const auto c = static_cast<uint8_t>(text[i]);
-    if (c >= 0x20 && c != '"' && c != '\\') continue;
     out.append(text.substr(plain, i - plain));
     plain = i + 1;
     switch (c) {

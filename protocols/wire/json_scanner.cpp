@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <cstdlib>
 #include <utility>
 
@@ -38,6 +39,34 @@ void append_utf8(std::string& out, uint32_t c) {
   }
 }
 
+// Nearly every number: a mantissa and a power of ten that a double holds exactly, so that one division rounds correctly.
+// Moves `at` behind it. False, and nothing moved: read it (or refuse it) the slow way.
+bool quick_number(const char*& at, const char* end, double& out) {
+  static constexpr double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                      1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+  const char* p = at;
+  const bool negative = p != end && *p == '-';
+  if (negative) ++p;
+  const char* const digits = p;
+  uint64_t mantissa = 0;
+  while (p != end && is_digit(*p)) mantissa = mantissa * 10 + static_cast<uint64_t>(*p++ - '0');
+  ptrdiff_t count = p - digits;
+  if (count == 0 || (*digits == '0' && count > 1)) return false;
+  ptrdiff_t fraction = 0;
+  if (p != end && *p == '.') {
+    const char* const begin = ++p;
+    while (p != end && is_digit(*p)) mantissa = mantissa * 10 + static_cast<uint64_t>(*p++ - '0');
+    fraction = p - begin;
+    if (fraction == 0) return false;
+    count += fraction;
+  }
+  if (p == end || *p == 'e' || *p == 'E' || count > 18 || mantissa > uint64_t{1} << 53) return false;
+  out = static_cast<double>(mantissa) / powers[fraction];
+  if (negative) out = -out;
+  at = p;
+  return true;
+}
+
 // False: too large to be finite. Too small becomes zero.
 bool to_double(std::string_view text, double& out) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -47,6 +76,22 @@ bool to_double(std::string_view text, double& out) {
 }
 
 }  // namespace
+
+size_t end_of_plain_text(std::string_view text) {
+  constexpr uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
+  size_t at = 0;
+  for (; text.size() - at >= 8; at += 8) {
+    uint64_t word;
+    std::memcpy(&word, text.data() + at, 8);
+    const uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
+    // The high bit of a byte: it is zero, zero, below 0x20. (A borrow may mark a byte behind the first such one, too.)
+    const uint64_t found =
+        ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | ((word - ones * 0x20) & ~word);
+    if ((found & highs) != 0) break;
+  }
+  while (at < text.size() && text[at] != '"' && text[at] != '\\' && static_cast<uint8_t>(text[at]) >= 0x20) ++at;
+  return at;
+}
 
 std::string JsonScanner::place(size_t offset) const {
   const auto before = text_.substr(0, offset);
@@ -182,8 +227,31 @@ bool JsonScanner::read_double(double& out) {
   return to_double(text, out) || fail("number out of range");
 }
 
+// Elements of an array of numbers, as far as they come in the usual form and without white space: [1.5,-2,...
+// What follows is left to the caller, who is where next_element() begins.
+template <class Take>
+void JsonScanner::quick_elements(Take take) {
+  const char* const begin = text_.data();
+  const char* const end = begin + text_.size();
+  const char* at = begin + at_;
+  for (;;) {
+    const char* next = at;
+    if (!first_) {
+      if (next == end || *next != ',') break;
+      ++next;
+    }
+    double number = 0;
+    if (!quick_number(next, end, number)) break;
+    take(number);
+    first_ = false;
+    at = next;
+  }
+  at_ = static_cast<size_t>(at - begin);
+}
+
 bool JsonScanner::read_floats(std::vector<float>& out) {
   if (!enter_array()) return false;
+  quick_elements([&](double number) { out.push_back(static_cast<float>(number)); });
   while (next_element()) {
     double number = 0;
     if (!read_double(number)) return false;
@@ -252,9 +320,7 @@ bool JsonScanner::escape(std::string& out) {
 
 // Up to the end of the string, an escape or a byte that may not be in it.
 bool JsonScanner::plain_text() {
-  while (at_ < text_.size() && text_[at_] != '"' && text_[at_] != '\\' &&
-         static_cast<uint8_t>(text_[at_]) >= 0x20)
-    ++at_;
+  at_ += end_of_plain_text(text_.substr(at_));
   return at_ < text_.size() || fail("EOF while parsing a string");
 }
 
@@ -379,6 +445,7 @@ bool JsonScanner::skip_value() {
       return skip_string();
     case Kind::array:
       if (!enter_array()) return false;
+      quick_elements([](double) {});
       while (next_element()) {
         if (!skip_value()) return false;
       }

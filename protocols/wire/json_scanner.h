@@ -16,6 +16,9 @@
 
 namespace vmproxy::protocols::wire {
 
+// How many bytes of `text` may stand in a JSON string as they are: up to a quote, a backslash or a control character.
+size_t end_of_plain_text(std::string_view text);
+
 class JsonScanner {
  public:
   enum class Kind : uint8_t { none, null, boolean, number, string, array, object };
@@ -66,6 +69,8 @@ class JsonScanner {
   bool fail_at(std::string_view what, size_t offset);
   bool fail_here(std::string_view what);  // the next byte is the culprit
   void skip_space();
+  template <class Take>
+  void quick_elements(Take take);
   bool literal(std::string_view word);
   bool number_text(std::string_view& text, bool& integer);
   bool plain_text();

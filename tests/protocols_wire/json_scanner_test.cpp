@@ -1,6 +1,8 @@
 #include "protocols/wire/json_scanner.h"
 
 #include <catch2/catch.hpp>
+#include <cmath>
+#include <cstdlib>
 
 using vmproxy::protocols::wire::JsonScanner;
 
@@ -68,4 +70,44 @@ TEST_CASE("an empty array given where the end was passed is refused") {
   CHECK_FALSE(in.next_element());
   CHECK(in.ok());
   CHECK(in.finish());
+}
+
+TEST_CASE("arrays of numbers read the same in the usual form and in every other") {
+  const std::vector<std::string> numbers{"0", "-0", "1", "-1.5", "0.1", "123456789.125", "9007199254740993", "0.30000001192092896",
+                                         "1e3", "-2.5E-4", "123456789012345678901234567890", "0.000000000000000000000000001", "3.4028235e38"};
+  for (const auto& a : numbers) {
+    for (const auto& b : numbers) {
+      for (const std::string& text : {"[" + a + "," + b + "," + a + "]", "[ " + a + " , " + b + ",\n" + a + "]"}) {
+        std::vector<float> got;
+        JsonScanner in(text);
+        REQUIRE((in.read_floats(got) && in.finish()));
+        const auto expected = [](const std::string& number) { return static_cast<float>(std::strtod(number.c_str(), nullptr)); };
+        REQUIRE(got == std::vector<float>{expected(a), expected(b), expected(a)});
+        REQUIRE(std::signbit(got[0]) == (a[0] == '-'));
+        JsonScanner skipped(text);
+        REQUIRE((skipped.skip_value() && skipped.finish()));
+      }
+    }
+  }
+}
+
+TEST_CASE("arrays of numbers are refused where they always were") {
+  for (const std::string text : {"[1,]", "[,1]", "[01]", "[1.]", "[1.5e]", "[-]", "[1 2]", "[1,2", "[1,2,", "[1.5x]", "[1,-]", "[+1]"}) {
+    std::vector<float> ignored;
+    JsonScanner reads(text), skips(text);
+    CHECK_FALSE((reads.read_floats(ignored) && reads.finish()));
+    CHECK_FALSE((skips.skip_value() && skips.finish()));
+    CHECK(reads.error() == skips.error());
+  }
+}
+
+TEST_CASE("the end of plain text is found at every place and for every byte") {
+  for (int byte = 0; byte < 256; ++byte) {
+    for (size_t place = 0; place < 20; ++place) {
+      std::string text(24, '\x80');
+      text[place] = static_cast<char>(byte);
+      const bool ends = byte < 0x20 || byte == '"' || byte == '\\';
+      REQUIRE(vmproxy::protocols::wire::end_of_plain_text(text) == (ends ? place : text.size()));
+    }
+  }
 }
