@@ -1,0 +1,196 @@
+"""The copy: scan alone, ingest alone, `vmproxy from`, on real servers, with CPU and memory of all processes."""
+
+import json
+import os
+import subprocess
+import threading
+import time
+
+import numpy
+
+import report
+import stage
+from servers import create
+
+DIMENSION = 384
+# (source, target, records full, records quick)
+PAIRS = [("chroma", "pgvector", 40_000, 5_000), ("pgvector", "chroma", 20_000, 4_000),
+         ("milvus", "pgvector", 50_000, 10_000), ("pgvector", "milvus", 50_000, 10_000)]
+
+
+class Watch:
+    """CPU seconds and the highest memory of process trees while it runs."""
+
+    def __init__(self, **roots):
+        self.roots = roots
+        self.peak = dict.fromkeys(roots, 0.0)
+        self.stopped = threading.Event()
+
+    def __enter__(self):
+        self.cpu = {name: -stage.cpu_seconds(pid) for name, pid in self.roots.items()}
+        self.last = {name: 0.0 for name in self.roots}
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+        return self
+
+    def _run(self):
+        while True:
+            for name, pid in self.roots.items():
+                self.peak[name] = max(self.peak[name], stage.memory_mb(pid))
+                # A process that has ended has nothing to show any more.
+                self.last[name] = max(self.last[name], stage.cpu_seconds(pid))
+            if self.stopped.wait(0.05):
+                return
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.thread.join()
+        for name in self.roots:
+            self.cpu[name] += self.last[name]
+
+
+def vectors(count: int, dimension: int, seed: int = 7):
+    return numpy.random.default_rng(seed).standard_normal((count, dimension), dtype=numpy.float32)
+
+
+def fill_chroma(server, name: str, count: int) -> None:
+    collection = server.client().create_collection(name)
+    data = vectors(count, DIMENSION)
+    for begin in range(0, count, 2000):
+        rows = range(begin, min(begin + 2000, count))
+        collection.add(ids=[f"r{i:07d}" for i in rows], embeddings=data[begin:begin + len(rows)],
+                       documents=[f"the text of record {i}" for i in rows], metadatas=[{"n": i, "topic": f"t{i % 10}"} for i in rows])
+
+
+def fill_pgvector(server, name: str, count: int, dimension: int = DIMENSION) -> None:
+    with server.client() as connection:
+        connection.execute(f"create table {name} (id text primary key, embedding vector({dimension}), document text, metadata jsonb)")
+        with connection.cursor().copy(f"copy {name} from stdin") as copy:
+            for begin in range(0, count, 10_000):
+                size = min(10_000, count - begin)
+                data = vectors(size, dimension, begin).round(5)
+                for i, row in enumerate(data.tolist(), begin):
+                    copy.write(f"r{i:07d}\t[{','.join(map('{:.5g}'.format, row))}]\tthe text of record {i}\t{{\"n\": {i}, \"topic\": \"t{i % 10}\"}}\n")
+
+
+def fill_milvus(server, name: str, count: int) -> None:
+    from pymilvus import DataType
+    client = server.client()
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
+    schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=DIMENSION)
+    schema.add_field("n", DataType.INT64)
+    index = client.prepare_index_params()
+    index.add_index("embedding", index_type="FLAT", metric_type="L2")
+    client.create_collection(name, schema=schema, index_params=index)
+    data = vectors(count, DIMENSION)
+    for begin in range(0, count, 5000):
+        client.insert(name, [{"id": f"r{i:07d}", "embedding": data[i].tolist(), "n": i} for i in range(begin, min(begin + 5000, count))])
+    client.flush(name)
+
+
+FILL = {"chroma": fill_chroma, "pgvector": fill_pgvector, "milvus": fill_milvus}
+
+
+def known_systems() -> str:
+    found = subprocess.run([stage.BIN / "vmproxy", "discover", "no-such-system", "--url", "http://127.0.0.1:1"],
+                           capture_output=True, text=True, check=False)
+    return found.stderr + found.stdout
+
+
+def driver(*words) -> dict:
+    done = subprocess.run([stage.BIN / "bench_driver", *map(str, words)], capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"bench_driver {' '.join(map(str, words[:2]))}: {done.stderr[-300:]}")
+    return json.loads(done.stdout)
+
+
+class Copy:
+    """One `vmproxy from`, and when it said what: its copying proper lies between its first bar and what follows."""
+
+    def __init__(self, directory, source, source_url, target, target_url, collection):
+        words = [stage.BIN / "vmproxy", "from", source, "--url", source_url, "--to", target, "--url", target_url,
+                 "--collection", collection, "-o", "json"]
+        self.begun = time.monotonic()
+        self.process = subprocess.Popen([str(word) for word in words], cwd=directory, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.lines = []
+
+    def wait(self) -> dict:
+        reader = threading.Thread(target=lambda: self.lines.extend((time.monotonic(), line.strip()) for line in self.process.stderr))
+        reader.start()
+        said = self.process.stdout.read()
+        self.process.wait()
+        self.took = time.monotonic() - self.begun
+        reader.join()
+        if self.process.returncode != 0:
+            raise RuntimeError(f"vmproxy from: exit code {self.process.returncode}: {' / '.join(line for _, line in self.lines[-4:])}")
+        bars = [at for at, line in self.lines if line.startswith("[")]
+        after = [at for at, line in self.lines if line.startswith(("building", "comparing")) and bars and at > bars[0]]
+        self.copying = after[0] - bars[0] if after else float("nan")
+        return json.loads(said)
+
+
+def copy_pair(source_name: str, target_name: str, count: int, say) -> dict:
+    parallel = max(2, os.cpu_count() or 2)
+    with stage.Stage() as s:
+        source = create(source_name)
+        target = create(target_name)
+        try:
+            source.start()
+            target.start()
+            FILL[source_name](source, "copied", count)
+            say(f"{source_name} to {target_name}: {count:,} records are in the source")
+            with Watch(source=source.process.pid) as scan_watch:
+                scan = driver("scan", source_name, source.url, "copied", parallel)
+            copy = Copy(s.directory, source_name, source.url, target_name, target.url, "copied")
+            with Watch(vmproxy=copy.process.pid, source=source.process.pid, target=target.process.pid) as watch:
+                said = copy.wait()
+            with Watch(target=target.process.pid) as ingest_watch:
+                ingest = driver("ingest", target_name, target.url, "copied", parallel, 1000)
+            scan_rate, ingest_rate = scan["records"] / scan["seconds"], ingest["records"] / ingest["seconds"]
+            # The reading before the measured part is the same server's work, so its scan is taken off below by measuring it.
+            with Watch(target=target.process.pid) as read_back:
+                driver("scan", target_name, target.url, "copied", parallel)
+            ingest_cpu = ingest["cpu_seconds"] + max(0.0, ingest_watch.cpu["target"] - read_back.cpu["target"])
+            scan_cpu = scan["cpu_seconds"] + scan_watch.cpu["source"]
+            per_vector = scan_cpu / scan["records"] + ingest_cpu / ingest["records"]
+            row = {"pair": f"{source_name} to {target_name}", "records": count, "scan": scan_rate, "ingest": ingest_rate,
+                   "cpu_bound": (os.cpu_count() or 1) / per_vector, "rate": said["records"] / copy.copying, "copying": copy.copying,
+                   "took": copy.took, "cpu": watch.cpu["vmproxy"], "source_cpu": watch.cpu["source"], "target_cpu": watch.cpu["target"],
+                   "rss": watch.peak["vmproxy"], "source_rss": watch.peak["source"], "target_rss": watch.peak["target"],
+                   "compared": said["compared"], "differ": said["different"] + said["missing"] + said["extra"]}
+            say(f"{row['pair']}: scan {scan_rate:,.0f}/s, ingest {ingest_rate:,.0f}/s, vmproxy {row['rate']:,.0f}/s, all of it in {row['took']:.1f} s")
+            return row
+        finally:
+            source.discard()
+            target.discard()
+
+
+def measure(quick: bool, figures, out, say) -> None:
+    known = known_systems()
+    rows = []
+    for source, target, full, small in PAIRS:
+        if (quick and "milvus" in (source, target)) or any(name not in known for name in (source, target)):
+            continue
+        what = f"copy {source} to {target}, {DIMENSION} dimensions"
+        try:
+            row = copy_pair(source, target, small if quick else full, say)
+        except Exception as error:
+            figures.failed(what, str(error)[:300].replace("\n", " ").replace("|", "/"))
+            continue
+        rows.append(row)
+        bound = min(row["scan"], row["ingest"], row["cpu_bound"])
+        figures.at_least(f"{what}: by min(scan alone, ingest alone, cores / CPU of both)", row["rate"] / bound, 0.8,
+                         note=f"{row['rate']:,.0f}/s of {bound:,.0f}/s, {row['compared']:,} compared, {row['differ']} differ; all of it took {row['took']:.1f} s")
+        if "milvus" in (source, target):
+            figures.at_least(f"{what}: records/s", row["rate"], 10_000, "/s")
+    if not any("milvus" in row["pair"] for row in rows) and not quick:
+        figures.failed("copy milvus to pgvector and back", "Milvus is not in vmproxy's list" if "milvus" not in known else "failed, see above")
+    out += ["## The copy", "", "Rates in records/s. `from`: the copying of `vmproxy from`, between its first progress bar and the building of indexes; "
+            "all: the whole command, with discovery, capture barrier, indexes and full comparison. CPU in seconds and memory in MB "
+            "(highest) are of the whole command.", ""]
+    out += report.table(rows, [("pair", "pair", ""), ("records", "records", ",d"), ("scan", "scan alone", ",.0f"), ("ingest", "ingest alone", ",.0f"),
+                               ("cpu_bound", "cores / CPU of both", ",.0f"), ("rate", "from", ",.0f"), ("copying", "seconds copying", ".1f"), ("took", "seconds all", ".1f"),
+                               ("cpu", "CPU vmproxy", ".1f"), ("source_cpu", "CPU source", ".1f"), ("target_cpu", "CPU target", ".1f"),
+                               ("rss", "MB vmproxy", ",.0f"), ("source_rss", "MB source", ",.0f"), ("target_rss", "MB target", ",.0f")]) + [""]
