@@ -246,6 +246,8 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
     const auto collection = parts_.collections.find(name);
     if (!collection) {
       finished(lane, group);  // dropped or no longer included: nothing is owed
+      health_.unused();
+      primary_health_.unused();
       continue;
     }
     apply_collection(lane, *collection, group);
