@@ -481,6 +481,16 @@ TEST_CASE("a record that differs after every repair keeps the old primary") {
   CHECK(move.primary() == "source");
 }
 
+TEST_CASE("a database that stumbles over a read while a switch is prepared is asked again") {
+  Move move;
+  move.ready();
+  move.write("a", 1);
+  REQUIRE(move.quiet());
+  move.source.fail(Call::read, Error(Code::unavailable, "error finding id"), 3);
+  REQUIRE(move.promote());
+  CHECK(move.primary() == "target");
+}
+
 TEST_CASE("keys written before a crash are compared after it") {
   Move move;
   move.ready();
