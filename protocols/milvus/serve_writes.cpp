@@ -103,9 +103,9 @@ int64_t new_id(Backend& backend) {
 }
 
 // A refused Insert or Upsert names all its rows as failed.
-Answer refuse_rows(uint32_t rows, const Status& status) {
+Answer refuse_rows(size_t rows, const Status& status) {
   std::vector<uint32_t> indexes;
-  for (uint32_t i = 0; i < std::min(rows, rows_named_max); ++i) indexes.push_back(i);
+  for (uint32_t i = 0; i < std::min<size_t>(rows, rows_named_max); ++i) indexes.push_back(i);
   ProtoWriter out;
   out.always_bytes(1, encode(status));
   out.packed(4, indexes);
@@ -116,7 +116,7 @@ Answer mutate(Asked& asked, bool upsert) {
   const auto read = read_mutation(asked.message);
   if (!read) return grpc_refusal(13, "the message cannot be read");
   const Target target = target_of(asked, read->address.database, read->address.collection);
-  if (!target.found) return refuse_rows(read->rows, target.refusal());
+  if (!target.found) return answer(asked.rpc, target.refusal());
   const Collection& collection = target.found->collection;
   const CollectionSchema& schema = collection.described.schema;
   const FieldSchema* primary = schema.primary();
@@ -197,8 +197,7 @@ Answer remove(Asked& asked) {
                                  grammar_of(asked.backend.catalog()), read->templates);
   if (!filter) {
     if (filter.error().code == Code::unsupported) return filter.error();
-    return answer(asked.rpc, failure(1100, "failed to create delete plan: " + filter.error().message +
-                                               ": invalid parameter"));
+    return answer(asked.rpc, failure(65535, "failed to create expr plan, expr = " + read->expression));
   }
   Status refusal;
   std::vector<std::string> named;
