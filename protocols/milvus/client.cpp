@@ -37,6 +37,7 @@ enum : int32_t {
 // Words of checks that the proxy component makes before it sends a message on; their code is only "unknown".
 bool is_check(std::string_view reason) {
   static constexpr std::string_view checks[] = {"cannot parse expression:",
+                                                "failed to create expr plan",
                                                 "predicate is not a boolean expression",
                                                 "the length(",
                                                 "the num_rows(",

@@ -228,6 +228,21 @@ class Parser {
     return std::nullopt;
   }
 
+  static Kind mirrored(Kind kind) {
+    switch (kind) {
+      case Kind::less:
+        return Kind::greater;
+      case Kind::less_equal:
+        return Kind::greater_equal;
+      case Kind::greater:
+        return Kind::less;
+      case Kind::greater_equal:
+        return Kind::less_equal;
+      default:
+        return kind;
+    }
+  }
+
   static bool upward(Kind kind) { return kind == Kind::less || kind == Kind::less_equal; }
 
   Answer relation() {
@@ -284,7 +299,9 @@ class Parser {
       }
     }
     Part part;
-    part.filter = Filter::make(kind, std::move(left.filter), std::move(right.filter));
+    // One form for "1 < id" and "id > 1": the constant on the right.
+    part.filter = left.constant ? Filter::make(mirrored(kind), std::move(right.filter), std::move(left.filter))
+                                : Filter::make(kind, std::move(left.filter), std::move(right.filter));
     part.filter.absent_matches = kind == Kind::not_equal && json;
     return part;
   }

@@ -198,7 +198,7 @@ Result<SearchRequest> read_search_request(std::string_view bytes) {
         break;
     }
   }
-  if (!reader.ok()) return Error(Code::invalid, "the message cannot be read");
+  if (!reader.ok()) return Error(Code::corrupt, "the message cannot be read");
   if (auto read = read_placeholders(placeholders, request); !read) return read.error();
   if (auto read = read_params(request); !read) return read.error();
   return request;

@@ -70,6 +70,7 @@ Answer serve_search(Asked& asked) {
   auto read = read_search_request(asked.message);
   if (!read) {
     if (read.error().code == Code::unsupported) return read.error();
+    if (read.error().code == Code::corrupt) return grpc_refusal(13, read.error().message);
     return answer(asked.rpc, failure(65535, read.error().message));
   }
   const Target target = target_of(asked, read->database, read->collection);

@@ -15,6 +15,9 @@ namespace {
 // the other database.
 constexpr uint64_t timestamp_past = 1;
 
+// The number of rows is what a request says, and need not be true.
+constexpr uint32_t rows_named_max = 1 << 20;
+
 std::optional<Status> misfit(const FieldSchema& field, const Column& column, size_t rows) {
   if (field.type == DataType::float_vector) {
     const uint32_t dimension = number_param(field, "dim");
@@ -99,6 +102,16 @@ int64_t new_id(Backend& backend) {
   return static_cast<int64_t>((bits ^ uuid.bytes[15] * 0x9e3779b97f4a7c15u) >> 4 | uint64_t{1} << 58);
 }
 
+// A refused Insert or Upsert names all its rows as failed.
+Answer refuse_rows(size_t rows, const Status& status) {
+  std::vector<uint32_t> indexes;
+  for (uint32_t i = 0; i < std::min<size_t>(rows, rows_named_max); ++i) indexes.push_back(i);
+  ProtoWriter out;
+  out.always_bytes(1, encode(status));
+  out.packed(4, indexes);
+  return answer(out.view());
+}
+
 Answer mutate(Asked& asked, bool upsert) {
   const auto read = read_mutation(asked.message);
   if (!read) return grpc_refusal(13, "the message cannot be read");
@@ -110,17 +123,17 @@ Answer mutate(Asked& asked, bool upsert) {
   if (primary == nullptr) return Error(Code::corrupt, "collection '" + target.name + "' has no primary key");
   const bool generated = primary->auto_id || schema.auto_id;
   if (generated && upsert)
-    return answer(asked.rpc, failure(1100, "upsert can not assign primary field data when auto id enabled " +
+    return refuse_rows(read->rows, failure(1100, "upsert can not assign primary field data when auto id enabled " +
                                                primary->name));
-  if (const auto refusal = misfit(schema, *read, generated)) return answer(asked.rpc, *refusal);
+  if (const auto refusal = misfit(schema, *read, generated)) return refuse_rows(read->rows, *refusal);
   Status refusal;
   std::vector<std::string> named;
   if (!read->address.fourth.empty()) named.push_back(read->address.fourth);
   if (!partitions_of(collection, named, refusal))
-    return answer(asked.rpc, failure(200, "partition not found[partition=" + named[0] + "]"));
+    return refuse_rows(read->rows, failure(200, "partition not found[partition=" + named[0] + "]"));
   auto records = read_rows(schema, read->columns, read->rows,
                            schema.partition_key() ? std::string_view() : read->address.fourth);
-  if (!records) return answer(asked.rpc, failure(65535, records.error().message));
+  if (!records) return refuse_rows(read->rows, failure(65535, records.error().message));
 
   model::Write write;
   write.kind = model::Write::Kind::replace;
@@ -137,7 +150,7 @@ Answer mutate(Asked& asked, bool upsert) {
     } else if (const auto* number = std::get_if<int64_t>(&record.key.id.value)) {
       ids.longs.push_back(*number);
     } else {
-      return answer(asked.rpc, failure(65535, "the primary key is missing"));
+      return refuse_rows(read->rows, failure(65535, "the primary key is missing"));
     }
     model::Patch patch;
     patch.key = std::move(record.key);
@@ -153,7 +166,7 @@ Answer mutate(Asked& asked, bool upsert) {
   auto written = asked.backend.write(write);
   if (!written) {
     if (written.error().code == Code::invalid)
-      return answer(asked.rpc, failure(1100, written.error().message));
+      return refuse_rows(read->rows, failure(1100, written.error().message));
     return written.error();
   }
   const auto count = static_cast<int64_t>(read->rows);
@@ -184,8 +197,7 @@ Answer remove(Asked& asked) {
                                  grammar_of(asked.backend.catalog()), read->templates);
   if (!filter) {
     if (filter.error().code == Code::unsupported) return filter.error();
-    return answer(asked.rpc, failure(1100, "failed to create delete plan: " + filter.error().message +
-                                               ": invalid parameter"));
+    return answer(asked.rpc, failure(65535, "failed to create expr plan, expr = " + read->expression));
   }
   Status refusal;
   std::vector<std::string> named;

@@ -11,16 +11,16 @@ const volatileKeys = new Set(["timestamp", "collectionID", "db_id", "created_tim
   "identifier"]);
 
 function plain(value) {
-  if (typeof value === "string") return value.replace(/(?<!\d)4\d{17}(?!\d)/g, "<id>").replace(/127\.0\.0\.1:\d+/g, "<address>");
+  if (typeof value === "string") return value.replace(/(?<!\d)[1-9]\d{17,18}(?!\d)/g, "<id>").replace(/127\.0\.0\.1:\d+/g, "<address>");
   if (value === null || value === undefined || typeof value !== "object") return value;
   if (Buffer.isBuffer(value)) return value.toString("hex");
   if (Array.isArray(value)) return value.map(plain);
   if (ArrayBuffer.isView(value)) return Array.from(value);
   const result = {};
   for (const [name, member] of Object.entries(value)) {
-    if (name === "data" && member && typeof member === "object" && member.id && typeof member.id === "string" && /^4\d{17}$/.test(member.id)) {
+    if (name === "data" && member && typeof member === "object" && member.id && typeof member.id === "string" && /^[1-9]\d{17,18}$/.test(member.id)) {
       result[name] = { ...plain(member), id: "<id>" };
-    } else if (name === "id" && typeof member === "string" && /^4\d{17}$/.test(member)) {
+    } else if (name === "id" && typeof member === "string" && /^[1-9]\d{17,18}$/.test(member)) {
       result[name] = "<id>";
     } else if (!volatileKeys.has(name)) {
       result[name] = plain(member);

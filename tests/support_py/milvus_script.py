@@ -11,7 +11,7 @@ import chroma_script
 differences = chroma_script.differences
 
 _VOLATILE = [
-    (re.compile(r"(?<!\d)4\d{17}(?!\d)"), "<id>"),                      # collection, partition and segment ids, timestamps
+    (re.compile(r"(?<!\d)[1-9]\d{17,18}(?!\d)"), "<id>"),                      # collection, partition and segment ids, timestamps
     (re.compile(r"traceback?.*$", re.S | re.I), ""),
     (re.compile(r"<elapsed:[^>]*>|cost: [\d.]+m?s"), "<time>"),
     (re.compile(r"\d+\.\d+\.\d+\.\d+:\d+|localhost:\d+"), "<address>"),
