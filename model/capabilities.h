@@ -18,6 +18,7 @@ struct Capabilities {
   // How long an attempt of ours whose answer was lost may still take effect. Conservative where not enforced.
   Duration max_zombie = std::chrono::seconds(10);
   Duration staleness = Duration::zero();  // of its scan
+  Duration read_wait = Duration::zero();  // what a read that sees all acknowledged writes takes by design, at most
 
   bool id_u64 = false, id_i64 = false, id_uuid = false, id_string = false;
   uint32_t id_bytes_max = 0;      // of string ids; 0: no bound

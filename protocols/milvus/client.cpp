@@ -124,6 +124,9 @@ Error status_error(const Status& status) {
     default:
       break;
   }
+  // Milvus Lite finds out late what it cannot evaluate.
+  if (status.reason.find("unsupported expr proto node") != std::string::npos)
+    return {Code::unsupported, "filter.refused: " + message};
   if (refused_before_start(status)) {
     const bool filter =
         status.reason.starts_with("cannot parse expression:") || status.reason.starts_with("Invalid expr: ");

@@ -9,6 +9,7 @@ namespace {
 Capabilities capabilities_of(bool recent) {
   Capabilities c;
   c.read_after_write = true;  // consistency level Strong
+  c.read_wait = std::chrono::milliseconds(500);  // the next time tick, every 200 ms, on its way through the log
   c.id_i64 = true;
   c.id_string = true;
   c.id_bytes_max = 65535;

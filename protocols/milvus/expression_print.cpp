@@ -35,11 +35,8 @@ class Printer {
         return joined(filter, " and ", true, depth);
       case Kind::any_of:
         return joined(filter, " or ", false, depth);
-      case Kind::negate: {
-        auto inner = condition(filter.children[0], depth + 1);
-        if (!inner) return inner;
-        return "(not " + *inner + ")";
-      }
+      case Kind::negate:
+        return negated(filter.children[0], depth + 1);
       case Kind::exists:
       case Kind::is_null:
         return presence(filter);
@@ -93,6 +90,19 @@ class Printer {
       out += *child;
     }
     return out + ")";
+  }
+
+  // Milvus Lite negates no "and" and no "or": the negation goes inside.
+  Printed negated(const Filter& filter, int depth) const {
+    if (filter.kind == Kind::all_of || filter.kind == Kind::any_of) {
+      Filter inside;
+      inside.kind = filter.kind == Kind::all_of ? Kind::any_of : Kind::all_of;
+      for (const auto& child : filter.children) inside.children.push_back(Filter::not_(child));
+      return condition(inside, depth);
+    }
+    auto inner = condition(filter, depth);
+    if (!inner) return inner;
+    return "(not " + *inner + ")";
   }
 
   const FieldSchema* declared(const Filter& field) const {
@@ -377,6 +387,7 @@ class Printer {
     }
     auto name = operand(left, depth + 1);
     if (!name) return name;
+    const bool in = filter.kind == Kind::in;
     std::string any;
     bool several = false;
     for (const auto& group : groups) {
@@ -384,12 +395,11 @@ class Printer {
       auto list = literal(Value(group));
       if (!list) return list;
       several = !any.empty();
-      if (several) any += " or ";
-      any += "(" + *name + " in " + *list + ")";
+      if (several) any += in ? " or " : " and ";
+      any += "(" + *name + (in ? " in " : " not in ") + *list + ")";
     }
-    if (any.empty()) any = nothing();
-    if (several) any = "(" + any + ")";
-    return filter.kind == Kind::in ? any : "(not " + any + ")";
+    if (any.empty()) return in ? nothing() : everything();
+    return several ? "(" + any + ")" : any;
   }
 
   Printed like(const Filter& filter) const {
