@@ -104,7 +104,8 @@ void Http2Exchange::arm(Deadline deadline) {
   timer_.set(deadline);
 }
 
-void Http2Exchange::on_head(Http2Head head, bool) {
+void Http2Exchange::on_head(Http2Head head, bool end) {
+  bodyless_ = end;
   came_ = std::move(head);
   head_.method = came_.method;
   head_.target = came_.path;

@@ -62,6 +62,7 @@ class Http2Exchange final : public Exchange, public Http2Stream {
   bool closed_ = false;
   bool expired_ = false;
   bool request_ended_ = false;
+  bool bodyless_ = false;  // it ended with its head; not the same as an empty body to every server
   Headers request_trailers_;
   std::string inbox_;     // bytes of the body that nobody took yet; bound: the stream's window
   bool holding_ = false;  // read_body() collects

@@ -82,7 +82,7 @@ asio::awaitable<Result<void>> Http2Exchange::pass(Upstream& upstream, Response* 
     co_return Error(Code::cancelled,
                     "the request's deadline passed before anything was sent to the database.");
   Passed up(*this);
-  const bool bare = request_ended_ && inbox_.empty() && request_trailers_.all().empty();
+  const bool bare = bodyless_;
   if (!(*session)->request(up, upstream_head(upstream), bare)) {
     co_return Error(Code::refused_connection,
                     pool.shared().address + " takes no more requests on its connection. Nothing was sent.");
@@ -137,11 +137,11 @@ asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Dea
     }
     asked = true;
     Held up(changed_, bytes_max);
-    if (!(*session)->request(up, upstream_head(upstream), request_.body.empty())) {
+    if (!(*session)->request(up, upstream_head(upstream), bodyless_)) {
       co_return Error(Code::refused_connection,
                       pool.shared().address + " takes no more requests on its connection. Nothing was sent.");
     }
-    if (!request_.body.empty()) {
+    if (!bodyless_) {
       up.send_data(request_.body);
       up.send_end();
     }

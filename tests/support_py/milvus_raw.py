@@ -94,8 +94,7 @@ def post_frames(port: int, name: str, body: bytes, timeout: float = 30.0) -> str
         file.write(body)
         file.flush()
         result = subprocess.run(
-            # With an empty file nghttp never ends its request.
-            ["nghttp", "-v", "-n", *(["-d", file.name] if body else []), "-H", "content-type: application/grpc", "-H", "te: trailers",
+            ["nghttp", "-v", "-n", "-d", file.name, "-H", "content-type: application/grpc", "-H", "te: trailers",
              "-H", ":method: POST", f"http://127.0.0.1:{port}{SERVICE}{name}"],
             capture_output=True, text=True, timeout=timeout, check=False, errors="replace")
         return result.stdout + result.stderr
