@@ -3,6 +3,7 @@
 import argparse
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -110,6 +111,7 @@ def main() -> int:
     return 0 if figures.all_reached else 4
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
 BEGUN = time.monotonic()
 if __name__ == "__main__":
     sys.exit(main())
