@@ -190,7 +190,7 @@ def dual_write(settings, count: int, seconds: float, progress):
             fsync = writers["vmproxy fsync"]
             facts[(setting, connections)] = {
                 "fsync_ms": median(fsync.fsyncs), "disk_ms": disk,
-                "coalesced": {name: writer.coalesced for name, writer in writers.items()}}
+                "coalesced": {name: max(0.0, writer.coalesced) for name, writer in writers.items()}}
             progress(f"{setting}, {connections} connections: fsync of a group {facts[(setting, connections)]['fsync_ms']:.2f} ms, "
                      f"of 8 KB alone {disk:.2f} ms (medians); writes that were merged while they waited: "
                      + ", ".join(f"{name} {n:,.0f}" for name, n in facts[(setting, connections)]["coalesced"].items()))

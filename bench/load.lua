@@ -1,7 +1,7 @@
--- Upserts of Chroma's API, each of its own record: wrk -s load.lua URL -- PATH KEYS RECORDS SIZE
+-- Upserts of Chroma's API, each of its own record: wrk -s load.lua URL -- PATH KEYS RECORDS SIZE FIRST
 -- A record is 8 KB: 384 dimensions as float32 print, a text of 3.8 KB, two fields. RECORDS in one request: 1 is the
 -- small body, 128 make 1 MB. Requests are made before the run; KEYS of them, sent in turn.
--- SIZE small: records of 1 KB, of 32 dimensions.
+-- SIZE small: records of 1 KB, of 32 dimensions. FIRST: how many to pass over at first.
 local requests, at = {}, 0
 
 local function vector(seed, dimension)
@@ -15,6 +15,7 @@ end
 
 function init(args)
   local path, keys, records, small = args[1], tonumber(args[2]), tonumber(args[3]), args[4] == "small"
+  at = tonumber(args[5])
   local pool = {}
   for i = 1, 32 do pool[i] = vector(i * 7919, small and 32 or 384) end
   local text = string.rep("What an application stores beside its vectors. ", small and 11 or 81)

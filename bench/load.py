@@ -51,9 +51,9 @@ def _output(command) -> str:
     return done.stdout
 
 
-def upserts(port: int, connections: int, seconds: float, keys: int, records: int, size: str = "usual") -> Run:
+def upserts(port: int, connections: int, seconds: float, keys: int, records: int, size: str = "usual", first: int = 0) -> Run:
     text = _output(["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "--latency", "-s",
-                    HERE / "load.lua", f"http://127.0.0.1:{port}", "--", COLLECTION + "/upsert", keys, records, size])
+                    HERE / "load.lua", f"http://127.0.0.1:{port}", "--", COLLECTION + "/upsert", keys, records, size, first])
     said = json.loads(re.search(r"JSON (\{.*\})", text).group(1))
     return Run(said["requests"], said["seconds"], said["bad"], said["p50"], said["p99"], ended=time.monotonic())
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -79,8 +80,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench/run", description="measures vmproxy; README.md says what and why")
     parser.add_argument("--quick", action="store_true", help="under 2 minutes")
     parser.add_argument("--only", help=f"comma-separated: {', '.join(PARTS)}")
+    parser.add_argument("--million", action="store_true", help="memory: also 1,000,000 x 128, whose index takes long to build")
     parser.add_argument("--write", metavar="FILE", help="also write the tables there")
     arguments = parser.parse_args()
+    limits.MILLION = arguments.million
     wanted = arguments.only.split(",") if arguments.only else PARTS
     unknown = [part for part in wanted if part not in PARTS]
     if unknown:
@@ -96,7 +99,7 @@ def main() -> int:
             figures.failed(part, f"{type(error).__name__}: {str(error)[:300]}".replace("\n", " ").replace("|", "/"))
         load.append(os.getloadavg()[0])
     head = ["# Benchmarks", "",
-            f"`bench/run{' --quick' if arguments.quick else ''}{' --only ' + arguments.only if arguments.only else ''}` on "
+            f"`bench/run{' --quick' if arguments.quick else ''}{' --million' if arguments.million else ''}{' --only ' + arguments.only if arguments.only else ''}` on "
             f"{report.machine()}, {time.strftime('%Y-%m-%d')}, {time.monotonic() - BEGUN:.0f} s. Load average before, between and after "
             f"the parts: {', '.join(f'{x:.1f}' for x in load)} (about 2 is this benchmark alone). What is compared, and why: bench/README.md.", "",
             "## Figures", ""] + figures.text() + [""]
@@ -108,6 +111,7 @@ def main() -> int:
     return 0 if figures.all_reached else 4
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
 BEGUN = time.monotonic()
 if __name__ == "__main__":
     sys.exit(main())

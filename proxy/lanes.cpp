@@ -338,7 +338,10 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     for (auto& entry : reads) entries.push_back(std::move(entry));
     return;
   }
-  if (std::any_of(entries.begin(), entries.end(), [](const Entry& entry) { return !entry.image; })) primary_health_.succeeded();
+  if (std::any_of(entries.begin(), entries.end(), [](const Entry& entry) { return !entry.image; }) &&
+      primary_health_.succeeded()) {
+    wake();
+  }
   const Side side = replica();
   const Deadline deadline = parts_.clock.in(options_.apply_timeout);
   Result<protocols::ApplyResult> upserted = protocols::ApplyResult{};
