@@ -16,6 +16,7 @@ constexpr Duration dead_drain_max = std::chrono::seconds(40);  // longer than an
 constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
 constexpr uint64_t remainder_max = 300;      // keys left to compare in the fence
 constexpr int repairs_max = 3;
+constexpr Duration urgent_compare_max = std::chrono::milliseconds(100);
 
 // Writes are slowed down while a planned step is prepared, by a bounded time, when the replica falls behind or gains so
 // little that it would not be level soon (C7: only bounded latency; users.md 8: no cut-over that never catches up).
@@ -42,7 +43,7 @@ class Pacer {
 }  // namespace
 
 // Outside the fence: everything that can be paid while writes go on is paid, so that the fence is short.
-Result<void> Migration::pre_drain() {
+Result<void> Migration::pre_drain(bool urgent) {
   mirror_.reread_suspects();
   const TimePoint began = clock_.now();
   const Deadline deadline = began + options_.pre_drain_max;
@@ -60,7 +61,7 @@ Result<void> Migration::pre_drain() {
       return near && mirror_.only_windows_owed();
     };
     if (level()) {
-      auto delta = compare_written(UINT64_MAX, deadline);
+      auto delta = compare_written(UINT64_MAX, urgent ? began + urgent_compare_max : deadline, deadline);
       if (!delta && (!delta.error().retryable() || clock_.now() >= deadline)) {
         return delta.error().within("comparing what was written lately");
       }
@@ -69,7 +70,8 @@ Result<void> Migration::pre_drain() {
         return Error(Code::precondition, std::to_string(delta->different) + " records differ again and again although they were repaired (" +
                                              delta->example + "). Nothing changed. Something else writes to one of the databases?");
       }
-      if (delta && delta->different == 0 && mirror_.written().count() <= (patient ? remainder_max : 4 * remainder_max) && level()) return {};
+      const bool few = mirror_.written().count() <= (patient ? remainder_max : 4 * remainder_max);
+      if (delta && delta->different == 0 && (few || urgent) && level()) return {};
     }
     pacer.look(numbers.lag_changes + std::min<uint64_t>(mirror_.written().count(), pace_backlog_max));
     if (clock_.now() >= deadline) {
@@ -114,7 +116,8 @@ void Migration::keep_aborted(const State& aborted) {
 
 Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead) {
   std::lock_guard comparing(comparing_);
-  auto drained = old_primary_dead ? pre_drain_without_primary() : pre_drain();
+  const bool urgent = to == Side::source;
+  auto drained = old_primary_dead ? pre_drain_without_primary() : pre_drain(urgent);
   if (!drained) {
     audit_.note(actor, action, "refused: " + drained.error().message);
     return drained;
@@ -146,7 +149,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   const bool lanes_stopped = static_cast<bool>(done);
   // DELTA
   if (done && !old_primary_dead) {
-    auto delta = compare_written(UINT64_MAX, deadline);
+    auto delta = compare_written(UINT64_MAX, urgent ? clock_.in(urgent_compare_max) : deadline, deadline);
     if (!delta) {
       done = delta.error().within("comparing what was written last");
     } else if (delta->different > 0) {
