@@ -25,7 +25,7 @@ std::string examples_of(std::string_view command) {
        "  vmproxy start                           mirror, copy and compare, up to ready\n"
        "  vmproxy start --until mirroring         only arm the mirror\n"
        "  vmproxy start --no-wait                 return at once\n"
-       "  vmproxy start --force target_not_empty  overwrite what the target's collections hold\n"
+       "  vmproxy start --force target_not_empty  overwrite what the target holds\n"
        "  vmproxy start --timeout 2h              exit code 5 when it takes longer\n"},
       {"status",
        "  vmproxy status\n"
