@@ -70,7 +70,7 @@ struct Config {
     MirrorMode mode = MirrorMode::async;
     Duration sync_timeout = std::chrono::milliseconds(500);
     MirrorDdl ddl = MirrorDdl::create;
-    size_t lanes = 8;
+    size_t lanes = 2;
     UnknownRequests unknown_requests = UnknownRequests::mark;
   } mirror;
   struct {
