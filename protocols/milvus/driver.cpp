@@ -9,7 +9,8 @@ namespace {
 Capabilities capabilities_of(bool recent) {
   Capabilities c;
   c.read_after_write = true;  // consistency level Strong
-  c.read_wait = std::chrono::milliseconds(500);  // the next time tick, every 200 ms, on its way through the log
+  // The next time tick, every 200 ms, on its way through the log; up to three times (overlap.h).
+  c.read_wait = std::chrono::milliseconds(1500);
   c.id_i64 = true;
   c.id_string = true;
   c.id_bytes_max = 65535;
@@ -63,7 +64,7 @@ ProtoWriter on_collection(const model::CollectionName& name) {
 }
 
 MilvusDriver::MilvusDriver(Client client, std::string home_database, Clock& clock)
-    : client_(std::move(client)), home_database_(std::move(home_database)), clock_(clock) {}
+    : client_(std::move(client)), home_database_(std::move(home_database)), clock_(clock), overlap_(clock) {}
 
 const Capabilities& MilvusDriver::capabilities() const {
   static const Capabilities v23 = capabilities_of(false);

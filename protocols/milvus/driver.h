@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 
@@ -11,6 +12,7 @@
 #include "protocols/milvus/client.h"
 #include "protocols/milvus/collection.h"
 #include "protocols/milvus/expression.h"
+#include "protocols/milvus/overlap.h"
 #include "protocols/milvus/rows.h"
 
 namespace vmproxy::protocols::milvus {
@@ -51,6 +53,7 @@ class MilvusDriver final : public Driver {
  private:
   struct Rows {
     std::string expression;
+    std::span<const model::Key> keys;  // the only ones that the expression lets through; none: any
     std::vector<std::string> partitions;
     std::optional<uint64_t> limit;
     uint64_t offset = 0;
@@ -63,6 +66,12 @@ class MilvusDriver final : public Driver {
   Result<Shape> shape_of(const model::Schema& schema, Deadline deadline);
   void forget(const model::CollectionName& name);
   Result<Collection> look_at(const model::CollectionName& name, Deadline deadline);
+  // Whether a write came across the read and may have changed its answer.
+  using Crossed = std::function<bool(const Overlap::Read& read)>;
+  // A call that reads, loading the collection where it must be. When a write came across it is asked again, after
+  // `tries` with no write beside it (overlap.h).
+  Result<std::string> ask(const model::Schema& schema, std::string_view rpc, const ProtoWriter& request, int tries,
+                          const Crossed& crossed, Deadline deadline);
   Result<std::vector<Column>> fetch(const model::Schema& schema, const CollectionSchema& shape,
                                     const Rows& rows, const std::vector<std::string>& fields,
                                     Deadline deadline);
@@ -85,6 +94,7 @@ class MilvusDriver final : public Driver {
   Client client_;
   std::string home_database_;
   Clock& clock_;
+  Overlap overlap_;
   std::atomic<bool> recent_ = false;  // 2.4 or later
   mutable std::mutex mutex_;
   std::string version_;

@@ -71,7 +71,8 @@ Result<QueryResult> MilvusDriver::query(const model::Schema& schema, const Query
     const std::span<const model::Key> keys(*query.keys);
     for (size_t at = 0; at < keys.size(); at += keys_at_once) {
       Rows rows;
-      rows.expression = keys_expression(shape, keys.subspan(at, std::min(keys_at_once, keys.size() - at)));
+      rows.keys = keys.subspan(at, std::min(keys_at_once, keys.size() - at));
+      rows.expression = keys_expression(shape, rows.keys);
       if (!expression->empty()) rows.expression = "(" + rows.expression + ") and " + *expression;
       rows.partitions = partitions_of(schema, query);
       auto found = fetch_records(schema, shape, rows, parts, deadline);
@@ -175,13 +176,9 @@ Result<QueryResult> MilvusDriver::search(const model::Schema& schema, const Coll
   const std::string message = encode(request);
   ProtoWriter raw;
   raw.raw(message);
-  auto answer = client_.call("Search", request.database, raw, deadline);
-  if (!answer && answer.error().code == Code::precondition) {
-    auto loaded = load(schema.name, deadline);
-    if (!loaded) return loaded.error();
-    answer = client_.call("Search", request.database, raw, deadline);
-  }
-  if (!answer) return answer.error().within("collection '" + to_string(schema.name) + "'");
+  const auto crossed = [](const Overlap::Read& read) { return read.crossed_any(); };
+  const auto answer = ask(schema, "Search", raw, 1, crossed, deadline);
+  if (!answer) return answer.error();
   auto found = read_search_answer(*answer);
   const auto broken = [&](const std::string& why) {
     return Error(Code::corrupt,

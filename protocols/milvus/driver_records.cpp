@@ -51,6 +51,12 @@ bool fits(const CollectionSchema& shape, const Key& key) {
               : std::holds_alternative<int64_t>(key.id.value);
 }
 
+std::vector<Overlap::Mark> marks_of(std::span<const Key> keys) {
+  std::vector<Overlap::Mark> marks;
+  for (const auto& key : keys) marks.push_back(Overlap::mark_of(key.id));
+  return marks;
+}
+
 // Where collections have no partitions of their own none is named: Milvus Lite has no such thing.
 std::vector<std::string> partition_names(const model::Schema& schema, const std::string& partition) {
   if (schema.partitions.empty()) return {};
@@ -91,6 +97,23 @@ std::string keys_expression(const CollectionSchema& shape, std::span<const Key> 
   return out + "]";
 }
 
+Result<std::string> MilvusDriver::ask(const model::Schema& schema, std::string_view rpc, const ProtoWriter& request,
+                                      int tries, const Crossed& crossed, Deadline deadline) {
+  const std::string name = to_string(schema.name), database = database_of(schema.name.space);
+  for (int attempt = 1;; ++attempt) {
+    const bool alone = attempt > tries;
+    const auto read = alone ? overlap_.read_alone(name, deadline) : Result<Overlap::Read>(overlap_.read(name));
+    if (!read) return read.error();
+    auto answer = client_.call(rpc, database, request, deadline);
+    if (!answer && answer.error().code == Code::precondition) {
+      if (auto loaded = load(schema.name, deadline); !loaded) return loaded.error();
+      answer = client_.call(rpc, database, request, deadline);
+    }
+    if (!answer) return answer.error().within("collection '" + name + "'");
+    if (alone || !crossed(*read)) return answer;
+  }
+}
+
 Result<std::vector<Column>> MilvusDriver::fetch(const model::Schema& schema, const CollectionSchema& shape,
                                                 const Rows& rows, const std::vector<std::string>& fields,
                                                 Deadline deadline) {
@@ -108,14 +131,12 @@ Result<std::vector<Column>> MilvusDriver::fetch(const model::Schema& schema, con
   }
   write_pairs(request, 9, params);
   request.i32(11, static_cast<int32_t>(rows.timestamp == 0 ? Consistency::strong : Consistency::customized));
-  const std::string database = database_of(schema.name.space);
-  auto answer = client_.call("Query", database, request, deadline);
-  if (!answer && answer.error().code == Code::precondition) {
-    auto loaded = load(schema.name, deadline);
-    if (!loaded) return loaded.error();
-    answer = client_.call("Query", database, request, deadline);
-  }
-  if (!answer) return answer.error().within("collection '" + to_string(schema.name) + "'");
+  const auto crossed = [&](const Overlap::Read& read) {
+    if (rows.timestamp != 0) return false;  // a scan shows the past; what is written meanwhile is mirrored
+    return rows.keys.empty() ? read.crossed_any() : read.crossed(marks_of(rows.keys));
+  };
+  auto answer = ask(schema, "Query", request, rows.keys.empty() ? 1 : 2, crossed, deadline);
+  if (!answer) return answer.error();
   std::vector<Column> columns;
   ProtoReader reader(*answer);
   while (reader.next()) {
@@ -166,8 +187,8 @@ Result<std::vector<Record>> MilvusDriver::read(const model::Schema& schema, std:
     const std::span<const Key> all(part);
     for (size_t at = 0; at < all.size(); at += keys_in_expression_max) {
       Rows rows;
-      rows.expression =
-          keys_expression(**shape, all.subspan(at, std::min(keys_in_expression_max, all.size() - at)));
+      rows.keys = all.subspan(at, std::min(keys_in_expression_max, all.size() - at));
+      rows.expression = keys_expression(**shape, rows.keys);
       rows.partitions = partition_names(schema, partition);
       auto found = fetch_records(schema, **shape, rows, parts, deadline);
       if (!found) return found.error();
@@ -236,6 +257,10 @@ Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<
       chosen.emplace(records[i].key, i);
     }
   }
+  std::vector<Key> keys;
+  for (const auto& [key, index] : chosen) keys.push_back(key);
+  const auto writing = overlap_.write(to_string(schema.name), keys, deadline);
+  if (!writing) return writing.error();
   std::map<std::string, std::vector<std::pair<size_t, const Record*>>> parts;
   for (const auto& [key, index] : chosen) parts[key.partition].emplace_back(index, &records[index]);
   for (const auto& [partition, part] : parts) {
@@ -260,6 +285,8 @@ Result<ApplyResult> MilvusDriver::erase(const model::Schema& schema, std::span<c
                                         Deadline deadline) {
   const auto shape = shape_of(schema, deadline);
   if (!shape) return shape.error();
+  const auto writing = overlap_.write(to_string(schema.name), keys, deadline);
+  if (!writing) return writing.error();
   for (auto& [partition, part] : by_partition(keys)) {
     std::erase_if(part, [&](const Key& key) { return !fits(**shape, key); });
     const std::span<const Key> all(part);

@@ -2,7 +2,13 @@
 #include "protocols/api/driver.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <mutex>
+#include <random>
 #include <set>
+#include <thread>
 
 #include "mapping/equality.h"
 #include "real_server.h"
@@ -128,6 +134,92 @@ TEST_CASE("text keys of any content work") {
   const auto keys = keys_of(all);
   good(own.driver->erase(own.schema, std::span(keys).first(4), soon()));
   CHECK(good(own.driver->read(own.schema, keys, {}, soon())).size() == all.size() - 4);
+}
+
+// Milvus 2.3.5 fails this by itself: docs/decisions/0010.
+TEST_CASE("reads beside reads and writes show no version older than an acknowledged one") {
+  constexpr int64_t count = 60;
+  constexpr int writers = 6, readers = 4;
+  const auto how_long = std::chrono::seconds(8);
+  OwnCollection own(simple());
+  std::array<std::mutex, count> turns;  // one write of a key at a time: its versions have an order
+  std::array<std::atomic<int64_t>, count> acknowledged{};
+  const auto version = [](int64_t key, int64_t n) {
+    Record out = record(key);
+    out.metadata = Object{{"n", n}};
+    return out;
+  };
+  std::vector<Record> first;
+  for (int64_t key = 0; key < count; ++key) first.push_back(version(key, 0));
+  put(*own.driver, own.schema, first);
+
+  std::mutex mutex;
+  std::vector<std::string> wrong;
+  std::atomic<size_t> written = 0, read = 0;
+  const auto say = [&](std::string text) {
+    std::lock_guard hold(mutex);
+    wrong.push_back(std::move(text));
+  };
+  const auto end = std::chrono::steady_clock::now() + how_long;
+  const auto check = [&](const Record& found, int64_t due, std::string_view how) {
+    const int64_t seen = static_cast<int64_t>(found.metadata->at("n").number());
+    if (seen < due)
+      say(std::string(how) + " showed key " + model::to_string(found.key.id) + " at " + std::to_string(seen) +
+          " when " + std::to_string(due) + " was due");
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < writers; ++i) {
+    threads.emplace_back([&, i] {
+      std::mt19937 random(static_cast<unsigned>(i));
+      while (std::chrono::steady_clock::now() < end) {
+        const int64_t key = std::uniform_int_distribution<int64_t>(0, count - 1)(random);
+        std::lock_guard turn(turns[key]);
+        const int64_t n = acknowledged[key] + 1;
+        const auto done = own.driver->upsert(own.schema, std::vector{version(key, n)}, UpsertMode::replace, soon());
+        if (!done) return say("upsert: " + done.error().message);
+        acknowledged[key] = n;
+        ++written;
+      }
+    });
+  }
+  for (int i = 0; i < readers; ++i) {
+    threads.emplace_back([&, i] {
+      while (std::chrono::steady_clock::now() < end) {
+        std::array<int64_t, count> due;
+        std::ranges::copy(acknowledged, due.begin());
+        if (i % 2 == 0) {
+          const auto found = own.driver->read(own.schema, keys_of(first), {}, soon());
+          if (!found) return say("read: " + found.error().message);
+          if (found->size() != count) say("read: " + std::to_string(found->size()) + " records");
+          for (const auto& one : *found) check(one, due[std::get<int64_t>(one.key.id.value)], "read");
+        } else {
+          model::Query query;
+          query.kind = model::Query::Kind::search;
+          query.vector_name = "vector";
+          query.vectors = {model::DenseVector{0, 0, 1, 0.25f}};
+          query.top_k = 10;
+          query.with_metadata = true;
+          const auto found = own.driver->query(own.schema, query, soon());
+          if (!found) return say("search: " + found.error().message);
+          if (found->hits[0].size() != 10) say("search: " + std::to_string(found->hits[0].size()) + " hits");
+          for (const auto& hit : found->hits[0])
+            check(hit.record, due[std::get<int64_t>(hit.record.key.id.value)], "search");
+          query = {};
+          query.kind = model::Query::Kind::count;
+          const auto counted = own.driver->query(own.schema, query, soon());
+          if (!counted) return say("count: " + counted.error().message);
+          if (counted->count != count) say("count: " + std::to_string(counted->count));
+        }
+        ++read;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CAPTURE(written.load(), read.load(), wrong.size());
+  CHECK(read >= 4 * readers);  // neither kind keeps the other out
+  CHECK(written >= 10 * writers);
+  for (size_t i = 0; i < std::min<size_t>(wrong.size(), 10); ++i) FAIL_CHECK(wrong[i]);
+  std::printf("%zu writes, %zu reads, %zu wrong\n", written.load(), read.load(), wrong.size());
 }
 
 TEST_CASE("an upsert replaces the whole record, and a key given twice counts once") {
