@@ -44,6 +44,7 @@ def milvus_in_chroma(server):
 def milvus_in_pgvector(server):
     found = {}
     for key, row in sides.pgvector_rows(server, "packages").items():
+        assert row.pop("partition", "") == ""  # part of the key
         found[key] = (row.pop("vector"), row.pop("text"), {**(row.pop("metadata") or {}), **row})
     return found
 
