@@ -58,8 +58,9 @@ def chroma_in_milvus(server):
     return {key: (row.pop("vector"), row.pop("document", None), row) for key, row in rows.items()}
 
 
-# Where Milvus is asked, a read that sees every acknowledged write waits for its time tick (0.2 s).
-PAUSE_MAX = 1.0
+# Where Milvus is asked, a read that sees every acknowledged write waits for its time tick (0.2 s), and three of them stand in
+# the fence. What it comes to on a quiet machine is bench/'s to say; here it must stay within promotion.fence_max.
+PAUSE_MAX = 2.5
 
 
 def move_from_milvus(milvus, target, read_target, make_vmproxy, corpus, seed, some):
