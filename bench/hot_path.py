@@ -84,7 +84,7 @@ def pass_through(settings, count: int, seconds: float, progress) -> list:
             records = BODIES[body]
 
             def measured(port, pid, c=connections, r=records):
-                return lambda: load.measure(pid, lambda: load.upserts(port, c, seconds, 512 if r == 1 else 4, r))
+                return lambda: load.measure(pid, lambda: load.same_upsert(port, c, seconds, r))
             variants = {"direct": measured(backend, 0)}
             variants.update({name: measured(port, pid) for name, (port, pid) in proxies.items()})
             found.append(rounds_of(f"HTTP/1.1 {body}", connections, variants, count, progress))

@@ -54,6 +54,16 @@ def _output(command) -> str:
 def upserts(port: int, connections: int, seconds: float, keys: int, records: int, size: str = "usual", first: int = 0) -> Run:
     text = _output(["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "--latency", "-s",
                     HERE / "load.lua", f"http://127.0.0.1:{port}", "--", COLLECTION + "/upsert", keys, records, size, first])
+    return _said(text)
+
+
+def same_upsert(port: int, connections: int, seconds: float, records: int) -> Run:
+    """For passing through: what is in the request does not matter, and the load's core must not be what is measured."""
+    return _said(_output(["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "--latency", "-s",
+                          HERE / "load_one.lua", f"http://127.0.0.1:{port}", "--", COLLECTION + "/upsert", records]))
+
+
+def _said(text: str) -> Run:
     said = json.loads(re.search(r"JSON (\{.*\})", text).group(1))
     return Run(said["requests"], said["seconds"], said["bad"], said["p50"], said["p99"], ended=time.monotonic())
 

@@ -106,13 +106,13 @@ class Migration final : public Control {
   // `urgent`: a way back out of trouble does not wait for more comparison than a moment allows.
   Result<void> pre_drain(bool urgent);
   Result<void> pre_drain_without_primary();
-  // DELTA: compares keys that were written since both sides were last seen equal there, at most about `max`, and begins no
-  // further batch after `enough`. Those that differ are owed a repair; those that cannot be judged now (dirty) stay noted. With comparing_ held.
+  // DELTA: compares keys that were written since both sides were last seen equal there, at most `max`. Those that
+  // differ are owed a repair; those that cannot be judged now (dirty) stay noted. With comparing_ held.
   struct Delta {
     uint64_t compared = 0, different = 0;
     std::string example;  // the first that differs, for people
   };
-  Result<Delta> compare_written(uint64_t max, TimePoint enough, Deadline deadline);
+  Result<Delta> compare_written(uint64_t max, Deadline deadline);
   void compare_written_beside();  // a little of it, while nothing else is done
   void keep_aborted(const State& aborted);
 

@@ -1,4 +1,5 @@
 // The comparison of what was written lately (correctness.md 6, PRE-DRAIN and DELTA; 8, continuous until finalize).
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -16,7 +17,7 @@ constexpr Duration beside_time = std::chrono::seconds(5);
 
 }  // namespace
 
-Result<Migration::Delta> Migration::compare_written(uint64_t max, TimePoint enough, Deadline deadline) {
+Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadline) {
   auto& written = mirror_.written();
   Delta delta;
   if (written.count() == 0) return delta;
@@ -24,8 +25,9 @@ Result<Migration::Delta> Migration::compare_written(uint64_t max, TimePoint enou
   if (!round) return round.error();
   const auto primary = state().primary;
   std::optional<proxy::WrittenKey> last;
-  while (delta.compared < max && clock_.now() < enough) {
-    auto batch = written.before(*round, keys_at_once, last ? &*last : nullptr);
+  while (delta.compared < max) {
+    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(keys_at_once, max - delta.compared));
+    auto batch = written.before(*round, wanted, last ? &*last : nullptr);
     if (!batch) return batch.error();
     if (batch->empty()) return delta;
     last = batch->back();
@@ -64,7 +66,7 @@ void Migration::compare_written_beside() {
   if (!both_sides || mirror_.written().count() == 0) return;
   std::unique_lock comparing(comparing_, std::try_to_lock);
   if (!comparing) return;
-  (void)compare_written(beside_max, TimePoint::max(), clock_.in(beside_time));  // a database that is away now is asked again in a second
+  (void)compare_written(beside_max, clock_.in(beside_time));  // a database that is away now is asked again in a second
 }
 
 }  // namespace vmproxy::cutover

@@ -16,7 +16,7 @@ constexpr Duration dead_drain_max = std::chrono::seconds(40);  // longer than an
 constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
 constexpr uint64_t remainder_max = 300;      // keys left to compare in the fence
 constexpr int repairs_max = 3;
-constexpr Duration urgent_compare_max = std::chrono::milliseconds(100);
+constexpr uint64_t urgent_keys_max = 100;    // keys compared in the fence of a rollback
 
 // Writes are slowed down while a planned step is prepared, by a bounded time, when the replica falls behind or gains so
 // little that it would not be level soon (C7: only bounded latency; users.md 8: no cut-over that never catches up).
@@ -60,8 +60,9 @@ Result<void> Migration::pre_drain(bool urgent) {
                                 : now.lag_seconds < std::chrono::duration<double>(options_.fence_max).count() / 2;
       return near && mirror_.only_windows_owed();
     };
+    if (level() && urgent) return {};
     if (level()) {
-      auto delta = compare_written(UINT64_MAX, urgent ? began + urgent_compare_max : deadline, deadline);
+      auto delta = compare_written(UINT64_MAX, deadline);
       if (!delta && (!delta.error().retryable() || clock_.now() >= deadline)) {
         return delta.error().within("comparing what was written lately");
       }
@@ -71,7 +72,7 @@ Result<void> Migration::pre_drain(bool urgent) {
                                              delta->example + "). Nothing changed. Something else writes to one of the databases?");
       }
       const bool few = mirror_.written().count() <= (patient ? remainder_max : 4 * remainder_max);
-      if (delta && delta->different == 0 && (few || urgent) && level()) return {};
+      if (delta && delta->different == 0 && few && level()) return {};
     }
     pacer.look(numbers.lag_changes + std::min<uint64_t>(mirror_.written().count(), pace_backlog_max));
     if (clock_.now() >= deadline) {
@@ -149,7 +150,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   const bool lanes_stopped = static_cast<bool>(done);
   // DELTA
   if (done && !old_primary_dead) {
-    auto delta = compare_written(UINT64_MAX, urgent ? clock_.in(urgent_compare_max) : deadline, deadline);
+    auto delta = compare_written(urgent ? urgent_keys_max : UINT64_MAX, deadline);
     if (!delta) {
       done = delta.error().within("comparing what was written last");
     } else if (delta->different > 0) {
