@@ -416,7 +416,7 @@ def test_milvus_to_pgvector(milvus, pgvector, bulk, copy):
 
     def record(row):
         dynamic = {n: v for n, v in row.items() if n not in (*DECLARED, "vec")}
-        return {"vec": row["vec"], **{n: row[n] for n in DECLARED}, "metadata": dynamic}
+        return {"vec": row["vec"], **{n: row[n] for n in DECLARED}, "metadata": dynamic, "partition": ""}
 
     found = sides.pgvector_rows(pgvector, "things", key="pk")
     sides.assert_same_rows({key: record(row) for key, row in source.items()}, found)
@@ -426,7 +426,8 @@ def test_milvus_to_pgvector(milvus, pgvector, bulk, copy):
             " where attrelid = 'things'::regclass and attnum > 0").fetchall())
     assert types == {"pk": "bigint", "vec": "vector(64)", "flag": "boolean", "tiny": "smallint", "small": "smallint",
                      "number": "integer", "big": "bigint", "single": "real", "double": "double precision",
-                     "text": "text", "any": "jsonb", "longs": "bigint[]", "words": "text[]", "metadata": "jsonb"}
+                     "text": "text", "any": "jsonb", "longs": "bigint[]", "words": "text[]", "metadata": "jsonb",
+                     "partition": "text"}
 
     assert_copied(copy(milvus, pgvector, "named"), 4)
     with pgvector.client() as connection:

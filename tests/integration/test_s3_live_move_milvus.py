@@ -68,7 +68,7 @@ def move_from_milvus(milvus, target, read_target, make_vmproxy, corpus, seed, so
     workload = MilvusWorkload(lambda: separate_client("127.0.0.1", vmproxy.port), corpus, seed=seed)
     try:
         journey = Journey(vmproxy, workload, milvus, lambda: in_milvus(milvus), lambda: read_target(target), some,
-                          pause_max=PAUSE_MAX)
+                          pause_max=PAUSE_MAX, reads_from=100)
         journey.run(workload.preload(separate_client("127.0.0.1", milvus.port)))
     finally:
         workload.stop()
@@ -90,5 +90,5 @@ def test_chroma_to_milvus(chroma, milvus, make_vmproxy, make_workload, some):
     vmproxy = make_vmproxy(database(chroma), database(milvus))
     workload = make_workload(vmproxy.port)
     journey = Journey(vmproxy, workload, chroma, lambda: sides.chroma_records(chroma, "packages"),
-                      lambda: chroma_in_milvus(milvus), some, pause_max=PAUSE_MAX)
+                      lambda: chroma_in_milvus(milvus), some, pause_max=PAUSE_MAX, reads_from=100)
     journey.run(workload.preload(chroma.client()))

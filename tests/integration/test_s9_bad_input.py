@@ -295,8 +295,8 @@ def test_a_full_disk_under_the_journal(chroma, pgvector, make_vmproxy):
     try:
         vmproxy.start()
         collection = httpx.post(f"{vmproxy.url}{BASE}", json={"name": "things"}).json()["id"]
-        url = f"{vmproxy.url}{BASE}/{collection}/upsert"
-        assert httpx.post(url, json={"ids": ["one"], "embeddings": [[1, 2, 3]]}).status_code == 200
+        url = f"{vmproxy.url}{BASE}/{collection}"
+        assert httpx.post(f"{url}/upsert", json={"ids": ["one"], "embeddings": [[1, 2, 3]]}).status_code == 200
         vmproxy.command("start", timeout=120)
         filler = disk / "filler"
         with open(filler, "wb", buffering=0) as file:
@@ -308,8 +308,10 @@ def test_a_full_disk_under_the_journal(chroma, pgvector, make_vmproxy):
         for number in range(400):  # more than any preallocated room
             if number % 20 == 0 and vmproxy.status()["gaps"]:
                 break
-            answer = httpx.post(url, json={"ids": [f"n{number}"], "embeddings": [[number, 2, 3]],
-                                           "documents": ["x" * 100_000]}, timeout=30)
+            answer = httpx.post(f"{url}/upsert", json={"ids": [f"n{number}"], "embeddings": [[number, 2, 3]]}, timeout=30)
+            assert answer.status_code == 200, answer.text
+            # A delete by id is journaled with its body and its keys: that is what fills the disk.
+            answer = httpx.post(f"{url}/delete", json={"ids": [f"{number} {i} " + "x" * 90 for i in range(1000)]}, timeout=30)
             assert answer.status_code == 200, answer.text
         status = vmproxy.status()
         assert status["gaps"] >= 1, status

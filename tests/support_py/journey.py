@@ -9,7 +9,9 @@ from history import now
 
 
 class Journey:
-    def __init__(self, vmproxy, workload, source, read_source, read_target, some, pause_max=None):
+    def __init__(self, vmproxy, workload, source, read_source, read_target, some, pause_max=None, reads_from=10):
+        # From which percentage on a read must have reached the target: one that lags a second is seldom fresh at a low one.
+        self.reads_from = reads_from
         self.vmproxy, self.workload, self.source = vmproxy, workload, source
         self.read_source, self.read_target = read_source, read_target
         self.some = some
@@ -40,7 +42,10 @@ class Journey:
         for percent in (10, 50, 100):
             vmproxy.command("cutover", "--percent", str(percent))
             assert vmproxy.status()["reads_percent"] == percent
-            self.reads_reach_the_target()
+            if percent >= self.reads_from:
+                self.reads_reach_the_target()
+            else:
+                self.go_on()
         assert vmproxy.state() == "reads_moved"
         self.promote()
         self.assert_equal_sides()
