@@ -103,7 +103,7 @@ class Migration final : public Control {
   Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead = false);
   // Nothing when the target answers; else why not.
   std::optional<Error> target_is_dead();
-  // `urgent`: a way back out of trouble does not wait for more comparison than a moment allows.
+  // `urgent`: a way back out of trouble waits for the replica only; what is compared is compared in the fence.
   Result<void> pre_drain(bool urgent);
   Result<void> pre_drain_without_primary();
   // DELTA: compares keys that were written since both sides were last seen equal there, at most `max`. Those that
