@@ -37,4 +37,21 @@ Result<std::string> print_expression(const model::Filter& filter, const Collecti
 std::string quoted(std::string_view text);  // a string literal
 std::string integer_text(int64_t number);   // an integer literal, or what Milvus works out to be one
 
+// The comparison that says the same with its sides exchanged: 5 < x is x > 5. Others stay as they are.
+inline model::Filter::Kind mirrored(model::Filter::Kind kind) {
+  using Kind = model::Filter::Kind;
+  switch (kind) {
+    case Kind::less:
+      return Kind::greater;
+    case Kind::less_equal:
+      return Kind::greater_equal;
+    case Kind::greater:
+      return Kind::less;
+    case Kind::greater_equal:
+      return Kind::less_equal;
+    default:
+      return kind;
+  }
+}
+
 }  // namespace vmproxy::protocols::milvus

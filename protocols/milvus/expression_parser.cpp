@@ -228,21 +228,6 @@ class Parser {
     return std::nullopt;
   }
 
-  static Kind mirrored(Kind kind) {
-    switch (kind) {
-      case Kind::less:
-        return Kind::greater;
-      case Kind::less_equal:
-        return Kind::greater_equal;
-      case Kind::greater:
-        return Kind::less;
-      case Kind::greater_equal:
-        return Kind::less_equal;
-      default:
-        return kind;
-    }
-  }
-
   static bool upward(Kind kind) { return kind == Kind::less || kind == Kind::less_equal; }
 
   Answer relation() {

@@ -258,21 +258,6 @@ class Printer {
     }
   }
 
-  static Kind mirrored(Kind kind) {
-    switch (kind) {
-      case Kind::less:
-        return Kind::greater;
-      case Kind::less_equal:
-        return Kind::greater_equal;
-      case Kind::greater:
-        return Kind::less;
-      case Kind::greater_equal:
-        return Kind::less_equal;
-      default:
-        return kind;
-    }
-  }
-
   static std::string_view sign(Kind kind) {
     switch (kind) {
       case Kind::equal:
