@@ -1,17 +1,13 @@
-"""Memory, the restart with a long backlog, and the pauses of promotion and rollback."""
+"""Memory, and the restart with a long backlog."""
 
-import http.client
-import json
 import threading
 import time
-import urllib.request
 
 import copying
 import load
 import report
 import stage
 from servers import create
-from vmproxy import databases
 
 HOST = stage.HOST
 MILLION = False  # main.py --million
@@ -114,128 +110,3 @@ def measure_restart(quick: bool, figures, out, say) -> None:
         out += ["## Restart", "", f"kill -9 with {owed:,} changes not applied: /readyz after {ready:.2f} s, first answer to the application after "
                 f"{answered or 60:.2f} s; the replica, back again, had all {there:,} records {drained:.1f} s later.", ""]
         say(f"restart: {owed:,} owed, answered after {answered or 60:.2f} s, drained in {drained:.1f} s")
-
-
-class Writers:
-    """`rate` upserts a second, evenly, whatever the answers take: a slow answer does not slow the next request."""
-
-    def __init__(self, port: int, path: str, rate: float, threads: int = 16):
-        self.port, self.path, self.rate, self.threads = port, path, rate, threads
-        self.stopped = threading.Event()
-        self.lock = threading.Lock()
-        self.next = 0
-        self.done = []   # (due, ended, ok)
-        self.vectors = ["[" + ",".join(map("{:.6f}".format, row)) + "]" for row in copying.vectors(64, 32).tolist()]
-
-    def __enter__(self):
-        self.begun = time.monotonic()
-        self.running = [threading.Thread(target=self._run) for _ in range(self.threads)]
-        for thread in self.running:
-            thread.start()
-        return self
-
-    def _run(self):
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
-        while not self.stopped.is_set():
-            with self.lock:
-                number, self.next = self.next, self.next + 1
-            due = self.begun + number / self.rate
-            time.sleep(max(0.0, due - time.monotonic()))
-            body = f'{{"ids":["w{number % 5000}"],"embeddings":[{self.vectors[number % 64]}],"metadatas":[{{"n":{number}}}],"documents":["d"]}}'
-            begun = time.monotonic()
-            try:
-                connection.request("POST", self.path, body, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                answer.read()
-                ok = answer.status < 300
-            except OSError:
-                connection.close()
-                ok = False
-            with self.lock:
-                self.done.append((begun, time.monotonic(), ok))
-
-    def __exit__(self, *_):
-        self.stopped.set()
-        for thread in self.running:
-            thread.join()
-
-    def between(self, begin: float, end: float) -> list:
-        with self.lock:
-            return [entry for entry in self.done if entry[1] >= begin and entry[0] <= end]
-
-    def longest_gap_ms(self, begin: float, end: float) -> float:
-        """The longest time without any write's answer."""
-        ends = sorted(ended for _, ended, ok in self.between(begin, end) if ok)
-        return max((b - a for a, b in zip(ends, ends[1:])), default=end - begin) * 1e3
-
-    def longest_ms(self, begin: float, end: float) -> float:
-        return max((ended - begun for begun, ended, _ in self.between(begin, end)), default=0.0) * 1e3
-
-
-def post(vmproxy, action: str, body: dict) -> None:
-    request = urllib.request.Request(f"{vmproxy.admin_url}/api/v1/migrations/m/{action}", json.dumps(body).encode(),
-                                     {"Content-Type": "application/json"}, method="POST")
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        answer.read()
-
-
-def measure_switch(quick: bool, figures, out, say) -> None:
-    with stage.Stage() as s, create("chroma") as chroma, create("pgvector") as pgvector:
-        collection = chroma.client().create_collection("switched")
-        vmproxy = s.serve("switch", *databases(chroma, pgvector), settings={"workers": "auto"}, pinned=False)
-        path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{collection.id}/upsert"
-        rounds, rows = (1 if quick else 3), []
-        with Writers(vmproxy.port, path, 500) as writers:
-            time.sleep(2)
-            vmproxy.command("start", timeout=300)
-            for _ in range(rounds):
-                vmproxy.command("cutover", "--percent", "100")
-                time.sleep(1)
-                row = {}
-                begun = time.monotonic()
-                post(vmproxy, "promote", {})
-                ended = time.monotonic()
-                time.sleep(2)
-                row["promote"] = (ended - begun) * 1e3
-                row["pause"] = writers.longest_ms(begun, ended + 0.5)
-                row["gap"] = writers.longest_gap_ms(begun, ended + 0.5)
-                row["own"] = vmproxy.status()["last_pause_seconds"] * 1e3
-                row["lag"] = vmproxy.status()["lag"]["seconds"]
-                # Back: reads first, then all of it.
-                moved = threading.Event()
-                times = {}
-
-                def look():
-                    while "reads" not in times and not moved.is_set():
-                        status = vmproxy.get_json("/api/v1/status")
-                        if '"reads_percent": 0' in json.dumps(status):
-                            times["reads"] = time.monotonic()
-                        time.sleep(0.002)
-                watcher = threading.Thread(target=look)
-                begun = time.monotonic()
-                watcher.start()
-                post(vmproxy, "rollback", {"reason": "measured"})
-                ended = time.monotonic()
-                watcher.join(2)
-                moved.set()
-                row["reads"] = (times.get("reads", ended) - begun) * 1e3
-                row["rollback"] = (ended - begun) * 1e3
-                time.sleep(1)
-                row["pause_back"] = writers.longest_ms(begun, ended + 0.5)
-                row["writes"] = len(writers.between(begun - 3, begun)) / 3
-                rows.append(row)
-                say(f"switch: {', '.join(f'{k} {v:,.0f}' for k, v in row.items())}")
-                vmproxy.wait(lambda status: status["state"] == "ready", 120, "ready again")
-        failed = sum(not ok for _, _, ok in writers.done)
-
-        def median(key):
-            return sorted(row[key] for row in rows)[len(rows) // 2]
-        note = f"{median('writes'):.0f} writes/s; {failed} failed; vmproxy's own measure {median('own'):.0f} ms"
-        figures.at_most("promotion chroma to pgvector under 500 writes/s: longest pause", median("pause"), 200, "ms", note)
-        figures.at_most("rollback: reads move within", median("reads"), 100, "ms")
-        figures.at_most("rollback: all of it within", median("rollback"), 1000, "ms", f"lag before {median('lag'):.2f} s; longest write {median('pause_back'):.0f} ms")
-        out += ["## Promotion and rollback under 500 writes/s, Chroma and pgvector", "", "Milliseconds. The pause is the longest that any one write waited "
-                "from half a second before the step's end; the gap is the longest time in which no write was answered.", ""]
-        out += report.table(rows, [("writes", "writes/s", ".0f"), ("promote", "promote took", ",.0f"), ("pause", "longest write", ",.0f"), ("gap", "longest gap", ",.0f"),
-                                   ("own", "own measure", ",.0f"), ("reads", "rollback: reads moved", ",.0f"), ("rollback", "rollback took", ",.0f"),
-                                   ("pause_back", "longest write", ",.0f")]) + [""]

@@ -12,6 +12,7 @@ import hot_path
 import limits
 import report
 import stage
+import switching
 
 PARTS = ("pass", "grpc", "dual", "copy", "memory", "restart", "switch")
 
@@ -73,7 +74,7 @@ def measure_dual(quick: bool, figures, out) -> None:
 
 
 MEASURES = {"pass": measure_pass, "grpc": measure_grpc, "dual": measure_dual, "copy": copying.measure,
-            "memory": limits.measure_memory, "restart": limits.measure_restart, "switch": limits.measure_switch}
+            "memory": limits.measure_memory, "restart": limits.measure_restart, "switch": switching.measure}
 
 
 def main() -> int:
