@@ -90,13 +90,20 @@ Result<std::map<model::Key, Found>> Comparison::read(Side side, std::span<const 
   return found;
 }
 
-Result<std::map<model::Key, Look>> Comparison::look(std::span<const model::Key> keys, Side primary,
-                                                    Deadline deadline) const {
+Result<std::map<model::Key, Look>> Comparison::look(std::span<const model::Key> keys, Side primary, Deadline deadline,
+                                                    const std::function<Result<void>()>& follower_ready) const {
   const Side follower = primary == Side::source ? Side::target : Side::source;
-  auto followers = read(follower, keys, {}, deadline);
-  if (!followers) return followers.error();
-  auto primaries = read(primary, keys, {}, deadline);
-  if (!primaries) return primaries.error();
+  using Records = Result<std::map<model::Key, Found>>;
+  auto first = read(follower_ready ? primary : follower, keys, {}, deadline);
+  if (!first) return first.error();
+  if (follower_ready) {
+    auto ready = follower_ready();
+    if (!ready) return ready.error();
+  }
+  auto second = read(follower_ready ? follower : primary, keys, {}, deadline);
+  if (!second) return second.error();
+  Records& primaries = follower_ready ? first : second;
+  Records& followers = follower_ready ? second : first;
   auto& sources = primary == Side::source ? *primaries : *followers;
   auto& targets = primary == Side::source ? *followers : *primaries;
   std::map<model::Key, Look> looks;

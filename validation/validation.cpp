@@ -96,7 +96,8 @@ Result<std::vector<Finding>> Validation::findings(size_t limit) {
 }
 
 Result<KeysReport> Validation::compare_keys(const Job& job, const std::vector<model::Key>& keys,
-                                        journal::Side primary, Deadline deadline) {
+                                            journal::Side primary, Deadline deadline,
+                                            const std::function<Result<void>()>& follower_ready) {
   const Comparison comparison(job, parts_->source, parts_->target);
   const auto dirty = [&](const model::Key& key) { return parts_->sink.dirty(job.name, key); };
   KeysReport report;
@@ -106,8 +107,9 @@ Result<KeysReport> Validation::compare_keys(const Job& job, const std::vector<mo
   std::vector<model::Key> open = keys;
   for (int round = 0; round < 2 && !open.empty(); ++round) {
     std::map<model::Key, bool> owed;
-    for (const auto& key : open) owed[key] = dirty(key);
-    auto looks = comparison.look(open, primary, deadline);
+    const bool still = round == 0 && follower_ready;  // what is owed before the follower is ready is of no account
+    for (const auto& key : open) owed[key] = !still && dirty(key);
+    auto looks = comparison.look(open, primary, deadline, still ? follower_ready : nullptr);
     if (!looks) return looks.error().within("collection '" + model::to_string(job.name) + "'");
     open.clear();
     for (auto& [key, look] : *looks) {

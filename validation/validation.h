@@ -10,6 +10,7 @@
 // run() and compare_keys() may be under way at the same time.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -95,8 +96,9 @@ class Validation {
   // Compares just these keys (in the source's form) in both directions, for the fence and the pre-drain.
   // Nothing is waited for and nothing persisted: a key that is dirty now counts as unsettled, one that
   // differs now as different. Keeps nothing of run(). Errors as they come, the deadline's included.
+  // `follower_ready`: the primary does not change any more; the follower is read once this returns (its error ends it all).
   Result<KeysReport> compare_keys(const Job& job, const std::vector<model::Key>& keys, journal::Side primary,
-                              Deadline deadline);
+                                  Deadline deadline, const std::function<Result<void>()>& follower_ready = nullptr);
 
  private:
   std::unique_ptr<Parts> parts_;
