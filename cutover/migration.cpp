@@ -109,6 +109,24 @@ State Migration::state() const {
   return state_;
 }
 
+void Migration::reads_to_source_first() {
+  // What its driver reads is all there; a plain read of the application is not, where the system makes reads wait for that.
+  const auto& source = source_.capabilities();
+  if (!source.read_after_write || source.read_wait > Duration::zero()) return;
+  publish_anew(0);
+}
+
+void Migration::publish_anew(double reads_percent) {
+  State now;
+  {
+    std::lock_guard hold(mutex_);
+    ++state_.routing_generation;
+    now = state_;
+  }
+  now.reads_percent = reads_percent;
+  publish(now);
+}
+
 void Migration::publish(const State& state) {
   proxy::Routing routing;
   routing.generation = state.routing_generation;
@@ -145,7 +163,7 @@ Status Migration::status() {
   s.state = name_of(state.phase);
   s.primary = state.primary == Side::source ? "source" : "target";
   s.generation = state.routing_generation;
-  s.reads_percent = state.primary == Side::target ? 100 : state.reads_percent;
+  s.reads_percent = state.primary == Side::target ? routing_.get()->reads_percent : state.reads_percent;
   s.source = options_.source_label;
   s.target = options_.target_label;
   const auto numbers = mirror_.numbers();

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -79,6 +80,10 @@ class Migration final : public Control {
   Result<void> move(State next, const Actor& actor, const std::string& action);
   State state() const;
   void publish(const State& state);
+  // A rollback has begun: reads go to the source from now on where it has every acknowledged write, and none waits for what
+  // the rest of the way takes. Not durable: a restart finds the target as the primary, which answers every read.
+  void reads_to_source_first();
+  void publish_anew(double reads_percent);  // the state as it is, but for this
 
   // worker
   void work();
@@ -101,6 +106,8 @@ class Migration final : public Control {
   // the change of the primary
   // `old_primary_dead`: it cannot be read, and what only it has is given up (the operator was asked).
   Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead = false);
+  // The rollback of a promotion, once reads are on their way back.
+  Result<void> flip_back(const State& now, const Actor& actor);
   // Nothing when the target answers; else why not.
   std::optional<Error> target_is_dead();
   // `urgent`: a way back out of trouble waits for the replica only; what is compared is compared in the fence.
@@ -112,7 +119,8 @@ class Migration final : public Control {
     uint64_t compared = 0, different = 0;
     std::string example;  // the first that differs, for people
   };
-  Result<Delta> compare_written(uint64_t max, Deadline deadline);
+  // `follower_ready`: as in Validation::compare_keys().
+  Result<Delta> compare_written(uint64_t max, Deadline deadline, const std::function<Result<void>()>& follower_ready = nullptr);
   void compare_written_beside();  // a little of it, while nothing else is done
   void keep_aborted(const State& aborted);
 

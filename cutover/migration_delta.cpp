@@ -17,7 +17,7 @@ constexpr Duration beside_time = std::chrono::seconds(5);
 
 }  // namespace
 
-Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadline) {
+Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadline, const std::function<Result<void>()>& follower_ready) {
   auto& written = mirror_.written();
   Delta delta;
   if (written.count() == 0) return delta;
@@ -38,7 +38,7 @@ Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadl
     for (const auto& [name, set] : keys) {
       const auto collection = collections_.find(name);
       if (!collection) continue;  // dropped: nothing to compare
-      auto report = validation_.compare_keys({collection->name, collection->plan}, {set.begin(), set.end()}, primary, deadline);
+      auto report = validation_.compare_keys({collection->name, collection->plan}, {set.begin(), set.end()}, primary, deadline, follower_ready);
       if (!report) return report.error();
       delta.compared += report->compared;
       delta.different += report->different_keys.size();

@@ -1,7 +1,10 @@
 // The change of the primary (correctness.md 6): promotion, and with roles swapped the rollback after it. The names of
 // its steps stand at each. Until COMMIT every failure leaves the old primary in place and lets the waiting writes run there.
+#include <future>
+
 #include "base/log.h"
 #include "cutover/migration.h"
+#include "cutover/step_times.h"
 
 namespace vmproxy::cutover {
 
@@ -11,12 +14,16 @@ namespace {
 
 constexpr Duration pace_max = std::chrono::milliseconds(250);
 constexpr Duration patience = std::chrono::seconds(15);
+constexpr Duration lag_short = std::chrono::milliseconds(100);   // a replica that is this little behind is soon level
+constexpr Duration lag_medium = std::chrono::milliseconds(500);  // a rollback does not wait for better
 constexpr Duration pace_look = std::chrono::milliseconds(500);
 constexpr Duration dead_drain_max = std::chrono::seconds(40);  // longer than any request's deadline
 constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
-constexpr uint64_t remainder_max = 300;      // keys left to compare in the fence
+constexpr uint64_t remainder_max = 1000;     // keys left to compare in the fence: two reads of each side
 constexpr int repairs_max = 3;
 constexpr uint64_t urgent_keys_max = 100;    // keys compared in the fence of a rollback
+
+double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 // Writes are slowed down while a planned step is prepared, by a bounded time, when the replica falls behind or gains so
 // little that it would not be level soon (C7: only bounded latency; users.md 8: no cut-over that never catches up).
@@ -50,16 +57,16 @@ Result<void> Migration::pre_drain(bool urgent) {
   const uint64_t first = mirror_.numbers().lag_changes;
   Pacer pacer(gate_, clock_, first);
   int repairs = 0;
+  // A replica can never be nearer than reads of the primary let it.
+  const bool reads_wait = (state().primary == Side::source ? source_ : target_).capabilities().read_wait > Duration::zero();
   while (true) {
     const auto numbers = mirror_.numbers();
-    // A short pause is worth waiting for; on a slow replica one that the fence can hold is better than none.
-    const bool patient = clock_.now() - began < patience;
-    const auto level = [&] {
-      const auto now = mirror_.numbers();
-      const bool near = patient ? now.lag_changes <= 200 && now.lag_seconds < 0.5
-                                : now.lag_seconds < std::chrono::duration<double>(options_.fence_max).count() / 2;
-      return near && mirror_.only_windows_owed();
-    };
+    // A short pause is worth waiting for; the longer the replica keeps us waiting, the longer a pause is better than none.
+    const double waited = std::min(1.0, seconds_of(clock_.now() - began) / seconds_of(patience));
+    const double lag_last = seconds_of(options_.fence_max) / 2;
+    const double lag_first = std::min(lag_last, seconds_of(urgent || reads_wait ? lag_medium : lag_short));
+    const double lag_now = lag_first + waited * (lag_last - lag_first);
+    const auto level = [&] { return mirror_.numbers().lag_seconds < lag_now && mirror_.only_windows_owed(); };
     if (level() && urgent) return {};
     if (level()) {
       auto delta = compare_written(UINT64_MAX, deadline);
@@ -71,8 +78,7 @@ Result<void> Migration::pre_drain(bool urgent) {
         return Error(Code::precondition, std::to_string(delta->different) + " records differ again and again although they were repaired (" +
                                              delta->example + "). Nothing changed. Something else writes to one of the databases?");
       }
-      const bool few = mirror_.written().count() <= (patient ? remainder_max : 4 * remainder_max);
-      if (delta && delta->different == 0 && few && level()) return {};
+      if (delta && delta->different == 0 && mirror_.written().count() <= remainder_max && level()) return {};
     }
     pacer.look(numbers.lag_changes + std::min<uint64_t>(mirror_.written().count(), pace_backlog_max));
     if (clock_.now() >= deadline) {
@@ -118,11 +124,13 @@ void Migration::keep_aborted(const State& aborted) {
 Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead) {
   std::lock_guard comparing(comparing_);
   const bool urgent = to == Side::source;
+  StepTimes steps(clock_);
   auto drained = old_primary_dead ? pre_drain_without_primary() : pre_drain(urgent);
   if (!drained) {
     audit_.note(actor, action, "refused: " + drained.error().message);
     return drained;
   }
+  steps.ended("pre-drain");
   // PREPARE
   State prepared = state();
   prepared.flip_intended = true;
@@ -133,6 +141,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
     std::lock_guard hold(mutex_);
     state_ = prepared;
   }
+  steps.ended("prepare");
   // FENCE
   const TimePoint closed_at = clock_.now();
   // Requests that wait for a dead primary end in errors, however long the fence is.
@@ -144,20 +153,34 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
     done = Error(Code::timeout, std::to_string(gate_.inside()) + " writes were still under way after " +
                                     std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(options_.fence_max).count()) + " ms");
   }
+  steps.ended("drain");
   // POSITION, CATCHUP: the lanes are stopped afterwards, nothing is in flight on the follower (H58).
   if (done && old_primary_dead) mirror_.give_up_reads("only the former primary had this; it did not answer when the primary was changed");
+  // DELTA begins beside it: the old primary does not change any more, so it is read while the lanes still catch up. Where
+  // such a read waits (Milvus: for a time tick), the two waits are one.
+  std::promise<Result<void>> caught_up;
+  std::future<Result<Delta>> compared;
+  if (done && !old_primary_dead) {
+    compared = std::async(std::launch::async, [this, urgent, deadline, ready = caught_up.get_future().share()] {
+      return compare_written(urgent ? urgent_keys_max : UINT64_MAX, deadline, [&ready] { return ready.get(); });
+    });
+  }
   if (done) done = mirror_.catch_up(deadline);
   const bool lanes_stopped = static_cast<bool>(done);
-  // DELTA
-  if (done && !old_primary_dead) {
-    auto delta = compare_written(urgent ? urgent_keys_max : UINT64_MAX, deadline);
-    if (!delta) {
+  steps.ended("catch-up");
+  caught_up.set_value(done);
+  if (compared.valid()) {
+    auto delta = compared.get();
+    if (!done) {
+      // said below
+    } else if (!delta) {
       done = delta.error().within("comparing what was written last");
     } else if (delta->different > 0) {
       done = Error(Code::precondition, std::to_string(delta->different) + " records written last differ (" + delta->example +
                                            "); they are repaired, try again");
     }
   }
+  steps.ended("compare");
   if (done) {
     // COMMIT
     State committed = prepared;
@@ -184,9 +207,11 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
     }
     audit_.note(actor, action, "aborted: " + done.error().message);
   }
+  steps.ended(done ? "commit" : "abort");
   // REVERSE before OPEN.
   if (lanes_stopped) mirror_.resume_lanes();
   gate_.open();
+  steps.ended("open");
   const double pause = std::chrono::duration<double>(clock_.now() - closed_at).count();
   {
     std::lock_guard hold(mutex_);
@@ -195,7 +220,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   metrics_.histogram("promotion_pause_seconds", "How long writes waited in the fence of a promotion or rollback").observe(pause);
   if (!done) return done.error().within(action + " aborted, nothing changed");
   mirror_.reread_suspects();
-  log::info("primary changed", {{"migration", options_.name}, {"action", action}, {"pause_seconds", pause}});
+  log::info("primary changed", {{"migration", options_.name}, {"action", action}, {"pause_seconds", pause}, {"steps", steps.text()}});
   return {};
 }
 

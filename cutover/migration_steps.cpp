@@ -133,23 +133,11 @@ Result<void> Migration::rollback(const Actor& actor) {
         audit_.note(actor, "rollback", open.error().message);
         return open;
       }
-      const auto dead = target_is_dead();
-      if (!dead) return flip(Side::source, next.validated ? Phase::ready : Phase::mirroring, actor, "rollback");
-      const auto unread = mirror_.unread(20);
-      const bool forced = std::find(actor.force.begin(), actor.force.end(), "unread") != actor.force.end();
-      if (unread.count > 0 && !forced) {
-        std::string names;
-        for (const auto& name : unread.names) names += "\n  " + name;
-        const Error refused(Code::precondition,
-                            "rollback refused, nothing changed: the target does not answer (" + dead->message + "), and " +
-                                std::to_string(unread.count) + " keys must be read from it before the source has their last value:" + names +
-                                "\nBring the target back, or give these values up: vmproxy rollback --force unread. Everything else that was "
-                                "acknowledged is in the journal and goes to the source");
-        audit_.note(actor, "rollback", refused.message);
-        return refused;
-      }
-      // The new primary lacks what was given up, and the dead one lacks everything from now on.
-      return flip(Side::source, Phase::mirroring, actor, "rollback without the target", true);
+      // What a gate stood for may be missing in the source until all of it is decided: forced, reads wait for that.
+      if (actor.force.empty()) reads_to_source_first();
+      auto back = flip_back(next, actor);
+      if (!back) publish_anew(state().reads_percent);
+      return back;
     }
     case Phase::canary:
     case Phase::reads_moved:
@@ -161,6 +149,26 @@ Result<void> Migration::rollback(const Actor& actor) {
     case Phase::finalized: return wrong_state("rollback", next.phase, "the source has not been written since; start a new migration back");
     default: return {};  // reads and writes are at the source already
   }
+}
+
+Result<void> Migration::flip_back(const State& now, const Actor& actor) {
+  const auto dead = target_is_dead();
+  if (!dead) return flip(Side::source, now.validated ? Phase::ready : Phase::mirroring, actor, "rollback");
+  const auto unread = mirror_.unread(20);
+  const bool forced = std::find(actor.force.begin(), actor.force.end(), "unread") != actor.force.end();
+  if (unread.count > 0 && !forced) {
+    std::string names;
+    for (const auto& name : unread.names) names += "\n  " + name;
+    const Error refused(Code::precondition,
+                        "rollback refused, nothing changed: the target does not answer (" + dead->message + "), and " +
+                            std::to_string(unread.count) + " keys must be read from it before the source has their last value:" + names +
+                            "\nBring the target back, or give these values up: vmproxy rollback --force unread. Everything else that was "
+                            "acknowledged is in the journal and goes to the source");
+    audit_.note(actor, "rollback", refused.message);
+    return refused;
+  }
+  // The new primary lacks what was given up, and the dead one lacks everything from now on.
+  return flip(Side::source, Phase::mirroring, actor, "rollback without the target", true);
 }
 
 std::optional<Error> Migration::target_is_dead() {

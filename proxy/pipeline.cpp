@@ -1,5 +1,6 @@
 #include "proxy/pipeline.h"
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -141,6 +142,28 @@ asio::awaitable<void> Pipeline::read(net::Exchange& exchange, const Row& row) {
   co_await forward(exchange, &row);
 }
 
+// Everything acknowledged that the read could show was applied by the replica, or is within reads.wait (correctness.md 7).
+asio::awaitable<bool> Pipeline::replica_has(net::Exchange& exchange, const protocols::Operation& operation) {
+  if (!context_.options.guard_reads) co_return true;
+  if (!operation.keys.empty() && std::none_of(operation.keys.begin(), operation.keys.end(), [&](const auto& key) {
+        return context_.mirror.dirty(operation.collection, key);
+      })) {
+    co_return true;
+  }
+  const std::string collection = model::to_string(operation.collection);
+  asio::steady_timer timer(exchange.executor(), context_.options.read_wait);
+  const auto waiter = std::make_shared<std::atomic<uint64_t>>(0);
+  auto& freshness = context_.mirror.freshness();
+  timer.async_wait([&freshness, collection, waiter](const boost::system::error_code& error) {
+    if (!error) freshness.give_up(collection, waiter->load());
+  });
+  const bool fresh = co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
+    waiter->store(freshness.when_fresh(collection, context_.options.read_wait.count() > 0, std::move(done)));
+  });
+  timer.cancel();
+  co_return fresh;
+}
+
 asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const Row& row,
                                                  const protocols::Operation& operation,
                                                  std::shared_ptr<const Routing> routing) {
@@ -149,28 +172,9 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
     context_.read_counts.returned("quarantine");
     co_return false;
   }
-  if (context_.options.guard_reads) {
-    bool fresh = false;
-    if (!operation.keys.empty()) {
-      fresh = std::none_of(operation.keys.begin(), operation.keys.end(),
-                           [&](const auto& key) { return context_.mirror.dirty(operation.collection, key); });
-    }
-    if (!fresh) {
-      asio::steady_timer timer(exchange.executor(), context_.options.read_wait);
-      const auto waiter = std::make_shared<std::atomic<uint64_t>>(0);
-      auto& freshness = context_.mirror.freshness();
-      timer.async_wait([&freshness, collection, waiter](const boost::system::error_code& error) {
-        if (!error) freshness.give_up(collection, waiter->load());
-      });
-      fresh = co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
-        waiter->store(freshness.when_fresh(collection, context_.options.read_wait.count() > 0, std::move(done)));
-      });
-      timer.cancel();
-    }
-    if (!fresh) {
-      context_.read_counts.returned("stale");
-      co_return false;
-    }
+  if (!co_await replica_has(exchange, operation)) {
+    context_.read_counts.returned("stale");
+    co_return false;
   }
   // A target that was late or failing is asked again off the request's path, until it answers in time.
   const size_t allowed = context_.target_reads.allowed();
@@ -235,6 +239,25 @@ asio::awaitable<Result<net::Response>> Pipeline::ask_target(net::Exchange& excha
   });
 }
 
+// A rollback has begun: the source answers what it can answer right already. What pages stays where it began.
+asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, const Row& row) {
+  const auto operation = context_.dialect->decode(row, exchange.request(), *context_.collections.catalog());
+  if (!operation || operation->pages) co_return false;
+  const std::string collection = model::to_string(operation->collection);
+  if (!context_.collections.find(collection) || context_.mirror.quarantine().holds(collection)) co_return false;
+  if (!co_await replica_has(exchange, *operation)) co_return false;
+  const Deadline deadline = std::min(exchange.deadline(), context_.target_read_deadline());
+  auto answer = co_await exchange.forward(context_.source, deadline, context_.options.answer_bytes_max, [] { return true; });
+  // What the source cannot answer (it may be away, or have never had the collection) the target still can.
+  if (!answer) co_return false;
+  const auto ending = context_.dialect->ending(&row, *answer);
+  if (ending.failed || ending.outcome != model::Outcome::applied) co_return false;
+  context_.read_counts.to_source();
+  ended(exchange.head(), &row, *answer);
+  (void)co_await exchange.reply_upstream();
+  co_return true;
+}
+
 asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
   ByteBudget::Share held(context_.budget, co_await take_budget(exchange));
   if (!co_await read_body(exchange)) co_return;
@@ -260,6 +283,7 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
     }
     answer = co_await ask_target(exchange, *row, routing, exchange.deadline());
   } else {
+    if (row->cls == OperationClass::read && context_.routing.get()->reads_percent == 0 && co_await read_from_source(exchange, *row)) co_return;
     answer = co_await ask_target(exchange, *row, context_.routing.get(), exchange.deadline());
   }
   if (!answer) {

@@ -48,7 +48,10 @@ class Pipeline {
   void follow(const Collection& before, const Collection& now);
   boost::asio::awaitable<void> after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome);
 
+  boost::asio::awaitable<bool> replica_has(net::Exchange& exchange, const protocols::Operation& operation);
+
   // After promotion.
+  boost::asio::awaitable<bool> read_from_source(net::Exchange& exchange, const Row& row);
   boost::asio::awaitable<void> serve(net::Exchange& exchange, const Row* row);
   boost::asio::awaitable<Result<net::Response>> ask_target(net::Exchange& exchange, const Row& row,
                                                            std::shared_ptr<const Routing> routing, Deadline deadline);

@@ -16,7 +16,9 @@ struct Routing {
   uint64_t epoch = 1;              // grows with each change of the primary
   Side primary = Side::source;
   bool capture = false;            // writes are journaled and mirrored
-  double reads_percent = 0;        // of reads that may go to the target while the source is primary
+  // Of reads that may go to the target. While the target is primary: 100, or 0 when a rollback has begun; then the source
+  // answers each read for which it has every acknowledged write.
+  double reads_percent = 0;
   uint64_t salt = 0;               // of the percent router; fixed for the migration
   bool finalized = false;          // the other side is no longer written
   bool reads_guarded = false;      // after a restart: reads stay on the primary until the journal was replayed

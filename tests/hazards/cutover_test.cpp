@@ -492,17 +492,66 @@ TEST_CASE("a database that stumbles over a read while a switch is prepared is as
   CHECK(move.primary() == "target");
 }
 
+TEST_CASE("in the fence the primary is read for the comparison while the replica still catches up") {
+  Move move;
+  move.options.fence_max = seconds(600);
+  move.ready();
+  move.enter();
+  move.promote_aside();
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  auto ticket = move.context().mirror.begin_keyed(*move.context().routing.get(), "records.put", {"", "things"},
+                                                  {key_of("a")}, IntentClass::read_back);
+  move.source.put("a", 1);
+  move.target.hold(Call::upsert);
+  vmproxy::journal::OutcomeRecord outcome;
+  outcome.whole = Outcome::applied;
+  const auto reads = move.source.calls(Call::read);
+  move.context().mirror.finish(std::move(ticket), outcome);
+  move.leave();
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  CHECK(move.eventually([&] { return move.source.calls(Call::read) >= reads + 2; }));  // the lane's, and the comparison's
+  CHECK(move.primary() == "source");
+  move.target.release();
+  REQUIRE(move.ended());
+  CHECK(move.target.find("a") == 1);
+}
+
+TEST_CASE("a rollback waits for a replica that is long behind, not for one that is behind by many changes of a moment") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.source.hold(Call::upsert);
+  for (int i = 0; i < 300; ++i) move.write("k" + std::to_string(i), 1);
+  bool long_behind = false;
+  SECTION("of a moment") {}
+  SECTION("for long") { long_behind = true; }
+  if (long_behind) move.clock.advance(seconds(2));
+  std::thread aside([&] { (void)move.migration->rollback({}); });
+  if (long_behind) {
+    move.linger();
+    CHECK_FALSE(move.intended());
+  } else {
+    CHECK(move.eventually([&] { return move.intended(); }));
+  }
+  move.source.release();
+  CHECK(move.eventually([&] { return move.primary() == "source"; }));
+  aside.join();
+  CHECK(move.equal());
+}
+
 TEST_CASE("keys written before a crash are compared after it") {
   Move move;
   move.ready();
   move.write("a", 1);
   REQUIRE(move.quiet());
   move.crash();
+  move.target.hold(Call::read);  // the comparison beside would find it equal, and strike it out
   move.start();
   move.clock.advance(seconds(61));
   REQUIRE(move.quiet());
   REQUIRE(move.context().mirror.written().count() > 0);
   move.target.remove("a");
+  move.target.release();
   REQUIRE(move.promote());
   CHECK(move.target.find("a") == 1);
 }
