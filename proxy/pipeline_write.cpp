@@ -64,7 +64,7 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  count(row, Served::target, verdict(row, *answer));
+  count(exchange, row, Served::target, verdict(row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
 }
 
@@ -224,7 +224,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   }
   const TimePoint now = context_.clock.now();
   context_.write_latency.observe(now - began, now);
-  ended(exchange.head(), row, *answer);
+  ended(exchange, row, *answer);
   (void)co_await exchange.reply_upstream();
 }
 
