@@ -275,10 +275,16 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
         // Entries of the old name are gone from the lanes: everything that was under way is found by a full validation.
         if (context_.transfer.driver(Side::target).alter(old->plan->target().name, renamed->plan->target(), deadline)) {
           (void)context_.collections.claim(*renamed);
+          (void)context_.collections.release(*old);
         }
         (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key + "'");
       } else if (drops && context_.options.mirror_drops) {
-        (void)context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
+        auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
+        if (!dropped && dropped.error().code != Code::not_found) {
+          (void)context_.journal.mark_gap("collection '" + old->key + "' was dropped and the target still holds it: " + dropped.error().message);
+        } else {
+          (void)context_.collections.release(*old);
+        }
       } else if (now) {
         (void)context_.journal.mark_gap("collection '" + old->key + "' was dropped and created again; the target holds records of its former life");
       }
