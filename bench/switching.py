@@ -235,13 +235,15 @@ def switch_pair(source_name: str, target_name: str, records: int, rate: float, r
         return rows
 
 
-def measure(quick: bool, figures, out, say) -> None:
+def measure(quick: bool, figures, out, say, pair: str | None = None) -> None:
     out += ["## Promotion and rollback while the application writes", "",
             "Milliseconds. The longest write is the longest that any one request waited from the command to half a second after it; the gap is the "
             "longest time in which no request was answered. `alone` is the longest request of 3 s sent to the source directly, `steady` of 2 s through "
             "vmproxy before the command: what the databases themselves take under this load is in every longest write.", ""]
     table = []
-    for source, target, records, rate, aim in (SWITCHES[:1] if quick else SWITCHES):
+    for source, target, records, rate, aim in (SWITCHES[:1] if quick and not pair else SWITCHES):
+        if pair and pair != f"{source}:{target}":
+            continue
         what = f"{source} to {target}, {rate} requests/s of {records}"
         try:
             rows = switch_pair(source, target, records, rate, 1 if quick else 3, say)
@@ -253,7 +255,9 @@ def measure(quick: bool, figures, out, say) -> None:
             return sorted(row[key] for row in rows)[len(rows) // 2]
         note = (f"{median('rate'):.0f} writes/s; {rows[0]['failed']} failed; longest without a switch {median('steady'):.0f} ms, source alone "
                 f"{median('direct'):.0f} ms; in the fence {median('own'):.0f} ms")
-        if aim is not None:
+        if aim is None:
+            say(f"promotion {what}: longest {median('pause'):.0f} ms; {note}")
+        else:
             figures.at_most(f"promotion {what} records: longest pause", median("pause"), aim, "ms", note)
             figures.at_most(f"rollback {target} to {source}, the same: reads move within", median("reads"), 100, "ms")
             figures.at_most(f"rollback {target} to {source}, the same: all of it within", median("rollback"), 1000, "ms",
