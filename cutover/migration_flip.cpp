@@ -19,7 +19,7 @@ constexpr Duration lag_medium = std::chrono::milliseconds(500);  // a rollback d
 constexpr Duration pace_look = std::chrono::milliseconds(500);
 constexpr Duration dead_drain_max = std::chrono::seconds(40);  // longer than any request's deadline
 constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
-constexpr uint64_t remainder_max = 1000;     // keys left to compare in the fence: two reads of each side
+constexpr uint64_t remainder_max = 300;      // keys left to compare in the fence: one read of each side, also with those written until it closes
 constexpr int repairs_max = 3;
 constexpr uint64_t urgent_keys_max = 100;    // keys compared in the fence of a rollback
 

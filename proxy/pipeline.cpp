@@ -256,7 +256,7 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, const 
   const auto ending = context_.dialect->ending(&row, *answer);
   if (ending.failed || ending.outcome != model::Outcome::applied) co_return false;
   context_.read_counts.to_source();
-  ended(exchange.head(), &row, *answer);
+  ended(exchange, &row, *answer);
   (void)co_await exchange.reply_upstream();
   co_return true;
 }
