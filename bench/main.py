@@ -81,6 +81,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="under 2 minutes")
     parser.add_argument("--only", help=f"comma-separated: {', '.join(PARTS)}")
     parser.add_argument("--million", action="store_true", help="memory: also 1,000,000 x 128, whose index takes long to build")
+    parser.add_argument("--pair", metavar="SOURCE:TARGET", help="copy: only this pair, of " + ", ".join(f"{a}:{b}" for a, b, _, _ in copying.PAIRS))
     parser.add_argument("--write", metavar="FILE", help="also write the tables there")
     arguments = parser.parse_args()
     limits.MILLION = arguments.million
@@ -94,12 +95,13 @@ def main() -> int:
     for part in wanted:
         say(f"measuring: {part}")
         try:
-            MEASURES[part](arguments.quick, figures, out, *(() if part in ("pass", "grpc", "dual") else (say,)))
+            more = () if part in ("pass", "grpc", "dual") else (say, arguments.pair) if part == "copy" else (say,)
+            MEASURES[part](arguments.quick, figures, out, *more)
         except Exception as error:  # the other figures are still worth having
             figures.failed(part, f"{type(error).__name__}: {str(error)[:300]}".replace("\n", " ").replace("|", "/"))
         load.append(os.getloadavg()[0])
     head = ["# Benchmarks", "",
-            f"`bench/run{' --quick' if arguments.quick else ''}{' --million' if arguments.million else ''}{' --only ' + arguments.only if arguments.only else ''}` on "
+            f"`bench/run{' --quick' if arguments.quick else ''}{' --million' if arguments.million else ''}{' --only ' + arguments.only if arguments.only else ''}{' --pair ' + arguments.pair if arguments.pair else ''}` on "
             f"{report.machine()}, {time.strftime('%Y-%m-%d')}, {time.monotonic() - BEGUN:.0f} s. Load average before, between and after "
             f"the parts: {', '.join(f'{x:.1f}' for x in load)} (about 2 is this benchmark alone). What is compared, and why: bench/README.md.", "",
             "## Figures", ""] + figures.text() + [""]

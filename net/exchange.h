@@ -35,6 +35,10 @@ class Exchange {
   // a pooled connection turns out dead before any byte of the answer. Safe methods need not be marked.
   void set_repeatable() { repeatable_ = true; }
 
+  // When the handler took the request up, by the handler's own clock: for what it measures.
+  void set_began(TimePoint began) { began_ = began; }
+  TimePoint began() const { return began_; }
+
   // Streams the request to the upstream and its answer back. An error means that nothing was sent to the
   // client yet and the handler should reply(); once bytes went back, a failure closes the client's side as
   // the upstream's was closed. `answer`, when given, gets the answer's status and its trailers (HTTP/2: of an answer
@@ -65,6 +69,9 @@ class Exchange {
 
  protected:
   bool repeatable_ = false;
+
+ private:
+  TimePoint began_{};
 };
 
 // Runs for each request. Must reply, pass or fail; an exception or no answer closes the connection.

@@ -223,4 +223,13 @@ Result<void> Collections::claim(const Collection& collection) {
   return {};
 }
 
+Result<void> Collections::release(const Collection& collection) {
+  const std::string name = model::to_string(collection.plan->target().name);
+  auto kept = journal_.commit_rows({{std::string(journal::rows::state), std::string(claim_rows) + name, std::nullopt}});
+  if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
+  std::lock_guard hold(mutex_);
+  claimed_.erase(name);
+  return {};
+}
+
 }  // namespace vmproxy::proxy

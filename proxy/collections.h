@@ -57,6 +57,8 @@ class Collections {
   bool claimed(const Collection& collection) const;
   // Made or renamed by us on the application's behalf, so ours.
   Result<void> claim(const Collection& collection);
+  // Dropped from the target: what somebody makes there under that name later is not ours.
+  Result<void> release(const Collection& collection);
 
  private:
   // Publishes and persists; holds write_mutex_.

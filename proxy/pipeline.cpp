@@ -17,6 +17,8 @@ namespace {
 
 bool safe_method(std::string_view method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
 
+std::string operation_of(const protocols::OperationRow* row) { return row == nullptr ? "unknown" : std::string(row->name); }
+
 class UncapturedWrite {
  public:
   explicit UncapturedWrite(std::atomic<uint64_t>& count) : count_(count) { ++count_; }
@@ -32,10 +34,11 @@ class UncapturedWrite {
 Pipeline::Pipeline(Context& context, std::string listener)
     : context_(context),
       listener_(std::move(listener)),
-      overhead_(context.metrics.histogram("overhead_seconds", "Time the proxy adds to a captured write before it is sent")),
-      usual_(context.dialect == nullptr ? 1 : context.dialect->table().size() + 1) {}
+      usual_(context.dialect == nullptr ? 1 : context.dialect->table().size() + 1),
+      overhead_(context.metrics.histogram("overhead_seconds", "Time the proxy adds to a captured write before it is sent")) {}
 
 asio::awaitable<void> Pipeline::handle(net::Exchange& exchange) {
+  exchange.set_began(context_.clock.now());
   const Row* row = context_.dialect->classify(exchange.head());
   const auto routing = context_.routing.get();
   if (routing->primary == Side::target) return serve(exchange, row);
@@ -67,7 +70,7 @@ asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, passed.error(), row);
     co_return;
   }
-  ended(exchange.head(), row, answer);
+  ended(exchange, row, answer);
 }
 
 // A body of unknown length counts as 1 MiB: such requests are rare, and their real size is bounded by the dialect.
@@ -98,7 +101,7 @@ asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
   if (body.error().code == Code::overloaded) {
     net::Response response = context_.dialect->error(Error(Code::invalid, body.error().message), exchange.head());
     if (response.status >= 400) response.status = 413;  // where the API speaks in HTTP's statuses
-    count(nullptr, Served::nobody, "too_large");
+    count(exchange, nullptr, Served::nobody, "too_large");
     (void)co_await exchange.reply(std::move(response));
   } else if (body.error().code != Code::connection_lost) {
     co_await reply_error(exchange, body.error(), nullptr);
@@ -107,7 +110,7 @@ asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
 }
 
 asio::awaitable<void> Pipeline::reply_error(net::Exchange& exchange, const Error& error, const Row* row) {
-  count(row, Served::nobody, name_of(error.code));
+  count(exchange, row, Served::nobody, name_of(error.code));
   net::Response response = context_.dialect->error(error, exchange.head());
   (void)co_await exchange.reply(std::move(response));
 }
@@ -194,7 +197,7 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
     co_return false;
   }
   context_.read_counts.to_target();
-  count(&row, Served::target, verdict(&row, *answer));
+  count(exchange, &row, Served::target, verdict(&row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
   co_return true;
 }
@@ -222,7 +225,7 @@ asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row)
   }
   const TimePoint now = context_.clock.now();
   context_.source_read_latency.observe(now - began, now);
-  ended(exchange.head(), row, *answer);
+  ended(exchange, row, *answer);
   (void)co_await exchange.reply_upstream();
 }
 
@@ -268,34 +271,43 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  count(row, Served::target, verdict(row, *answer));
+  count(exchange, row, Served::target, verdict(row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
 }
 
-void Pipeline::ended(const net::RequestHead& head, const Row* row, const net::Response& answer) {
+void Pipeline::ended(const net::Exchange& exchange, const Row* row, const net::Response& answer) {
   const auto ending = context_.dialect->ending(row, answer);
-  if (ending.credential_accepted) context_.credentials.accepted(context_.dialect->credential(head));
-  count(row, Served::source, ending.failed ? "error" : "ok");
+  if (ending.credential_accepted) context_.credentials.accepted(context_.dialect->credential(exchange.head()));
+  count(exchange, row, Served::source, ending.failed ? "error" : "ok");
 }
 
 std::string_view Pipeline::verdict(const Row* row, const net::Response& answer) const {
   return context_.dialect->ending(row, answer).failed ? "error" : "ok";
 }
 
-void Pipeline::count(const Row* row, Served side, std::string_view outcome) {
+void Pipeline::count(const net::Exchange& exchange, const Row* row, Served side, std::string_view outcome) {
   const auto table = context_.dialect->table();
   const size_t index = row == nullptr ? usual_.size() - 1 : static_cast<size_t>(row - table.data());
+  const double took = std::max(0.0, std::chrono::duration<double>(context_.clock.now() - exchange.began()).count());
   const bool ok = outcome == "ok";
-  if (index >= usual_.size() || (!ok && outcome != "error")) return counter(row, side, outcome).add();
-  auto& usual = usual_[index].of[static_cast<size_t>(side)][ok ? 0 : 1];
-  Counter* known = usual.load(std::memory_order_acquire);
-  if (known == nullptr) usual.store(known = &counter(row, side, outcome), std::memory_order_release);
+  if (index >= usual_.size()) {
+    seconds(row, side).observe(took);
+    return counter(row, side, outcome).add();
+  }
+  auto& usual = usual_[index];
+  auto& timed = usual.seconds[static_cast<size_t>(side)];
+  Histogram* histogram = timed.load(std::memory_order_acquire);
+  if (histogram == nullptr) timed.store(histogram = &seconds(row, side), std::memory_order_release);
+  histogram->observe(took);
+  if (!ok && outcome != "error") return counter(row, side, outcome).add();
+  auto& counted = usual.of[static_cast<size_t>(side)][ok ? 0 : 1];
+  Counter* known = counted.load(std::memory_order_acquire);
+  if (known == nullptr) counted.store(known = &counter(row, side, outcome), std::memory_order_release);
   known->add();
 }
 
 Counter& Pipeline::counter(const Row* row, Served side, std::string_view outcome) {
-  const std::string operation(row == nullptr ? "unknown" : row->name);
-  const char* where = side == Served::source ? "source" : side == Served::target ? "target" : "none";
+  const std::string operation = operation_of(row), where = side_name(side);
   const std::string name = operation + '|' + where + '|' + std::string(outcome);
   std::lock_guard hold(counters_mutex_);
   auto at = counters_.find(name);
@@ -303,6 +315,18 @@ Counter& Pipeline::counter(const Row* row, Served side, std::string_view outcome
     at = counters_.emplace(name, context_.metrics.counter("requests_total", "Requests by who answered them",
                                                           {{"listener", listener_}, {"operation", operation}, {"side", where},
                                                            {"outcome", std::string(outcome)}})).first;
+  }
+  return at->second;
+}
+
+Histogram& Pipeline::seconds(const Row* row, Served side) {
+  const std::string operation = operation_of(row), where = side_name(side);
+  std::lock_guard hold(counters_mutex_);
+  auto at = seconds_.find(operation + '|' + where);
+  if (at == seconds_.end()) {
+    at = seconds_.emplace(operation + '|' + where,
+                          context_.metrics.histogram("request_seconds", "Time from a request's head to its answer, by who answered",
+                                                     {{"listener", listener_}, {"operation", operation}, {"side", where}})).first;
   }
   return at->second;
 }

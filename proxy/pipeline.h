@@ -19,6 +19,7 @@ class Pipeline {
  private:
   using Row = protocols::OperationRow;
   enum class Served : uint8_t { source, target, nobody };
+  static const char* side_name(Served side) { return side == Served::source ? "source" : side == Served::target ? "target" : "none"; }
 
   // While the source is primary.
   boost::asio::awaitable<void> pass(net::Exchange& exchange, const Row* row);
@@ -62,11 +63,13 @@ class Pipeline {
     return proxy::on_pool<T>(context_.pool, exchange.executor(), std::move(work));
   }
   std::string route_key(const net::RequestHead& head, const protocols::Operation& operation) const;
-  void count(const Row* row, Served side, std::string_view outcome);
+  // An answer is there: counted, with the time it took.
+  void count(const net::Exchange& exchange, const Row* row, Served side, std::string_view outcome);
   // The source answered: who asked is known from now on if it let them in; counted.
-  void ended(const net::RequestHead& head, const Row* row, const net::Response& answer);
+  void ended(const net::Exchange& exchange, const Row* row, const net::Response& answer);
   std::string_view verdict(const Row* row, const net::Response& answer) const;
   Counter& counter(const Row* row, Served side, std::string_view outcome);
+  Histogram& seconds(const Row* row, Served side);
 
   Context& context_;
   const std::string listener_;
@@ -74,10 +77,13 @@ class Pipeline {
   // What nearly every request ends with, so that counting it needs neither lock nor text: filled when first needed.
   struct Usual {
     std::atomic<Counter*> of[3][2] = {};  // [Served][ok, error]
+    std::atomic<Histogram*> seconds[3] = {};
   };
   std::vector<Usual> usual_;  // by row of the table; the last is for requests that are not in it
   std::mutex counters_mutex_;
-  std::map<std::string, Counter> counters_;  // all of them; they stay where they are
+  // All of them, by their labels' text; they stay where they are.
+  std::map<std::string, Counter> counters_;
+  std::map<std::string, Histogram> seconds_;
   Histogram overhead_;
 };
 

@@ -64,7 +64,7 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  count(row, Served::target, verdict(row, *answer));
+  count(exchange, row, Served::target, verdict(row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
 }
 
@@ -224,7 +224,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   }
   const TimePoint now = context_.clock.now();
   context_.write_latency.observe(now - began, now);
-  ended(exchange.head(), row, *answer);
+  ended(exchange, row, *answer);
   (void)co_await exchange.reply_upstream();
 }
 
@@ -275,10 +275,16 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
         // Entries of the old name are gone from the lanes: everything that was under way is found by a full validation.
         if (context_.transfer.driver(Side::target).alter(old->plan->target().name, renamed->plan->target(), deadline)) {
           (void)context_.collections.claim(*renamed);
+          (void)context_.collections.release(*old);
         }
         (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key + "'");
       } else if (drops && context_.options.mirror_drops) {
-        (void)context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
+        auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
+        if (!dropped && dropped.error().code != Code::not_found) {
+          (void)context_.journal.mark_gap("collection '" + old->key + "' was dropped and the target still holds it: " + dropped.error().message);
+        } else {
+          (void)context_.collections.release(*old);
+        }
       } else if (now) {
         (void)context_.journal.mark_gap("collection '" + old->key + "' was dropped and created again; the target holds records of its former life");
       }

@@ -224,6 +224,7 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
     if (dropped || dropped.error().code == Code::not_found) {
       context_.mirror.forget(key);
       (void)context_.collections.remove(change.name);
+      (void)context_.collections.release(**found);
       dropped = Result<void>();
       note_ddl("dropped " + key);
     }
@@ -258,6 +259,7 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
     }
     auto claimed = context_.collections.claim(*now);
     if (!claimed) return claimed.error();
+    if (renamed) (void)context_.collections.release(**found);
     if (renamed) note_ddl("renamed " + key + " to " + now->key);
     renew_catalog();
     return now->plan->source();

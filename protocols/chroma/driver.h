@@ -73,6 +73,12 @@ class ChromaDriver final : public Driver {
   Result<model::QueryResult> search(const model::Schema& schema, const model::Query& query, GetBody filter,
                                     const std::vector<model::Filter>& on_id, Deadline deadline);
 
+  using HitLists = std::vector<std::vector<model::Hit>>;
+  Result<HitLists> nearest(const model::Schema& schema, const model::Query& query, const GetBody& filter,
+                           uint64_t wanted, Deadline deadline);
+  Result<std::set<std::string>> torn(const model::Schema& schema, const HitLists& lists, ReadParts parts,
+                                     Deadline deadline);
+
   ApiClient api_;
   const Place home_;
   const std::set<std::string> tenants_;

@@ -1,4 +1,4 @@
-// query: counts, gets and searches in Chroma's terms, or a refusal with a stable code.
+// query: counts and gets in Chroma's terms, or a refusal with a stable code. Searches: driver_search.cpp.
 #include <algorithm>
 
 #include "protocols/chroma/driver.h"
@@ -14,33 +14,11 @@ using model::QueryResult;
 using model::Record;
 using model::Schema;
 
-constexpr size_t search_ids_max = 50'000;  // ids sent along with a search
-
-Error unsupported(const std::string& what) {
-  return Error(Code::unsupported, what);
-}
-
 bool holds(const std::vector<Filter>& on_id, const std::string& id) {
   Record record;
   record.key = key_of(id);
   return std::all_of(on_id.begin(), on_id.end(),
                      [&](const Filter& filter) { return evaluate(filter, record); });
-}
-
-void keep_wanted(const Query& query, Record& record) {
-  if (!query.with_document) record.document.reset();
-  if (!query.with_metadata) record.metadata.reset();
-  if (!query.fields || !record.metadata) return;
-  model::Object wanted;
-  for (const auto& name : *query.fields) {
-    if (const auto field = record.metadata->find(name); field != record.metadata->end())
-      wanted.insert(*field);
-  }
-  record.metadata = std::move(wanted);
-}
-
-ReadParts parts_of(const Query& query) {
-  return {query.with_vectors, query.with_document || query.with_metadata};
 }
 
 }  // namespace
@@ -83,53 +61,6 @@ Result<QueryResult> ChromaDriver::get(const Schema& schema, const Query& query, 
   std::sort(result.records.begin(), result.records.end(),
             [](const Record& a, const Record& b) { return a.key < b.key; });
   for (Record& record : result.records) keep_wanted(query, record);
-  return result;
-}
-
-Result<QueryResult> ChromaDriver::search(const Schema& schema, const Query& query, GetBody filter,
-                                         const std::vector<Filter>& on_id, Deadline deadline) {
-  const auto metric = schema.vectors.empty() ? model::Metric::l2 : schema.vectors[0].metric;
-  if (query.metric && *query.metric != metric)
-    return unsupported("search.metric: the collection measures otherwise");
-  if (query.range_filter)
-    return unsupported("search.range_filter: hits nearer than a bound cannot be left out");
-  for (const auto& vector : query.vectors) {
-    if (!std::holds_alternative<model::DenseVector>(vector))
-      return unsupported("search.sparse: only dense vectors can be searched");
-  }
-  QueryResult result;
-  result.hits.resize(query.vectors.size());
-  const uint64_t wanted = query.top_k + query.search_offset;
-  if (query.vectors.empty() || query.top_k == 0 || (filter.by_ids && filter.ids.empty())) return result;
-  if (wanted > UINT32_MAX) return unsupported("search.top_k: more than 2^32 results");
-  std::vector<std::string> ids;
-  if (!on_id.empty()) {
-    auto matching = matching_ids(query, filter, on_id, deadline);
-    if (!matching) return matching.error();
-    if (matching->size() > search_ids_max)
-      return unsupported("search.ids: more than " + std::to_string(search_ids_max) + " ids match");
-    if (matching->empty()) return result;
-    ids = std::move(*matching);
-    filter.by_ids = true;
-    filter.ids.assign(ids.begin(), ids.end());
-  }
-  // Without a condition besides, the server breaks on ids that it has not. An empty $and is always true.
-  const model::Value always = model::Object{{"$and", model::Array()}};
-  if (filter.by_ids && filter.where == nullptr) filter.where = &always;
-  filter.parts = parts_of(query);
-  const auto answered = api_.post(schema.name, "query", query_body(query, filter, wanted), deadline);
-  if (!answered) return answered.error();
-  auto hits = parse_hits(*answered, schema.vectors.empty() ? std::string() : schema.vectors[0].name);
-  if (!hits) return hits.error();
-  hits->resize(query.vectors.size());
-  for (auto& list : *hits) {
-    list.erase(list.begin(),
-               list.begin() + static_cast<ptrdiff_t>(std::min<uint64_t>(query.search_offset, list.size())));
-    if (query.radius)
-      std::erase_if(list, [&](const model::Hit& hit) { return !(hit.distance < *query.radius); });
-    for (auto& hit : list) keep_wanted(query, hit.record);
-  }
-  result.hits = std::move(*hits);
   return result;
 }
 

@@ -248,6 +248,22 @@ std::string query_body(const model::Query& query, const GetBody& filter, uint64_
   return out;
 }
 
+void keep_wanted(const model::Query& query, model::Record& record) {
+  if (!query.with_document) record.document.reset();
+  if (!query.with_metadata) record.metadata.reset();
+  if (!query.fields || !record.metadata) return;
+  model::Object wanted;
+  for (const auto& name : *query.fields) {
+    if (const auto field = record.metadata->find(name); field != record.metadata->end())
+      wanted.insert(*field);
+  }
+  record.metadata = std::move(wanted);
+}
+
+ReadParts parts_of(const model::Query& query) {
+  return {query.with_vectors, query.with_document || query.with_metadata};
+}
+
 Result<std::vector<Record>> parse_records(std::string_view answer, const std::string& vector_name) {
   JsonScanner in(answer);
   Columns columns(in, vector_name);

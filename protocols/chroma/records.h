@@ -43,6 +43,10 @@ struct GetBody {
 std::string get_body(const GetBody& body);
 std::string query_body(const model::Query& query, const GetBody& filter, uint64_t results);
 
+// What has to be asked for to answer the query, and the record without what the query did not ask for.
+ReadParts parts_of(const model::Query& query);
+void keep_wanted(const model::Query& query, model::Record& record);
+
 Result<std::vector<model::Record>> parse_records(std::string_view answer, const std::string& vector_name);
 Result<std::vector<std::string>> parse_ids(std::string_view answer);
 Result<std::vector<std::vector<model::Hit>>> parse_hits(std::string_view answer,

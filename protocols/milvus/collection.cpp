@@ -4,6 +4,7 @@
 #include <cctype>
 #include <set>
 
+#include "protocols/milvus/open_dimension.h"
 #include "protocols/milvus/rows.h"
 
 namespace vmproxy::protocols::milvus {
@@ -386,7 +387,7 @@ model::Schema to_schema(const Collection& collection) {
     } else if (is_vector(field.type)) {
       model::VectorField vector{field.name,
                                 vector_kind(field.type),
-                                number_param(field, "dim"),
+                                dimension_of(field),
                                 collection.metric_of(field.name),
                                 {}};
       if (const auto* index = collection.index_of(field.name)) {
@@ -446,11 +447,9 @@ Result<CollectionSchema> to_milvus(const model::Schema& schema) {
                    "vector.name: '" + field.name + "' cannot be the name of a field in Milvus");
     field.type = vector.kind == VectorKind::sparse ? DataType::sparse_vector : DataType::float_vector;
     if (vector.kind != VectorKind::sparse) {
-      if (vector.dimension == 0)
-        return Error(Code::precondition,
-                     "the dimension of vector '" + field.name +
-                         "' is not known yet, and Milvus cannot create a collection without it");
-      set(field.type_params, "dim", std::to_string(vector.dimension));
+      const bool open = vector.dimension == 0;
+      if (open) field.description = open_mark;
+      set(field.type_params, "dim", std::to_string(open ? open_dimension : vector.dimension));
     }
     if (!names.insert(field.name).second)
       return Error(Code::unsupported, "vector.name: '" + field.name + "' is the name of two fields");

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "protocols/milvus/open_dimension.h"
+
 namespace vmproxy::protocols::milvus {
 namespace {
 
@@ -312,14 +314,18 @@ Result<MilvusDriver::Shape> MilvusDriver::shape_of(const model::Schema& schema, 
     const auto known = shapes_.find(schema.name);
     if (known != shapes_.end() && known->second.first == life) return known->second.second;
   }
-  const auto answer = client_.call("DescribeCollection", database_of(schema.name.space),
-                                   on_collection(schema.name), deadline);
+  const auto describe = [&] {
+    return client_.call("DescribeCollection", database_of(schema.name.space), on_collection(schema.name), deadline);
+  };
+  auto answer = describe();
+  if (!answer && answer.error().code == Code::not_found && was_settling(schema.name, deadline)) answer = describe();
   if (!answer) return answer.error().within("collection '" + to_string(schema.name) + "'");
   auto described = read_described(*answer);
   if (!described || described->schema.primary() == nullptr)
     return Error(Code::corrupt,
                  "DescribeCollection of '" + to_string(schema.name) + "' is no message that can be read");
   Shape shape = std::make_shared<const CollectionSchema>(std::move(described->schema));
+  if (is_open(*shape)) return shape;  // not for long
   std::lock_guard hold(mutex_);
   shapes_[schema.name] = {life, shape};
   return shape;
@@ -328,6 +334,46 @@ Result<MilvusDriver::Shape> MilvusDriver::shape_of(const model::Schema& schema, 
 void MilvusDriver::forget(const model::CollectionName& name) {
   std::lock_guard hold(mutex_);
   shapes_.erase(name);
+}
+
+bool MilvusDriver::was_settling(const model::CollectionName& name, Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  if (!settling_.contains(name)) return false;
+  return clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(name); });
+}
+
+Result<void> MilvusDriver::settle_dimension(const model::Schema& schema, std::span<const model::Record> records,
+                                            Deadline deadline) {
+  model::Query all;
+  all.kind = model::Query::Kind::count;
+  all.collection = schema.name;
+  const auto counted = query(schema, all, deadline);
+  if (!counted && counted.error().code != Code::not_found) return counted.error();
+  if (counted && counted->count > 0) return {};  // somebody else's records
+  {
+    std::unique_lock lock(mutex_);
+    const bool mine = clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(schema.name); });
+    if (!mine) return Error(Code::cancelled, "collection '" + to_string(schema.name) + "' was being made anew until the deadline");
+    settling_.insert(schema.name);
+  }
+  const auto anew = [&]() -> Result<void> {
+    const auto there = describe(schema.name, deadline);
+    if (!there) return there.error();
+    model::Schema wanted = *there ? **there : schema;
+    if (!is_open(wanted) || !take_dimensions(wanted, records)) return {};
+    const auto too_large = [this](const auto& field) { return field.dimension > capabilities().dimension_max; };
+    if (std::ranges::any_of(wanted.vectors, too_large)) return {};
+    if (*there) {
+      auto dropped = drop(schema.name, deadline);
+      if (!dropped) return dropped;
+    }
+    return create(wanted, deadline);
+  };
+  auto done = anew();
+  std::lock_guard hold(mutex_);
+  settling_.erase(schema.name);
+  settled_.notify_all();
+  return done;
 }
 
 }  // namespace vmproxy::protocols::milvus

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "protocols/api/driver.h"
 #include "protocols/milvus/client.h"
@@ -65,6 +67,11 @@ class MilvusDriver final : public Driver {
   // What the server says of the collection's fields; kept until the schema's incarnation or id changes.
   Result<Shape> shape_of(const model::Schema& schema, Deadline deadline);
   void forget(const model::CollectionName& name);
+  // A collection whose dimension is open (open_dimension.h) is made anew with that of the records. Nothing is done where
+  // they do not tell it, or the collection holds records.
+  Result<void> settle_dimension(const model::Schema& schema, std::span<const model::Record> records, Deadline deadline);
+  // Waits while the collection is made anew; false: it was not.
+  bool was_settling(const model::CollectionName& name, Deadline deadline);
   Result<Collection> look_at(const model::CollectionName& name, Deadline deadline);
   // Whether a write came across the read and may have changed its answer.
   using Crossed = std::function<bool(const Overlap::Read& read)>;
@@ -99,6 +106,8 @@ class MilvusDriver final : public Driver {
   mutable std::mutex mutex_;
   std::string version_;
   std::map<model::CollectionName, std::pair<std::string, Shape>> shapes_;  // with native id, incarnation
+  std::set<model::CollectionName> settling_;  // being made anew
+  std::condition_variable settled_;
 };
 
 // "id in [1, 2]", of one partition.

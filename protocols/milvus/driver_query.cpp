@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "protocols/milvus/driver.h"
+#include "protocols/milvus/open_dimension.h"
 #include "protocols/milvus/search.h"
 #include "protocols/wire/json.h"
 
@@ -150,6 +151,11 @@ Result<QueryResult> MilvusDriver::search(const model::Schema& schema, const Coll
     return unsupported("search.metric: the index was made for " + std::string(name_of(field->metric)));
   if (query.top_k + query.search_offset > window_max || query.top_k == 0)
     return unsupported("search.window: Milvus answers the nearest 16384 at most");
+  if (is_open(shape)) {  // no record yet
+    QueryResult none;
+    none.hits.resize(query.vectors.size());
+    return none;
+  }
   std::string filter = expression;
   if (query.keys) {
     filter = keys_expression(shape, *query.keys);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "protocols/milvus/driver.h"
+#include "protocols/milvus/open_dimension.h"
 
 namespace vmproxy::protocols::milvus {
 namespace {
@@ -105,6 +106,8 @@ Result<std::string> MilvusDriver::ask(const model::Schema& schema, std::string_v
     const auto read = alone ? overlap_.read_alone(name, deadline) : Result<Overlap::Read>(overlap_.read(name));
     if (!read) return read.error();
     auto answer = client_.call(rpc, database, request, deadline);
+    if (!answer && answer.error().code == Code::not_found && was_settling(schema.name, deadline))
+      answer = client_.call(rpc, database, request, deadline);
     if (!answer && answer.error().code == Code::precondition) {
       if (auto loaded = load(schema.name, deadline); !loaded) return loaded.error();
       answer = client_.call(rpc, database, request, deadline);
@@ -241,7 +244,14 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
 // insert_only is an upsert as well: Milvus' insert would leave two records with one key.
 Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<const Record> records,
                                          UpsertMode mode, Deadline deadline) {
-  const auto shape = shape_of(schema, deadline);
+  auto shape = shape_of(schema, deadline);
+  // Gone in between where a crash came between the two steps of settling.
+  const bool lost_open = !shape && shape.error().code == Code::not_found && is_open(schema);
+  if (lost_open || (shape && is_open(**shape))) {
+    auto settled = settle_dimension(schema, records, deadline);
+    if (!settled) return settled.error();
+    shape = shape_of(schema, deadline);
+  }
   if (!shape) return shape.error();
   ApplyResult result;
   const auto lost = [&](const Key& key) { return !recent_ && key.id == model::Id{INT64_MAX}; };

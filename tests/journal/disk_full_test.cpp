@@ -31,7 +31,7 @@ struct SmallDisk {
   }
   // Takes all space that is left.
   void fill() {
-    std::ofstream ballast(path + "/ballast", std::ios::binary);
+    std::ofstream ballast(path + "/ballast", std::ios::binary | std::ios::app);
     const std::string block(64 << 10, 'x');
     while (ballast.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
     }
@@ -65,6 +65,7 @@ TEST_CASE(
     disk.fill();
     std::optional<Error> error;
     for (int i = 0; i < 5000 && !error; ++i) {
+      if (i % 500 == 499) disk.fill();  // what the store has deleted behind our back meanwhile
       auto seq = append_and_wait(*journal, intent_of("k"), body_of(std::string(8000, 'x')));
       if (seq)
         acknowledged.push_back(*seq);

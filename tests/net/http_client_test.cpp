@@ -108,12 +108,15 @@ TEST_CASE("calls beyond the connections wait, and are cancelled when none become
 }
 
 TEST_CASE("H56: the blocking client survives a server that closes idle connections") {
+  std::atomic<int> closed{0};
   FakeUpstream database([&](Socket& socket, int) {
     if (!read_request(socket).empty()) socket.send(ok());
+    socket.close();
+    ++closed;
   });
   HttpClient client(database.options(), 2);
   for (int i = 0; i < 10; ++i) {
     CHECK(client.send(post("x"), soon()).has_value());
-    std::this_thread::sleep_for(5ms);
+    while (closed <= i) std::this_thread::yield();
   }
 }

@@ -520,6 +520,79 @@ TEST_CASE("collections are listed, described, created once, dropped once") {
   good(own.driver->build_indexes(own.schema, soon()));
 }
 
+TEST_CASE("a collection whose dimension is not known yet is there, empty, and takes that of its first records") {
+  model::Schema schema = simple(model::IdKind::string, model::Metric::cosine);
+  schema.vectors[0].name = "";
+  schema.vectors[0].dimension = 0;
+  OwnCollection own(schema);
+  CHECK(own.schema.vectors.at(0).dimension == 0);
+  model::Query search;
+  search.kind = model::Query::Kind::search;
+  search.collection = own.wanted.name;
+  search.vectors = {model::DenseVector{1, 2, 3, 4}};
+  model::Query count;
+  count.kind = model::Query::Kind::count;
+  count.collection = own.wanted.name;
+  CHECK(good(own.driver->query(own.wanted, search, soon())).hits.at(0).empty());
+  CHECK(good(own.driver->query(own.wanted, count, soon())).count == 0);
+  CHECK(own.driver->create(own.wanted, soon()).error().code == Code::already_exists);
+
+  // Several first writes at once, and reads beside them: none fails, nothing is lost.
+  std::vector<Record> all = records(0, 40, true);
+  for (auto& one : all) {
+    one.vectors[""] = one.vectors.at("vector");
+    one.vectors.erase("vector");
+  }
+  CHECK(good(own.driver->read(own.wanted, keys_of(all), {}, soon())).empty());
+  std::mutex mutex;
+  std::vector<std::string> errors;
+  const auto note = [&](const Error& error) {
+    std::lock_guard hold(mutex);
+    errors.push_back(error.message);
+  };
+  std::atomic<bool> written{false};
+  std::vector<std::thread> threads;
+  for (size_t part = 0; part < 4; ++part) {
+    threads.emplace_back([&, part] {
+      const auto done = own.driver->upsert(own.wanted, std::span(all).subspan(part * 10, 10), UpsertMode::replace, soon());
+      if (!done) note(done.error());
+      if (done && !done->refused.empty()) note(done->refused[0].error);
+    });
+  }
+  std::thread reader([&] {
+    while (!written) {
+      for (const auto* query : {&search, &count}) {
+        const auto found = own.driver->query(own.wanted, *query, soon());
+        if (!found) note(found.error());
+      }
+    }
+  });
+  for (auto& thread : threads) thread.join();
+  written = true;
+  reader.join();
+  CHECK(errors == std::vector<std::string>());
+  check_same(good(own.driver->read(own.wanted, keys_of(all), {}, soon())), all);
+  const auto settled = *good(own.driver->describe(own.wanted.name, soon()));
+  CHECK(settled.vectors.at(0).dimension == 4);
+  CHECK(settled.vectors.at(0).metric == model::Metric::cosine);
+  CHECK(good(own.driver->query(own.wanted, search, soon())).hits.at(0).size() == 10);
+  // Another dimension is refused from now on, as where it was known from the beginning.
+  Record other = all[0];
+  other.vectors[""] = model::DenseVector{1, 2};
+  const std::vector<Record> others{other};
+  CHECK(good(own.driver->upsert(own.wanted, others, UpsertMode::replace, soon())).refused.size() == 1);
+}
+
+TEST_CASE("a crash while an open dimension is settled loses no collection") {
+  model::Schema schema = simple();
+  schema.vectors[0].dimension = 0;
+  OwnCollection own(schema);
+  good(own.driver->drop(own.wanted.name, soon()));  // what a crash leaves between the two steps
+  const auto all = records(0, 3);
+  put(*own.driver, own.wanted, all);
+  check_same(good(own.driver->read(own.wanted, keys_of(all), {}, soon())), all);
+}
+
 TEST_CASE("names are legal, stable and distinct") {
   const auto driver = make_driver();
   CHECK(driver->name_for({"default_tenant/default_database", "books"}).name == "books");

@@ -63,7 +63,9 @@ TEST_CASE("H23: a record that changes at every look is unsettled, not different"
   std::atomic<int64_t> version{2};
   // Both sides move on all the time, never seen together.
   at.source.put("things", record_of(FakeDatabase::name(7), 2));
-  at.source.after_read = [&](auto&) { at.source.put("things", record_of(FakeDatabase::name(7), ++version)); };
+  const auto change = [&] { at.source.put("things", record_of(FakeDatabase::name(7), ++version)); };
+  at.source.after_scan = [&](auto&, auto&) { change(); };
+  at.source.after_read = [&](auto&) { change(); };
   auto report = at.run();
   REQUIRE(report);
   CHECK(report->clean());

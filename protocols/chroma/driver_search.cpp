@@ -1,0 +1,118 @@
+// search, and what to make of hits on records that are deleted while Chroma answers.
+#include <algorithm>
+#include <set>
+
+#include "protocols/chroma/driver.h"
+#include "protocols/chroma/filters.h"
+
+namespace vmproxy::protocols::chroma {
+namespace {
+
+using model::Hit;
+using model::Query;
+using model::QueryResult;
+using model::Schema;
+using HitLists = std::vector<std::vector<Hit>>;
+
+constexpr size_t search_ids_max = 50'000;  // ids sent along with a search
+constexpr int asked_again_max = 4;
+
+Error unsupported(const std::string& what) {
+  return Error(Code::unsupported, what);
+}
+
+// Came without what was asked for. A record without document and metadata looks so as well.
+bool bare(const Hit& hit, ReadParts parts) {
+  if (parts.vectors && hit.record.vectors.empty()) return true;
+  return parts.content && !hit.record.document && !hit.record.metadata;
+}
+
+}  // namespace
+
+// Chroma 1.5.9 finds the nearest first and fetches their records afterwards: one that is deleted in between stays
+// in the answer, without document and metadata, and one that is written anew has the distance of what it was. Which of the
+// bare hits are such: those that are gone now, or not bare any more.
+Result<std::set<std::string>> ChromaDriver::torn(const Schema& schema, const HitLists& lists, ReadParts parts,
+                                                 Deadline deadline) {
+  std::set<std::string> torn;
+  for (const auto& hits : lists) {
+    for (const Hit& hit : hits) {
+      if (bare(hit, parts)) torn.emplace(id_of(hit.record.key));
+    }
+  }
+  if (torn.empty()) return torn;
+  const std::vector<std::string_view> ids(torn.begin(), torn.end());
+  const auto there = read_ids(schema, ids, ReadParts{false, true}, deadline);
+  if (!there) return there.error();
+  for (const auto& record : *there) {
+    if (!record.document && !record.metadata) torn.erase(std::string(id_of(record.key)));
+  }
+  return torn;
+}
+
+// The hits as the server finds them. While records go away under the search it is asked again; what is torn even
+// then is left out, since it is not there.
+Result<HitLists> ChromaDriver::nearest(const Schema& schema, const Query& query, const GetBody& filter,
+                                       uint64_t wanted, Deadline deadline) {
+  const std::string body = query_body(query, filter, wanted);
+  for (int again = 0;; ++again) {
+    const auto answered = api_.post(schema.name, "query", body, deadline);
+    if (!answered) return answered.error();
+    auto lists = parse_hits(*answered, schema.vectors.empty() ? std::string() : schema.vectors[0].name);
+    if (!lists) return lists.error();
+    const auto torn_ids = torn(schema, *lists, filter.parts, deadline);
+    if (!torn_ids) return torn_ids.error();
+    if (torn_ids->empty()) return lists;
+    if (again < asked_again_max) continue;
+    for (auto& hits : *lists)
+      std::erase_if(hits, [&](const Hit& hit) { return torn_ids->contains(std::string(id_of(hit.record.key))); });
+    return lists;
+  }
+}
+
+Result<QueryResult> ChromaDriver::search(const Schema& schema, const Query& query, GetBody filter,
+                                         const std::vector<model::Filter>& on_id, Deadline deadline) {
+  const auto metric = schema.vectors.empty() ? model::Metric::l2 : schema.vectors[0].metric;
+  if (query.metric && *query.metric != metric)
+    return unsupported("search.metric: the collection measures otherwise");
+  if (query.range_filter)
+    return unsupported("search.range_filter: hits nearer than a bound cannot be left out");
+  for (const auto& vector : query.vectors) {
+    if (!std::holds_alternative<model::DenseVector>(vector))
+      return unsupported("search.sparse: only dense vectors can be searched");
+  }
+  QueryResult result;
+  result.hits.resize(query.vectors.size());
+  const uint64_t wanted = query.top_k + query.search_offset;
+  if (query.vectors.empty() || query.top_k == 0 || (filter.by_ids && filter.ids.empty())) return result;
+  if (wanted > UINT32_MAX) return unsupported("search.top_k: more than 2^32 results");
+  std::vector<std::string> ids;
+  if (!on_id.empty()) {
+    auto matching = matching_ids(query, filter, on_id, deadline);
+    if (!matching) return matching.error();
+    if (matching->size() > search_ids_max)
+      return unsupported("search.ids: more than " + std::to_string(search_ids_max) + " ids match");
+    if (matching->empty()) return result;
+    ids = std::move(*matching);
+    filter.by_ids = true;
+    filter.ids.assign(ids.begin(), ids.end());
+  }
+  // Without a condition besides, the server breaks on ids that it has not. An empty $and is always true.
+  const model::Value always = model::Object{{"$and", model::Array()}};
+  if (filter.by_ids && filter.where == nullptr) filter.where = &always;
+  filter.parts = parts_of(query);
+  auto hits = nearest(schema, query, filter, wanted, deadline);
+  if (!hits) return hits.error();
+  hits->resize(query.vectors.size());
+  for (auto& list : *hits) {
+    list.erase(list.begin(),
+               list.begin() + static_cast<ptrdiff_t>(std::min<uint64_t>(query.search_offset, list.size())));
+    if (query.radius)
+      std::erase_if(list, [&](const Hit& hit) { return !(hit.distance < *query.radius); });
+    for (auto& hit : list) keep_wanted(query, hit.record);
+  }
+  result.hits = std::move(*hits);
+  return result;
+}
+
+}  // namespace vmproxy::protocols::chroma

@@ -1,0 +1,59 @@
+"""Collections that have no record yet: before the move, made while it goes on, made after promotion. Chroma says no dimension
+of them, and they are moved like the others."""
+
+import pytest
+
+from servers import create
+from workload import separate_client
+
+
+@pytest.fixture(params=["pgvector", "milvus"])
+def target(request):
+    with create(request.param) as server:
+        yield server
+
+
+def database(server):
+    return {"system": server.name, "url": server.url}
+
+
+def fill(collection, corpus, first):
+    rows = slice(first, first + 20)
+    collection.add(ids=corpus.ids[rows], embeddings=list(corpus.embeddings[rows]), documents=corpus.texts[rows])
+
+
+def answers(collection, corpus):
+    found = collection.query(query_embeddings=[corpus.embeddings[3]], n_results=5, include=["documents"])
+    return collection.count(), found["ids"], found["documents"]
+
+
+def test_collections_without_a_record(chroma, target, make_vmproxy, corpus):
+    beside = chroma.client()
+    fill(beside.create_collection("full", embedding_function=None), corpus, 0)
+    beside.create_collection("empty_before", embedding_function=None, metadata={"hnsw:space": "cosine"})
+    beside.create_collection("empty_always", embedding_function=None)
+    vmproxy = make_vmproxy(database(chroma), database(target))
+    application = separate_client("127.0.0.1", vmproxy.port)
+    vmproxy.command("start", timeout=600)
+
+    # Made and filled while the move goes on; and one that was there without a record is filled.
+    fill(application.create_collection("made_meanwhile", embedding_function=None), corpus, 0)
+    fill(application.get_collection("empty_before", embedding_function=None), corpus, 10)
+    application.create_collection("empty_meanwhile", embedding_function=None)
+    vmproxy.wait_drained()
+    vmproxy.command("validate", "--full", timeout=300)
+    names = ["full", "empty_before", "empty_always", "made_meanwhile", "empty_meanwhile"]
+    before = {name: answers(application.get_collection(name, embedding_function=None), corpus) for name in names}
+    vmproxy.command("promote", timeout=300)
+
+    # All of them from the target, the empty ones as well.
+    chroma.stop()
+    after = {name: answers(application.get_collection(name, embedding_function=None), corpus) for name in names}
+    assert after == before
+    for name in ("empty_always", "empty_meanwhile"):
+        fill(application.get_collection(name, embedding_function=None), corpus, 30)
+    fill(application.create_collection("made_after", embedding_function=None), corpus, 40)
+    for name in ("empty_always", "empty_meanwhile", "made_after"):
+        count, (ids,), (documents,) = answers(application.get_collection(name, embedding_function=None), corpus)
+        assert count == 20 and len(ids) == 5
+        assert documents == [corpus.texts[corpus.ids.index(id)] for id in ids]
