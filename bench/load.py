@@ -59,7 +59,7 @@ def upserts(port: int, connections: int, seconds: float, keys: int, records: int
     said = json.loads(re.search(r"JSON (\{.*\})", text).group(1))
     cores = dict(enumerate(said["cores"]))
     return Run(said["requests"], said["seconds"], said["bad"], said["p50"], said["p99"], ended=time.monotonic(),
-               proxy_core=cores[PROXY_CORE], load_core=max(cores[core] for core in LOAD_CORES))
+               proxy_core=cores[PROXY_CORE], load_core=1 - said["spare"])
 
 
 def grpc_inserts(port: int, connections: int, seconds: float, size: int) -> Run:

@@ -76,7 +76,7 @@ class ChromaDriver final : public Driver {
   using HitLists = std::vector<std::vector<model::Hit>>;
   Result<HitLists> nearest(const model::Schema& schema, const model::Query& query, const GetBody& filter,
                            uint64_t wanted, Deadline deadline);
-  Result<std::set<std::string>> torn(const model::Schema& schema, const HitLists& lists, ReadParts parts,
+  Result<std::set<std::string>> torn(const model::Schema& schema, const HitLists& lists, Included parts,
                                      Deadline deadline);
 
   ApiClient api_;
