@@ -2,13 +2,15 @@
 // is measured. Speaks as much of Chroma's API as vmproxy asks of a source or a target (collections, upsert, get,
 // delete, count), keeps the records as the text they came in, and answers anything else with {}.
 //
-//   bench_backend PORT [COLLECTION DIMENSION]     the collection is there from the start
+//   bench_backend PORT [COLLECTION DIMENSION [forget]]   the collection is there from the start; writes to it are
+//                                                        answered and not kept: for what passes through only
 //   GET /bench/records                            how many records there are
 //   POST /bench/clear                             forgets them
 //
 // One thread, one epoll set, HTTP/1.1 with Content-Length.
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -41,6 +43,7 @@ struct Collection {
 };
 
 std::map<std::string, Collection> collections;  // by id
+bool forget = false;
 
 Collection& make_collection(const std::string& name, int dimension) {
   for (auto& [id, collection] : collections) {
@@ -203,7 +206,7 @@ std::string answer(std::string_view method, std::string_view path, std::string_v
         return "{\"error\":\"NotFoundError\",\"message\":\"no such collection\"}";
       }
       if (action == "upsert" || action == "add" || action == "update") {
-        upsert(found->second, body);
+        if (!forget) upsert(found->second, body);
         return "{}";
       }
       if (action == "get") return get(found->second, body);
@@ -312,12 +315,16 @@ bool on_readable(Client& c) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2 && argc != 4) {
-    std::fprintf(stderr, "usage: %s PORT [COLLECTION DIMENSION]\n", argv[0]);
+  if (argc != 2 && argc != 4 && argc != 5) {
+    std::fprintf(stderr, "usage: %s PORT [COLLECTION DIMENSION [forget]]\n", argv[0]);
     return 2;
   }
   std::signal(SIGPIPE, SIG_IGN);
-  if (argc == 4) make_collection(argv[2], std::atoi(argv[3]));
+  // It does not interrupt the load generator, which yields to it: the proxy's send would pay for that interrupt.
+  const sched_param none{};
+  (void)::sched_setscheduler(0, SCHED_BATCH, &none);
+  if (argc >= 4) make_collection(argv[2], std::atoi(argv[3]));
+  forget = argc == 5;
   const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int on = 1;
   ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);

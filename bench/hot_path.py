@@ -74,7 +74,7 @@ def rounds_of(setting: str, connections: int, variants: dict, count: int, progre
 def pass_through(settings, count: int, seconds: float, progress) -> list:
     """`settings`: [(body, connections)]."""
     with stage.Stage() as s:
-        backend = s.backend("backend", "bench", 384)
+        backend = s.backend("backend", "bench", 384, "forget")
         proxies = {"nginx": s.nginx_pass(backend), "HAProxy": s.haproxy(backend)}
         # In its way, not armed: created, and nothing is captured yet.
         vmproxy = s.vmproxy("pass", backend, s.backend("sink"))
@@ -84,7 +84,7 @@ def pass_through(settings, count: int, seconds: float, progress) -> list:
             records = BODIES[body]
 
             def measured(port, pid, c=connections, r=records):
-                return lambda: load.measure(pid, lambda: load.same_upsert(port, c, seconds, r))
+                return lambda: load.measure(pid, lambda: load.upserts(port, c, seconds, 1, r))
             variants = {"direct": measured(backend, 0)}
             variants.update({name: measured(port, pid) for name, (port, pid) in proxies.items()})
             found.append(rounds_of(f"HTTP/1.1 {body}", connections, variants, count, progress))

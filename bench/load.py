@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from stage import COLLECTION, LOAD_CORES, busy_by_core, cpu_seconds, PROXY_CORE
+from stage import BIN, COLLECTION, LOAD_CORES, busy_by_core, cpu_seconds, PROXY_CORE
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -39,7 +39,8 @@ def measure(pid: int, run) -> Run:
 
     def busy(core):
         return (after[core][0] - cores[core][0]) / max(after[core][1] - cores[core][1], 1)
-    result.proxy_core, result.load_core = busy(PROXY_CORE), max(busy(core) for core in LOAD_CORES)
+    if result.load_core == 0:  # the generator does not say it of the time in which it sent
+        result.proxy_core, result.load_core = busy(PROXY_CORE), max(busy(core) for core in LOAD_CORES)
     return result
 
 
@@ -52,20 +53,13 @@ def _output(command) -> str:
 
 
 def upserts(port: int, connections: int, seconds: float, keys: int, records: int, size: str = "usual", first: int = 0) -> Run:
-    text = _output(["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "--latency", "-s",
-                    HERE / "load.lua", f"http://127.0.0.1:{port}", "--", COLLECTION + "/upsert", keys, records, size, first])
-    return _said(text)
-
-
-def same_upsert(port: int, connections: int, seconds: float, records: int) -> Run:
-    """For passing through: what is in the request does not matter, and the load's core must not be what is measured."""
-    return _said(_output(["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "--latency", "-s",
-                          HERE / "load_one.lua", f"http://127.0.0.1:{port}", "--", COLLECTION + "/upsert", records]))
-
-
-def _said(text: str) -> Run:
+    """`keys` requests in turn, of `records` records each: load.cpp. One key: the same request again and again, which is
+    enough for passing through, where what is in it does not matter."""
+    text = _output([BIN / "bench_load", port, connections, f"{seconds:g}", COLLECTION + "/upsert", keys, records, size, first])
     said = json.loads(re.search(r"JSON (\{.*\})", text).group(1))
-    return Run(said["requests"], said["seconds"], said["bad"], said["p50"], said["p99"], ended=time.monotonic())
+    cores = dict(enumerate(said["cores"]))
+    return Run(said["requests"], said["seconds"], said["bad"], said["p50"], said["p99"], ended=time.monotonic(),
+               proxy_core=cores[PROXY_CORE], load_core=1 - said["spare"])
 
 
 def grpc_inserts(port: int, connections: int, seconds: float, size: int) -> Run:

@@ -4,11 +4,13 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/thread_class.h"
 #include "journal/durable_journal.h"
 
 namespace vmproxy::journal {
 
 void DurableJournal::run() {
+  schedule_in_batches();
   Lock hold(mutex_);
   for (;;) {
     wait_for_work(hold);

@@ -105,8 +105,9 @@ void DurableJournal::refuse(std::function<void()> call) {
 
 void DurableJournal::append(IntentHead head, IntentBody body, std::function<void(Result<Seq>)> done) {
   SealedValue head_value = encode_head(head);
-  SealedValue body_value = encode_body(body);
-  const uint64_t bytes = head_value.size() + body_value.size() + 18;
+  std::optional<SealedValue> body_value;
+  if (!body.empty()) body_value = encode_body(body);
+  const uint64_t bytes = head_value.size() + (body_value ? body_value->size() : 0) + 18;
 
   Lock hold(mutex_);
   if (auto error = refusal(bytes)) {
@@ -121,13 +122,15 @@ void DurableJournal::append(IntentHead head, IntentBody body, std::function<void
   const Seq seq = next_.load(std::memory_order_relaxed);
   next_.store(seq + 1);
   std::string head_key = seq_key(Kind::intent, seq);
-  std::string body_key = seq_key(Kind::body, seq);
   std::string sealed_head = std::move(head_value).finish(head_key);
-  std::string sealed_body = std::move(body_value).finish(body_key);
   Group& to = group();
   const size_t first = to.batch.size();
   to.put(std::move(head_key), std::move(sealed_head));
-  to.put(std::move(body_key), std::move(sealed_body));
+  if (body_value) {
+    std::string body_key = seq_key(Kind::body, seq);
+    std::string sealed_body = std::move(*body_value).finish(body_key);
+    to.put(std::move(body_key), std::move(sealed_body));
+  }
   to.complete({seq, std::move(done), nullptr, first, to.batch.size()});
   to.sync = to.urgent = true;
   pending_bytes_ += bytes;

@@ -51,11 +51,13 @@ struct IntentHead {
   Seq enumerated_from = 0;  // predicate: journal position when its enumeration began
 };
 
+// An empty one is not kept: nobody will ask for it (a write that is read back needs its keys only).
 struct IntentBody {
   std::string method;
   std::string target;
   net::Headers headers;  // content-type and content-encoding only
   std::string body;
+  bool empty() const { return method.empty() && target.empty() && body.empty(); }
 };
 
 // What a write after promotion left of a key; no record: it is deleted.

@@ -43,7 +43,20 @@ Result<VerifyReport> DurableJournal::verify() {
     }
   };
 
-  std::vector<std::pair<Seq, Seq>> runs;  // of intents, [first, last]
+  using Runs = std::vector<std::pair<Seq, Seq>>;  // [first, last]
+  const auto extend = [](Runs& runs, Seq seq) {
+    if (!runs.empty() && runs.back().second + 1 == seq)
+      runs.back().second = seq;
+    else
+      runs.emplace_back(seq, seq);
+  };
+  const auto in = [](const Runs& runs, Seq seq) {
+    auto run =
+        std::upper_bound(runs.begin(), runs.end(), seq, [](Seq s, const auto& r) { return s < r.first; });
+    return run != runs.begin() && seq <= std::prev(run)->second;
+  };
+  Runs intents;
+  Runs with_body;  // those that must have one: the others are read back from the primary
   Seq expected = trimmed;
   check(Kind::intent, [&](auto key, auto value) {
     const auto seq = seq_of(key);
@@ -59,10 +72,9 @@ Result<VerifyReport> DurableJournal::verify() {
     expected = (hole ? hole->last : *seq) + 1;
     if (hole) return true;
     ++report.intents;
-    if (!runs.empty() && runs.back().second + 1 == *seq)
-      runs.back().second = *seq;
-    else
-      runs.emplace_back(*seq, *seq);
+    extend(intents, *seq);
+    const auto* head = entry ? std::get_if<IntentHead>(&*entry) : nullptr;
+    if (head == nullptr || head->cls != IntentClass::read_back) extend(with_body, *seq);
     return true;
   });
   if (expected < end) {
@@ -70,24 +82,19 @@ Result<VerifyReport> DurableJournal::verify() {
                  " are missing: these writes may not be on the replica");
   }
 
-  const auto has_intent = [&](Seq seq) {
-    auto run =
-        std::upper_bound(runs.begin(), runs.end(), seq, [](Seq s, const auto& r) { return s < r.first; });
-    return run != runs.begin() && seq <= std::prev(run)->second;
-  };
   uint64_t bodies = 0;
   check(Kind::body, [&](auto key, auto value) {
     const auto seq = seq_of(key);
     if (auto body = decode_body(key, value); !body) findings.add(body.error());
     if (!seq || *seq < bodies_dropped || *seq >= end) return true;
-    if (has_intent(*seq))
+    if (in(with_body, *seq))
       ++bodies;
-    else
+    else if (!in(intents, *seq))
       findings.add(describe_key(key) + " has no intent");
     return true;
   });
   uint64_t bodies_expected = 0;
-  for (const auto& [first, last] : runs) {
+  for (const auto& [first, last] : with_body) {
     if (last < bodies_dropped || first >= end) continue;
     bodies_expected += std::min(last, end - 1) - std::max(first, bodies_dropped) + 1;
   }
@@ -99,7 +106,7 @@ Result<VerifyReport> DurableJournal::verify() {
     const auto seq = seq_of(key);
     ++report.outcomes;
     if (auto outcome = decode_outcome(key, value); !outcome) findings.add(outcome.error());
-    if (seq && *seq >= trimmed && *seq < end && !has_intent(*seq))
+    if (seq && *seq >= trimmed && *seq < end && !in(intents, *seq))
       findings.add(describe_key(key) + " has no intent");
     return true;
   });

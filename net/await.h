@@ -20,42 +20,44 @@ namespace vmproxy::net {
 // time `start` returns (most gates stand open) costs no way through the executor.
 template <class T, class Start>
 boost::asio::awaitable<T> completion(boost::asio::any_io_executor executor, Start start) {
+  using Handler = typename boost::asio::async_result<boost::asio::use_awaitable_t<>, void(T)>::handler_type;
   struct State {
+    explicit State(boost::asio::any_io_executor e) : executor(std::move(e)) {}
+    const boost::asio::any_io_executor executor;
     std::mutex mutex;
     std::optional<T> value;
-    std::function<void(T)> resume;
+    std::optional<Handler> waiting;  // the coroutine, once there was nothing to take at once
   };
-  const auto state = std::make_shared<State>();
-  start(std::function<void(T)>([state](T value) {
-    std::function<void(T)> resume;
+  // On the coroutine's own thread, as everything of the coroutine.
+  const auto resume = [](std::shared_ptr<State> state) {
+    const auto& there = state->executor;
+    boost::asio::post(there, [state = std::move(state)] {
+      Handler handler = std::move(*state->waiting);
+      state->waiting.reset();
+      std::move(handler)(std::move(*state->value));
+    });
+  };
+  const auto state = std::make_shared<State>(std::move(executor));
+  start(std::function<void(T)>([state, resume](T value) {
     {
       std::lock_guard hold(state->mutex);
-      if (!state->resume) {
-        state->value.emplace(std::move(value));
-        return;
-      }
-      resume = std::move(state->resume);
+      state->value.emplace(std::move(value));
+      if (!state->waiting) return;
     }
-    resume(std::move(value));
+    resume(state);
   }));
   {
     std::lock_guard hold(state->mutex);
     if (state->value) co_return std::move(*state->value);
   }
   co_return co_await boost::asio::async_initiate<const boost::asio::use_awaitable_t<>, void(T)>(
-      [executor, state](auto handler) {
-        auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-        auto resume = [executor, shared](T value) {
-          auto held = std::make_shared<T>(std::move(value));
-          boost::asio::post(executor, [shared, held] { std::move (*shared)(std::move(*held)); });
-        };
-        std::unique_lock hold(state->mutex);
-        if (!state->value) {
-          state->resume = std::move(resume);
-          return;
+      [state, resume](auto handler) {
+        {
+          std::lock_guard hold(state->mutex);
+          state->waiting.emplace(std::move(handler));
+          if (!state->value) return;
         }
-        hold.unlock();  // done between the look above and here
-        resume(std::move(*state->value));
+        resume(state);  // done between the look above and here
       },
       boost::asio::use_awaitable);
 }

@@ -142,10 +142,17 @@ bool Http1Exchange::begin(size_t head_bytes) {
 bool Http1Exchange::finish() {
   connection_.buffer.consume(unconsumed_);
   unconsumed_ = 0;
-  if (!request_.body.empty() || request_.method.size() > 0) request_ = Request{};
-  held_head_.clear();
-  std::string().swap(held_raw_);
-  std::string().swap(held_answer_);
+  // What is as small as usual is kept for the next request.
+  const auto empty = [](std::string& text) {
+    if (text.capacity() > Buffer::usual_bytes) std::string().swap(text);
+    text.clear();
+  };
+  request_.method.clear();
+  request_.target.clear();
+  empty(request_.body);
+  empty(held_head_);
+  empty(held_raw_);
+  empty(held_answer_);
   if (cut_) connection_.stream.reset();
   if (broken_ || stage_ != Stage::answered) return false;
   connection_.buffer.shrink();

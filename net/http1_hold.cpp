@@ -150,7 +150,10 @@ asio::awaitable<Result<Response>> Http1Exchange::read_answer(UpstreamConnection&
   };
   if (framer.kind() == BodyKind::length && framer.left() > bytes_max) co_return too_large();
   held_answer_until_close_ = framer.kind() == BodyKind::until_close;
-  held_answer_ = answer_.as_it_came ? std::string(answer_.raw) : forwarded_head(answer_);
+  if (answer_.as_it_came)
+    held_answer_.assign(answer_.raw);
+  else
+    held_answer_ = forwarded_head(answer_);
   held_answer_head_ = held_answer_.size();
   up.buffer.consume(answer_.raw.size());
   answer_.raw = answer_.start_line = {};

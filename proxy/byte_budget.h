@@ -28,6 +28,14 @@ class ByteBudget {
     granted();
     return bytes;
   }
+  // False, and nothing taken: it has to wait for its turn, with take().
+  bool take_now(uint64_t& bytes) {
+    bytes = std::min(bytes, bytes_max_);
+    std::lock_guard hold(mutex_);
+    if (!waiting_.empty() || used_ + bytes > bytes_max_) return false;
+    used_ += bytes;
+    return true;
+  }
   void give_back(uint64_t bytes) {
     std::deque<std::function<void()>> ready;
     {

@@ -28,6 +28,12 @@ class Gate {
     }
     entered();
   }
+  // False: it is closed, and only enter() gets in.
+  bool enter_now() {
+    std::lock_guard hold(mutex_);
+    if (!closed_) ++inside_;
+    return !closed_;
+  }
   void leave() {
     std::lock_guard hold(mutex_);
     if (--inside_ == 0) drained_.notify_all();

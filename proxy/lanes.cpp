@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/log.h"
+#include "base/thread_class.h"
 #include "journal/rows.h"
 #include "proxy/images.h"
 
@@ -163,6 +164,7 @@ std::pair<std::vector<std::string>, size_t> Lanes::reads(size_t max) const {
 }
 
 void Lanes::run(Lane& lane) {
+  schedule_in_batches();
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     const uint64_t seen = lane.wakes;

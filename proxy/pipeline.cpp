@@ -77,7 +77,8 @@ asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
 // A body of unknown length counts as 1 MiB: such requests are rare, and their real size is bounded by the dialect.
 asio::awaitable<uint64_t> Pipeline::take_budget(net::Exchange& exchange) {
   const uint64_t bytes = std::min(exchange.head().content_length.value_or(uint64_t{1} << 20), context_.dialect->body_bytes_max());
-  uint64_t taken = 0;
+  uint64_t taken = bytes;
+  if (context_.budget.take_now(taken)) co_return taken;
   (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
     taken = context_.budget.take(bytes, [done] { done(true); });
   });
@@ -89,6 +90,7 @@ asio::awaitable<void> Pipeline::enter_gate(net::Exchange& exchange) {
     asio::steady_timer timer(exchange.executor(), pace);
     (void)co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
   }
+  if (context_.gate.enter_now()) co_return;
   (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
     context_.gate.enter([done] { done(true); });
   });

@@ -30,8 +30,8 @@ journal::IntentClass intent_class(WriteClass cls) {
 // What the journal keeps of the request itself. A write that is read back needs its keys only: the record that goes to
 // the replica is what the primary says, also after a crash, so nobody would ever look at the bytes.
 journal::IntentBody intent_body(const net::Request& request, journal::IntentClass cls) {
+  if (cls == journal::IntentClass::read_back) return {};
   journal::IntentBody body{request.method, request.target, {}, {}};
-  if (cls == journal::IntentClass::read_back) return body;
   body.body = request.body;
   for (const auto& [name, value] : request.headers.all()) {
     if (net::equal_ignoring_case(name, "content-type") || net::equal_ignoring_case(name, "content-encoding")) {

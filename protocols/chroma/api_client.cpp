@@ -53,8 +53,7 @@ ApiClient::ApiClient(const Endpoint& endpoint, net::UpstreamOptions options)
       auth_header_(endpoint.auth_header),
       auth_token_(endpoint.auth_token) {}
 
-Result<std::string> ApiClient::call(std::string_view method, std::string_view target, std::string body,
-                                    Deadline deadline) {
+net::Request ApiClient::request_of(std::string_view method, std::string_view target, std::string body) const {
   net::Request request;
   request.method = method;
   request.target = target;
@@ -62,16 +61,26 @@ Result<std::string> ApiClient::call(std::string_view method, std::string_view ta
   if (!body.empty()) request.headers.add("content-type", "application/json");
   if (!auth_header_.empty() && !auth_token_.empty()) request.headers.add(auth_header_, auth_token_);
   request.body = std::move(body);
+  return request;
+}
+
+Result<std::string> ApiClient::call(std::string_view method, std::string_view target, std::string body,
+                                    Deadline deadline) {
+  return ask(request_of(method, target, std::move(body)), deadline);
+}
+
+Result<std::string> ApiClient::ask(const net::Request& request, Deadline deadline) {
   auto response = http_.send(request, deadline);
   if (!response) {
     // The client calls an answer that is too large "overloaded". Of a write that would claim that nothing was
     // done.
     const Error& error = response.error();
-    const bool reads = method == "GET" || target.ends_with("/get") || target.ends_with("/query");
+    const std::string_view target = request.target;
+    const bool reads = request.method == "GET" || target.ends_with("/get") || target.ends_with("/query");
     return error.code == Code::overloaded && !reads ? Error(Code::connection_lost, error.message) : error;
   }
   if (response->status >= 200 && response->status < 300) return std::move(response->body);
-  return error_of(*response, method, target);
+  return error_of(*response, request.method, request.target);
 }
 
 Result<std::string> ApiClient::id_of(const model::CollectionName& name, Deadline deadline) {
@@ -92,15 +101,16 @@ Result<std::string> ApiClient::id_of(const model::CollectionName& name, Deadline
 }
 
 Result<std::string> ApiClient::on_collection(std::string_view method, const model::CollectionName& name,
-                                             std::string_view action, const std::string& body,
+                                             std::string_view action, std::string body,
                                              Deadline deadline) {
   const auto database = database_target(name.space);
   if (!database) return database.error();
+  net::Request request = request_of(method, {}, std::move(body));
   for (bool again = false;; again = true) {
     const auto id = id_of(name, deadline);
     if (!id) return id.error();
-    auto answered =
-        call(method, *database + "/collections/" + *id + "/" + std::string(action), body, deadline);
+    request.target = *database + "/collections/" + *id + "/" + std::string(action);
+    auto answered = ask(request, deadline);
     if (answered) return answered;
     if (answered.error().code != Code::not_found || again)
       return answered.error().within("collection '" + to_string(name) + "'");
@@ -109,8 +119,8 @@ Result<std::string> ApiClient::on_collection(std::string_view method, const mode
 }
 
 Result<std::string> ApiClient::post(const model::CollectionName& name, std::string_view action,
-                                    const std::string& body, Deadline deadline) {
-  return on_collection("POST", name, action, body, deadline);
+                                    std::string body, Deadline deadline) {
+  return on_collection("POST", name, action, std::move(body), deadline);
 }
 
 Result<std::string> ApiClient::fetch(const model::CollectionName& name, std::string_view action,

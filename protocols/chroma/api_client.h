@@ -35,7 +35,7 @@ class ApiClient {
   // POST .../collections/{UUID}/{action}. The UUID is looked up by name once and kept; a collection that is
   // unknown under its UUID was re-created, so it is looked up again, once.
   Result<std::string> post(const model::CollectionName& name, std::string_view action,
-                           const std::string& body, Deadline deadline);
+                           std::string body, Deadline deadline);
   // The same with an empty GET ("count").
   Result<std::string> fetch(const model::CollectionName& name, std::string_view action, Deadline deadline);
 
@@ -46,7 +46,9 @@ class ApiClient {
 
  private:
   Result<std::string> on_collection(std::string_view method, const model::CollectionName& name,
-                                    std::string_view action, const std::string& body, Deadline deadline);
+                                    std::string_view action, std::string body, Deadline deadline);
+  Result<std::string> ask(const net::Request& request, Deadline deadline);
+  net::Request request_of(std::string_view method, std::string_view target, std::string body) const;
   Result<std::string> id_of(const model::CollectionName& name, Deadline deadline);
 
   net::HttpClient http_;

@@ -30,7 +30,7 @@ Result<std::vector<Member>> members_of(std::string_view body) {
     while (in.next_member(name)) {
       in.next_kind();  // passes white space
       const size_t start = in.offset();
-      if (!in.skip_value()) break;
+      if (!in.pass_value()) break;
       members.push_back({name, body.substr(start, in.offset() - start)});
     }
   }

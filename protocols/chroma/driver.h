@@ -54,9 +54,9 @@ class ChromaDriver final : public Driver {
 
   Result<void> make_space(const Place& place, Deadline deadline);
   using Ids = std::span<const std::string_view>;
-  Result<void> read_some(const model::Schema& schema, Ids ids, ReadParts parts,
+  Result<void> read_some(const model::Schema& schema, Ids ids, Included parts,
                          std::vector<model::Record>& records, Deadline deadline);
-  Result<std::vector<model::Record>> read_ids(const model::Schema& schema, Ids ids, ReadParts parts,
+  Result<std::vector<model::Record>> read_ids(const model::Schema& schema, Ids ids, Included parts,
                                               Deadline deadline);
   Result<uint64_t> count_all(const model::CollectionName& name, Deadline deadline);
   // All ids that match, each once, in no order.
@@ -76,7 +76,7 @@ class ChromaDriver final : public Driver {
   using HitLists = std::vector<std::vector<model::Hit>>;
   Result<HitLists> nearest(const model::Schema& schema, const model::Query& query, const GetBody& filter,
                            uint64_t wanted, Deadline deadline);
-  Result<std::set<std::string>> torn(const model::Schema& schema, const HitLists& lists, ReadParts parts,
+  Result<std::set<std::string>> torn(const model::Schema& schema, const HitLists& lists, Included parts,
                                      Deadline deadline);
 
   ApiClient api_;

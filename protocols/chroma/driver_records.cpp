@@ -1,4 +1,5 @@
 // read, upsert, erase.
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -30,12 +31,12 @@ bool refused_for_its_content(const Error& error) {
 }  // namespace
 
 // An answer that is larger than we hold in memory (long documents) is asked for in halves.
-Result<void> ChromaDriver::read_some(const Schema& schema, Ids ids, ReadParts parts,
+Result<void> ChromaDriver::read_some(const Schema& schema, Ids ids, Included parts,
                                      std::vector<Record>& records, Deadline deadline) {
   GetBody body;
+  body.parts = parts;
   body.by_ids = true;
   body.ids.assign(ids.begin(), ids.end());
-  body.parts = parts;
   const auto answered = api_.post(schema.name, "get", get_body(body), deadline);
   if (!answered) {
     if (answered.error().code != Code::overloaded || ids.size() < 2) return answered.error();
@@ -53,7 +54,7 @@ Result<void> ChromaDriver::read_some(const Schema& schema, Ids ids, ReadParts pa
   return {};
 }
 
-Result<std::vector<Record>> ChromaDriver::read_ids(const Schema& schema, Ids ids, ReadParts parts,
+Result<std::vector<Record>> ChromaDriver::read_ids(const Schema& schema, Ids ids, Included parts,
                                                    Deadline deadline) {
   std::vector<Record> records;
   for (size_t from = 0; from < ids.size(); from += read_records_max) {
@@ -87,7 +88,10 @@ Result<std::vector<Record>> ChromaDriver::read(const Schema& schema, std::span<c
 Result<std::vector<Sent>> ChromaDriver::complete(const Schema& schema, Items items, Deadline deadline) {
   std::vector<std::string_view> ids;
   for (const Item& item : items) ids.push_back(id_of(item.record->key));
-  const auto existing = read_ids(schema, ids, ReadParts{false, true}, deadline);
+  Included what = ReadParts{false, true};
+  // Documents are most of an answer, and a new one takes the old one's place in any case.
+  what.documents = std::any_of(items.begin(), items.end(), [](const Item& item) { return !item.record->document; });
+  const auto existing = read_ids(schema, ids, what, deadline);
   if (!existing) return existing.error();
   std::map<std::string_view, const Record*> there;
   for (const Record& record : *existing) there[id_of(record.key)] = &record;
@@ -132,11 +136,11 @@ Result<void> ChromaDriver::send(const Schema& schema, Items items, UpsertMode mo
   } else {
     for (const Item& item : items) sent.push_back({item.record, {}});
   }
-  const std::string body = records_body(sent, vector_name_of(schema), limits->base64);
+  std::string body = records_body(sent, vector_name_of(schema), limits->base64);
   const bool fits = body.size() <= ApiClient::request_bytes_max;
   if (fits) {
     const auto answered =
-        api_.post(schema.name, mode == UpsertMode::replace ? "upsert" : "add", body, deadline);
+        api_.post(schema.name, mode == UpsertMode::replace ? "upsert" : "add", std::move(body), deadline);
     if (answered) return {};
     if (!refused_for_its_content(answered.error())) return answered.error();
     if (items.size() == 1) {

@@ -44,7 +44,7 @@ Result<std::vector<std::string>> ChromaDriver::list_ids(const model::CollectionN
   }
   const auto fetch = [&](size_t offset, size_t limit) -> Result<std::vector<std::string>> {
     GetBody body = filter;
-    body.parts = {false, false};
+    body.parts = ReadParts{false, false};
     body.limit = limit;
     body.offset = offset;
     const auto answered = api_.post(name, "get", get_body(body), deadline);

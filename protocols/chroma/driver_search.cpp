@@ -22,7 +22,7 @@ Error unsupported(const std::string& what) {
 }
 
 // Came without what was asked for. A record without document and metadata looks so as well.
-bool bare(const Hit& hit, ReadParts parts) {
+bool bare(const Hit& hit, Included parts) {
   if (parts.vectors && hit.record.vectors.empty()) return true;
   return parts.content && !hit.record.document && !hit.record.metadata;
 }
@@ -32,7 +32,7 @@ bool bare(const Hit& hit, ReadParts parts) {
 // Chroma 1.5.9 finds the nearest first and fetches their records afterwards: one that is deleted in between stays
 // in the answer, without document and metadata, and one that is written anew has the distance of what it was. Which of the
 // bare hits are such: those that are gone now, or not bare any more.
-Result<std::set<std::string>> ChromaDriver::torn(const Schema& schema, const HitLists& lists, ReadParts parts,
+Result<std::set<std::string>> ChromaDriver::torn(const Schema& schema, const HitLists& lists, Included parts,
                                                  Deadline deadline) {
   std::set<std::string> torn;
   for (const auto& hits : lists) {

@@ -17,6 +17,16 @@ using model::Object;
 using model::Record;
 using wire::JsonScanner;
 
+// Of what is long in most records.
+size_t bulk_bytes(const Record& record, bool base64) {
+  size_t bytes = id_of(record.key).size();
+  for (const auto& [name, vector] : record.vectors) {
+    if (const auto* dense = std::get_if<DenseVector>(&vector)) bytes += dense->size() * (base64 ? 6 : 14);
+  }
+  if (record.document) bytes += record.document->size();
+  return bytes;
+}
+
 const DenseVector* vector_of(const Record& record, const std::string& name) {
   const auto found = record.vectors.find(name);
   return found == record.vectors.end() ? nullptr : std::get_if<DenseVector>(&found->second);
@@ -78,11 +88,12 @@ void append_filter(std::string& out, const GetBody& body) {
   }
 }
 
-void append_include(std::string& out, ReadParts parts, bool distances) {
+void append_include(std::string& out, Included parts, bool distances) {
   out += ",\"include\":[";
   std::string names;
   if (parts.vectors) names += ",\"embeddings\"";
-  if (parts.content) names += R"(,"documents","metadatas","uris")";
+  if (parts.content && parts.documents) names += ",\"documents\"";
+  if (parts.content) names += R"(,"metadatas","uris")";
   if (distances) names += ",\"distances\"";
   if (!names.empty()) out += names.substr(1);
   out += "]}";
@@ -108,23 +119,12 @@ class Columns {
   }
 
  private:
-  // Where the length of a vector overflows, Chroma keeps no numbers under cosine and shows nulls.
-  bool read_vector(DenseVector& out) {
-    if (!in_.enter_array()) return false;
-    while (in_.next_element()) {
-      double number = std::numeric_limits<double>::quiet_NaN();
-      if (in_.next_kind() == JsonScanner::Kind::null ? !in_.read_null() : !in_.read_double(number))
-        return false;
-      out.push_back(static_cast<float>(number));
-    }
-    return in_.ok();
-  }
-
   bool read_one(const std::string& name, Record& record) {
     if (name == "embeddings") {
       DenseVector vector;
       vector.reserve(dimension_);
-      if (!read_vector(vector)) return false;
+      // Where the length of a vector overflows, Chroma keeps no numbers under cosine and shows nulls.
+      if (!in_.read_floats(vector, JsonScanner::Nulls::are_nan)) return false;
       dimension_ = vector.size();
       record.vectors[vector_name_] = std::move(vector);
       return true;
@@ -167,11 +167,7 @@ Error unreadable(const JsonScanner& in) {
 }  // namespace
 
 size_t body_bytes(const Record& record, bool base64) {
-  size_t bytes = 64 + id_of(record.key).size();
-  for (const auto& [name, vector] : record.vectors) {
-    if (const auto* dense = std::get_if<DenseVector>(&vector)) bytes += dense->size() * (base64 ? 6 : 14);
-  }
-  if (record.document) bytes += record.document->size();
+  size_t bytes = 64 + bulk_bytes(record, base64);
   if (record.metadata) bytes += wire::to_json(*record.metadata).size();
   return bytes;
 }
@@ -200,7 +196,11 @@ std::optional<std::string> record_objection(const Record& record, const std::str
 }
 
 std::string records_body(std::span<const Sent> records, const std::string& vector_name, bool base64) {
-  std::string out = "{\"ids\":";
+  std::string out;
+  size_t bytes = 256;
+  for (const Sent& sent : records) bytes += 256 + bulk_bytes(*sent.record, base64);
+  out.reserve(bytes);
+  out += "{\"ids\":";
   append_list(out, records,
               [&](const Sent& sent) { wire::append_json_string(out, id_of(sent.record->key)); });
   out += ",\"embeddings\":";
@@ -224,7 +224,8 @@ std::string records_body(std::span<const Sent> records, const std::string& vecto
   });
   out += ",\"metadatas\":";
   append_list(out, records, [&](const Sent& sent) { append_sent_metadata(out, sent); });
-  return out + "}";
+  out += '}';
+  return out;
 }
 
 std::string get_body(const GetBody& body) {

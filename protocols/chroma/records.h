@@ -25,13 +25,20 @@ size_t body_bytes(const model::Record& record, bool base64);
 std::optional<std::string> record_objection(const model::Record& record, const std::string& vector_name,
                                             uint32_t dimension);
 
+// ReadParts, and whether content is wanted with its documents, which are most of an answer.
+struct Included {
+  Included(ReadParts parts) : vectors(parts.vectors), content(parts.content) {}
+  bool vectors, content;
+  bool documents = true;
+};
+
 // Body of get: ids (none: all that match), where (may be null), and what to include.
 struct GetBody {
   std::vector<std::string_view> ids;
   bool by_ids = false;
   const model::Value* where = nullptr;
   std::optional<uint64_t> limit, offset;
-  ReadParts parts{false, false};
+  Included parts = ReadParts{false, false};
 };
 std::string get_body(const GetBody& body);
 std::string query_body(const model::Query& query, const GetBody& filter, uint64_t results);

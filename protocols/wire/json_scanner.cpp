@@ -3,10 +3,12 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
 #include <cstdlib>
+#include <limits>
 #include <utility>
 
 namespace vmproxy::protocols::wire {
@@ -39,6 +41,44 @@ void append_utf8(std::string& out, uint32_t c) {
   }
 }
 
+// The next eight bytes are digits: their value is what `number` is continued by.
+bool eight_digits(const char* at, uint64_t& number) {
+  uint64_t word;
+  std::memcpy(&word, at, 8);
+  if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
+  constexpr uint64_t zeros = 0x3030303030303030;
+  // A byte is a digit when its high half is 3, also after 6 is added.
+  if (((word & 0xf0f0f0f0f0f0f0f0) | (((word + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) >> 4)) != 0x3333333333333333) return false;
+  word -= zeros;
+  word = word * 10 + (word >> 8);  // pairs of digits in every second byte
+  word = (((word & 0x000000ff000000ff) * 0x000f424000000064) + (((word >> 16) & 0x000000ff000000ff) * 0x0000271000000001)) >> 32;
+  number = number * 100'000'000 + static_cast<uint32_t>(word);
+  return true;
+}
+
+// What may stand in an array of numbers: digits, "+,-.", 'e', 'E' and white space. Nothing that opens or ends anything.
+bool of_numbers(char c) {
+  return (c >= '+' && c <= '9' && c != '/') || c == 'e' || c == 'E' || c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+// How many bytes of `text` are such. Whole blocks first, in a form that compilers turn into vector instructions.
+size_t end_of_numbers(std::string_view text) {
+  constexpr size_t block = 64;
+  size_t at = 0;
+  for (; text.size() - at >= block; at += block) {
+    uint8_t others = 0;
+    for (size_t i = 0; i < block; ++i) {
+      const auto c = static_cast<uint8_t>(text[at + i]);
+      const auto usual = static_cast<uint8_t>((static_cast<uint8_t>(c - '+') < 15) & (c != '/'));
+      const auto rest = static_cast<uint8_t>((c == 'e') | (c == 'E') | (c == ' ') | (c == '\n') | (c == '\t') | (c == '\r'));
+      others |= static_cast<uint8_t>(~(usual | rest) & 1);
+    }
+    if (others != 0) break;
+  }
+  while (at < text.size() && of_numbers(text[at])) ++at;
+  return at;
+}
+
 // Nearly every number: a mantissa and a power of ten that a double holds exactly, so that one division rounds correctly.
 // Moves `at` behind it. False, and nothing moved: read it (or refuse it) the slow way.
 bool quick_number(const char*& at, const char* end, double& out) {
@@ -46,23 +86,27 @@ bool quick_number(const char*& at, const char* end, double& out) {
                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
   const char* p = at;
   const bool negative = p != end && *p == '-';
-  if (negative) ++p;
+  p += negative;
   const char* const digits = p;
   uint64_t mantissa = 0;
-  while (p != end && is_digit(*p)) mantissa = mantissa * 10 + static_cast<uint64_t>(*p++ - '0');
+  const auto pass_digits = [&] {
+    while (p != end && is_digit(*p)) mantissa = mantissa * 10 + static_cast<uint64_t>(*p++ - '0');
+  };
+  pass_digits();
   ptrdiff_t count = p - digits;
   if (count == 0 || (*digits == '0' && count > 1)) return false;
   ptrdiff_t fraction = 0;
   if (p != end && *p == '.') {
     const char* const begin = ++p;
-    while (p != end && is_digit(*p)) mantissa = mantissa * 10 + static_cast<uint64_t>(*p++ - '0');
+    if (end - p >= 8 && eight_digits(p, mantissa)) p += 8;
+    pass_digits();
     fraction = p - begin;
     if (fraction == 0) return false;
     count += fraction;
   }
   if (p == end || *p == 'e' || *p == 'E' || count > 18 || mantissa > uint64_t{1} << 53) return false;
-  out = static_cast<double>(mantissa) / powers[fraction];
-  if (negative) out = -out;
+  static constexpr double signs[] = {1, -1};  // no branch: it would be guessed wrong for every second number
+  out = static_cast<double>(mantissa) / powers[fraction] * signs[negative];
   at = p;
   return true;
 }
@@ -249,13 +293,16 @@ void JsonScanner::quick_elements(Take take) {
   at_ = static_cast<size_t>(at - begin);
 }
 
-bool JsonScanner::read_floats(std::vector<float>& out) {
+bool JsonScanner::read_floats(std::vector<float>& out, Nulls nulls) {
   if (!enter_array()) return false;
-  quick_elements([&](double number) { out.push_back(static_cast<float>(number)); });
+  const auto take = [&](double number) { out.push_back(static_cast<float>(number)); };
+  quick_elements(take);
   while (next_element()) {
-    double number = 0;
-    if (!read_double(number)) return false;
-    out.push_back(static_cast<float>(number));
+    double number = std::numeric_limits<double>::quiet_NaN();
+    const bool null = nulls == Nulls::are_nan && next_kind() == Kind::null;
+    if (null ? !read_null() : !read_double(number)) return false;
+    take(number);
+    quick_elements(take);  // the one above may have been the only unusual one
   }
   return ok();
 }
@@ -462,6 +509,37 @@ bool JsonScanner::skip_value() {
       return false;
   }
   return false;
+}
+
+// Only where nothing but numbers stands up to the end of the array: then no string can hide it.
+bool JsonScanner::pass_numbers() {
+  const size_t begin = at_ + 1;
+  const size_t end = begin + end_of_numbers(text_.substr(begin));
+  if (end == text_.size() || text_[end] != ']') return false;
+  at_ = end + 1;
+  return true;
+}
+
+bool JsonScanner::pass_value() {
+  switch (next_kind()) {
+    case Kind::array:
+      if (pass_numbers()) return true;
+      if (!enter_array()) return false;
+      while (next_element()) {
+        if (!pass_value()) return false;
+      }
+      return ok();
+    case Kind::object: {
+      std::string name;
+      if (!enter_object()) return false;
+      while (next_member(name)) {
+        if (!pass_value()) return false;
+      }
+      return ok();
+    }
+    default:
+      return skip_value();
+  }
 }
 
 bool JsonScanner::read_value(Value& out) {

@@ -37,9 +37,13 @@ class JsonScanner {
   // Integers that fit stay integers; others and all with a fraction or exponent become double.
   bool read_number(model::Value& out);
   bool read_double(double& out);
-  // Appends the numbers of an array of numbers; any other element is an error.
-  bool read_floats(std::vector<float>& out);
+  // Appends the numbers of an array of numbers; any other element is an error. Unless null is one that stands for NaN.
+  enum class Nulls : uint8_t { refused, are_nan };
+  bool read_floats(std::vector<float>& out, Nulls nulls = Nulls::refused);
   bool skip_value();
+  // Passes over a value that somebody else will judge: as skip_value(), but what stands in an array of numbers is only
+  // looked at so far that its end is found surely. Five times as fast on vectors.
+  bool pass_value();
   // Any value as a tree.
   bool read_value(model::Value& out);
 
@@ -76,6 +80,7 @@ class JsonScanner {
   bool plain_text();
   bool end_of_string(bool& ended);
   bool skip_string();
+  bool pass_numbers();
   bool escape(std::string& out);
   bool hex4(uint32_t& out);
   bool enter();

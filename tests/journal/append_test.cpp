@@ -240,3 +240,28 @@ TEST_CASE("a journal destroyed with appends under way calls every one of them ba
   at.open();
   CHECK(at.seqs().size() == acknowledged);
 }
+
+TEST_CASE("an empty body is not kept, and is missed only where one is needed") {
+  Fixture at;
+  at.open();
+  Results<Seq> results;
+  auto read_back = intent_of("a");
+  read_back.cls = IntentClass::read_back;
+  at.journal->append(read_back, {}, results.next());
+  REQUIRE(results.wait(1).size() == 1);
+  CHECK(at.journal->head(1)->cls == IntentClass::read_back);
+  CHECK(at.journal->body(1).error().code == Code::not_found);
+  REQUIRE(at.append("b", "payload") == 2);
+  CHECK(at.journal->verify().value().problems.empty());
+  at.power_cut();
+  at.open();
+  CHECK(at.journal->head(1)->keys == read_back.keys);
+  CHECK(at.journal->body(2)->body == "payload");
+  CHECK(at.journal->verify().value().problems.empty());
+  // Of an image the body is the record itself.
+  at.journal->append(intent_of("c"), {}, results.next());
+  REQUIRE(results.wait(2).size() == 2);
+  const auto problems = at.journal->verify().value().problems;
+  REQUIRE(problems.size() == 1);
+  CHECK(problems[0].find("1 intents have no body") != std::string::npos);
+}

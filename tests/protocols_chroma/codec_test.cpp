@@ -164,3 +164,13 @@ TEST_CASE("tenants with slashes keep their place") {
   }
   CHECK(!place_of("tenant").has_value());
 }
+
+TEST_CASE("content is asked for with its documents unless they are not wanted") {
+  GetBody body;
+  body.by_ids = true;
+  body.ids = {"a"};
+  body.parts = ReadParts{false, true};
+  CHECK(get_body(body) == R"({"ids":["a"],"include":["documents","metadatas","uris"]})");
+  body.parts.documents = false;
+  CHECK(get_body(body) == R"({"ids":["a"],"include":["metadatas","uris"]})");
+}

@@ -1,6 +1,7 @@
 #include "protocols/wire/json_scanner.h"
 
 #include <catch2/catch.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -98,6 +99,73 @@ TEST_CASE("arrays of numbers are refused where they always were") {
     CHECK_FALSE((reads.read_floats(ignored) && reads.finish()));
     CHECK_FALSE((skips.skip_value() && skips.finish()));
     CHECK(reads.error() == skips.error());
+  }
+}
+
+TEST_CASE("what somebody else judges is passed over to the same end as it is skipped") {
+  for (const std::string text :
+       {"1", "\"]\"", "null", "[]", "[1]", "[ 1.5 , -2e3,\n3 ]", "[[1,2],[3],[]]", "[\"]\",1]", "[1,\"]\",2]", "[1,null]", "[1,[2,\"[\"],{\"a\":[3]}]",
+        "{}", R"({"a":[1,2],"b":{"c":[[1],["x]"]]},"d":"[1"})", "[true,false]"}) {
+    INFO(text);
+    const std::string followed = text + " ,7";
+    JsonScanner skips(followed), passes(followed);
+    REQUIRE(skips.skip_value());
+    REQUIRE(passes.pass_value());
+    CHECK(passes.offset() == skips.offset());
+  }
+  std::string longer = "[";
+  for (int i = 0; i < 200; ++i) {
+    const std::string text = longer + "1]]";
+    JsonScanner in(text);
+    REQUIRE(in.pass_value());
+    CHECK(in.offset() == longer.size() + 2);
+    longer += i % 3 == 0 ? "-0.12345678," : "7,";
+  }
+}
+
+TEST_CASE("what has no sure end is not passed over, and only what is between numbers is not judged") {
+  for (const std::string text : {"", "[", "[1", "[1,2", "[1}", "[1:2]", "[1,x]", "[tru]", "{\"a\":[1}", "{\"a\" [1]}", "[\"a]"}) {
+    INFO(text);
+    JsonScanner in(text);
+    CHECK_FALSE(in.pass_value());
+  }
+  for (const std::string text : {"[1,,2]", "[1.2.3]", "[+]", "[1 2]"}) {
+    INFO(text);
+    JsonScanner in(text);
+    CHECK((in.pass_value() && in.finish()));
+  }
+}
+
+TEST_CASE("nulls among numbers are NaN where the reader says so") {
+  for (const std::string text : {"[null]", "[1,null,2]", "[null,null]", "[1.5,-2, null ,3,4]"}) {
+    std::vector<float> refused, numbers;
+    CHECK_FALSE(JsonScanner(text).read_floats(refused));
+    JsonScanner in(text);
+    REQUIRE((in.read_floats(numbers, JsonScanner::Nulls::are_nan) && in.finish()));
+    CHECK(numbers.size() == static_cast<size_t>(std::count(text.begin(), text.end(), ',')) + 1);
+    CHECK(std::count_if(numbers.begin(), numbers.end(), [](float x) { return std::isnan(x); }) == (text == "[null,null]" ? 2 : 1));
+  }
+}
+
+TEST_CASE("numbers of every length read as the library reads them") {
+  uint64_t state = 88172645463325252;
+  const auto random = [&] {
+    state ^= state << 13;
+    state ^= state >> 7;
+    return state ^= state << 17;
+  };
+  for (int i = 0; i < 20000; ++i) {
+    std::string number = random() % 2 == 0 ? "-" : "";
+    const size_t whole = random() % 12, fraction = random() % 18;
+    if (whole == 0) number += '0';
+    for (size_t d = 0; d < whole; ++d) number += static_cast<char>(d == 0 ? '1' + random() % 9 : '0' + random() % 10);
+    if (fraction > 0) number += '.';
+    for (size_t d = 0; d < fraction; ++d) number += static_cast<char>('0' + random() % 10);
+    INFO(number);
+    std::vector<float> got;
+    const std::string text = "[" + number + "]";
+    REQUIRE(JsonScanner(text).read_floats(got));
+    REQUIRE(got == std::vector<float>{static_cast<float>(std::strtod(number.c_str(), nullptr))});
   }
 }
 

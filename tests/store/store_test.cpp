@@ -67,6 +67,20 @@ void check_promises(Store& store) {
   REQUIRE(store.reclaim("a", "b"));
   CHECK(store.get("c").value() == "inside, after");
 
+  // Whatever order is good for the store inside: for one key, and around a range, it is the caller's.
+  Batch mixed;
+  mixed.put("p9", "first");
+  mixed.put("p1", "goes");
+  mixed.erase_range("p1", "p2");
+  mixed.put("p9", "second");
+  mixed.put("p5", "kept");
+  mixed.erase("p9");
+  mixed.put("p1", "back");
+  mixed.put("p9", "last");
+  mixed.erase("p5");
+  REQUIRE(store.commit(mixed, Sync::yes));
+  CHECK(all_of(store, "p", "q") == "p1=back p9=last ");
+
   CHECK(store.read_slot().value().empty());
   REQUIRE(store.write_slot("gap"));
   CHECK(store.read_slot().value() == "gap");
