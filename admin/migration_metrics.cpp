@@ -16,8 +16,8 @@ void export_migrations(Metrics& metrics, const std::map<std::string, cutover::Co
         metrics.gauge("quarantined_changes", "Changes that the other side refused for good", labels);
     Gauge gaps = metrics.gauge("capture_gaps", "Times in which writes may have passed uncaptured", labels);
     Gauge percent = metrics.gauge("reads_percent", "Share of the reads that the target gets", labels);
-    metrics.before_render([=, control = control]() mutable {
-      const cutover::Status status = control->status();
+    metrics.before_render([=, shown = control]() mutable {
+      const cutover::Status status = shown->status();
       lag_seconds.set(status.lag_seconds);
       lag_changes.set(static_cast<double>(status.lag_changes));
       dirty.set(static_cast<double>(status.dirty));

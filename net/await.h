@@ -20,19 +20,19 @@ namespace vmproxy::net {
 // time `start` returns (most gates stand open) costs no way through the executor.
 template <class T, class Start>
 boost::asio::awaitable<T> completion(boost::asio::any_io_executor executor, Start start) {
-  using Handler = typename boost::asio::async_result<boost::asio::use_awaitable_t<>, void(T)>::handler_type;
+  using Waiter = typename boost::asio::async_result<boost::asio::use_awaitable_t<>, void(T)>::handler_type;
   struct State {
     explicit State(boost::asio::any_io_executor e) : executor(std::move(e)) {}
     const boost::asio::any_io_executor executor;
     std::mutex mutex;
     std::optional<T> value;
-    std::optional<Handler> waiting;  // the coroutine, once there was nothing to take at once
+    std::optional<Waiter> waiting;  // the coroutine, once there was nothing to take at once
   };
   // On the coroutine's own thread, as everything of the coroutine.
   const auto resume = [](std::shared_ptr<State> state) {
     const auto& there = state->executor;
     boost::asio::post(there, [state = std::move(state)] {
-      Handler handler = std::move(*state->waiting);
+    Waiter handler = std::move(*state->waiting);
       state->waiting.reset();
       std::move(handler)(std::move(*state->value));
     });

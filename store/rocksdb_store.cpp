@@ -57,7 +57,7 @@ std::vector<const Batch::Operation*> in_order_of_keys(const Batch& batch) {
   const auto end_of_range = [](const auto* operation) { return operation->kind == Batch::Kind::erase_range; };
   for (auto begin = sorted.begin(); begin != sorted.end();) {
     const auto end = std::find_if(begin, sorted.end(), end_of_range);
-    std::stable_sort(begin, end, [](const auto* a, const auto* b) { return a->key < b->key; });
+    std::sort(begin, end, [](const auto* a, const auto* b) { return a->key != b->key ? a->key < b->key : a < b; });
     begin = end == sorted.end() ? end : end + 1;
   }
   return sorted;

@@ -143,13 +143,17 @@ TEST_CASE("while every thread waits, health is answered and more than the queue 
   running.block_readiness = true;
   std::vector<std::thread> waiting;
   std::atomic<int> served{0}, busy{0}, other{0};
-  for (int i = 0; i < 75; ++i) {  // 4 threads, a queue of 64
-    waiting.emplace_back([&] {
-      const auto answer = running.send("GET", "/readyz");
-      ++(!answer ? other : answer->status == 200 ? served : answer->status == 503 ? busy : other);
-    });
-  }
+  const auto ask = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      waiting.emplace_back([&] {
+        const auto answer = running.send("GET", "/readyz");
+        ++(!answer ? other : answer->status == 200 ? served : answer->status == 503 ? busy : other);
+      });
+    }
+  };
+  ask(4);  // one for each thread
   running.slow.wait_for_waiting(4);
+  ask(64 + 7);  // the queue, and more
   const auto health = running.send("GET", "/healthz");
   const bool alive = health.has_value() && health->status == 200;
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(15);
