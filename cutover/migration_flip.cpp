@@ -1,6 +1,7 @@
 // The change of the primary (correctness.md 6): promotion, and with roles swapped the rollback after it. The names of
 // its steps stand at each. Until COMMIT every failure leaves the old primary in place and lets the waiting writes run there.
 #include <future>
+#include <system_error>
 
 #include "base/log.h"
 #include "cutover/migration.h"
@@ -20,8 +21,26 @@ constexpr Duration pace_look = std::chrono::milliseconds(500);
 constexpr Duration dead_drain_max = std::chrono::seconds(40);  // longer than any request's deadline
 constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
 constexpr uint64_t remainder_max = 300;      // keys left to compare in the fence: one read of each side, also with those written until it closes
+constexpr double remainder_grows = 4;        // so many times, as the patience ends
 constexpr int repairs_max = 3;
 constexpr uint64_t urgent_keys_max = 100;    // keys compared in the fence of a rollback
+
+// Beside the caller; where there is no thread to be had, when its result is asked for.
+template <class Work>
+auto started(Work work) -> std::future<decltype(work())> {
+  const auto guarded = [work]() -> decltype(work()) {
+    try {
+      return work();
+    } catch (const std::exception& broken) {
+      return Error(Code::internal, broken.what());
+    }
+  };
+  try {
+    return std::async(std::launch::async, guarded);
+  } catch (const std::system_error&) {
+    return std::async(std::launch::deferred, guarded);
+  }
+}
 
 double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -78,7 +97,8 @@ Result<void> Migration::pre_drain(bool urgent) {
         return Error(Code::precondition, std::to_string(delta->different) + " records differ again and again although they were repaired (" +
                                              delta->example + "). Nothing changed. Something else writes to one of the databases?");
       }
-      if (delta && delta->different == 0 && mirror_.written().count() <= remainder_max && level()) return {};
+      const auto remainder = static_cast<uint64_t>(remainder_max * (1 + waited * (remainder_grows - 1)));
+      if (delta && delta->different == 0 && mirror_.written().count() <= remainder && level()) return {};
     }
     pacer.look(numbers.lag_changes + std::min<uint64_t>(mirror_.written().count(), pace_backlog_max));
     if (clock_.now() >= deadline) {
@@ -158,11 +178,12 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   if (done && old_primary_dead) mirror_.give_up_reads("only the former primary had this; it did not answer when the primary was changed");
   // DELTA begins beside it: the old primary does not change any more, so it is read while the lanes still catch up. Where
   // such a read waits (Milvus: for a time tick), the two waits are one.
-  std::promise<Result<void>> caught_up;
+  const uint64_t keys_max = urgent ? urgent_keys_max : UINT64_MAX;
   std::future<Result<Delta>> compared;
+  std::promise<Result<void>> caught_up;  // after it: whatever happens, it is told
   if (done && !old_primary_dead) {
-    compared = std::async(std::launch::async, [this, urgent, deadline, ready = caught_up.get_future().share()] {
-      return compare_written(urgent ? urgent_keys_max : UINT64_MAX, deadline, [&ready] { return ready.get(); });
+    compared = started([this, keys_max, deadline, ready = caught_up.get_future().share()] {
+      return compare_written(keys_max, deadline, [&ready] { return ready.get(); });
     });
   }
   if (done) done = mirror_.catch_up(deadline);

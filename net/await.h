@@ -30,10 +30,11 @@ boost::asio::awaitable<T> completion(boost::asio::any_io_executor executor, Star
   };
   // On the coroutine's own thread, as everything of the coroutine.
   const auto resume = [](std::shared_ptr<State> state) {
-    const auto& there = state->executor;
-    boost::asio::post(there, [state = std::move(state)] {
+    // Taken out first: the coroutine holds the state, so the state must not hold the coroutine when nobody resumes it any more.
     Waiter handler = std::move(*state->waiting);
-      state->waiting.reset();
+    state->waiting.reset();
+    const auto& there = state->executor;
+    boost::asio::post(there, [state = std::move(state), handler = std::move(handler)]() mutable {
       std::move(handler)(std::move(*state->value));
     });
   };

@@ -126,13 +126,18 @@ asio::awaitable<Result<Response>> Http1Exchange::forward(Upstream& upstream, Dea
   expired_ = false;
   connection_.timer.set(deadline);
   auto sent = co_await send_held(pool, deadline, may_send);
+  // A deadline of this call alone is not the request's: somebody else may still answer it.
+  const auto back_to_the_requests_own = [&] {
+    if (deadline < deadline_) expired_ = false;
+    if (!expired_) connection_.timer.set(deadline_);
+  };
   if (!sent) {
     active_ = nullptr;
-    if (!expired_) connection_.timer.set(deadline_);
+    back_to_the_requests_own();
     co_return sent.error();
   }
   auto answer = co_await read_answer(**sent, bytes_max);
-  if (!expired_) connection_.timer.set(deadline_);
+  back_to_the_requests_own();
   give_back(pool, std::move(*sent));
   co_return answer;
 }

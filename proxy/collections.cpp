@@ -215,6 +215,7 @@ bool Collections::claimed(const Collection& collection) const {
 }
 
 Result<void> Collections::claim(const Collection& collection) {
+  std::lock_guard changing(write_mutex_);
   const std::string name = model::to_string(collection.plan->target().name);
   auto kept = journal_.commit_rows({{std::string(journal::rows::state), std::string(claim_rows) + name, collection.key}});
   if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
@@ -224,6 +225,7 @@ Result<void> Collections::claim(const Collection& collection) {
 }
 
 Result<void> Collections::release(const Collection& collection) {
+  std::lock_guard changing(write_mutex_);
   const std::string name = model::to_string(collection.plan->target().name);
   auto kept = journal_.commit_rows({{std::string(journal::rows::state), std::string(claim_rows) + name, std::nullopt}});
   if (!kept) return kept.error().within("what the migration owns on the target could not be kept");

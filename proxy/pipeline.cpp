@@ -155,6 +155,9 @@ asio::awaitable<bool> Pipeline::replica_has(net::Exchange& exchange, const proto
       })) {
     co_return true;
   }
+  // Freshness knows what is in the lanes. What is owed beside them (too much for memory, an attempt that may still land) stands
+  // in no order with it, so nothing is fresh until that is paid.
+  if (!context_.mirror.only_windows_owed()) co_return false;
   const std::string collection = model::to_string(operation.collection);
   asio::steady_timer timer(exchange.executor(), context_.options.read_wait);
   const auto waiter = std::make_shared<std::atomic<uint64_t>>(0);

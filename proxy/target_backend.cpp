@@ -223,8 +223,8 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
     auto dropped = target.drop((*found)->plan->target().name, deadline_);
     if (dropped || dropped.error().code == Code::not_found) {
       context_.mirror.forget(key);
+      (void)context_.collections.release(**found);  // before somebody can make it anew
       (void)context_.collections.remove(change.name);
-      (void)context_.collections.release(**found);
       dropped = Result<void>();
       note_ddl("dropped " + key);
     }

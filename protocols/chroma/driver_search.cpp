@@ -1,6 +1,6 @@
 // search, and what to make of hits on records that are deleted while Chroma answers.
 #include <algorithm>
-#include <set>
+#include <map>
 
 #include "protocols/chroma/driver.h"
 #include "protocols/chroma/filters.h"
@@ -32,26 +32,32 @@ bool bare(const Hit& hit, Included parts) {
 // Chroma 1.5.9 finds the nearest first and fetches their records afterwards: one that is deleted in between stays
 // in the answer, without document and metadata, and one that is written anew has the distance of what it was. Which of the
 // bare hits are such: those that are gone now, or not bare any more.
-Result<std::set<std::string>> ChromaDriver::torn(const Schema& schema, const HitLists& lists, Included parts,
-                                                 Deadline deadline) {
-  std::set<std::string> torn;
+Result<ChromaDriver::Torn> ChromaDriver::torn(const Schema& schema, const HitLists& lists, Included parts,
+                                              Deadline deadline) {
+  Torn torn;
   for (const auto& hits : lists) {
     for (const Hit& hit : hits) {
-      if (bare(hit, parts)) torn.emplace(id_of(hit.record.key));
+      if (bare(hit, parts)) torn.try_emplace(std::string(id_of(hit.record.key)));
     }
   }
   if (torn.empty()) return torn;
-  const std::vector<std::string_view> ids(torn.begin(), torn.end());
-  const auto there = read_ids(schema, ids, ReadParts{false, true}, deadline);
+  std::vector<std::string_view> ids;
+  for (const auto& [id, now] : torn) ids.push_back(id);
+  auto there = read_ids(schema, ids, ReadParts{parts.vectors, true}, deadline);
   if (!there) return there.error();
-  for (const auto& record : *there) {
-    if (!record.document && !record.metadata) torn.erase(std::string(id_of(record.key)));
+  for (auto& record : *there) {
+    const std::string id(id_of(record.key));
+    if (record.document || record.metadata) {
+      torn[id] = std::move(record);
+    } else {
+      torn.erase(id);
+    }
   }
   return torn;
 }
 
-// The hits as the server finds them. While records go away under the search it is asked again; what is torn even
-// then is left out, since it is not there.
+// The hits as the server finds them. While records go away under the search it is asked again; of what is torn even
+// then the records are as they are now, and those that are gone are left out.
 Result<HitLists> ChromaDriver::nearest(const Schema& schema, const Query& query, const GetBody& filter,
                                        uint64_t wanted, Deadline deadline) {
   const std::string body = query_body(query, filter, wanted);
@@ -60,12 +66,18 @@ Result<HitLists> ChromaDriver::nearest(const Schema& schema, const Query& query,
     if (!answered) return answered.error();
     auto lists = parse_hits(*answered, schema.vectors.empty() ? std::string() : schema.vectors[0].name);
     if (!lists) return lists.error();
-    const auto torn_ids = torn(schema, *lists, filter.parts, deadline);
-    if (!torn_ids) return torn_ids.error();
-    if (torn_ids->empty()) return lists;
+    const auto torn_hits = torn(schema, *lists, filter.parts, deadline);
+    if (!torn_hits) return torn_hits.error();
+    if (torn_hits->empty()) return lists;
     if (again < asked_again_max) continue;
-    for (auto& hits : *lists)
-      std::erase_if(hits, [&](const Hit& hit) { return torn_ids->contains(std::string(id_of(hit.record.key))); });
+    for (auto& hits : *lists) {
+      std::erase_if(hits, [&](Hit& hit) {
+        const auto found = torn_hits->find(std::string(id_of(hit.record.key)));
+        if (found == torn_hits->end()) return false;
+        if (found->second) hit.record = *found->second;
+        return !found->second;
+      });
+    }
     return lists;
   }
 }

@@ -50,6 +50,15 @@ std::string short_hash(std::string_view text) {
 
 }  // namespace
 
+// Is `there` what CreateCollection makes of `wanted`?
+static bool same_form(const CollectionSchema& there, const CollectionSchema& wanted) {
+  return std::ranges::all_of(wanted.fields, [&](const FieldSchema& field) {
+    const auto* same = there.find(field.name);
+    return same != nullptr && same->type == field.type && same->primary == field.primary &&
+           number_param(*same, "dim") == number_param(field, "dim") && same->description == field.description;
+  });
+}
+
 // GetLoadState numbers its fields in its own way.
 static ProtoWriter load_state_of(const model::CollectionName& name) {
   ProtoWriter request;
@@ -228,14 +237,45 @@ Result<void> MilvusDriver::load(const model::CollectionName& name, Deadline dead
 }
 
 Result<void> MilvusDriver::create(const model::Schema& schema, Deadline deadline) {
+  {
+    std::unique_lock lock(mutex_);
+    (void)clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(schema.name); });
+  }
+  return make(schema, deadline);
+}
+
+Result<void> MilvusDriver::make_index(const model::CollectionName& name, const model::VectorField& vector, Deadline deadline) {
+  const bool sparse = vector.kind == model::VectorKind::sparse;
+  ProtoWriter index = on_collection(name);
+  index.bytes(4, vector.name.empty() ? std::string(nameless_vector) : vector.name);
+  write_pairs(index, 5,
+              {{"index_type", sparse ? "SPARSE_INVERTED_INDEX" : "FLAT"},
+               {"metric_type", sparse ? "IP" : std::string(name_of(vector.metric))}});
+  auto made = client_.command("CreateIndex", database_of(name.space), index, deadline);
+  if (!made) return made.error().within("creating the index of vector '" + vector.name + "'");
+  return {};
+}
+
+Result<void> MilvusDriver::make(const model::Schema& schema, Deadline deadline) {
   auto shape = to_milvus(schema);
   if (!shape) return shape.error();
   const std::string database = database_of(schema.name.space);
   // CreateCollection says nothing of a collection of the same form that exists already.
-  const auto existing = describe(schema.name, deadline);
-  if (!existing) return existing.error();
-  if (*existing)
+  const auto existing = look_at(schema.name, deadline);
+  if (!existing && existing.error().code != Code::not_found) return existing.error().within("collection '" + to_string(schema.name) + "'");
+  if (existing) {
+    if (same_form(existing->described.schema, *shape)) {
+      // Perhaps ours, whose making was cut short: without index and load nothing could ever be read of it.
+      for (const auto& vector : schema.vectors) {
+        if (existing->index_of(vector.name.empty() ? std::string(nameless_vector) : vector.name) != nullptr) continue;
+        auto made = make_index(schema.name, vector, deadline);
+        if (!made) return made;
+      }
+      auto loaded = existing->loaded ? Result<void>() : load(schema.name, deadline);
+      if (!loaded) return loaded;
+    }
     return Error(Code::already_exists, "collection '" + to_string(schema.name) + "' exists already");
+  }
   ProtoWriter request = on_collection(schema.name);
   request.bytes(4, encode(*shape));
   request.i32(5, 1);
@@ -249,14 +289,8 @@ Result<void> MilvusDriver::create(const model::Schema& schema, Deadline deadline
     if (!made) return made.error().within("creating partition '" + partition + "'");
   }
   for (const auto& vector : schema.vectors) {
-    const bool sparse = vector.kind == model::VectorKind::sparse;
-    ProtoWriter index = on_collection(schema.name);
-    index.bytes(4, vector.name.empty() ? std::string(nameless_vector) : vector.name);
-    write_pairs(index, 5,
-                {{"index_type", sparse ? "SPARSE_INVERTED_INDEX" : "FLAT"},
-                 {"metric_type", sparse ? "IP" : std::string(name_of(vector.metric))}});
-    auto made = client_.command("CreateIndex", database, index, deadline);
-    if (!made) return made.error().within("creating the index of vector '" + vector.name + "'");
+    auto made = make_index(schema.name, vector, deadline);
+    if (!made) return made;
   }
   forget(schema.name);
   return load(schema.name, deadline);
@@ -317,8 +351,9 @@ Result<MilvusDriver::Shape> MilvusDriver::shape_of(const model::Schema& schema, 
   const auto describe = [&] {
     return client_.call("DescribeCollection", database_of(schema.name.space), on_collection(schema.name), deadline);
   };
+  const uint64_t since = settlings();
   auto answer = describe();
-  if (!answer && answer.error().code == Code::not_found && was_settling(schema.name, deadline)) answer = describe();
+  if (!answer && answer.error().code == Code::not_found && was_settling(schema.name, since, deadline)) answer = describe();
   if (!answer) return answer.error().within("collection '" + to_string(schema.name) + "'");
   auto described = read_described(*answer);
   if (!described || described->schema.primary() == nullptr)
@@ -336,9 +371,14 @@ void MilvusDriver::forget(const model::CollectionName& name) {
   shapes_.erase(name);
 }
 
-bool MilvusDriver::was_settling(const model::CollectionName& name, Deadline deadline) {
+uint64_t MilvusDriver::settlings() const {
+  std::lock_guard hold(mutex_);
+  return settlings_;
+}
+
+bool MilvusDriver::was_settling(const model::CollectionName& name, uint64_t since, Deadline deadline) {
   std::unique_lock lock(mutex_);
-  if (!settling_.contains(name)) return false;
+  if (!settling_.contains(name)) return settlings_ != since;
   return clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(name); });
 }
 
@@ -361,17 +401,31 @@ Result<void> MilvusDriver::settle_dimension(const model::Schema& schema, std::sp
     if (!there) return there.error();
     model::Schema wanted = *there ? **there : schema;
     if (!is_open(wanted) || !take_dimensions(wanted, records)) return {};
-    const auto too_large = [this](const auto& field) { return field.dimension > capabilities().dimension_max; };
-    if (std::ranges::any_of(wanted.vectors, too_large)) return {};
+    // Refused one by one then, with the dimensions that can be.
+    const auto out_of_bounds = [this](const auto& field) {
+      return field.kind != model::VectorKind::sparse &&
+             (field.dimension < open_dimension || field.dimension > capabilities().dimension_max);
+    };
+    if (std::ranges::any_of(wanted.vectors, out_of_bounds)) return {};
+    // An index that was not made yet says no metric.
+    for (auto& field : wanted.vectors) {
+      const auto same = [&](const auto& asked) { return asked.name == field.name || (asked.name.empty() && field.name == nameless_vector); };
+      const auto asked = std::ranges::find_if(schema.vectors, same);
+      if (asked != schema.vectors.end()) field.metric = asked->metric;
+    }
     if (*there) {
       auto dropped = drop(schema.name, deadline);
       if (!dropped) return dropped;
     }
-    return create(wanted, deadline);
+    auto made = make(wanted, deadline);
+    // Made beside us by somebody else; who writes asks again.
+    if (!made && made.error().code == Code::already_exists) return Error(Code::overloaded, made.error().message);
+    return made;
   };
   auto done = anew();
   std::lock_guard hold(mutex_);
   settling_.erase(schema.name);
+  ++settlings_;
   settled_.notify_all();
   return done;
 }

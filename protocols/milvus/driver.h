@@ -70,8 +70,12 @@ class MilvusDriver final : public Driver {
   // A collection whose dimension is open (open_dimension.h) is made anew with that of the records. Nothing is done where
   // they do not tell it, or the collection holds records.
   Result<void> settle_dimension(const model::Schema& schema, std::span<const model::Record> records, Deadline deadline);
-  // Waits while the collection is made anew; false: it was not.
-  bool was_settling(const model::CollectionName& name, Deadline deadline);
+  // Was the collection being made anew at some time since settlings() was `since`? Waits for its end.
+  bool was_settling(const model::CollectionName& name, uint64_t since, Deadline deadline);
+  uint64_t settlings() const;  // that have ended
+  // create(), while nobody else makes it.
+  Result<void> make(const model::Schema& schema, Deadline deadline);
+  Result<void> make_index(const model::CollectionName& name, const model::VectorField& vector, Deadline deadline);
   Result<Collection> look_at(const model::CollectionName& name, Deadline deadline);
   // Whether a write came across the read and may have changed its answer.
   using Crossed = std::function<bool(const Overlap::Read& read)>;
@@ -107,6 +111,7 @@ class MilvusDriver final : public Driver {
   std::string version_;
   std::map<model::CollectionName, std::pair<std::string, Shape>> shapes_;  // with native id, incarnation
   std::set<model::CollectionName> settling_;  // being made anew
+  uint64_t settlings_ = 0;
   std::condition_variable settled_;
 };
 

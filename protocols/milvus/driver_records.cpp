@@ -105,9 +105,10 @@ Result<std::string> MilvusDriver::ask(const model::Schema& schema, std::string_v
     const bool alone = attempt > tries;
     const auto read = alone ? overlap_.read_alone(name, deadline) : Result<Overlap::Read>(overlap_.read(name));
     if (!read) return read.error();
+    const uint64_t since = settlings();
     auto answer = client_.call(rpc, database, request, deadline);
-    if (!answer && answer.error().code == Code::not_found && was_settling(schema.name, deadline))
-      answer = client_.call(rpc, database, request, deadline);
+    const bool gone = !answer && (answer.error().code == Code::not_found || answer.error().code == Code::precondition);
+    if (gone && was_settling(schema.name, since, deadline)) answer = client_.call(rpc, database, request, deadline);
     if (!answer && answer.error().code == Code::precondition) {
       if (auto loaded = load(schema.name, deadline); !loaded) return loaded.error();
       answer = client_.call(rpc, database, request, deadline);
@@ -293,8 +294,10 @@ Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<
 
 Result<ApplyResult> MilvusDriver::erase(const model::Schema& schema, std::span<const Key> keys,
                                         Deadline deadline) {
+  const uint64_t since = settlings();
   const auto shape = shape_of(schema, deadline);
   if (!shape) return shape.error();
+  if (is_open(**shape)) return ApplyResult{};  // no record yet
   const auto writing = overlap_.write(to_string(schema.name), keys, deadline);
   if (!writing) return writing.error();
   for (auto& [partition, part] : by_partition(keys)) {
@@ -305,7 +308,9 @@ Result<ApplyResult> MilvusDriver::erase(const model::Schema& schema, std::span<c
       for (const auto& name : partition_names(schema, partition)) request.bytes(4, name);
       request.bytes(
           5, keys_expression(**shape, all.subspan(at, std::min(keys_in_expression_max, all.size() - at))));
-      const auto done = client_.call("Delete", database_of(schema.name.space), request, deadline);
+      auto done = client_.call("Delete", database_of(schema.name.space), request, deadline);
+      if (!done && done.error().code == Code::not_found && was_settling(schema.name, since, deadline))
+        done = client_.call("Delete", database_of(schema.name.space), request, deadline);
       if (!done) return done.error().within("collection '" + to_string(schema.name) + "'");
     }
   }

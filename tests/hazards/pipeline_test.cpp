@@ -68,6 +68,14 @@ struct Proxy {
     CHECK(request.answer->status == 200);
     return request.asked_source > 0;
   }
+  // The same of a read that names no keys.
+  bool search_by_source() {
+    auto request = exchange({"POST", "/read", {}, proxy::encode_images({})});
+    handle(request);
+    REQUIRE(request.answer);
+    CHECK(request.answer->status == 200);
+    return request.asked_source > 0;
+  }
   void reads(double percent) {
     auto routing = *move.context().routing.get();
     routing.reads_percent = percent;
@@ -322,6 +330,19 @@ TEST_CASE("H52: a read right after an acknowledged write is not served by a targ
   proxy.move.target.release();
   REQUIRE(proxy.move.quiet());
   CHECK_FALSE(proxy.read_by_source("a"));
+}
+
+TEST_CASE("H29: a read without keys is not for a replica that is owed something beside the lanes") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.reads(100);
+  CHECK_FALSE(proxy.search_by_source());
+  proxy.move.source.hold(Call::read);
+  proxy.move.context().mirror.repair({"", "things"}, {key_of("b")});
+  CHECK(proxy.search_by_source());
+  CHECK_FALSE(proxy.read_by_source("a"));  // a read by key asks only about its key
+  proxy.move.source.release();
+  CHECK(proxy.move.eventually([&] { return !proxy.search_by_source(); }));
 }
 
 TEST_CASE("H35: a paged walk stays on the side where it began when the percentage changes; other reads move") {

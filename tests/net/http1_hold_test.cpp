@@ -128,6 +128,32 @@ TEST_CASE("a deadline that passes after the request left is a timeout, and says 
   CHECK(seen == 2);
 }
 
+TEST_CASE("a deadline of one forward() alone leaves the request and its connection as they were") {
+  FakeUpstream database([&](Socket& socket, int) {
+    read_request(socket);
+    socket.receive(5000ms);  // never an answer
+  });
+  Upstream upstream(database.options());
+  std::atomic<int> timeouts{0};
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.read_body(1000);
+    const Deadline soon = std::chrono::steady_clock::now() + 50ms;
+    const auto answer = co_await exchange.forward(upstream, soon, 1000, [] { return true; });
+    if (!answer && answer.error().code == Code::timeout) ++timeouts;
+    Response elsewhere;
+    elsewhere.body = "from elsewhere";
+    (void)co_await exchange.reply(std::move(elsewhere));
+  });
+  auto client = Socket::to(proxy.port);
+  for (int i = 1; i <= 2; ++i) {
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    const auto answer = client.receive_until("from elsewhere");
+    CHECK(answer.find("from elsewhere") != std::string::npos);
+    CHECK(answer.find("close") == std::string::npos);
+    CHECK(timeouts == i);
+  }
+}
+
 TEST_CASE("a body that does not arrive in time is a timeout") {
   FakeUpstream database(FakeUpstream::answering(ok()));
   Upstream upstream(database.options());

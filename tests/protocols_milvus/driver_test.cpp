@@ -567,9 +567,19 @@ TEST_CASE("a collection whose dimension is not known yet is there, empty, and ta
       }
     }
   });
+  // What lanes of other keys do at that time.
+  std::thread others([&] {
+    const auto absent = keys_of(records(100, 102, true));
+    while (!written) {
+      if (const auto erased = own.driver->erase(own.wanted, absent, soon()); !erased) note(erased.error());
+      const auto made = own.driver->create(own.wanted, soon());
+      if (made || made.error().code != Code::already_exists) note(made ? Error(Code::internal, "made twice") : made.error());
+    }
+  });
   for (auto& thread : threads) thread.join();
   written = true;
   reader.join();
+  others.join();
   CHECK(errors == std::vector<std::string>());
   check_same(good(own.driver->read(own.wanted, keys_of(all), {}, soon())), all);
   const auto settled = *good(own.driver->describe(own.wanted.name, soon()));
@@ -579,8 +589,8 @@ TEST_CASE("a collection whose dimension is not known yet is there, empty, and ta
   // Another dimension is refused from now on, as where it was known from the beginning.
   Record other = all[0];
   other.vectors[""] = model::DenseVector{1, 2};
-  const std::vector<Record> others{other};
-  CHECK(good(own.driver->upsert(own.wanted, others, UpsertMode::replace, soon())).refused.size() == 1);
+  const std::vector<Record> misfits{other};
+  CHECK(good(own.driver->upsert(own.wanted, misfits, UpsertMode::replace, soon())).refused.size() == 1);
 }
 
 TEST_CASE("a crash while an open dimension is settled loses no collection") {
