@@ -149,6 +149,13 @@ class History:
         return [entry.state for entry in line[cls._floor(line):] if entry.status != REJECTED]
 
 
+TIES = 1e-4  # design.md, Equality: among hits that are this near each other any order is right
+
+
+def in_order(distances) -> bool:
+    return all(nearer <= farther + TIES for nearer, farther in zip(distances, distances[1:]))
+
+
 def close(expected, actual) -> bool:
     """design.md, Equality: relative L2 distance at most 1e-6."""
     expected, actual = numpy.asarray(expected, numpy.float64), numpy.asarray(actual, numpy.float64)
