@@ -84,6 +84,18 @@ def send_signal(pids, number) -> None:
             pass
 
 
+def process_stands(pid: int) -> bool:
+    """Every thread of it has stopped, or it is gone."""
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/stat", encoding="latin-1") as stat:
+                if stat.read().rpartition(")")[2].split()[0] not in "TtZX":
+                    return False
+    except OSError:
+        pass
+    return True
+
+
 def process_exists(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat", encoding="latin-1") as stat:
@@ -191,7 +203,12 @@ class Server:
 
     def suspend(self) -> None:
         """The server is there but does not answer (SIGSTOP)."""
-        send_signal(process_tree(self.process.pid), signal.SIGSTOP)
+        def all_stand():
+            tree = process_tree(self.process.pid)
+            running = [pid for pid in tree if not process_stands(pid)]
+            send_signal(running, signal.SIGSTOP)  # children that came since the last look, too
+            return not running
+        wait_until(all_stand, 10, f"{self.name} to stand still")
 
     def resume(self) -> None:
         send_signal(reversed(process_tree(self.process.pid)), signal.SIGCONT)
