@@ -68,8 +68,8 @@ Result<void> Pass::execute() {
     }
   }
   std::vector<std::thread> threads;
-  for (size_t i = 0; i < std::min(parallel_, shares_.size()); ++i)
-    threads.emplace_back([this, i] { work(i); });
+  const size_t workers = std::min(parallel_, shares_.size());  // the first of them takes from the list at once
+  for (size_t i = 0; i < workers; ++i) threads.emplace_back([this, i] { work(i); });
   for (auto& thread : threads) thread.join();
   return outcome();
 }
