@@ -177,7 +177,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   // POSITION, CATCHUP: the lanes are stopped afterwards, nothing is in flight on the follower (H58).
   if (done && old_primary_dead) mirror_.give_up_reads("only the former primary had this; it did not answer when the primary was changed");
   // DELTA begins beside it: the old primary does not change any more, so it is read while the lanes still catch up. Where
-  // such a read waits (Milvus: for a time tick), the two waits are one.
+  // such a read has to wait (Capabilities::read_wait), the two waits are one.
   const uint64_t keys_max = urgent ? urgent_keys_max : UINT64_MAX;
   std::future<Result<Delta>> compared;
   std::promise<Result<void>> caught_up;  // after it: whatever happens, it is told

@@ -214,23 +214,24 @@ bool Collections::claimed(const Collection& collection) const {
   return claimed_.contains(model::to_string(collection.plan->target().name));
 }
 
-Result<void> Collections::claim(const Collection& collection) {
-  std::lock_guard changing(write_mutex_);
-  const std::string name = model::to_string(collection.plan->target().name);
-  auto kept = journal_.commit_rows({{std::string(journal::rows::state), std::string(claim_rows) + name, collection.key}});
-  if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
-  std::lock_guard hold(mutex_);
-  claimed_.insert(name);
-  return {};
-}
+Result<void> Collections::claim(const Collection& collection) { return change_claims(nullptr, &collection); }
+Result<void> Collections::release(const Collection& collection) { return change_claims(&collection, nullptr); }
+Result<void> Collections::move_claim(const Collection& from, const Collection& to) { return change_claims(&from, &to); }
 
-Result<void> Collections::release(const Collection& collection) {
+Result<void> Collections::change_claims(const Collection* gone, const Collection* ours) {
+  const auto target_name = [](const Collection& collection) { return model::to_string(collection.plan->target().name); };
+  const auto row = [](const std::string& name, std::optional<std::string> value) {
+    return journal::Row{std::string(journal::rows::state), std::string(claim_rows) + name, std::move(value)};
+  };
   std::lock_guard changing(write_mutex_);
-  const std::string name = model::to_string(collection.plan->target().name);
-  auto kept = journal_.commit_rows({{std::string(journal::rows::state), std::string(claim_rows) + name, std::nullopt}});
+  std::vector<journal::Row> rows;
+  if (gone != nullptr) rows.push_back(row(target_name(*gone), std::nullopt));
+  if (ours != nullptr) rows.push_back(row(target_name(*ours), ours->key));
+  auto kept = journal_.commit_rows(std::move(rows));
   if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
   std::lock_guard hold(mutex_);
-  claimed_.erase(name);
+  if (gone != nullptr) claimed_.erase(target_name(*gone));
+  if (ours != nullptr) claimed_.insert(target_name(*ours));
   return {};
 }
 

@@ -55,12 +55,16 @@ class Collections {
   Result<void> create_on_target(const Collection& collection, Deadline deadline, bool take_foreign = false);
   // May records be written to and erased from this collection's target? From memory.
   bool claimed(const Collection& collection) const;
-  // Made or renamed by us on the application's behalf, so ours.
+  // Made by us on the application's behalf, so ours.
   Result<void> claim(const Collection& collection);
+  // Renamed on the target, in one step: no crash leaves ours without its claim.
+  Result<void> move_claim(const Collection& from, const Collection& to);
   // Dropped from the target: what somebody makes there under that name later is not ours.
   Result<void> release(const Collection& collection);
 
  private:
+  // Either may be null; a name in both is ours.
+  Result<void> change_claims(const Collection* gone, const Collection* ours);
   // Publishes and persists; holds write_mutex_.
   Result<void> publish(protocols::Catalog catalog);
   Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;

@@ -274,8 +274,7 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
       if (renamed) {
         // Entries of the old name are gone from the lanes: everything that was under way is found by a full validation.
         if (context_.transfer.driver(Side::target).alter(old->plan->target().name, renamed->plan->target(), deadline)) {
-          (void)context_.collections.claim(*renamed);
-          (void)context_.collections.release(*old);
+          (void)context_.collections.move_claim(*old, *renamed);
         }
         (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key + "'");
       } else if (drops && context_.options.mirror_drops) {

@@ -257,9 +257,8 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
       (void)context_.collections.put((*found)->plan->source(), false);
       return altered.error();
     }
-    auto claimed = context_.collections.claim(*now);
+    auto claimed = context_.collections.move_claim(**found, *now);
     if (!claimed) return claimed.error();
-    if (renamed) (void)context_.collections.release(**found);
     if (renamed) note_ddl("renamed " + key + " to " + now->key);
     renew_catalog();
     return now->plan->source();
