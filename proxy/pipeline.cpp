@@ -20,6 +20,14 @@ bool safe_method(std::string_view method) { return method == "GET" || method == 
 
 std::string operation_of(const protocols::OperationRow* row) { return row == nullptr ? "unknown" : std::string(row->name); }
 
+// What the slot holds; found and put there the first time.
+template <class T, class Find>
+T& kept(std::atomic<T*>& slot, Find find) {
+  T* known = slot.load(std::memory_order_acquire);
+  if (known == nullptr) slot.store(known = find(), std::memory_order_release);
+  return *known;
+}
+
 class UncapturedWrite {
  public:
   explicit UncapturedWrite(std::atomic<uint64_t>& count) : count_(count) { ++count_; }
@@ -322,15 +330,9 @@ void Pipeline::count(const net::Exchange& exchange, const Row* row, Served side,
     return counter(row, side, outcome).add();
   }
   auto& usual = usual_[index];
-  auto& timed = usual.seconds[static_cast<size_t>(side)];
-  Histogram* histogram = timed.load(std::memory_order_acquire);
-  if (histogram == nullptr) timed.store(histogram = &seconds(row, side), std::memory_order_release);
-  histogram->observe(took);
+  kept(usual.seconds[static_cast<size_t>(side)], [&] { return &seconds(row, side); }).observe(took);
   if (!ok && outcome != "error") return counter(row, side, outcome).add();
-  auto& counted = usual.of[static_cast<size_t>(side)][ok ? 0 : 1];
-  Counter* known = counted.load(std::memory_order_acquire);
-  if (known == nullptr) counted.store(known = &counter(row, side, outcome), std::memory_order_release);
-  known->add();
+  kept(usual.of[static_cast<size_t>(side)][ok ? 0 : 1], [&] { return &counter(row, side, outcome); }).add();
 }
 
 Counter& Pipeline::counter(const Row* row, Served side, std::string_view outcome) {

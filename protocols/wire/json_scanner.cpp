@@ -497,18 +497,21 @@ bool JsonScanner::skip_value() {
         if (!skip_value()) return false;
       }
       return ok();
-    case Kind::object: {
-      std::string name;
-      if (!enter_object()) return false;
-      while (next_member(name)) {
-        if (!skip_value()) return false;
-      }
-      return ok();
-    }
+    case Kind::object:
+      return over_members(&JsonScanner::skip_value);
     case Kind::none:
       return false;
   }
   return false;
+}
+
+bool JsonScanner::over_members(bool (JsonScanner::*over)()) {
+  std::string name;
+  if (!enter_object()) return false;
+  while (next_member(name)) {
+    if (!(this->*over)()) return false;
+  }
+  return ok();
 }
 
 // Only where nothing but numbers stands up to the end of the array: then no string can hide it.
@@ -529,14 +532,8 @@ bool JsonScanner::pass_value() {
         if (!pass_value()) return false;
       }
       return ok();
-    case Kind::object: {
-      std::string name;
-      if (!enter_object()) return false;
-      while (next_member(name)) {
-        if (!pass_value()) return false;
-      }
-      return ok();
-    }
+    case Kind::object:
+      return over_members(&JsonScanner::pass_value);
     default:
       return skip_value();
   }

@@ -81,6 +81,7 @@ class JsonScanner {
   bool end_of_string(bool& ended);
   bool skip_string();
   bool pass_numbers();
+  bool over_members(bool (JsonScanner::*over)());
   bool escape(std::string& out);
   bool hex4(uint32_t& out);
   bool enter();
