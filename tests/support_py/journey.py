@@ -59,11 +59,11 @@ class Journey:
         self.assert_equal_sides()
         self.finalize()
 
-    def move_reads(self, percent: int) -> None:
+    def when_near_enough(self, *command: str) -> None:
         """As its operator would: a target that is too far behind just now closes the gate `lag`, and is waited for."""
         for _ in range(20):
             try:
-                self.vmproxy.command("cutover", "--percent", str(percent))
+                self.vmproxy.command(*command)
                 return
             except CommandError as refused:
                 if "lag is" not in str(refused):
@@ -71,6 +71,9 @@ class Journey:
                 print(f"waiting: {refused}")
             self.vmproxy.wait(lambda s: s["lag"]["seconds"] < 2, 120, "the target to come nearer")
         raise AssertionError(f"the target is never near enough: {self.vmproxy.status()}")
+
+    def move_reads(self, percent: int) -> None:
+        self.when_near_enough("cutover", "--percent", str(percent))
 
     def reads_reach_the_target(self) -> None:
         """At a low percent and a high write rate few do: most are sent back, the target being behind."""
@@ -91,7 +94,7 @@ class Journey:
     def promote(self) -> None:
         before = self.pauses()
         began = now()
-        self.vmproxy.command("promote")
+        self.when_near_enough("promote")
         took = now() - began
         status = self.vmproxy.status()
         assert (status["state"], status["primary"]) == ("promoted", "target"), status
