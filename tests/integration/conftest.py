@@ -92,11 +92,14 @@ def make_vmproxy(request):
         if failed:
             print(vmproxy.log_tail())
             print(f"kept for a look: {vmproxy.directory}")
+        reported = True
         try:
             vmproxy.stop()
+            reported = vmproxy.sanitizer_reports()
+            assert not reported, f"a sanitizer reported (kept: {vmproxy.directory}):\n{reported}"
         finally:
             vmproxy.kill9()
-            if not failed:
+            if not failed and not reported:
                 import shutil
                 shutil.rmtree(vmproxy.directory, ignore_errors=True)
 

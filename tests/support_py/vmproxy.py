@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import urllib.error
@@ -13,6 +14,8 @@ import yaml
 from servers.base import HOST, free_port, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# The first words of a report of ASan, LSan, TSan and UBSan.
+SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|:\d+:\d+: runtime error: ")
 DESTRUCTIVE = {"promote", "rollback", "finalize", "abandon"}
 STATES = ("created", "mirroring", "backfilling", "validating", "ready", "canary", "reads_moved",
           "promoted", "finalized")
@@ -118,12 +121,20 @@ class Vmproxy:
         text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
         return f"--- end of {self.log_path}\n" + "\n".join(text.splitlines()[-lines:])
 
+    def sanitizer_reports(self) -> str:
+        """What the sanitizers said of the process; empty without any (scripts/test --full builds with them)."""
+        text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        first = SANITIZER.search(text)
+        return text[first.start():][:20_000] if first else ""
+
     # Commands.
     def run(self, *arguments, timeout: float = 300.0, stdin=None):
         """Any command with this configuration; the completed process, whatever its exit code."""
-        return subprocess.run([binary(), "-c", str(self.config_path), *arguments], text=True, input=stdin,
+        done = subprocess.run([binary(), "-c", str(self.config_path), *arguments], text=True, input=stdin,
                               stdin=None if stdin is not None else subprocess.DEVNULL,
                               capture_output=True, timeout=timeout, check=False)
+        assert not SANITIZER.search(done.stderr), done.stderr
+        return done
 
     def command(self, *arguments, timeout: float = 300.0) -> str:
         """A command that must succeed; its standard output."""
@@ -189,7 +200,6 @@ def migration_of(answer) -> dict:
 
 
 def parse_metrics(text: str) -> dict:
-    import re
     metrics = {}
     for line in text.splitlines():
         match = re.match(r"vmproxy_(\w+)(?:\{(.*)\})? (\S+)", line)
