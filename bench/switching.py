@@ -98,13 +98,16 @@ def chroma_writes(port: int, collection_id: str, records: int):
 
 
 def chroma_read(port: int, collection_id: str):
-    def read() -> None:
-        path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{collection_id}/get"
+    path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{collection_id}/get"
+
+    def connect():
         connection = http.client.HTTPConnection(HOST, port, timeout=30)
-        connection.request("POST", path, '{"ids":["still"]}', {"Content-Type": "application/json"})
-        connection.getresponse().read()
-        connection.close()
-    return read
+
+        def read() -> None:
+            connection.request("POST", path, '{"ids":["still"]}', {"Content-Type": "application/json"})
+            connection.getresponse().read()
+        return read
+    return connect
 
 
 def milvus_writes(port: int, name: str, records: int):
@@ -123,6 +126,14 @@ def milvus_writes(port: int, name: str, records: int):
             except Exception:  # the SDK's errors have no common base but this
                 return False
         return write
+    return connect
+
+
+def milvus_read(port: int, name: str):
+    def connect():
+        from pymilvus import MilvusClient
+        client = MilvusClient(f"http://{HOST}:{port}", dedicated=True)
+        return lambda: client.get(name, ids=["still"])
     return connect
 
 
@@ -164,10 +175,10 @@ def switch_pair(source_name: str, target_name: str, records: int, rate: float, r
     with stage.Stage() as s, create(source_name) as source, create(target_name) as target:
         if source_name == "milvus":
             make_milvus_collection(source, "switched")
-            writes = lambda port: milvus_writes(port, "switched", records)
+            writes, reads = lambda port: milvus_writes(port, "switched", records), lambda port: milvus_read(port, "switched")
         else:
             collection = source.client().create_collection("switched")
-            writes = lambda port: chroma_writes(port, str(collection.id), records)
+            writes, reads = lambda port: chroma_writes(port, str(collection.id), records), lambda port: chroma_read(port, str(collection.id))
         # The source alone: what its own latency is under this load, before vmproxy stands in between.
         with Writers(writes(source.port), rate) as direct:
             time.sleep(KEYS / records / rate if records > 1 else 5)
@@ -177,7 +188,6 @@ def switch_pair(source_name: str, target_name: str, records: int, rate: float, r
         vmproxy = s.serve("switch", *({"system": server.name, "url": server.url} for server in (source, target)), dialect=source_name, pinned=False,
                           settings={"workers": "auto", "log": {"level": "info"}})
         rows = []
-        read = chroma_read(vmproxy.port, str(collection.id)) if source_name == "chroma" else None
         with Writers(writes(vmproxy.port), rate) as writers:
             time.sleep(1)
             vmproxy.command("start", timeout=300)
@@ -197,18 +207,21 @@ def switch_pair(source_name: str, target_name: str, records: int, rate: float, r
                 status = vmproxy.status()
                 row["own"], row["lag"] = status["last_pause_seconds"] * 1e3, status["lag"]["seconds"]
                 # Back: reads first, then all of it. A record that nobody writes is read all the time; who answered, vmproxy counts.
+                # Reads have moved when one begins that the source will answer.
                 asked = threading.Event()
-                times = {}
+                times, took = {}, []
                 answered = status["reads"]["to_source"]
+                read = reads(vmproxy.port)()
+                read()
 
                 def look():
-                    while "reads" not in times and not asked.is_set():
-                        if read is not None:
-                            read()
+                    while not asked.is_set():
                         at = time.monotonic()
+                        read()
+                        took.append(time.monotonic() - at)
                         now = migration_of(vmproxy.get_json("/api/v1/status"))
                         if now["reads"]["to_source"] > answered or now["primary"] == "source":
-                            times["reads"] = at
+                            times.setdefault("reads", at)
                         time.sleep(0.005)
                 watcher = threading.Thread(target=look)
                 begun = time.monotonic()
@@ -216,8 +229,9 @@ def switch_pair(source_name: str, target_name: str, records: int, rate: float, r
                 watcher.start()
                 post(vmproxy, "rollback", {"reason": "measured"})
                 ended = time.monotonic()
-                watcher.join(2)
                 asked.set()
+                watcher.join(5)
+                row["longest_read"] = max(took) * 1e3
                 row["reads"] = (max(times.get("reads", ended), begun) - begun) * 1e3
                 row["rollback"] = (ended - begun) * 1e3
                 time.sleep(1)
@@ -266,7 +280,7 @@ def measure(quick: bool, figures, out, say, pair: str | None = None) -> None:
             table.append({"what": what, **row})
     out += report.table(table, [("what", "", ""), ("direct_rate", "alone: writes/s", ",.0f"), ("direct", "alone", ",.0f"), ("rate", "writes/s", ",.0f"), ("steady", "steady", ",.0f"),
                                 ("promote", "promote took", ",.0f"), ("pause", "longest write", ",.0f"), ("gap", "longest gap", ",.0f"), ("own", "in the fence", ",.0f"),
-                                ("rate_after", "after: writes/s", ",.0f"), ("lag", "lag before rollback, s", ".2f"), ("reads", "reads moved", ",.0f"),
+                                ("rate_after", "after: writes/s", ",.0f"), ("lag", "lag before rollback, s", ".2f"), ("reads", "reads moved", ",.0f"), ("longest_read", "longest read meanwhile", ",.0f"),
                                 ("rollback", "rollback took", ",.0f"), ("pause_back", "longest write", ",.0f"), ("own_back", "in the fence", ",.0f")])
     out += ["", "The steps as vmproxy noted them:", ""]
     for row in table:

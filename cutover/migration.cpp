@@ -25,11 +25,12 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       keys_(clock),
       reads_(clock),
       target_reads_(clock, random),
+      source_reads_(clock, random),
       credentials_(journal),
       budget_(options_.inflight_bytes),
       pool_(options_.pool_threads, 4096),
       context_{options_.name, dialect, upstream, journal, collections_, transfer_, mirror_, routing_, gate_, keys_, reads_,
-               read_counts_, target_reads_, credentials_, budget_, pool_, clock, random, metrics, options_.proxy, unknown_requests_,
+               read_counts_, target_reads_, source_reads_, credentials_, budget_, pool_, clock, random, metrics, options_.proxy, unknown_requests_,
                uncaptured_writes_, write_latency_, source_read_latency_},
       backfill_(journal, source, target, mirror_, clock, random, metrics, copy_options()),
       validation_(journal, source, target, mirror_, clock, random, metrics),
@@ -110,10 +111,7 @@ State Migration::state() const {
 }
 
 void Migration::reads_to_source_first() {
-  // What its driver reads is all there; a plain read of the application is not, where the system makes reads wait for that.
-  const auto& source = source_.capabilities();
-  if (!source.read_after_write || source.read_wait > Duration::zero()) return;
-  publish_anew(0);
+  if (source_.capabilities().read_after_write) publish_anew(0);
 }
 
 void Migration::publish_anew(double reads_percent) {

@@ -140,7 +140,7 @@ class Migration final : public Control {
   proxy::KeyQueue keys_;
   proxy::ReadRouter reads_;
   proxy::ReadCounts read_counts_;
-  proxy::ReplicaHealth target_reads_;
+  proxy::ReplicaHealth target_reads_, source_reads_;
   proxy::Credentials credentials_;
   proxy::ByteBudget budget_;
   std::atomic<uint64_t> unknown_requests_{0}, uncaptured_writes_{0};

@@ -11,6 +11,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <string>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -34,6 +35,10 @@ class Exchange {
   // The handler knows that the request changes nothing (a search by POST): pass() may send it once more when
   // a pooled connection turns out dead before any byte of the answer. Safe methods need not be marked.
   void set_repeatable() { repeatable_ = true; }
+
+  // After read_body: forward() sends this body (with its length) instead of the client's, where it is not empty. request()
+  // stays as it came.
+  void send_instead(std::string body) { instead_ = std::move(body); }
 
   // When the handler took the request up, by the handler's own clock: for what it measures.
   void set_began(TimePoint began) { began_ = began; }
@@ -69,6 +74,7 @@ class Exchange {
 
  protected:
   bool repeatable_ = false;
+  std::string instead_;
 
  private:
   TimePoint began_{};

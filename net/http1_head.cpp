@@ -290,6 +290,14 @@ std::string forwarded_head(const Http1Head& head, std::string_view extra) {
   return out;
 }
 
+std::string head_for_body(Http1Head head, uint64_t bytes) {
+  std::erase_if(head.fields, [](const HeadField& field) {
+    return equal_ignoring_case(field.name, "content-length") || equal_ignoring_case(field.name, "transfer-encoding") ||
+           equal_ignoring_case(field.name, "trailer");
+  });
+  return forwarded_head(head, "Content-Length: " + std::to_string(bytes) + "\r\n");
+}
+
 void fill_request_head(const Http1Head& head, RequestHead& out) {
   out.method.assign(head.method);
   out.target.assign(head.target);

@@ -51,6 +51,8 @@ bool parse_response_head(std::string_view raw, std::string_view request_method, 
 // The head without the fields of one hop, in their order and spelling, then `extra` ("Connection:
 // close\r\n").
 std::string forwarded_head(const Http1Head& head, std::string_view extra = {});
+// The same for another body of that many bytes, not chunked.
+std::string head_for_body(Http1Head head, uint64_t bytes);
 
 void fill_request_head(const Http1Head& head, RequestHead& out);
 Headers headers_of(const Http1Head& head);

@@ -87,7 +87,15 @@ asio::awaitable<Result<void>> Http1Exchange::read_chunked_body(uint64_t bytes_ma
 asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
     WorkerPool& pool, Deadline deadline, const std::function<bool()>& may_send) {
   const Error too_late(Code::cancelled, "given up before anything was sent to the database.");
-  const std::string rewritten = parsed_.as_it_came ? std::string() : forwarded_head(parsed_);
+  const bool changed = !instead_.empty();
+  std::string rewritten;
+  if (changed) {
+    rewritten = head_for_body(parsed_, instead_.size());
+  } else if (!parsed_.as_it_came) {
+    rewritten = forwarded_head(parsed_);
+  }
+  std::string_view body = framer_.kind() == BodyKind::chunked ? std::string_view(held_raw_) : std::string_view(request_.body);
+  if (changed) body = instead_;
   for (bool asked = false;;) {
     if (std::chrono::steady_clock::now() >= deadline) co_return too_late;
     auto up = pool.take_idle();
@@ -103,9 +111,7 @@ asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
     }
     asked = true;
     active_ = up.get();
-    Pieces pieces{
-        rewritten.empty() ? parsed_.raw : std::string_view(rewritten),
-        framer_.kind() == BodyKind::chunked ? std::string_view(held_raw_) : std::string_view(request_.body)};
+    Pieces pieces{rewritten.empty() ? parsed_.raw : std::string_view(rewritten), body};
     const size_t bytes = pieces.bytes();
     error_code failed;
     if (!up->stream.write_now(pieces, failed)) failed = co_await up->stream.write_rest(pieces);

@@ -66,6 +66,7 @@ class Http2Exchange::Held final : public Http2UpstreamStream {
 
 Http2Head Http2Exchange::upstream_head(Upstream& upstream) const {
   auto head = came_;
+  if (!instead_.empty()) head.headers.remove("content-length");  // HTTP/2 needs none
   head.scheme = upstream.options().tls.enabled ? "https" : "http";
   return head;
 }
@@ -137,12 +138,14 @@ asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Dea
     }
     asked = true;
     Held up(changed_, bytes_max);
-    if (!(*session)->request(up, upstream_head(upstream), bodyless_)) {
+    const std::string& body = instead_.empty() ? request_.body : instead_;
+    const bool bare = bodyless_ && body.empty();
+    if (!(*session)->request(up, upstream_head(upstream), bare)) {
       co_return Error(Code::refused_connection,
                       pool.shared().address + " takes no more requests on its connection. Nothing was sent.");
     }
-    if (!bodyless_) {
-      up.send_data(request_.body);
+    if (!bare) {
+      up.send_data(body);
       up.send_end();
     }
     while (!up.finished() && !up.too_large && !expired_) co_await changed_.wait();

@@ -41,6 +41,7 @@ struct ProxyOptions {
   uint64_t enumerate_max = 100'000;         // records a predicate write may hit and still be followed one by one
   // A read waits for the target this long and twice as long as the source usually takes for one; then the source answers.
   Duration target_read_patience = std::chrono::milliseconds(150);
+  Duration source_read_patience = std::chrono::milliseconds(150);  // the same, when the source is asked first in a rollback
 };
 
 // Counted by reason; shown in status. Thread-safe.
@@ -73,6 +74,7 @@ struct Context {
   ReadRouter& reads;
   ReadCounts& read_counts;
   ReplicaHealth& target_reads;    // opens when the target answers reads late or not: the source answers meanwhile
+  ReplicaHealth& source_reads;    // the same of the source while a rollback is under way: the target answers meanwhile
   Credentials& credentials;
   ByteBudget& budget;
   ThreadPool& pool;
@@ -85,10 +87,14 @@ struct Context {
   LatencyAverage& write_latency;        // of captured writes, as the application sees them: the copy yields when it grows
   LatencyAverage& source_read_latency;  // what a read may cost at all
 
-  // When the target must have answered a read that begins now.
-  Deadline target_read_deadline() const {
+  // When the target must have answered a read that begins now; when the source, asked first in a rollback.
+  Deadline target_read_deadline() const { return read_deadline(options.target_read_patience); }
+  Deadline source_read_deadline() const { return read_deadline(options.source_read_patience); }
+
+ private:
+  Deadline read_deadline(Duration patience) const {
     const std::chrono::duration<double> usual(2 * source_read_latency.seconds());
-    return clock.in(options.target_read_patience + std::chrono::duration_cast<Duration>(usual));
+    return clock.in(patience + std::chrono::duration_cast<Duration>(usual));
   }
 };
 

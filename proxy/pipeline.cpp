@@ -18,16 +18,6 @@ namespace {
 
 bool safe_method(std::string_view method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
 
-std::string operation_of(const protocols::OperationRow* row) { return row == nullptr ? "unknown" : std::string(row->name); }
-
-// What the slot holds; found and put there the first time.
-template <class T, class Find>
-T& kept(std::atomic<T*>& slot, Find find) {
-  T* known = slot.load(std::memory_order_acquire);
-  if (known == nullptr) slot.store(known = find(), std::memory_order_release);
-  return *known;
-}
-
 class UncapturedWrite {
  public:
   explicit UncapturedWrite(std::atomic<uint64_t>& count) : count_(count) { ++count_; }
@@ -42,8 +32,8 @@ class UncapturedWrite {
 
 Pipeline::Pipeline(Context& context, std::string listener)
     : context_(context),
-      listener_(std::move(listener)),
-      usual_(context.dialect == nullptr ? 1 : context.dialect->table().size() + 1),
+      requests_(context.metrics, std::move(listener),
+                context.dialect == nullptr ? std::span<const Row>() : context.dialect->table()),
       overhead_(context.metrics.histogram("overhead_seconds", "Time the proxy adds to a captured write before it is sent")) {}
 
 asio::awaitable<void> Pipeline::handle(net::Exchange& exchange) {
@@ -261,11 +251,20 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, const 
   if (!operation || operation->pages) co_return false;
   const std::string collection = model::to_string(operation->collection);
   if (!context_.collections.find(collection) || context_.mirror.quarantine().holds(collection)) co_return false;
+  // A plain read may miss what was acknowledged, where the system makes reads wait for that.
+  auto up_to_date = context_.dialect->up_to_date(row, exchange.request());
+  if (!up_to_date) co_return false;
   if (!co_await replica_has(exchange, *operation)) co_return false;
-  const Deadline deadline = std::min(exchange.deadline(), context_.target_read_deadline());
+  if (context_.source_reads.allowed() == 0) co_return false;
+  exchange.send_instead(std::move(*up_to_date));
+  const Deadline deadline = std::min(exchange.deadline(), context_.source_read_deadline());
   auto answer = co_await exchange.forward(context_.source, deadline, context_.options.answer_bytes_max, [] { return true; });
   // What the source cannot answer (it may be away, or have never had the collection) the target still can.
-  if (!answer) co_return false;
+  if (!answer) {
+    context_.source_reads.failed(answer.error().message);
+    co_return false;
+  }
+  context_.source_reads.succeeded();
   const auto ending = context_.dialect->ending(&row, *answer);
   if (ending.failed || ending.outcome != model::Outcome::applied) co_return false;
   context_.read_counts.to_source();
@@ -321,43 +320,7 @@ std::string_view Pipeline::verdict(const Row* row, const net::Response& answer) 
 }
 
 void Pipeline::count(const net::Exchange& exchange, const Row* row, Served side, std::string_view outcome) {
-  const auto table = context_.dialect->table();
-  const size_t index = row == nullptr ? usual_.size() - 1 : static_cast<size_t>(row - table.data());
-  const double took = std::max(0.0, std::chrono::duration<double>(context_.clock.now() - exchange.began()).count());
-  const bool ok = outcome == "ok";
-  if (index >= usual_.size()) {
-    seconds(row, side).observe(took);
-    return counter(row, side, outcome).add();
-  }
-  auto& usual = usual_[index];
-  kept(usual.seconds[static_cast<size_t>(side)], [&] { return &seconds(row, side); }).observe(took);
-  if (!ok && outcome != "error") return counter(row, side, outcome).add();
-  kept(usual.of[static_cast<size_t>(side)][ok ? 0 : 1], [&] { return &counter(row, side, outcome); }).add();
-}
-
-Counter& Pipeline::counter(const Row* row, Served side, std::string_view outcome) {
-  const std::string operation = operation_of(row), where = side_name(side);
-  const std::string name = operation + '|' + where + '|' + std::string(outcome);
-  std::lock_guard hold(counters_mutex_);
-  auto at = counters_.find(name);
-  if (at == counters_.end()) {
-    at = counters_.emplace(name, context_.metrics.counter("requests_total", "Requests by who answered them",
-                                                          {{"listener", listener_}, {"operation", operation}, {"side", where},
-                                                           {"outcome", std::string(outcome)}})).first;
-  }
-  return at->second;
-}
-
-Histogram& Pipeline::seconds(const Row* row, Served side) {
-  const std::string operation = operation_of(row), where = side_name(side);
-  std::lock_guard hold(counters_mutex_);
-  auto at = seconds_.find(operation + '|' + where);
-  if (at == seconds_.end()) {
-    at = seconds_.emplace(operation + '|' + where,
-                          context_.metrics.histogram("request_seconds", "Time from a request's head to its answer, by who answered",
-                                                     {{"listener", listener_}, {"operation", operation}, {"side", where}})).first;
-  }
-  return at->second;
+  requests_.ended(row, side, outcome, std::chrono::duration<double>(context_.clock.now() - exchange.began()).count());
 }
 
 }  // namespace vmproxy::proxy

@@ -6,6 +6,7 @@
 #include "net/upstream.h"
 #include "proxy/context.h"
 #include "proxy/on_pool.h"
+#include "proxy/request_metrics.h"
 
 namespace vmproxy::proxy {
 
@@ -18,8 +19,6 @@ class Pipeline {
 
  private:
   using Row = protocols::OperationRow;
-  enum class Served : uint8_t { source, target, nobody };
-  static const char* side_name(Served side) { return side == Served::source ? "source" : side == Served::target ? "target" : "none"; }
 
   // While the source is primary.
   boost::asio::awaitable<void> pass(net::Exchange& exchange, const Row* row);
@@ -71,22 +70,9 @@ class Pipeline {
   // The source answered: who asked is known from now on if it let them in; counted.
   void ended(const net::Exchange& exchange, const Row* row, const net::Response& answer);
   std::string_view verdict(const Row* row, const net::Response& answer) const;
-  Counter& counter(const Row* row, Served side, std::string_view outcome);
-  Histogram& seconds(const Row* row, Served side);
 
   Context& context_;
-  const std::string listener_;
-
-  // What nearly every request ends with, so that counting it needs neither lock nor text: filled when first needed.
-  struct Usual {
-    std::atomic<Counter*> of[3][2] = {};  // [Served][ok, error]
-    std::atomic<Histogram*> seconds[3] = {};
-  };
-  std::vector<Usual> usual_;  // by row of the table; the last is for requests that are not in it
-  std::mutex counters_mutex_;
-  // All of them, by their labels' text; they stay where they are.
-  std::map<std::string, Counter> counters_;
-  std::map<std::string, Histogram> seconds_;
+  RequestMetrics requests_;
   Histogram overhead_;
 };
 

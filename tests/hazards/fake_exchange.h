@@ -27,6 +27,7 @@ class FakeExchange final : public net::Exchange {
   bool gone = false;                      // the client
   std::function<void()> before_first_byte;
   int asked_source = 0;
+  std::string sent;                       // to the source by forward(), last
   std::optional<net::Response> answer;    // what the client gets
 
   const net::RequestHead& head() const override { return head_; }
@@ -45,6 +46,7 @@ class FakeExchange final : public net::Exchange {
   asio::awaitable<Result<net::Response>> forward(net::Upstream&, Deadline, uint64_t, std::function<bool()> may_send) override {
     if (before_first_byte) before_first_byte();
     if (!may_send()) co_return Error(Code::cancelled, "not sent");
+    sent = instead_.empty() ? request_.body : instead_;
     auto upstream = ask();
     if (upstream) held_ = *upstream;
     co_return upstream;

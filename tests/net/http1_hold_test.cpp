@@ -52,6 +52,27 @@ TEST_CASE("a held chunked request is decoded for the handler and raw for the ups
   CHECK(got == request);
 }
 
+TEST_CASE("a held request can go on with another body: its length goes along, whatever the client's framing was") {
+  std::vector<std::string> seen;
+  std::mutex mutex;
+  FakeUpstream database(FakeUpstream::answering(ok(), &seen, &mutex));
+  Upstream upstream(database.options());
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.read_body(1000);
+    exchange.send_instead("another body");
+    (void)co_await exchange.forward(upstream, exchange.deadline(), 1000, nullptr);
+    CHECK(exchange.request().body == "hello");
+    (void)co_await exchange.reply_upstream();
+  });
+  auto client = Socket::to(proxy.port);
+  for (const std::string framing : {"content-length: 5\r\nX-B: c\r\n\r\nhello", "X-B: c\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"}) {
+    client.send("POST / HTTP/1.1\r\nHost: a\r\n" + framing);
+    CHECK(client.receive_bytes(ok().size()) == ok());
+  }
+  REQUIRE(seen.size() == 2);
+  for (const auto& request : seen) CHECK(request == "POST / HTTP/1.1\r\nHost: a\r\nX-B: c\r\nContent-Length: 12\r\n\r\nanother body");
+}
+
 TEST_CASE("H50: a client that has gone before the first byte leaves: nothing is sent") {
   std::atomic<int> seen{0};
   FakeUpstream database([&](Socket& socket, int) {

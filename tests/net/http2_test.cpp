@@ -158,6 +158,23 @@ TEST_CASE("gRPC passes and is held through the proxy: messages, metadata, traile
   }
 }
 
+TEST_CASE("a held call can go on with another body") {
+  Database database;
+  Proxy server(database.handler());
+  Upstream upstream(at(server.port));
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.read_body(1000);
+    exchange.send_instead(frame("another"));
+    (void)co_await exchange.forward(upstream, exchange.deadline(), 1000, nullptr);
+    (void)co_await exchange.reply_upstream();
+  });
+  GrpcClient client(at(proxy.port), 1);
+  for (const std::string body : {"hello", ""}) {
+    const auto answer = client.send("/t/Echo", {{"content-length", std::to_string(body.size() + 5)}}, body, soon());
+    CHECK(answer.value().body == "another");
+  }
+}
+
 TEST_CASE("many calls at once share connections and none is mixed up") {
   Database database;
   Proxy server(database.handler(), {}, 2);

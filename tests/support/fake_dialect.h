@@ -26,6 +26,11 @@ class FakeDialect final : public protocols::Dialect {
                                       const protocols::Catalog& catalog) const override;
   Result<std::vector<Image>> images(const protocols::OperationRow& row, const net::Request& request,
                                     const protocols::Catalog& catalog) const override;
+  bool can_ask_for_all = true;         // up_to_date
+  std::string ask_for_all;             // the body then
+  std::optional<std::string> up_to_date(const protocols::OperationRow&, const net::Request&) const override {
+    return can_ask_for_all ? std::optional(ask_for_all) : std::nullopt;
+  }
   protocols::OutcomeReport outcome(const protocols::Operation& operation, const net::Response& response) const override;
   protocols::Ending ending(const protocols::OperationRow* row, const net::Response& response) const override;
   Result<net::Response> serve(const protocols::OperationRow& row, const net::Request& request,
