@@ -497,6 +497,17 @@ TEST_CASE("a collection that nobody saw being made is a gap: its records were no
   CHECK(proxy.move.status().gaps == gaps);
 }
 
+TEST_CASE("a promotion does not leave behind what was made beside the proxy") {
+  Proxy proxy;
+  proxy.ready();
+  auto other = things();
+  other.name.name = "other";
+  proxy.move.source.add_collection(other);
+  proxy.move.source.put("other", "x", 1);
+  CHECK_FALSE(proxy.move.promote());
+  CHECK(proxy.move.status().gaps == 1);
+}
+
 TEST_CASE("records whose keys the source made up come over: its answer names them") {
   Proxy proxy;
   proxy.ready();
