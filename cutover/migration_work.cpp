@@ -173,6 +173,12 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     auto claimed = collections_.create_on_target(*collection, clock_.in(std::chrono::seconds(30)));
     if (!claimed) return claimed.error();
   }
+  if (state().primary == Side::target) {
+    for (const auto& collection : jobs()) {
+      auto made = collections_.create_on_source(*collection, clock_.in(std::chrono::seconds(30)));
+      if (!made) return made.error();
+    }
+  }
   const bool resumes = options.full && state().validating_full;
   const uint64_t horizon = resumes ? state().validation_horizon : journal_.gap_horizon();
   uint64_t round = state().validation_round;
