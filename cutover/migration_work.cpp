@@ -72,6 +72,8 @@ Result<void> Migration::run_start() {
   if (!state().copied) {
     auto copied = copy();
     if (!copied) return copied;
+  } else if (auto on = beyond_the_copy(); !on) {
+    return on;
   }
   if (until == "backfilling") return {};
   return validate_until_clean();
@@ -152,6 +154,15 @@ Result<void> Migration::copy() {
   next.copied = true;
   next.phase = Phase::validating;
   return move(next, worker_actor, "copy done");
+}
+
+// A rollback that could not vouch for the target leaves a migration that mirrors and was copied long ago.
+Result<void> Migration::beyond_the_copy() {
+  std::lock_guard one(transition_);
+  State next = state();
+  if (next.phase != Phase::mirroring && next.phase != Phase::backfilling) return {};
+  next.phase = Phase::validating;
+  return move(next, worker_actor, "copied before");
 }
 
 // A full pass that a crash or an outage ended goes on where it was: what it vouches for is then what had been written, and
