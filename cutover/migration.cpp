@@ -73,7 +73,8 @@ Result<void> Migration::open() {
     state_ = state;
     opened_ = true;
     // What was under way goes on by itself; what waits for a person waits on.
-    if (state.capture && !(state.copied && state.validated) && state.phase < Phase::ready && state.phase != Phase::created) {
+    const bool done = state.copied && state.validated && state.phase != Phase::validating;
+    if (state.capture && !done && state.phase < Phase::ready && state.phase != Phase::created) {
       wanted_ = Wanted::start;
     }
   }

@@ -208,7 +208,6 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
     const std::string reason = coded ? error.message.substr(0, error.message.find(':')) : "target_" + std::string(name_of(error.code));
     context_.read_counts.returned(reason);
     if (coded) context_.metrics.counter("unsupported_reads_total", "Reads the target cannot answer faithfully", {{"code", reason}}).add();
-    context_.metrics.counter("reads_returned_total", "Reads meant for the target that the source answered", {{"reason", reason}}).add();
     co_return false;
   }
   context_.read_counts.to_target();

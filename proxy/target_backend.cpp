@@ -135,7 +135,7 @@ Result<void> TargetBackend::send(const Collection& c, const std::vector<journal:
     }
     for (const size_t i : index) items[i] = model::Outcome::applied;
     for (const auto& refusal : applied->refused) {
-      items[index[refusal.index]] = model::Outcome::rejected;
+      items[index[refusal.index]] = refusal.error.surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain;
       refused = refusal.error;
     }
     return {};
