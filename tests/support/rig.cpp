@@ -57,7 +57,7 @@ void Rig::start(Side primary) {
   routing.capture = true;
   mirror = std::make_unique<proxy::Mirror>(*journal, *collections, transfer, &dialect, clock, random, metrics, options);
   mirror->set_generation(generation);
-  must(mirror->recover(primary, journal->stats().clean_start));
+  must(mirror->recover(primary, routing.epoch, journal->stats().clean_start));
   mirror->start();
 }
 
