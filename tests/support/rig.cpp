@@ -168,6 +168,10 @@ bool Rig::quiet() {
   });
 }
 
+bool Rig::trimmed() {
+  return eventually([&] { return journal->stats().trimmed_below == journal->next(); });
+}
+
 std::shared_ptr<const proxy::Collection> Rig::collection(const std::string& name) {
   auto found = collections->find(name);
   if (!found) FAIL("no collection '" << name << "'");
