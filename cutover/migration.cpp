@@ -66,7 +66,7 @@ Result<void> Migration::open() {
   const bool copying = state.copy_generation != 0 && !(state.copied && state.validated);
   mirror_.set_generation(copying ? state.copy_generation : 0);
   const bool clean = journal_.stats().clean_start;
-  auto recovered = mirror_.recover(state.primary, clean);
+  auto recovered = mirror_.recover(state.primary, state.epoch, clean);
   if (!recovered) return recovered;
   {
     std::lock_guard hold(mutex_);

@@ -36,6 +36,8 @@ class DurableJournal final : public Journal {
   Result<std::vector<bool>> rows_exist(std::string_view table, const std::vector<std::string>& keys) override;
   Result<void> scan_rows(std::string_view table, std::string_view prefix, std::string_view from,
                          const VisitRow& visit) override;
+  Result<void> scan_latest_rows(std::string_view table, std::string_view prefix, std::string_view from,
+                                const VisitRow& visit) override;
   Result<void> erase_rows(std::string_view table, std::string_view prefix) override;
 
   Result<IntentHead> head(Seq seq) override;

@@ -43,6 +43,12 @@ std::optional<std::optional<std::string>> Group::find(const std::string& key) co
   return std::nullopt;
 }
 
+void Group::keys_between(const std::string& from, const std::string& to, std::vector<std::string>& keys) const {
+  for (const auto& [key, operation] : newest_) {
+    if (key >= from && key < to) keys.push_back(key);
+  }
+}
+
 void Group::keep_lazy() {
   Group kept;
   std::vector<bool> waited_for(batch.size());

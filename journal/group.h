@@ -51,6 +51,8 @@ class Group {
 
   // Nothing: this group does not know the key. An inner nothing: it erases it.
   std::optional<std::optional<std::string>> find(const std::string& key) const;
+  // Keys with from <= key < to that find() knows by name: put, or erased one by one.
+  void keys_between(const std::string& from, const std::string& to, std::vector<std::string>& keys) const;
   // After a failure: drops the operations that somebody waited for (they are told), keeps the lazy ones in
   // order.
   void keep_lazy();

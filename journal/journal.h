@@ -144,6 +144,9 @@ class Journal {
   using VisitRow = std::function<bool(std::string_view key, std::string_view value)>;
   virtual Result<void> scan_rows(std::string_view table, std::string_view prefix, std::string_view from,
                                  const VisitRow& visit) = 0;
+  // The same with what put_rows was called for before this call: its rows are seen, those it erased are not.
+  virtual Result<void> scan_latest_rows(std::string_view table, std::string_view prefix, std::string_view from,
+                                        const VisitRow& visit) = 0;
   // Removes all rows of a table whose key begins with prefix.
   virtual Result<void> erase_rows(std::string_view table, std::string_view prefix) = 0;
 

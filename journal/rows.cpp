@@ -87,6 +87,51 @@ Result<void> DurableJournal::scan_rows(std::string_view table, std::string_view 
   return {};
 }
 
+Result<void> DurableJournal::scan_latest_rows(std::string_view table, std::string_view prefix, std::string_view from,
+                                              const VisitRow& visit) {
+  const std::string start = row_key(table, "");
+  const std::string first = row_key(table, std::max(prefix, from));
+  const std::string end = after_prefix(row_key(table, prefix));
+  // Taken before the stored ones: what is committed meanwhile is in both, and seen once.
+  std::map<std::string, std::optional<std::string>> pending;
+  {
+    Lock hold(mutex_);
+    std::vector<std::string> keys;
+    for (const auto& group : pending_) group.keys_between(first, end, keys);
+    for (auto& key : keys) {
+      auto found = find_pending(key);
+      if (found) pending.insert_or_assign(std::move(key), std::move(*found));
+    }
+  }
+  std::optional<Error> damaged;
+  const auto show = [&](std::string_view key, std::string_view value) {
+    auto payload = unseal(key, value);
+    if (!payload) {
+      damaged = payload.error();
+      return false;
+    }
+    return visit(key.substr(start.size()), *payload);
+  };
+  bool wanted = true;
+  auto next = pending.begin();
+  const auto show_pending_before = [&](std::optional<std::string_view> key) {
+    for (; wanted && next != pending.end() && (!key || next->first < *key); ++next) {
+      if (next->second) wanted = show(next->first, *next->second);
+    }
+  };
+  auto scanned = store_.scan(first, end, [&](auto key, auto value) {
+    show_pending_before(key);
+    if (!wanted) return false;
+    if (next != pending.end() && next->first == key) return true;  // the newer one comes next
+    wanted = show(key, value);
+    return wanted;
+  });
+  if (!scanned) return scanned;
+  show_pending_before(std::nullopt);
+  if (damaged) return *damaged;
+  return {};
+}
+
 Result<void> DurableJournal::erase_rows(std::string_view table, std::string_view prefix) {
   std::string from = row_key(table, prefix);
   std::string to = after_prefix(from);

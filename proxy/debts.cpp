@@ -42,7 +42,8 @@ std::string_view name_of(DebtReason reason) {
   return "unknown";
 }
 
-Debts::Debts(journal::Journal& journal, Clock& clock) : journal_(journal), clock_(clock) {}
+Debts::Debts(journal::Journal& journal, Clock& clock, size_t waiting_max)
+    : journal_(journal), clock_(clock), waiting_max_(waiting_max) {}
 
 std::string Debts::row_key(const Debt& debt) {
   std::string key = owner(debt.collection, debt.key);
@@ -63,12 +64,10 @@ Result<void> Debts::restore(const std::function<void(const Debt&)>& visit) {
     ++count_;
     ++count_by_reason_[static_cast<size_t>(debt->reason)];
     next_id_ = std::max(next_id_, debt->id + 1);
-    if (waiting_.size() < waiting_max || debt->reason == DebtReason::uncertain) {
+    if (waiting_.size() < waiting_max_ || debt->reason == DebtReason::uncertain) {
       visit(*debt);
       ++owed_[owner(debt->collection, debt->key)];
       waiting_.emplace(now + debt->window, std::move(*debt));
-    } else {
-      more_on_disk_ = true;
     }
     return true;
   });
@@ -92,11 +91,9 @@ void Debts::add(std::vector<Debt>& debts) {
       ++count_;
       ++count_by_reason_[static_cast<size_t>(debt.reason)];
       // A window must be closed on time, so its debt is always held in memory; the others may wait on disk.
-      if (waiting_.size() < waiting_max || debt.reason == DebtReason::uncertain) {
+      if (waiting_.size() < waiting_max_ || debt.reason == DebtReason::uncertain) {
         ++owed_[owner(debt.collection, debt.key)];
         waiting_.emplace(now + debt.window, debt);
-      } else {
-        more_on_disk_ = true;
       }
     }
     // Under the lock, so that a row's removal can never overtake its creation.
@@ -105,28 +102,25 @@ void Debts::add(std::vector<Debt>& debts) {
 }
 
 void Debts::refill() {
-  std::map<DebtId, bool> known;
-  for (const auto& [due, debt] : waiting_) known[debt.id] = true;
-  bool full = false;
+  std::unordered_set<DebtId> known;
+  for (const auto& [due, debt] : waiting_) known.insert(debt.id);
   const auto now = clock_.now();
-  (void)journal_.scan_rows(journal::rows::debts, "", "", [&](std::string_view key, std::string_view value) {
+  // The latest rows: one paid a moment ago would be paid twice, one added a moment ago be missed. An error: tried again.
+  (void)journal_.scan_latest_rows(journal::rows::debts, "", "", [&](std::string_view key, std::string_view value) {
     auto debt = parse(key, value);
     if (!debt || known.contains(debt->id) || handed_out_.contains(debt->id)) return true;
-    if (waiting_.size() >= waiting_max) {
-      full = true;
-      return false;
-    }
+    if (waiting_.size() >= waiting_max_) return false;
     ++owed_[owner(debt->collection, debt->key)];
     // Written long ago for lack of memory; waiting its window again is safe and never too early.
     waiting_.emplace(now + debt->window, std::move(*debt));
     return true;
   });
-  more_on_disk_ = full;
 }
 
 std::vector<Debt> Debts::due(size_t max) {
   std::lock_guard hold(mutex_);
-  if (more_on_disk_ && waiting_.empty()) refill();
+  // Not only when memory is empty: there may always be an open window in it.
+  if (more_on_disk() && waiting_.size() <= waiting_max_ / 2) refill();
   const auto now = clock_.now();
   std::vector<Debt> result;
   while (result.size() < max && !waiting_.empty() && waiting_.begin()->first <= now) {
@@ -165,7 +159,7 @@ std::vector<Debt> Debts::take_all_but(DebtReason reason) {
       result.push_back(std::move(at->second));
       at = waiting_.erase(at);
     }
-    if (more_on_disk_) refill();
+    if (more_on_disk()) refill();
   } while (std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& item) { return item.second.reason != reason; }));
   return result;
 }
@@ -184,11 +178,11 @@ bool Debts::owed(const std::string& collection, const std::string& key) {
   {
     std::lock_guard hold(mutex_);
     if (owed_.contains(owner(collection, key))) return true;
-    if (!more_on_disk_) return false;
+    if (!more_on_disk()) return false;
   }
   bool found = false;
   const std::string prefix = owner(collection, key);
-  (void)journal_.scan_rows(journal::rows::debts, prefix, "", [&](std::string_view row, std::string_view) {
+  (void)journal_.scan_latest_rows(journal::rows::debts, prefix, "", [&](std::string_view row, std::string_view) {
     found = row.size() == prefix.size() + 8;
     return !found;
   });
@@ -213,7 +207,7 @@ uint64_t Debts::waiting_but(DebtReason reason) const {
 
 std::optional<TimePoint> Debts::next_due() const {
   std::lock_guard hold(mutex_);
-  if (waiting_.empty()) return more_on_disk_ ? std::optional(clock_.now()) : std::nullopt;
+  if (waiting_.empty()) return more_on_disk() ? std::optional(clock_.now()) : std::nullopt;
   return waiting_.begin()->first;
 }
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/clock.h"
@@ -41,7 +42,8 @@ struct Debt {
 
 class Debts {
  public:
-  Debts(journal::Journal& journal, Clock& clock);
+  // At most `waiting_max` of those that fall due are held in memory, and every open window; the others wait on disk.
+  Debts(journal::Journal& journal, Clock& clock, size_t waiting_max = 200'000);
 
   // Reads the rows of the last run: all of them are due again after their full window; `visit` sees each that is held in
   // memory. Blocking.
@@ -66,19 +68,20 @@ class Debts {
 
  private:
   static std::string row_key(const Debt& debt);
+  // Lock held: some stand on disk only.
+  bool more_on_disk() const { return count_ > waiting_.size() + handed_out_.size(); }
   void refill();  // from the rows, when memory did not hold them all
 
   journal::Journal& journal_;
   Clock& clock_;
+  const size_t waiting_max_;
   mutable std::mutex mutex_;
   DebtId next_id_ = 1;
-  std::multimap<TimePoint, Debt> waiting_;                // bounded by waiting_max
+  std::multimap<TimePoint, Debt> waiting_;                // bounded by waiting_max_, but for windows
   std::unordered_map<std::string, int> owed_;             // collection NUL key -> debts in memory
   std::map<DebtId, TimePoint> handed_out_;                // id -> when it fell due
   uint64_t count_ = 0;                                    // rows, in memory or not
   std::array<uint64_t, 7> count_by_reason_{};
-  bool more_on_disk_ = false;
-  static constexpr size_t waiting_max = 200'000;
 };
 
 }  // namespace vmproxy::proxy

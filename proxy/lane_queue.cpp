@@ -5,6 +5,8 @@
 namespace vmproxy::proxy {
 namespace {
 
+constexpr size_t looks_max = 4096;  // at entries, in one hold of the lock
+
 template <class T>
 void append(std::vector<T>& to, std::vector<T>& from) {
   for (auto& item : from) to.push_back(std::move(item));
@@ -44,21 +46,27 @@ std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
 }
 
 std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const Entry&)>& ready) {
-  std::lock_guard hold(mutex_);
   std::vector<Entry> taken;
-  size_t looked_at = 0;
-  for (auto at = order_.begin(); at != order_.end() && taken.size() < max && looked_at < max * 8; ++looked_at) {
-    const auto entry = entries_.find(at->second);
-    if (!ready(entry->second)) {
-      ++at;
-      continue;
+  uint64_t from = 0;
+  // However many are not ready, one behind them that is will be found; but writers do not wait at the lock for that long.
+  for (bool more = true; more && taken.empty();) {
+    std::lock_guard hold(mutex_);
+    auto at = order_.lower_bound(from);
+    for (size_t looked_at = 0; at != order_.end() && taken.size() < max && looked_at < looks_max; ++looked_at) {
+      const auto entry = entries_.find(at->second);
+      if (!ready(entry->second)) {
+        ++at;
+        continue;
+      }
+      ++applying_[at->second];
+      taken.push_back(std::move(entry->second));
+      entries_.erase(entry);
+      at = order_.erase(at);
     }
-    ++applying_[at->second];
-    taken.push_back(std::move(entry->second));
-    entries_.erase(entry);
-    at = order_.erase(at);
+    count();
+    more = at != order_.end() && max > 0;
+    if (more) from = at->first;
   }
-  count();
   return taken;
 }
 

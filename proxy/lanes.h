@@ -61,6 +61,8 @@ class Lanes {
   Lanes(Parts parts, LaneOptions options);
   ~Lanes();
 
+  // Before the first start(): entries put until then are of this primary's epoch.
+  void begin_with(Side primary) { primary_ = primary; }
   // Threads begin; nothing is sent to the replica before `not_before` (H57).
   void start(Side primary, TimePoint not_before);
   // Nothing is in flight on the replica when it returns; entries stay queued.

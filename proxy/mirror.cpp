@@ -202,7 +202,10 @@ Entry Mirror::read_entry(const std::string& collection, std::string key) {
 }
 
 void Mirror::put(Entry entry) {
-  if (lanes_.size() < options_.entries_max) {
+  // An image of the target may be the last copy of an acknowledged write, if the target dies (C6): as a debt it would have
+  // to be read from there. Its bytes stay in the journal; the entry only says where.
+  const bool only_here = entry.image && primary_ == Side::target;
+  if (only_here || lanes_.size() < options_.entries_max) {
     lanes_.put(std::move(entry));
     return;
   }
@@ -219,7 +222,7 @@ void Mirror::put(Entry entry) {
   for (const auto seq : entry.seqs) ledger_.done(seq);
 }
 
-void Mirror::finish_keyed(Ticket& ticket, const journal::OutcomeRecord& outcome) {
+void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
   std::vector<std::string> changed;
   std::vector<Debt> debts;
   std::vector<size_t> entries;
@@ -253,6 +256,11 @@ void Mirror::finish_keyed(Ticket& ticket, const journal::OutcomeRecord& outcome)
     entry.waits = flight.waits;
     if (!entry.waits.empty()) entry.image = false;
     if (!entry.image) read.push_back(entry.key);
+    // What is journaled as applied is written from the journal after a restart: nothing else would say that it must be read.
+    if (!entry.image && certain && ticket.primary == Side::target) {
+      outcome.items.resize(ticket.encoded.size(), outcome.whole);
+      outcome.items[i] = model::Outcome::uncertain;
+    }
     if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
     put(std::move(entry));
   }
@@ -365,6 +373,8 @@ void Mirror::forget(const std::string& collection) {
     for (auto& debt : entry.debts) debts.push_back(std::move(debt));
   }
   debts_.put_back(std::move(debts));
+  // H20: what was journaled before is of the life before, also after a restart.
+  journal_.put_rows({{std::string(journal::rows::state), std::string(life_rows) + collection, std::to_string(journal_.next())}});
   (void)quarantine_.remove_collection(collection);
   changed_.notify_all();
 }

@@ -42,7 +42,9 @@ struct Ticket {
 
 struct MirrorOptions {
   LaneOptions lanes;
-  size_t entries_max = 400'000;           // in memory; above, a change becomes a durable READ debt
+  // Changes waiting in memory; above, one becomes a durable READ debt. While the target is primary, only one that must be
+  // read anyway: the others are kept, without their bytes, one for each key (docs/decisions/0007).
+  size_t entries_max = 400'000;
   // Of the journal on disk. Above it, while the source is primary, bodies are dropped: their changes become READs (H55).
   // After a promotion they are kept: they are what makes a rollback lossless when the target dies.
   uint64_t journal_bytes_max = 50ull << 30;
@@ -57,8 +59,8 @@ class Mirror final : public journal::Sink {
          Clock& clock, Random& random, Metrics& metrics, MirrorOptions options);
   ~Mirror() override;
 
-  // Replays the journal (correctness.md 10). Before start(). Blocking.
-  Result<void> recover(Side primary, bool clean_start);
+  // Replays the journal (correctness.md 10). `epoch`: the one that goes on now. Before start(). Blocking.
+  Result<void> recover(Side primary, uint64_t epoch, bool clean_start);
   void start();
   void stop();  // nothing is in flight on the replica when it returns
 
@@ -140,7 +142,8 @@ class Mirror final : public journal::Sink {
   Duration window_of(Side primary) const;
   Entry read_entry(const std::string& collection, std::string key);
   void put(Entry entry);
-  void finish_keyed(Ticket& ticket, const journal::OutcomeRecord& outcome);
+  // Takes back from `outcome` what may not be relied on after a restart.
+  void finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome);
   void finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome);
   // H48: without read-after-write a READ proves nothing: the keys are read again at each validation pass.
   void add_suspects(const std::vector<std::string>& rows);  // blocks on disk
@@ -150,7 +153,10 @@ class Mirror final : public journal::Sink {
   void pay_due();
   void close_windows(bool all);
   void collapse_bodies();
-  void recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome);
+  void recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome, bool may_be_images);
+  // Where in the journal the life of collections that were dropped or created again begins: row -> seq.
+  static constexpr std::string_view life_rows = "life/";
+  Result<std::map<std::string, journal::Seq>> lives();
 
   journal::Journal& journal_;
   Collections& collections_;

@@ -1,6 +1,8 @@
 // Replay after a start (correctness.md 10). The journal holds every write that is not proven to be on the replica; each
-// of its keys is read again from the primary. Only keys are read here, not bodies, so that serving begins at once.
+// of its keys is read again from the primary, or, after a promotion, written from the journal where that was allowed before
+// the restart too: the primary may be dead. Only keys are read here, not bodies, so that serving begins at once.
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/log.h"
 #include "journal/rows.h"
@@ -8,8 +10,19 @@
 
 namespace vmproxy::proxy {
 
-Result<void> Mirror::recover(Side primary, bool clean_start) {
+Result<std::map<std::string, journal::Seq>> Mirror::lives() {
+  std::map<std::string, journal::Seq> began;
+  auto scanned = journal_.scan_rows(journal::rows::state, life_rows, "", [&](std::string_view row, std::string_view seq) {
+    began.emplace(row.substr(life_rows.size()), std::strtoull(std::string(seq).c_str(), nullptr, 10));
+    return true;
+  });
+  if (!scanned) return scanned.error();
+  return began;
+}
+
+Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
   primary_ = primary;
+  lanes_.begin_with(primary);
   auto debts = debts_.restore([this](const Debt& debt) {
     if (debt.reason == DebtReason::uncertain) in_flight_.open_window(debt.collection, debt.key);
   });
@@ -27,6 +40,8 @@ Result<void> Mirror::recover(Side primary, bool clean_start) {
     // H57: attempts that were on the wire when the process died must have landed or died first.
     not_before_ = clock_.in(transfer_.driver(other(primary)).capabilities().max_zombie);
   }
+  const auto lives = this->lives();
+  if (!lives) return lives.error();
   uint64_t intents = 0;
   // Collections with a predicate whose outcome is unknown -> keys that it may still hit.
   std::map<std::string, std::vector<std::string>> endangered;
@@ -49,14 +64,17 @@ Result<void> Mirror::recover(Side primary, bool clean_start) {
     ledger_.open(head.seq);
     const std::string name = model::to_string(head.collection);
     const auto at = endangered_from.find(name);
-    if (at != endangered_from.end() && head.seq >= at->second) {
+    const bool in_danger = at != endangered_from.end() && head.seq >= at->second;
+    if (in_danger) {
       for (const auto& key : head.keys) endangered[name].push_back(model::encode(key));
     }
     if (head.primary != primary) {
       ledger_.expect(head.seq, 0);  // of an epoch that ended with everything applied or carried as a debt
       return true;
     }
-    recover_intent(head, outcome);
+    const auto life = lives->find(name);
+    const bool of_this_life = life == lives->end() || head.seq >= life->second;
+    recover_intent(head, outcome, primary == Side::target && head.epoch == epoch && of_this_life && !in_danger);
     return true;
   });
   if (!scanned) return scanned;
@@ -73,7 +91,7 @@ Result<void> Mirror::recover(Side primary, bool clean_start) {
   return {};
 }
 
-void Mirror::recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
+void Mirror::recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome, bool may_be_images) {
   const std::string name = model::to_string(head.collection);
   if (head.cls == journal::IntentClass::ddl && !outcome) unresolved_ddl_.push_back(name);
   // What the primary was making up keys for names none: with an outcome the keys are owed as debts.
@@ -83,12 +101,21 @@ void Mirror::recover_intent(const journal::IntentHead& head, const std::optional
     if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
   }
   std::vector<std::string> changed;
+  std::vector<Entry> entries;
   std::vector<Debt> debts;
   for (size_t i = 0; i < head.keys.size(); ++i) {
     const auto what = !outcome ? model::Outcome::uncertain
                                : (i < outcome->items.size() ? outcome->items[i] : outcome->whole);
     if (what == model::Outcome::rejected) continue;
     changed.push_back(model::encode(head.keys[i]));
+    Entry entry = read_entry(name, changed.back());
+    // Applied says that nothing overlapped it: see finish_keyed(). A window that is open again may be that of a later write.
+    entry.image = may_be_images && head.cls == journal::IntentClass::image && what == model::Outcome::applied &&
+                  !in_flight_.busy(name, entry.key);
+    entry.seq = head.seq;
+    entry.item = static_cast<uint32_t>(i);
+    entry.seqs.push_back(head.seq);
+    entries.push_back(std::move(entry));
     // With an outcome the debt row is there already: it was put before the outcome was.
     if (!outcome) {
       debts.push_back({0, name, changed.back(), DebtReason::uncertain, window_of(head.primary)});
@@ -104,11 +131,7 @@ void Mirror::recover_intent(const journal::IntentHead& head, const std::optional
     journal_.outcome(head.seq, std::move(uncertain));
   }
   ledger_.expect(head.seq, changed.size());
-  for (auto& key : changed) {
-    Entry entry = read_entry(name, std::move(key));
-    entry.seqs.push_back(head.seq);
-    put(std::move(entry));
-  }
+  for (auto& entry : entries) put(std::move(entry));
 }
 
 }  // namespace vmproxy::proxy

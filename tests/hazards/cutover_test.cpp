@@ -336,6 +336,48 @@ TEST_CASE("H58: the lanes stand still when it is decided: nothing is on its way 
   CHECK(move.equal());
 }
 
+TEST_CASE("H58: from before the decision on nothing is sent to the new primary, not even what falls due meanwhile") {
+  Move move;
+  move.options.fence_max = seconds(600);
+  move.source.put("a", 1);
+  move.ready();
+  move.write_uncertain("a", 2);
+  REQUIRE(move.quiet());
+  move.enter();
+  move.promote_aside();
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  // The last write, which the comparison in the fence has to read; that keeps the decision away for now.
+  auto ticket = move.context().mirror.begin_keyed(*move.context().routing.get(), "records.put", {"", "things"},
+                                                  {key_of("b")}, IntentClass::read_back);
+  move.source.put("b", 1);
+  vmproxy::journal::OutcomeRecord outcome;
+  outcome.whole = Outcome::applied;
+  move.context().mirror.finish(std::move(ticket), outcome);
+  REQUIRE(move.eventually([&] { return move.target.find("b") == 1; }));
+  move.target.hold(Call::read);
+  move.leave();
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  // Lanes that stand still refuse rows of the copy, too.
+  const auto incarnation = move.context().collections.find("things")->plan->source().incarnation;
+  std::atomic<bool> stopped{false};
+  REQUIRE(move.eventually([&] {
+    move.context().mirror.backfill({"", "things"}, incarnation, {record_of("b", 1)},
+                                   [&](auto done) { stopped = !done && done.error().code == Code::cancelled; });
+    return stopped.load();
+  }));
+  const auto before = move.target.writes();
+  move.clock.advance(seconds(61));  // the window of a closes: a READ is owed to the target
+  REQUIRE(move.eventually([&] { return move.context().mirror.numbers().lag_changes > 0; }));
+  move.linger();
+  CHECK(move.primary() == "source");
+  CHECK(move.target.writes() == before);
+  move.target.release();
+  REQUIRE(move.ended());
+  CHECK(move.primary() == "target");
+  move.linger();
+  CHECK(move.target.writes() == before);
+}
+
 TEST_CASE("H3: a capture gap closes the promotion until a full validation after it is clean") {
   Move move;
   move.ready();

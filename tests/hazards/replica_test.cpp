@@ -109,13 +109,15 @@ TEST_CASE("H45: a zombie's debt outlives kill -9") {
   REQUIRE(rig.eventually([&] { return rig.target.find("a") == 1; }));
   rig.erase("a");
   REQUIRE(rig.eventually([&] { return !rig.target.find("a"); }));
-  rig.write("b", 1);  // its sync takes the debt row along
+  REQUIRE(rig.trimmed());  // the debt is all that is left of it
   rig.crash();
+  rig.target.caps.max_zombie = seconds(0);  // else the start itself would wait for the zombie
   rig.start();
   rig.pass(seconds(59));
   rig.target.land();
+  CHECK(rig.target.find("a") == 1);
   rig.pass(seconds(2));
-  CHECK(rig.eventually([&] { return !rig.target.find("a") && rig.target.find("b") == 1; }));
+  CHECK(rig.eventually([&] { return !rig.target.find("a"); }));
 }
 
 TEST_CASE("H22: what the replica refuses for good is kept with payload and reason, and the others go on") {
@@ -216,12 +218,13 @@ TEST_CASE("H55: after a promotion bodies are kept, whatever they cost: a rollbac
 
 TEST_CASE("H55: collapsed changes are still owed after a crash") {
   Rig rig;
-  rig.options.entries_max = 10;
+  rig.options.entries_max = 0;
   rig.start();
-  rig.target.down(Error(Code::refused_connection, "away"));
   for (int i = 0; i < 100; ++i) rig.write("k" + std::to_string(i), 1);
+  REQUIRE(rig.trimmed());  // the debts are all that is left of them
   rig.crash();
-  rig.target.down(std::nullopt);
+  CHECK(rig.target.rows().empty());
+  rig.options.entries_max = 10;
   rig.start();
   rig.pass(seconds(60));
   REQUIRE(rig.quiet());

@@ -46,6 +46,20 @@ TEST_CASE("entries are taken in order of their newest position") {
   CHECK(taken[0].key == "b");
 }
 
+TEST_CASE("an entry that is ready is found behind any number that are not") {
+  LaneQueue queue;
+  for (uint64_t i = 1; i <= 20'000; ++i) queue.put(entry("r" + std::to_string(i), i, i), nullptr);
+  queue.put(entry("image", 20'001, 20'001, true), nullptr);
+  queue.put(entry("later", 20'002, 20'002, true), nullptr);
+  const auto image = [](const Entry& e) { return e.image; };
+  const auto taken = queue.take(1, image);
+  REQUIRE(taken.size() == 1);
+  CHECK(taken[0].key == "image");
+  CHECK(queue.take(10, image).size() == 1);
+  CHECK(queue.take(10, image).empty());
+  CHECK(queue.take(1, always).at(0).key == "r1");
+}
+
 TEST_CASE("H61: an entry that supersedes a waiting READ waits for the same and is a READ") {
   LaneQueue queue;
   Entry waiting = entry("a", 1, 1);

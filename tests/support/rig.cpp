@@ -57,7 +57,7 @@ void Rig::start(Side primary) {
   routing.capture = true;
   mirror = std::make_unique<proxy::Mirror>(*journal, *collections, transfer, &dialect, clock, random, metrics, options);
   mirror->set_generation(generation);
-  must(mirror->recover(primary, journal->stats().clean_start));
+  must(mirror->recover(primary, routing.epoch, journal->stats().clean_start));
   mirror->start();
 }
 
@@ -166,6 +166,10 @@ bool Rig::quiet() {
     const auto numbers = mirror->numbers();
     return numbers.lag_changes == 0 && numbers.oldest_debt_seconds == 0;
   });
+}
+
+bool Rig::trimmed() {
+  return eventually([&] { return journal->stats().trimmed_below == journal->next(); });
 }
 
 std::shared_ptr<const proxy::Collection> Rig::collection(const std::string& name) {

@@ -72,6 +72,8 @@ class Rig {
   void linger() { support::linger(clock); }
   // Nothing is in flight, queued or overdue.
   bool quiet();
+  // Nothing of what ended so far is in the journal any more, but for debts and other rows.
+  bool trimmed();
   // Both sides hold the same.
   bool equal() const { return source.rows() == target.rows(); }
   bool dirty(const std::string& id) { return mirror->dirty({"", "things"}, key_of(id)); }

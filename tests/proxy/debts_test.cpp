@@ -1,0 +1,115 @@
+#include "proxy/debts.h"
+
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "base/fake_clock.h"
+#include "journal/rows.h"
+#include "store/memory_store.h"
+#include "tests/store/print_result.h"
+
+using namespace vmproxy;
+using proxy::Debt;
+using proxy::DebtReason;
+using proxy::Debts;
+
+namespace {
+
+// A journal that commits when the test says so: rows that nobody waits for wait for the clock, and the clock stands still.
+struct Desk {
+  FakeClock clock;
+  Metrics metrics;
+  std::unique_ptr<store::MemoryStore> store = store::make_memory_store();
+  std::unique_ptr<journal::Journal> journal;
+  std::unique_ptr<Debts> debts;
+
+  explicit Desk(size_t waiting_max) {
+    auto opened = journal::Journal::open(*store, clock, metrics, {});
+    if (!opened) FAIL(opened.error().message);
+    journal = std::move(*opened);
+    debts = std::make_unique<Debts>(*journal, clock, waiting_max);
+  }
+  void add(const std::vector<std::string>& keys, DebtReason reason = DebtReason::repair, Duration window = Duration::zero()) {
+    std::vector<Debt> list;
+    for (const auto& key : keys) list.push_back({0, "c", key, reason, window});
+    debts->add(list);
+  }
+  void commit() { REQUIRE(journal->commit_rows({{std::string(journal::rows::state), "marker", ""}})); }
+  uint64_t committed() {
+    uint64_t rows = 0;
+    REQUIRE(journal->scan_rows(journal::rows::debts, "", "", [&](std::string_view, std::string_view) { return ++rows > 0; }));
+    return rows;
+  }
+};
+
+std::set<std::string> keys_of(const std::vector<Debt>& debts) {
+  std::set<std::string> keys;
+  for (const auto& debt : debts) keys.insert(debt.key);
+  return keys;
+}
+using Keys = std::set<std::string>;
+
+}  // namespace
+
+TEST_CASE("a debt whose removal is not on disk yet is not handed out again") {
+  Desk desk(2);
+  desk.add({"a", "b", "c", "d"});
+  desk.commit();
+  const auto first = desk.debts->due(10);
+  CHECK(keys_of(first) == Keys{"a", "b"});
+  desk.debts->paid(first);
+  REQUIRE(desk.committed() == 4);  // still there
+  CHECK_FALSE(desk.debts->owed("c", "a"));
+  CHECK(desk.debts->owed("c", "d"));
+  const auto second = desk.debts->due(10);
+  CHECK(keys_of(second) == Keys{"c", "d"});
+  desk.debts->paid(second);
+  CHECK(desk.debts->count() == 0);
+  CHECK(desk.debts->due(10).empty());
+  desk.commit();
+  CHECK(desk.committed() == 0);
+}
+
+TEST_CASE("a debt that is not on disk yet is owed and handed out like any other") {
+  Desk desk(2);
+  desk.add({"a", "b", "c", "d", "e"});
+  REQUIRE(desk.committed() == 0);
+  CHECK(desk.debts->owed("c", "e"));
+  CHECK_FALSE(desk.debts->owed("c", "f"));
+  Keys all;
+  for (int i = 0; i < 3; ++i) {
+    const auto some = desk.debts->due(2);
+    for (const auto& debt : some) CHECK(all.insert(debt.key).second);
+    desk.debts->paid(some);
+  }
+  CHECK(all == Keys{"a", "b", "c", "d", "e"});
+  CHECK(desk.debts->count() == 0);
+}
+
+TEST_CASE("debts on disk fall due while a window is open") {
+  Desk desk(2);
+  desk.add({"w"}, DebtReason::uncertain, std::chrono::seconds(60));
+  desk.add({"a", "b", "c"});
+  Keys all;
+  for (int i = 0; i < 3; ++i) {
+    const auto some = desk.debts->due(10);
+    for (const auto& debt : some) all.insert(debt.key);
+    desk.debts->paid(some);
+  }
+  CHECK(all == Keys{"a", "b", "c"});
+  CHECK(desk.debts->count() == 1);
+}
+
+TEST_CASE("every debt is found when all are asked for, those in memory, on disk, and on their way there") {
+  Desk desk(2);
+  desk.add({"a", "b", "c"});
+  desk.commit();
+  desk.add({"d", "e"});
+  const auto some = desk.debts->due(1);
+  desk.debts->paid(some);
+  const auto rest = desk.debts->take_all_but(DebtReason::uncertain);
+  CHECK(rest.size() == 4);
+  Keys all = keys_of(rest);
+  CHECK(all.insert(some.at(0).key).second);
+  CHECK(all == Keys{"a", "b", "c", "d", "e"});
+}
