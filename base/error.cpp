@@ -44,6 +44,11 @@ bool Error::surely_not_done() const {
   }
 }
 
+Error Error::not_whole(bool some_done) const {
+  if (!some_done || !surely_not_done()) return *this;
+  return {Code::unavailable, message + "; a part of it was done before"};
+}
+
 bool Error::retryable() const {
   switch (code) {
     case Code::quota:

@@ -39,6 +39,8 @@ struct Error {
 
   // The same error with what was being done in front: "collection 'x': ...".
   Error within(std::string_view context) const { return {code, std::string(context) + ": " + message}; }
+  // The error of a later part of a call: once an earlier part is done, or may be, none may say that nothing was.
+  Error not_whole(bool some_done) const;
 
   // True when the peer provably did not and will not execute a write that ended so.
   bool surely_not_done() const;

@@ -24,6 +24,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       gate_(clock),
       keys_(clock),
       reads_(clock),
+      read_counts_(metrics),
       target_reads_(clock, random),
       source_reads_(clock, random),
       credentials_(journal),

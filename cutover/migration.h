@@ -90,6 +90,7 @@ class Migration final : public Control {
   Result<void> run_start();
   Result<void> arm();       // catalog, target collections, capture barrier, settle
   Result<void> copy();
+  Result<void> beyond_the_copy();
   backfill::Options copy_options();
   Result<void> validate_until_clean();
   Result<validation::Report> validate_once(const ValidateOptions& options);

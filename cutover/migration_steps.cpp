@@ -111,14 +111,17 @@ Result<void> Migration::promote(const Actor& actor) {
   const State now = state();
   if (now.phase == Phase::promoted) return {};
   if (now.phase < Phase::ready || now.phase > Phase::reads_moved) return wrong_state("promote", now.phase, "wait for ready: `vmproxy status --wait ready`");
+  // Facts, spaces and collections as they are now: afterwards they are answered from the state. What nobody saw being made
+  // becomes a gap, so before the gates.
+  auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(10)), [this](const model::CollectionName& name) {
+    return mirror_.paused(model::to_string(name));
+  });
+  if (!refreshed) return refreshed.error().within("promote refused, nothing changed");
   auto open = check(gates_for_promotion(), actor, "promote");
   if (!open) {
     audit_.note(actor, "promote", open.error().message);
     return open;
   }
-  // Facts, spaces and collections as they are now: afterwards they are answered from the state.
-  auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(10)));
-  if (!refreshed) return refreshed.error().within("promote refused, nothing changed");
   (void)journal_.erase_rows(journal::rows::state, "ddl/");
   return flip(Side::target, Phase::promoted, actor, "promote");
 }

@@ -72,6 +72,8 @@ Result<void> Migration::run_start() {
   if (!state().copied) {
     auto copied = copy();
     if (!copied) return copied;
+  } else if (auto on = beyond_the_copy(); !on) {
+    return on;
   }
   if (until == "backfilling") return {};
   return validate_until_clean();
@@ -154,6 +156,15 @@ Result<void> Migration::copy() {
   return move(next, worker_actor, "copy done");
 }
 
+// A rollback that could not vouch for the target leaves a migration that mirrors and was copied long ago.
+Result<void> Migration::beyond_the_copy() {
+  std::lock_guard one(transition_);
+  State next = state();
+  if (next.phase != Phase::mirroring && next.phase != Phase::backfilling) return {};
+  next.phase = Phase::validating;
+  return move(next, worker_actor, "copied before");
+}
+
 // A full pass that a crash or an outage ended goes on where it was: what it vouches for is then what had been written, and
 // which gaps there were, when it began.
 Result<validation::Report> Migration::validate_once(const ValidateOptions& options) {
@@ -161,6 +172,12 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     if (collections_.claimed(*collection)) continue;
     auto claimed = collections_.create_on_target(*collection, clock_.in(std::chrono::seconds(30)));
     if (!claimed) return claimed.error();
+  }
+  if (state().primary == Side::target) {
+    for (const auto& collection : jobs()) {
+      auto made = collections_.create_on_source(*collection, clock_.in(std::chrono::seconds(30)));
+      if (!made) return made.error();
+    }
   }
   const bool resumes = options.full && state().validating_full;
   const uint64_t horizon = resumes ? state().validation_horizon : journal_.gap_horizon();

@@ -51,6 +51,7 @@ class DurableJournal final : public Journal {
   Result<void> mark_gap(std::string what) override;
   void mark_gap(std::string what, std::function<void(Result<void>)> done) override;
   Result<std::vector<Gap>> gaps() override;
+  bool has_gaps() const override;
   uint64_t gap_horizon() override;
   Result<void> close_gaps(uint64_t horizon) override;
 

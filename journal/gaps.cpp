@@ -190,6 +190,11 @@ Result<void> DurableJournal::mark_gap(std::string what) {
   return gap_into_slot(gap);
 }
 
+bool DurableJournal::has_gaps() const {
+  Lock hold(mutex_);
+  return !gaps_.empty();
+}
+
 Result<std::vector<Gap>> DurableJournal::gaps() {
   Lock hold(mutex_);
   std::vector<Gap> all;

@@ -88,7 +88,7 @@ Result<void> Collections::publish(protocols::Catalog catalog) {
   return {};
 }
 
-Result<void> Collections::refresh(Deadline deadline) {
+Result<void> Collections::refresh(Deadline deadline, const Explained& explained) {
   std::lock_guard changing(write_mutex_);
   auto server = source_.describe_server(deadline);
   if (!server) return server.error().within("source");
@@ -97,6 +97,7 @@ Result<void> Collections::refresh(Deadline deadline) {
   auto listed = source_.list_collections(deadline);
   if (!listed) return listed.error().within("source");
   const auto before = catalog();
+  std::vector<model::CollectionName> appeared;
   protocols::Catalog next;
   next.server = std::move(server->facts);
   next.spaces = std::move(*spaces);
@@ -104,9 +105,25 @@ Result<void> Collections::refresh(Deadline deadline) {
     const model::Schema* known = before->find(schema.name);
     const bool same = known != nullptr && known->native_id == schema.native_id;
     schema.incarnation = same ? known->incarnation : ++incarnations_;
+    if (known == nullptr && included_(schema.name)) appeared.push_back(schema.name);
     next.collections.push_back(std::move(schema));
   }
-  return publish(std::move(next));
+  auto published = publish(std::move(next));
+  if (!published) return published;
+  for (const auto& name : appeared) {
+    const std::string key = model::to_string(name);
+    const auto now = find(key);
+    std::string gap;
+    if (now && claimed(*now)) {
+      gap = "collection '" + key + "' was dropped and created again; the target holds records of its former life";
+    } else if (!explained(name)) {
+      gap = "collection '" + key + "' was made beside the proxy; what it held then was not copied";
+    } else {
+      continue;
+    }
+    if (auto marked = journal_.mark_gap(gap); !marked) return marked;
+  }
+  return {};
 }
 
 Result<void> Collections::refresh_one(const model::CollectionName& name, Deadline deadline) {
@@ -207,6 +224,15 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
     }
   }
   return claim(collection);
+}
+
+Result<void> Collections::create_on_source(const Collection& collection, Deadline deadline) {
+  auto there = source_.describe(collection.name, deadline);
+  if (!there) return there.error().within("asking the source for '" + collection.key + "'");
+  if (*there) return {};
+  auto made = source_.create(collection.plan->source(), deadline);
+  if (!made && made.error().code != Code::already_exists) return made.error().within("creating '" + collection.key + "' on the source");
+  return {};
 }
 
 bool Collections::claimed(const Collection& collection) const {

@@ -32,8 +32,11 @@ class Collections {
 
   // From the state, else nothing is known yet.
   Result<void> load();
-  // Asks the source what exists; keeps incarnations of what was known. Blocking.
-  Result<void> refresh(Deadline deadline);
+  // Asks the source what exists; keeps incarnations of what was known. Blocking. A new collection whose target still holds
+  // what is left of a former life (its drop was not mirrored) is a capture gap. So is one that is not `explained`: it was made
+  // where nobody saw it, and may hold records that nobody copied.
+  using Explained = std::function<bool(const model::CollectionName&)>;
+  Result<void> refresh(Deadline deadline, const Explained& explained = [](const model::CollectionName&) { return true; });
   // The collection as the source shows it now, into the catalog. Nothing: it no longer exists and is taken out.
   Result<void> refresh_one(const model::CollectionName& name, Deadline deadline);
 
@@ -53,6 +56,8 @@ class Collections {
   // them. Code::precondition names each with its count, unless `take_foreign`.
   Result<void> create_on_target(Deadline deadline, bool take_foreign = false);
   Result<void> create_on_target(const Collection& collection, Deadline deadline, bool take_foreign = false);
+  // Made after the promotion, so the source has never had it: made there too, as the way back needs it.
+  Result<void> create_on_source(const Collection& collection, Deadline deadline);
   // May records be written to and erased from this collection's target? From memory.
   bool claimed(const Collection& collection) const;
   // Made by us on the application's behalf, so ours.

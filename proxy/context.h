@@ -44,9 +44,10 @@ struct ProxyOptions {
   Duration source_read_patience = std::chrono::milliseconds(150);  // the same, when the source is asked first in a rollback
 };
 
-// Counted by reason; shown in status. Thread-safe.
+// Counted by reason; shown in status and as reads_returned_total. Thread-safe.
 class ReadCounts {
  public:
+  explicit ReadCounts(Metrics& metrics) : metrics_(metrics) {}
   void to_target() { ++to_target_; }
   void to_source() { ++to_source_; }
   void returned(const std::string& reason);
@@ -55,9 +56,14 @@ class ReadCounts {
   std::map<std::string, uint64_t> returned_by_reason() const;
 
  private:
+  struct Reason {
+    uint64_t reads = 0;
+    Counter metric;
+  };
+  Metrics& metrics_;
   std::atomic<uint64_t> to_target_{0}, to_source_{0};
   mutable std::mutex mutex_;
-  std::map<std::string, uint64_t> returned_;
+  std::map<std::string, Reason> returned_;
 };
 
 struct Context {

@@ -119,6 +119,11 @@ void Lanes::pause(const std::string& collection) {
   ++paused_[collection];
 }
 
+bool Lanes::paused(const std::string& collection) const {
+  std::lock_guard hold(mutex_);
+  return paused_.contains(collection);
+}
+
 void Lanes::resume(const std::string& collection) {
   {
     std::lock_guard hold(mutex_);
@@ -370,9 +375,12 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     entries.clear();
     return;
   }
-  const Error error = !upserted ? upserted.error() : erased.error();
-  if (error.code == Code::not_found && side == Side::target) {
-    if (parts_.collections.create_on_target(collection, deadline)) return;  // tried again at once
+  Error error = !upserted ? upserted.error() : erased.error();
+  if (error.code == Code::not_found) {
+    const auto made = side == Side::target ? parts_.collections.create_on_target(collection, deadline)
+                                           : parts_.collections.create_on_source(collection, deadline);
+    if (made) return;  // tried again at once
+    error = made.error();
   }
   const bool for_good = refused_for_good(error);
   if (for_good && entries.size() > 1) {

@@ -77,6 +77,7 @@ class Lanes {
   void wake();  // something that entries of any lane waited for has ended
 
   void pause(const std::string& collection);
+  bool paused(const std::string& collection) const;
   void resume(const std::string& collection);
   std::vector<Entry> remove(const std::string& collection);
   // Generation whose touched keys the copy must leave alone; 0: no copy.

@@ -80,6 +80,7 @@ Ticket Mirror::begin_keyed(const Routing& routing, std::string operation, model:
   ticket.collection = std::move(collection);
   for (const auto& key : keys) ticket.encoded.push_back(model::encode(key));
   ticket.keys = std::move(keys);
+  marks_.begin(ticket.collection_key, ticket.encoded, false);
   ticket.op = in_flight_.begin_keyed(ticket.collection_key, ticket.encoded);
   return ticket;
 }
@@ -96,6 +97,7 @@ Ticket Mirror::begin_broad(const Routing& routing, std::string operation, model:
   ticket.collection = std::move(collection);
   ticket.enumerated_from = journal_.next();
   ledger_.hold(ticket.enumerated_from);
+  marks_.begin(ticket.collection_key, {}, true);
   ticket.op = in_flight_.begin_broad(ticket.collection_key);
   return ticket;
 }
@@ -106,6 +108,8 @@ void Mirror::add_enumerated(Ticket& ticket, std::vector<model::Key> keys) {
     ticket.keys.push_back(std::move(key));
   }
 }
+
+void Mirror::add_generated(Ticket& ticket, std::vector<model::Key> keys) { add_enumerated(ticket, std::move(keys)); }
 
 void Mirror::journal(Ticket& ticket, journal::IntentBody body, std::function<void(Result<journal::Seq>)> done) {
   journal::IntentHead head;
@@ -132,6 +136,7 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome, std::function
   ++writes_;
   // Not journaled and sent all the same: the capture gap stands for it (correctness.md 3), but its keys are read back
   // anyway, so that the gap is as small as can be.
+  const bool nameless = ticket.makes_keys && ticket.keys.empty();
   {
     std::lock_guard ordered(finish_mutex_);
     if (ticket.broad) {
@@ -141,11 +146,15 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome, std::function
     }
   }
   if (ticket.broad) ledger_.release(ticket.enumerated_from);
-  if (ticket.cls == journal::IntentClass::opaque && outcome.whole != model::Outcome::rejected) {
-    journal_.mark_gap("operation '" + ticket.operation + "' could not be decoded and may have changed anything",
-                      [](Result<void> marked) {
-                        if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
-                      });
+  if (outcome.whole != model::Outcome::rejected) {
+    std::string gap;
+    if (ticket.cls == journal::IntentClass::opaque) gap = "operation '" + ticket.operation + "' may have changed records that cannot be named";
+    if (nameless) gap = "operation '" + ticket.operation + "' made records in '" + ticket.collection_key + "' whose keys are not known";
+    if (!gap.empty()) {
+      journal_.mark_gap(gap, [](Result<void> marked) {
+        if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
+      });
+    }
   }
   if (ticket.seq != 0) {
     journal_.outcome(ticket.seq, std::move(outcome), std::move(durable));
@@ -221,6 +230,11 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     const auto what = outcome_at(outcome, i);
     if (what == model::Outcome::rejected) continue;
     changed.push_back(ticket.encoded[i]);
+    if (ticket.makes_keys) {
+      // Durable before the outcome is: a replay of the intent could not name them.
+      debts.push_back({0, ticket.collection_key, ticket.encoded[i], DebtReason::repair, Duration::zero()});
+      continue;
+    }
     entries.push_back(i);
     if (what == model::Outcome::uncertain) {
       debts.push_back({0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
@@ -249,6 +263,10 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     }
     if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
     put(std::move(entry));
+  }
+  if (ticket.makes_keys) {
+    suspect_reads(ticket.collection_key, changed);
+    changed_.notify_all();
   }
   suspect_reads(ticket.collection_key, read);
 }
@@ -302,9 +320,12 @@ void Mirror::backfill(const model::CollectionName& collection, uint64_t incarnat
 
 Result<void> Mirror::repair(const model::CollectionName& collection, const std::vector<model::Key>& keys) {
   std::vector<Debt> debts;
+  std::vector<std::string> encoded;
   for (const auto& key : keys) {
-    debts.push_back({0, model::to_string(collection), model::encode(key), DebtReason::repair, Duration::zero()});
+    encoded.push_back(model::encode(key));
+    debts.push_back({0, model::to_string(collection), encoded.back(), DebtReason::repair, Duration::zero()});
   }
+  marks_.begin(model::to_string(collection), encoded, false);
   debts_.add(debts);
   changed_.notify_all();
   return {};

@@ -18,6 +18,7 @@
 #include "proxy/in_flight.h"
 #include "proxy/lanes.h"
 #include "proxy/routing.h"
+#include "proxy/write_marks.h"
 #include "proxy/written_keys.h"
 
 namespace vmproxy::proxy {
@@ -34,6 +35,7 @@ struct Ticket {
   std::string collection_key;
   std::vector<model::Key> keys;
   std::vector<std::string> encoded;       // of keys
+  bool makes_keys = false;                // the intent names none: add_generated() does, once the primary has answered
   journal::Seq enumerated_from = 0;       // broad: journal position when its enumeration began; held until it ends
   journal::Seq seq = 0;                   // 0: not journaled
 };
@@ -68,6 +70,7 @@ class Mirror final : public journal::Sink {
   // Predicate or DDL: from before its enumeration. add_enumerated() names the records it will hit.
   Ticket begin_broad(const Routing& routing, std::string operation, model::CollectionName collection, journal::IntentClass cls);
   static void add_enumerated(Ticket& ticket, std::vector<model::Key> keys);
+  static void add_generated(Ticket& ticket, std::vector<model::Key> keys);
   void journal(Ticket& ticket, journal::IntentBody body, std::function<void(Result<journal::Seq>)> done);
   // What became of it. `outcome.images`, when given, are the primary's new state (after promotion).
   // `durable`: called when the outcome is synced.
@@ -91,6 +94,7 @@ class Mirror final : public journal::Sink {
   // --- DDL: nothing of the collection is sent to the replica between pause and resume
   void pause(const std::string& collection);
   void resume(const std::string& collection);
+  bool paused(const std::string& collection) const { return lanes_.paused(collection); }
   // Entries and quarantine of a dropped or re-created collection go; debts stay by name.
   void forget(const std::string& collection);
 
@@ -114,6 +118,7 @@ class Mirror final : public journal::Sink {
   void reread_suspects();
   // Written since both sides were last seen equal there.
   WrittenKeys& written() { return written_; }
+  const WriteMarks& marks() const { return marks_; }
   Result<void> retry_quarantined(std::optional<uint64_t> number);
 
   struct Numbers {
@@ -165,6 +170,7 @@ class Mirror final : public journal::Sink {
   Ledger ledger_;
   Quarantine quarantine_;
   WrittenKeys written_;
+  WriteMarks marks_;
   Lanes lanes_;
 
   std::mutex finish_mutex_;  // outcome and lane position of a write are one step (its order on the replica)

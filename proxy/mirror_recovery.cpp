@@ -94,7 +94,9 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
 void Mirror::recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome, bool may_be_images) {
   const std::string name = model::to_string(head.collection);
   if (head.cls == journal::IntentClass::ddl && !outcome) unresolved_ddl_.push_back(name);
-  if (head.cls == journal::IntentClass::opaque && !outcome) {
+  // What the primary was making up keys for names none: with an outcome the keys are owed as debts.
+  const bool nameless = head.cls == journal::IntentClass::opaque || (head.cls == journal::IntentClass::read_back && head.keys.empty());
+  if (nameless && !outcome) {
     auto marked = journal_.mark_gap("operation '" + head.operation + "' was under way when the process ended");
     if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
   }

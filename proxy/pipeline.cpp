@@ -174,12 +174,22 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
                                                  const protocols::Operation& operation,
                                                  std::shared_ptr<const Routing> routing) {
   const std::string collection = model::to_string(operation.collection);
-  if (context_.mirror.quarantine().holds(collection)) {
-    context_.read_counts.returned("quarantine");
+  // Nobody is served with our rights alone: the source is who lets in.
+  if (!context_.credentials.known(context_.dialect->credential(exchange.head()))) {
+    context_.read_counts.returned("credential");
+    co_return false;
+  }
+  if (context_.journal.has_gaps()) {
+    context_.read_counts.returned("gap");
     co_return false;
   }
   if (!co_await replica_has(exchange, operation)) {
     context_.read_counts.returned("stale");
+    co_return false;
+  }
+  // After the wait: what it waited for may be there now.
+  if (context_.mirror.quarantine().holds(collection)) {
+    context_.read_counts.returned("quarantine");
     co_return false;
   }
   // A target that was late or failing is asked again off the request's path, until it answers in time.
@@ -250,11 +260,12 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, const 
   const auto operation = context_.dialect->decode(row, exchange.request(), *context_.collections.catalog());
   if (!operation || operation->pages) co_return false;
   const std::string collection = model::to_string(operation->collection);
-  if (!context_.collections.find(collection) || context_.mirror.quarantine().holds(collection)) co_return false;
+  if (!context_.collections.find(collection)) co_return false;
   // A plain read may miss what was acknowledged, where the system makes reads wait for that.
   auto up_to_date = context_.dialect->up_to_date(row, exchange.request());
   if (!up_to_date) co_return false;
-  if (!co_await replica_has(exchange, *operation)) co_return false;
+  const auto marks = context_.mirror.marks().of(operation->collection, operation->keys);
+  if (!co_await replica_has(exchange, *operation) || context_.mirror.quarantine().holds(collection)) co_return false;
   if (context_.source_reads.allowed() == 0) co_return false;
   exchange.send_instead(std::move(*up_to_date));
   const Deadline deadline = std::min(exchange.deadline(), context_.source_read_deadline());
@@ -265,6 +276,8 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, const 
     co_return false;
   }
   context_.source_reads.succeeded();
+  // A read of a database may be disturbed by a write of the same record beside it (decision 10): the mirror's may have come.
+  if (context_.mirror.marks().of(operation->collection, operation->keys) != marks) co_return false;
   const auto ending = context_.dialect->ending(&row, *answer);
   if (ending.failed || ending.outcome != model::Outcome::applied) co_return false;
   context_.read_counts.to_source();
@@ -283,7 +296,7 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
   }
   // Whoever may ask for the source's health may ask for it without a credential.
   if (row->cls != OperationClass::health && !context_.credentials.known(context_.dialect->credential(exchange.head()))) {
-    co_await reply_error(exchange, Error(Code::unauthenticated, "the source had not accepted this credential before it was replaced"), row);
+    co_await reply_error(exchange, unknown_credential(), row);
     co_return;
   }
   Result<net::Response> answer = Error(Code::internal, "");

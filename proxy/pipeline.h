@@ -36,7 +36,7 @@ class Pipeline {
     std::string name;
     bool included = true;
     bool decoded = false;
-    bool lost_track = false;  // a predicate whose records could not be enumerated: a gap when it is applied
+    bool lost_track = false;  // a predicate whose records could not be enumerated: a gap unless it is rejected
     protocols::Operation operation;
     Ticket ticket;
   };
@@ -59,6 +59,7 @@ class Pipeline {
   boost::asio::awaitable<uint64_t> take_budget(net::Exchange& exchange);
   boost::asio::awaitable<void> enter_gate(net::Exchange& exchange);
   boost::asio::awaitable<bool> read_body(net::Exchange& exchange);
+  static Error unknown_credential() { return {Code::unauthenticated, "the source had not accepted this credential before it was replaced"}; }
   boost::asio::awaitable<void> reply_error(net::Exchange& exchange, const Error& error, const Row* row);
   template <class T>
   boost::asio::awaitable<Result<T>> on_pool(net::Exchange& exchange, std::function<Result<T>()> work) {

@@ -59,6 +59,10 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, Error(Code::not_found, exchange.head().method + " " + std::string(exchange.head().path())), row);
     co_return;
   }
+  if (!context_.credentials.known(context_.dialect->credential(exchange.head()))) {
+    co_await reply_error(exchange, unknown_credential(), row);
+    co_return;
+  }
   auto answer = co_await ask_target(exchange, *row, routing, exchange.deadline());
   if (!answer) {
     co_await reply_error(exchange, answer.error(), row);
@@ -73,7 +77,12 @@ asio::awaitable<Result<protocols::Operation>> Pipeline::decode(net::Exchange& ex
   if (operation || operation.error().code != Code::not_found) co_return operation;
   // A collection that we have not seen: ask the source once what exists.
   const Deadline deadline = std::min(exchange.deadline(), context_.clock.in(std::chrono::seconds(5)));
-  auto refreshed = co_await on_pool<void>(exchange, [this, deadline] { return context_.collections.refresh(deadline); });
+  auto refreshed = co_await on_pool<void>(exchange, [this, deadline] {
+    // One that is being made just now is seen by after_ddl(), too.
+    return context_.collections.refresh(deadline, [this](const model::CollectionName& name) {
+      return context_.mirror.paused(model::to_string(name));
+    });
+  });
   if (!refreshed) co_return operation;
   co_return context_.dialect->decode(row, exchange.request(), *context_.collections.catalog());
 }
@@ -109,11 +118,9 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
     if (operation) {
       captured.decoded = true;
       captured.operation = std::move(*operation);
-      captured.included = captured.operation.collection.name.empty() || context_.collections.included(captured.operation.collection);
-      if (captured.operation.write_class != WriteClass::ddl && !captured.operation.collection.name.empty() &&
-          !context_.collections.find(model::to_string(captured.operation.collection))) {
-        captured.included = false;
-      }
+      // Any change of collections may bring one into the migration: an excluded one that is renamed.
+      captured.included = captured.operation.write_class == WriteClass::ddl || captured.operation.collection.name.empty() ||
+                          context_.collections.find(model::to_string(captured.operation.collection)) != nullptr;
     }
   } else {
     ++context_.unknown_requests;
@@ -130,9 +137,12 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
       context_.mirror.pause(model::to_string(operation.collection));
     } else {
       co_await enumerate(exchange, captured);
+      // Like a request that nobody can read: a gap, also when a crash comes before its outcome.
+      if (captured.lost_track) captured.ticket.cls = journal::IntentClass::opaque;
     }
   } else {
     captured.ticket = context_.mirror.begin_keyed(routing, captured.name, operation.collection, operation.keys, cls);
+    captured.ticket.makes_keys = operation.makes_keys;
   }
   co_return captured;
 }
@@ -192,9 +202,8 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
     const auto outcome = context_.dialect->ending(row, *answer).outcome;
     report.whole = outcome == model::Outcome::rejected ? outcome : model::Outcome::uncertain;
   }
-  if (captured.lost_track && report.whole != model::Outcome::rejected) {
-    context_.journal.mark_gap("a write by filter on '" + collection + "' hit records that could not be listed before", [](Result<void>) {});
-  }
+  // The source made the keys up: only its answer names them.
+  if (!report.generated.empty()) Mirror::add_generated(captured.ticket, std::move(report.generated));
   // 7: its place on the replica, before the client can know.
   journal::OutcomeRecord outcome;
   outcome.whole = report.whole;
@@ -254,11 +263,19 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
     context_.journal.mark_gap("records of '" + key + "' were dropped without being named (" + std::string(captured.operation.row->name) + ")", [](Result<void>) {});
   }
   const bool drops = captured.operation.drops_collection;
-  auto settled = co_await on_pool<void>(exchange, [this, key, drops]() -> Result<void> {
+  auto settled = co_await on_pool<void>(exchange, [this, name, key, drops]() -> Result<void> {
     const Deadline deadline = context_.clock.in(std::chrono::seconds(10));
     std::map<std::string, std::shared_ptr<const Collection>> before;  // by the source's own id
     for (const auto& c : context_.collections.all()) before[c->plan->source().native_id + '\0' + c->key] = c;
-    auto refreshed = context_.collections.refresh(deadline);
+    const auto was_there = [&](const model::Schema& now) {
+      return std::any_of(before.begin(), before.end(), [&](const auto& known) {
+        return !now.native_id.empty() && known.second->plan->source().native_id == now.native_id;
+      });
+    };
+    auto refreshed = context_.collections.refresh(deadline, [&](const model::CollectionName& appeared) {
+      const auto* schema = context_.collections.catalog()->find(appeared);
+      return appeared == name || context_.mirror.paused(model::to_string(appeared)) || (schema != nullptr && was_there(*schema));
+    });
     if (!refreshed) return refreshed;
     for (const auto& [id, old] : before) {
       const auto now = context_.collections.find(old->key);

@@ -194,6 +194,11 @@ void TargetBackend::note_ddl(const std::string& what) {
   context_.journal.put_rows({{std::string(journal::rows::state), "ddl/" + what, ""}});
 }
 
+bool TargetBackend::dropped_before(const std::string& key) {
+  const auto row = context_.journal.row(journal::rows::state, "ddl/dropped " + key);
+  return row && *row;
+}
+
 Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
   using Change = model::SchemaChange::Kind;
   auto& target = context_.transfer.driver(Side::target);
@@ -205,12 +210,20 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
     if (!put) return put.error();
     const auto made = context_.collections.find(model::to_string(change.schema.name));
     auto created = target.create(made->plan->target(), deadline_);
+    if (!created && created.error().code == Code::already_exists && context_.collections.claimed(*made)) {
+      // Ours, and of no collection that is left: what the application dropped before the promotion, when drops were not mirrored.
+      created = target.drop(made->plan->target().name, deadline_);
+      if (created) created = target.create(made->plan->target(), deadline_);
+    }
     if (!created) {
       (void)context_.collections.remove(change.schema.name);
       return created.error();
     }
     auto claimed = context_.collections.claim(*made);
     if (!claimed) return claimed.error();
+    if (dropped_before(made->key)) {
+      (void)context_.journal.mark_gap("collection '" + made->key + "' was dropped and created again after the promotion; the source holds records of its former life");
+    }
     note_ddl("created " + made->key);
     renew_catalog();
     return made->plan->source();
@@ -259,7 +272,12 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
     }
     auto claimed = context_.collections.move_claim(**found, *now);
     if (!claimed) return claimed.error();
-    if (renamed) note_ddl("renamed " + key + " to " + now->key);
+    if (renamed) {
+      // What was on its way under the old name is not carried over.
+      (void)context_.journal.mark_gap("collection '" + key + "' was renamed to '" + now->key + "' after the promotion; the source has it under its old name");
+      context_.mirror.forget(key);
+      note_ddl("renamed " + key + " to " + now->key);
+    }
     renew_catalog();
     return now->plan->source();
   }

@@ -73,7 +73,7 @@ Result<protocols::ApplyResult> Transfer::upsert(Side side, const Collection& col
   for (size_t from = 0; from < mapped.size(); from += step) {
     const std::span<const model::Record> part(mapped.data() + from, std::min(step, mapped.size() - from));
     auto applied = driver(side).upsert(schema_of(side, collection), part, mode, deadline);
-    if (!applied) return applied.error();
+    if (!applied) return applied.error().not_whole(from > 0);
     for (auto& refusal : applied->refused) result.refused.push_back({index[from + refusal.index], std::move(refusal.error)});
   }
   return result;
@@ -88,7 +88,7 @@ Result<protocols::ApplyResult> Transfer::erase(Side side, const Collection& coll
   for (size_t from = 0; from < mapped->size(); from += step) {
     const std::span<const model::Key> part(mapped->data() + from, std::min(step, mapped->size() - from));
     auto erased = driver(side).erase(schema_of(side, collection), part, deadline);
-    if (!erased) return erased.error();
+    if (!erased) return erased.error().not_whole(from > 0);
     for (auto& refusal : erased->refused) result.refused.push_back({from + refusal.index, std::move(refusal.error)});
   }
   return result;

@@ -23,7 +23,8 @@ class Transfer {
   // Records that exist; absent keys are left out.
   Result<std::vector<model::Record>> read(Side side, const Collection& collection, std::span<const model::Key> keys,
                                           Deadline deadline) const;
-  // Refusals by index into `records` (mapping refusals included).
+  // Refusals by index into `records` (mapping refusals included). What the driver takes in one call at most is cut here;
+  // an error of a later piece is never surely_not_done.
   Result<protocols::ApplyResult> upsert(Side side, const Collection& collection, std::span<const model::Record> records,
                                         protocols::UpsertMode mode, Deadline deadline) const;
   Result<protocols::ApplyResult> erase(Side side, const Collection& collection, std::span<const model::Key> keys,

@@ -51,6 +51,7 @@ struct Operation {
   model::CollectionName collection;   // empty name: none
   WriteClass write_class = WriteClass::opaque;
   std::vector<model::Key> keys;            // of a write or of a read by key; in request order
+  bool makes_keys = false;                 // the source makes the keys up: only its answer names them (OutcomeReport::generated)
   std::optional<model::Filter> predicate;  // predicate writes: which records (with keys: both must hold)
   bool creates_collection = false;         // ddl hints: what to look at again after the outcome
   bool drops_collection = false;

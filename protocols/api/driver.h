@@ -4,7 +4,8 @@
 // thread. Every driver is thread-safe: it keeps a bounded pool of connections of its own.
 //
 // Errors: Error::surely_not_done() must be right, because correctness.md 2 rests on it: return such a code only when
-// the database provably did not and will not execute the call. A lost answer is connection_lost or timeout.
+// the database provably did not and will not execute any part of the call. A lost answer is connection_lost or timeout;
+// of a call that is sent in several requests, an error behind the first goes through Error::not_whole().
 #pragma once
 
 #include <memory>
@@ -32,7 +33,8 @@ struct ServerInfo {
 
 enum class UpsertMode { replace, insert_only };
 
-// A record that the database refused for good, by its index in the batch. The others were applied.
+// A record that the database refused for good, by its index in the batch. The others were applied. An error that is not
+// surely_not_done: what was there before may be gone all the same.
 struct Refusal {
   size_t index;
   Error error;

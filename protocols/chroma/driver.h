@@ -51,6 +51,14 @@ class ChromaDriver final : public Driver {
     const model::Record* record;
   };
   using Items = std::span<const Item>;
+  // One upsert, which may take several requests.
+  struct Upsert {
+    UpsertMode mode;
+    Deadline deadline;
+    ApplyResult result = {};
+    bool some_done = false;
+    std::set<std::string_view> emptied = {};  // ids whose records were deleted to be written anew
+  };
 
   Result<void> make_space(const Place& place, Deadline deadline);
   using Ids = std::span<const std::string_view>;
@@ -62,9 +70,8 @@ class ChromaDriver final : public Driver {
   // All ids that match, each once, in no order.
   Result<std::vector<std::string>> list_ids(const model::CollectionName& name, const GetBody& filter,
                                             Deadline deadline);
-  Result<void> send(const model::Schema& schema, Items items, UpsertMode mode, ApplyResult& result,
-                    Deadline deadline);
-  Result<std::vector<Sent>> complete(const model::Schema& schema, Items items, Deadline deadline);
+  Result<void> send(const model::Schema& schema, Items items, Upsert& upsert);
+  Result<std::vector<Sent>> complete(const model::Schema& schema, Items items, Upsert& upsert);
   Result<std::vector<std::string>> matching_ids(const model::Query& query, const GetBody& filter,
                                                 const std::vector<model::Filter>& on_id, Deadline deadline);
   Result<model::QueryResult> get(const model::Schema& schema, const model::Query& query,

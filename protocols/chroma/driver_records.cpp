@@ -85,13 +85,13 @@ Result<std::vector<Record>> ChromaDriver::read(const Schema& schema, std::span<c
 // the lost attempt. A lost attempt that lands between our read and our upsert can leave fields that we did
 // not see; whoever lost its answer owes the key another READ after max_zombie (correctness.md 3), which
 // repairs it.
-Result<std::vector<Sent>> ChromaDriver::complete(const Schema& schema, Items items, Deadline deadline) {
+Result<std::vector<Sent>> ChromaDriver::complete(const Schema& schema, Items items, Upsert& upsert) {
   std::vector<std::string_view> ids;
   for (const Item& item : items) ids.push_back(id_of(item.record->key));
   Included what = ReadParts{false, true};
   // Documents are most of an answer, and a new one takes the old one's place in any case.
   what.documents = std::any_of(items.begin(), items.end(), [](const Item& item) { return !item.record->document; });
-  const auto existing = read_ids(schema, ids, what, deadline);
+  const auto existing = read_ids(schema, ids, what, upsert.deadline);
   if (!existing) return existing.error();
   std::map<std::string_view, const Record*> there;
   for (const Record& record : *existing) there[id_of(record.key)] = &record;
@@ -104,7 +104,7 @@ Result<std::vector<Sent>> ChromaDriver::complete(const Schema& schema, Items ite
     if (found == there.end()) continue;
     const Record& old = *found->second;
     if (old.document && !item.record->document) {
-      undocumented.push_back(found->first);
+      undocumented.push_back(id_of(item.record->key));
       continue;
     }
     if (!old.metadata) continue;
@@ -116,58 +116,60 @@ Result<std::vector<Sent>> ChromaDriver::complete(const Schema& schema, Items ite
     GetBody body;
     body.by_ids = true;
     body.ids = undocumented;
-    const auto deleted = api_.post(schema.name, "delete", get_body(body), deadline);
+    const auto deleted = api_.post(schema.name, "delete", get_body(body), upsert.deadline);
     if (!deleted) return deleted.error();
+    upsert.some_done = true;
+    upsert.emptied.insert(undocumented.begin(), undocumented.end());
   }
   return sent;
 }
 
 // A batch that the server refuses for its content is halved until the culprits are alone.
-Result<void> ChromaDriver::send(const Schema& schema, Items items, UpsertMode mode, ApplyResult& result,
-                                Deadline deadline) {
+Result<void> ChromaDriver::send(const Schema& schema, Items items, Upsert& upsert) {
   if (items.empty()) return {};
-  const auto limits = api_.limits(deadline);
+  const bool replaces = upsert.mode == UpsertMode::replace;
+  const auto limits = api_.limits(upsert.deadline);
   if (!limits) return limits.error();
   std::vector<Sent> sent;
-  if (mode == UpsertMode::replace) {
-    auto completed = complete(schema, items, deadline);
+  if (replaces) {
+    auto completed = complete(schema, items, upsert);
     if (!completed) return completed.error();
     sent = std::move(*completed);
   } else {
     for (const Item& item : items) sent.push_back({item.record, {}});
   }
   std::string body = records_body(sent, vector_name_of(schema), limits->base64);
-  const bool fits = body.size() <= ApiClient::request_bytes_max;
-  if (fits) {
+  Error refusal(Code::invalid, "the record takes more than the 40 MiB that Chroma takes in a request");
+  if (body.size() <= ApiClient::request_bytes_max) {
     const auto answered =
-        api_.post(schema.name, mode == UpsertMode::replace ? "upsert" : "add", std::move(body), deadline);
-    if (answered) return {};
-    if (!refused_for_its_content(answered.error())) return answered.error();
-    if (items.size() == 1) {
-      result.refused.push_back({items[0].index, answered.error()});
+        api_.post(schema.name, replaces ? "upsert" : "add", std::move(body), upsert.deadline);
+    if (answered) {
+      upsert.some_done = true;
       return {};
     }
-  } else if (items.size() == 1) {
-    result.refused.push_back(
-        {items[0].index,
-         Error(Code::invalid, "the record takes more than the 40 MiB that Chroma takes in a request")});
+    refusal = answered.error();
+    if (!refused_for_its_content(refusal)) return refusal;
+  }
+  if (items.size() == 1) {
+    const bool emptied = upsert.emptied.contains(id_of(items[0].record->key));
+    upsert.result.refused.push_back({items[0].index, refusal.not_whole(emptied)});
     return {};
   }
   const size_t half = items.size() / 2;
-  if (auto done = send(schema, items.first(half), mode, result, deadline); !done) return done;
-  return send(schema, items.subspan(half), mode, result, deadline);
+  if (auto done = send(schema, items.first(half), upsert); !done) return done;
+  return send(schema, items.subspan(half), upsert);
 }
 
 Result<ApplyResult> ChromaDriver::upsert(const Schema& schema, std::span<const Record> records,
                                          UpsertMode mode, Deadline deadline) {
-  ApplyResult result;
+  Upsert upsert{mode, deadline};
   const auto limits = api_.limits(deadline);
   if (!limits) return limits.error();
   // Of a key given twice the last counts when replacing, the first when inserting; the server would merge.
   std::map<std::string_view, size_t> chosen;
   for (size_t i = 0; i < records.size(); ++i) {
     if (auto objection = record_objection(records[i], vector_name_of(schema), dimension_of(schema))) {
-      result.refused.push_back({i, Error(Code::invalid, std::move(*objection))});
+      upsert.result.refused.push_back({i, Error(Code::invalid, std::move(*objection))});
     } else if (mode == UpsertMode::replace) {
       chosen[id_of(records[i].key)] = i;
     } else {
@@ -185,14 +187,14 @@ Result<ApplyResult> ChromaDriver::upsert(const Schema& schema, std::span<const R
     const size_t more = end ? 0 : body_bytes(records[i], limits->base64);
     if (!batch.empty() &&
         (end || batch.size() == limits->batch_records || bytes + more > request_bytes_aim)) {
-      if (auto done = send(schema, batch, mode, result, deadline); !done) return done.error();
+      if (auto done = send(schema, batch, upsert); !done) return done.error().not_whole(upsert.some_done);
       batch.clear();
       bytes = 0;
     }
     if (!end) batch.push_back({i, &records[i]});
     bytes += more;
   }
-  return result;
+  return std::move(upsert.result);
 }
 
 Result<ApplyResult> ChromaDriver::erase(const Schema& schema, std::span<const Key> keys, Deadline deadline) {
@@ -200,12 +202,14 @@ Result<ApplyResult> ChromaDriver::erase(const Schema& schema, std::span<const Ke
   if (!limits) return limits.error();
   GetBody body;
   body.by_ids = true;
+  bool some_done = false;
   for (size_t i = 0; i <= keys.size(); ++i) {
     if (i < keys.size() && !id_of(keys[i]).empty()) body.ids.push_back(id_of(keys[i]));
     const bool full = body.ids.size() == limits->batch_records || i == keys.size();
     if (body.ids.empty() || !full) continue;
     const auto deleted = api_.post(schema.name, "delete", get_body(body), deadline);
-    if (!deleted) return deleted.error();
+    if (!deleted) return deleted.error().not_whole(some_done);
+    some_done = true;
     body.ids.clear();
   }
   return ApplyResult{};

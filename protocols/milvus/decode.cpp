@@ -33,6 +33,7 @@ Result<Operation> decode_mutation(Operation operation, const net::Request& reque
   const CollectionSchema& schema = found->collection.described.schema;
   const FieldSchema* primary = schema.primary();
   const bool generated = schema.auto_id || (primary != nullptr && primary->auto_id);
+  operation.makes_keys = generated;
   if (generated) return operation;
   for (const auto& column : read->columns) {
     if (primary == nullptr || column.name != primary->name) continue;

@@ -92,7 +92,7 @@ class MilvusDriver final : public Driver {
   Result<void> load(const model::CollectionName& name, Deadline deadline);
   Result<void> send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                            std::span<const std::pair<size_t, const model::Record*>> records,
-                           ApplyResult& result, Deadline deadline);
+                           ApplyResult& result, bool& some_done, Deadline deadline);
   Result<model::QueryResult> search(const model::Schema& schema, const CollectionSchema& shape,
                                     const model::Query& query, const std::string& expression,
                                     Deadline deadline);

@@ -205,7 +205,7 @@ Result<std::vector<Record>> MilvusDriver::read(const model::Schema& schema, std:
 // A batch that the server refuses for its content is halved until the culprits are alone.
 Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                                        std::span<const std::pair<size_t, const Record*>> records,
-                                       ApplyResult& result, Deadline deadline) {
+                                       ApplyResult& result, bool& some_done, Deadline deadline) {
   if (records.empty()) return {};
   std::vector<Record> batch;
   for (const auto& [index, record] : records) {
@@ -223,7 +223,10 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
   for (const auto& column : columns) request.always_bytes(5, encode(column));
   request.u64(7, records.size() - refused.size());
   const auto answer = client_.call("Upsert", database_of(schema.name.space), request, deadline);
-  if (answer) return {};
+  if (answer) {
+    some_done = true;
+    return {};
+  }
   if (answer.error().code != Code::invalid)
     return answer.error().within("collection '" + to_string(schema.name) + "'");
   if (records.size() == 1) {
@@ -236,10 +239,10 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
       rest.push_back(records[i]);
   }
   const std::span<const std::pair<size_t, const Record*>> all(rest);
-  if (all.size() == 1) return send_upsert(schema, shape, all, result, deadline);
-  auto done = send_upsert(schema, shape, all.first(all.size() / 2), result, deadline);
+  if (all.size() == 1) return send_upsert(schema, shape, all, result, some_done, deadline);
+  auto done = send_upsert(schema, shape, all.first(all.size() / 2), result, some_done, deadline);
   if (!done) return done;
-  return send_upsert(schema, shape, all.subspan(all.size() / 2), result, deadline);
+  return send_upsert(schema, shape, all.subspan(all.size() / 2), result, some_done, deadline);
 }
 
 // insert_only is an upsert as well: Milvus' insert would leave two records with one key.
@@ -274,20 +277,23 @@ Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<
   if (!writing) return writing.error();
   std::map<std::string, std::vector<std::pair<size_t, const Record*>>> parts;
   for (const auto& [key, index] : chosen) parts[key.partition].emplace_back(index, &records[index]);
+  bool some_done = false;
   for (const auto& [partition, part] : parts) {
     std::vector<std::pair<size_t, const Record*>> batch;
     size_t bytes = 0;
     for (const auto& one : part) {
       const size_t more = bytes_of(*one.second);
       if (!batch.empty() && bytes + more > request_bytes_aim) {
-        if (auto done = send_upsert(schema, **shape, batch, result, deadline); !done) return done.error();
+        if (auto done = send_upsert(schema, **shape, batch, result, some_done, deadline); !done)
+          return done.error().not_whole(some_done);
         batch.clear();
         bytes = 0;
       }
       batch.push_back(one);
       bytes += more;
     }
-    if (auto done = send_upsert(schema, **shape, batch, result, deadline); !done) return done.error();
+    if (auto done = send_upsert(schema, **shape, batch, result, some_done, deadline); !done)
+      return done.error().not_whole(some_done);
   }
   return result;
 }
@@ -300,6 +306,7 @@ Result<ApplyResult> MilvusDriver::erase(const model::Schema& schema, std::span<c
   if (is_open(**shape)) return ApplyResult{};  // no record yet
   const auto writing = overlap_.write(to_string(schema.name), keys, deadline);
   if (!writing) return writing.error();
+  bool some_done = false;
   for (auto& [partition, part] : by_partition(keys)) {
     std::erase_if(part, [&](const Key& key) { return !fits(**shape, key); });
     const std::span<const Key> all(part);
@@ -311,7 +318,9 @@ Result<ApplyResult> MilvusDriver::erase(const model::Schema& schema, std::span<c
       auto done = client_.call("Delete", database_of(schema.name.space), request, deadline);
       if (!done && done.error().code == Code::not_found && was_settling(schema.name, since, deadline))
         done = client_.call("Delete", database_of(schema.name.space), request, deadline);
-      if (!done) return done.error().within("collection '" + to_string(schema.name) + "'");
+      if (!done)
+        return done.error().within("collection '" + to_string(schema.name) + "'").not_whole(some_done);
+      some_done = true;
     }
   }
   return ApplyResult{};

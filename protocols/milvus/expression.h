@@ -25,7 +25,9 @@ struct Grammar {
 using Templates = std::map<std::string, model::Value>;  // values of {name}
 
 // Error invalid holds what the server says behind "cannot parse expression: ..., error: "; unsupported: an
-// expression that a server may know and we do not ("filter.text_match: ...").
+// expression that a server may know and we do not ("filter.text_match: ..."), or larger than we read ("filter.size:
+// ..."). The filter is at most 100 nodes high, so it can be walked, copied and destroyed by recursion; one with more
+// operators in a row than that is invalid. and, or and lists may be as long as they like.
 Result<model::Filter> parse_expression(std::string_view text, const CollectionSchema& schema,
                                        const Grammar& grammar, const Templates& templates = {});
 

@@ -79,6 +79,10 @@ class Lexer {
         ++at_;
       begin_ = at_;
       if (at_ == text_.size()) break;
+      if (tokens.size() == tokens_max)
+        return Error(Code::unsupported, "filter.size: an expression of more than " +
+                                            std::to_string(tokens_max) +
+                                            " words, numbers and signs is not read");
       Token token;
       token.column = characters(at_);
       if (!next(token)) return error_;

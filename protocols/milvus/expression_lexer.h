@@ -19,6 +19,11 @@ struct Token {
   std::string_view source;
 };
 
+// A list of half a million keys, and about 150 MB while it is read. The server has no bound but its 64 MiB for a
+// message, of which every other byte can be a token.
+constexpr size_t tokens_max = 1'000'000;
+
+// Unsupported ("filter.size: ...") beyond tokens_max.
 Result<std::vector<Token>> tokens_of(std::string_view text);
 
 }  // namespace vmproxy::protocols::milvus

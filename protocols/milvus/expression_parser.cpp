@@ -22,6 +22,7 @@ struct Part {
   Type type = Type::condition;
   DataType data = DataType::none;  // of a declared field
   bool constant = false;
+  int height = 1;  // of `filter`
 };
 using Type = Part::Type;
 using Answer = Result<Part>;
@@ -59,6 +60,22 @@ Type type_of(const Value& value) {
   if (value.is_number()) return Type::floating;
   if (value.is_string()) return Type::text;
   return value.is_array() ? Type::array : Type::json;
+}
+
+// A node over one or two parts. Conditions unless the caller says otherwise.
+Part over(Kind kind, Part child) {
+  Part part;
+  part.height = child.height + 1;
+  part.filter.kind = kind;
+  part.filter.children.push_back(std::move(child.filter));
+  return part;
+}
+
+Part over(Kind kind, Part left, Part right) {
+  Part part;
+  part.height = std::max(left.height, right.height) + 1;
+  part.filter = Filter::make(kind, std::move(left.filter), std::move(right.filter));
+  return part;
 }
 
 Part constant_of(Value value) {
@@ -152,18 +169,24 @@ class Parser {
     int& held;
   };
 
+  static Error too_deep() { return wrong("the expression is nested too deeply"); }
+
+  // Operators in a row nest to the left, one node for each, without any recursion here; but whatever walks,
+  // copies or destroys the filter recurses.
+  static Answer not_too_high(Answer answer) {
+    if (answer && answer->height > depth_max) return too_deep();
+    return answer;
+  }
+
   Answer expression() {
     Deeper deeper(depth_);
-    if (depth_ > depth_max) return wrong("the expression is nested too deeply");
+    if (depth_ > depth_max) return too_deep();
     if (take_word("exists")) {
       auto field = expression();
       if (!field) return field;
       if (field->filter.kind != Kind::field || field->type != Type::json)
         return wrong("exists oerations are only supportted on json field, got:" + type_name(*field));
-      Part part;
-      part.filter.kind = Kind::exists;
-      part.filter.children.push_back(std::move(field->filter));
-      return part;
+      return over(Kind::exists, std::move(*field));
     }
     return any();
   }
@@ -175,25 +198,29 @@ class Parser {
     auto first = (this->*inner)();
     if (!first || !word(by)) return first;
     std::vector<Filter> children;
+    int height = 0;
     for (;;) {
       if (first->type != Type::condition && !(first->type == Type::boolean && !first->constant))
         return wrong("'" + std::string(by) + "' can only be used between boolean expressions");
-      children.push_back(as_condition(std::move(*first)));
+      Part child = as_condition(std::move(*first));
+      height = std::max(height, child.height);
+      children.push_back(std::move(child.filter));
       if (!take_word(by)) break;
       // EXISTS may stand behind "and": its operand then takes all that follows.
       first = word("exists") ? expression() : (this->*inner)();
       if (!first) return first;
     }
     Part part;
+    part.height = height + 1;
     part.filter.kind = kind;
     part.filter.children = std::move(children);
     return part;
   }
 
   // A field of type Bool alone is a condition.
-  static Filter as_condition(Part part) {
-    if (part.type == Type::condition) return std::move(part.filter);
-    return Filter::make(Kind::equal, std::move(part.filter), Filter::literal_of(true));
+  static Part as_condition(Part part) {
+    if (part.type == Type::condition) return part;
+    return over(Kind::equal, std::move(part), constant_of(true));
   }
 
   Answer equality() {
@@ -202,7 +229,7 @@ class Parser {
       const Kind kind = take("==") ? Kind::equal : (++at_, Kind::not_equal);
       auto right = relation();
       if (!right) return right;
-      left = compared(kind, std::move(*left), std::move(*right));
+      left = not_too_high(compared(kind, std::move(*left), std::move(*right)));
     }
     return null_test(std::move(left));
   }
@@ -213,10 +240,8 @@ class Parser {
     const bool negated = take_word("not");
     if (!take_word("null")) return unexpected();
     if (left->filter.kind != Kind::field) return wrong("null tests are only supported on fields");
-    Part part;
-    part.filter.kind = Kind::is_null;
-    part.filter.children.push_back(std::move(left->filter));
-    if (negated) part.filter = Filter::not_(std::move(part.filter));
+    Part part = over(Kind::is_null, std::move(*left));
+    if (negated) return over(Kind::negate, std::move(part));
     return part;
   }
 
@@ -238,8 +263,10 @@ class Parser {
       auto right = membership();
       if (!right) return right;
       const auto second = relational();
+      // The operand in the middle is copied. A condition there is none of the server's ranges, and ranges
+      // within ranges would double with every level.
       if (second && upward(*second) == upward(kind) && left->constant &&
-          right->filter.kind != Kind::literal) {
+          right->filter.kind != Kind::literal && right->type != Type::condition) {
         ++at_;
         auto third = membership();
         if (!third) return third;
@@ -248,12 +275,10 @@ class Parser {
         if (!lower) return lower;
         auto upper = compared(*second, std::move(middle), std::move(*third));
         if (!upper) return upper;
-        Part part;
-        part.filter = Filter::all({std::move(lower->filter), std::move(upper->filter)});
-        left = std::move(part);
+        left = not_too_high(over(Kind::all_of, std::move(*lower), std::move(*upper)));
         continue;
       }
-      left = compared(kind, std::move(*left), std::move(*right));
+      left = not_too_high(compared(kind, std::move(*left), std::move(*right)));
     }
     return left;
   }
@@ -283,10 +308,9 @@ class Parser {
         return wrong("cannot cast value to " + type_name(field) + ", value: float_val:" + shown + " ");
       }
     }
-    Part part;
     // One form for "1 < id" and "id > 1": the constant on the right.
-    part.filter = left.constant ? Filter::make(mirrored(kind), std::move(right.filter), std::move(left.filter))
-                                : Filter::make(kind, std::move(left.filter), std::move(right.filter));
+    Part part = left.constant ? over(mirrored(kind), std::move(right), std::move(left))
+                              : over(kind, std::move(left), std::move(right));
     part.filter.absent_matches = kind == Kind::not_equal && json;
     return part;
   }
@@ -314,12 +338,10 @@ class Parser {
           }
         }
       }
-      Part part;
       const bool json = left->type == Type::json;
-      part.filter =
-          Filter::make(not_in ? Kind::not_in : Kind::in, std::move(left->filter), std::move(list->filter));
+      Part part = over(not_in ? Kind::not_in : Kind::in, std::move(*left), std::move(*list));
       part.filter.absent_matches = not_in && json;
-      left = std::move(part);
+      left = not_too_high(std::move(part));
     }
     return left;
   }
@@ -339,7 +361,7 @@ class Parser {
       ++at_;
       auto right = (this->*inner)();
       if (!right) return right;
-      left = computed(found->second, found->first, std::move(*left), std::move(*right));
+      left = not_too_high(computed(found->second, found->first, std::move(*left), std::move(*right)));
     }
     return left;
   }
@@ -361,11 +383,11 @@ class Parser {
       return constant_of(fold(kind, left.filter.value, right.filter.value));
     if (!left.constant && !right.constant)
       return wrong("not supported to do arithmetic operations between multiple fields");
-    Part part;
-    part.type = left.type == Type::json || right.type == Type::json           ? Type::json
-                : left.type == Type::floating || right.type == Type::floating ? Type::floating
-                                                                              : Type::integer;
-    part.filter = Filter::make(kind, std::move(left.filter), std::move(right.filter));
+    const Type type = left.type == Type::json || right.type == Type::json           ? Type::json
+                      : left.type == Type::floating || right.type == Type::floating ? Type::floating
+                                                                                    : Type::integer;
+    Part part = over(kind, std::move(left), std::move(right));
+    part.type = type;
     return part;
   }
 
@@ -407,16 +429,14 @@ class Parser {
 
   Answer unary() {
     Deeper deeper(depth_);
-    if (depth_ > depth_max) return wrong("the expression is nested too deeply");
+    if (depth_ > depth_max) return too_deep();
     if (take_word("not")) {
       auto inner = unary();
       if (!inner) return inner;
       if (inner->constant && inner->type == Type::boolean)
         return constant_of(!std::get<bool>(inner->filter.value.data));
       if (inner->type != Type::condition) return wrong("not op can only be applied on boolean expression");
-      Part part;
-      part.filter = Filter::not_(std::move(inner->filter));
-      return part;
+      return over(Kind::negate, std::move(*inner));
     }
     const bool minus = symbol("-");
     if (!minus && !symbol("+")) return power();
@@ -459,17 +479,14 @@ class Parser {
         return wrong("like operation on non-string or no-json field is unsupported");
       auto rewritten = like_pattern(pattern->filter.value.string(), grammar_);
       if (!rewritten) return rewritten.error();
-      Part part;
-      part.filter =
-          Filter::make(Kind::like, std::move(left->filter), Filter::literal_of(std::move(*rewritten)));
-      left = std::move(part);
+      left = over(Kind::like, std::move(*left), constant_of(std::move(*rewritten)));
     }
     return left;
   }
 
   Answer primary() {
     Deeper deeper(depth_);
-    if (depth_ > depth_max) return wrong("the expression is nested too deeply");
+    if (depth_ > depth_max) return too_deep();
     const Token token = now();
     switch (token.kind) {
       case Token::Kind::number:
@@ -588,12 +605,10 @@ class Parser {
     if (!fits)
       return wrong(name +
                    " operation are only supported on json or array fields now, got: " + type_name(*field));
-    Part part;
     if (name == "array_length") {
       if (!take(")")) return unexpected();
+      Part part = over(Kind::array_length, std::move(*field));
       part.type = Type::integer;
-      part.filter.kind = Kind::array_length;
-      part.filter.children.push_back(std::move(field->filter));
       return part;
     }
     if (!take(",")) return unexpected();
@@ -603,8 +618,7 @@ class Parser {
     if (!value->constant) return wrong("the elements of " + name + " must be constants");
     if (function->second != Kind::array_contains && value->type != Type::array)
       return wrong(name + " operation element must be an array");
-    part.filter = Filter::make(function->second, std::move(field->filter), std::move(value->filter));
-    return part;
+    return over(function->second, std::move(*field), std::move(*value));
   }
 
   std::vector<Token> tokens_;

@@ -140,12 +140,6 @@ class Writer {
   bool copies_ = false;
 };
 
-// After a part of a batch is stored, no error may say that nothing was done.
-Error not_whole(const Error& error, bool some_done) {
-  if (!some_done || !error.surely_not_done()) return error;
-  return {Code::unavailable, error.message + "; a part of the batch is stored"};
-}
-
 // Distinct keys as array parameters; keys that the table cannot hold are in no record of it.
 struct KeyArrays {
   size_t count = 0;
@@ -232,7 +226,7 @@ Result<ApplyResult> PgvectorDriver::upsert(const model::Schema& schema,
     }
   }
   if (auto done = writer.write(rows); !done) {
-    return not_whole(failed(schema, *work->connection, done.error()), writer.wrote);
+    return failed(schema, *work->connection, done.error()).not_whole(writer.wrote);
   }
   std::ranges::sort(writer.result.refused, {}, &Refusal::index);
   return std::move(writer.result);
@@ -278,7 +272,7 @@ Result<ApplyResult> PgvectorDriver::erase(const model::Schema& schema, std::span
       parts.push_back({part.begin + part.count / 2, part.count - part.count / 2});
       parts.push_back({part.begin, part.count / 2});
     } else {
-      return not_whole(failed(schema, *work->connection, done.error()), some_done);
+      return failed(schema, *work->connection, done.error()).not_whole(some_done);
     }
   }
   return result;

@@ -208,11 +208,20 @@ TEST_CASE("systems and dialects are checked against the caller's list") {
   CHECK(check("databases: {old: {system: crhome, url: x}, new: {system: pgtor, url: y}}\n" + rest +
               "chrome}") ==
         "v.yaml:1:27: unknown system 'crhome'; did you mean 'chrome'?\n"
-        "v.yaml:4:41: migration 'm' goes from crhome to pgtor, so its listener cannot speak chrome; write "
-        "dialect: crhome");
+        "v.yaml:4:41: migration 'm' goes from crhome to pgtor, so its listener cannot speak chrome, only "
+        "the API of the source; write dialect: crhome");
   CHECK(check(good + rest + "pgtor}") ==
         "v.yaml:4:41: vmproxy can read and write pgtor, but a listener cannot speak it yet; dialects are "
         "chrome");
+  const config::KnownNames both{{"chrome", "pgtor"}, {"chrome", "pgtor"}};
+  const auto parsed = config::parse(good + rest + "pgtor}", "v.yaml");
+  REQUIRE(parsed.has_value());
+  const auto of_the_target = config::validate(*parsed, both, "v.yaml");
+  REQUIRE(of_the_target.has_error());
+  CHECK(of_the_target.error().message ==
+        "v.yaml:4:41: migration 'm' goes from chrome to pgtor, so its listener cannot speak pgtor, only the "
+        "API of the "
+        "source; write dialect: chrome");
   CHECK(check(good + rest + "xyz}") == "v.yaml:4:41: unknown dialect 'xyz'; this vmproxy knows chrome");
   CHECK(check("data_dir: d").find("v.yaml: no 'listeners'") != std::string::npos);
 }

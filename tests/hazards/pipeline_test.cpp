@@ -1,6 +1,7 @@
 // What becomes of a request: nothing of the replica or of the journal may show in the application's answer, unless the
 // user chose so.
 #include "proxy/images.h"
+#include "proxy/target_backend.h"
 #include "tests/hazards/fake_exchange.h"
 
 using namespace vmproxy::support;
@@ -24,6 +25,7 @@ struct Proxy {
   void ready() {
     move.ready();
     pipeline = std::make_unique<proxy::Pipeline>(move.context(), "test");
+    CHECK(read_by_source("a"));  // lets the caller in
   }
   // The source's own behaviour for the fake API.
   Result<net::Response> source(const net::Request& request) {
@@ -377,7 +379,6 @@ TEST_CASE("a rollback moves reads first: the source answers each for which it ha
   SECTION("not a call that may miss what was acknowledged") { can = proxy.move.dialect.can_ask_for_all = false; }
   proxy.move.options.fence_max = seconds(600);
   proxy.ready();
-  CHECK(proxy.read_by_source("a"));  // lets the caller in
   REQUIRE(proxy.move.promote());
   CHECK_FALSE(proxy.read_by_source("b"));
   proxy.move.source.hold(Call::upsert);
@@ -398,7 +399,6 @@ TEST_CASE("a rollback moves reads first: the source answers each for which it ha
 TEST_CASE("a read that the source answers first in a rollback is asked so that it has every acknowledged write") {
   Proxy proxy;
   proxy.ready();
-  CHECK(proxy.read_by_source("a"));  // lets the caller in
   REQUIRE(proxy.move.promote());
   proxy.reads(0);
   proxy.move.dialect.ask_for_all = proxy::encode_images({{key_of("a"), std::nullopt}, {key_of("a"), std::nullopt}});
@@ -410,7 +410,6 @@ TEST_CASE("a read that the source answers first in a rollback is asked so that i
 TEST_CASE("in a rollback a source that does not answer reads is left alone for a while: the target answers at once") {
   Proxy proxy;
   proxy.ready();
-  CHECK(proxy.read_by_source("a"));  // lets the caller in
   REQUIRE(proxy.move.promote());
   proxy.reads(0);
   int asked = 0;
@@ -432,7 +431,6 @@ TEST_CASE("a rollback that does not come about leaves reads with the target") {
   Proxy proxy;
   proxy.move.source.put("b", 1);
   proxy.ready();
-  CHECK(proxy.read_by_source("a"));  // lets the caller in
   REQUIRE(proxy.move.promote());
   proxy.move.target.down(Error(Code::refused_connection, "away"));
   proxy.move.context().mirror.repair({"", "things"}, {key_of("a")});  // must be read from the target
@@ -445,7 +443,6 @@ TEST_CASE("a rollback that does not come about leaves reads with the target") {
 TEST_CASE("what the source cannot answer while a rollback is under way, the target answers") {
   Proxy proxy;
   proxy.ready();
-  CHECK(proxy.read_by_source("a"));  // lets the caller in
   REQUIRE(proxy.move.promote());
   proxy.reads(0);
   net::Response failed{404, {}, "no such collection", {}};
@@ -458,4 +455,303 @@ TEST_CASE("what the source cannot answer while a rollback is under way, the targ
   CHECK(request.asked_source == 1);
   REQUIRE(request.answer);
   CHECK(request.answer->status == 200);
+}
+
+// --- changes of collections, and keys that the source makes up
+
+TEST_CASE("H20: dropped and later created again, with drops not mirrored: the target's old records are a gap") {
+  Proxy proxy;
+  proxy.ready();
+  auto drop = proxy.exchange({"POST", "/drop", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.drop_collection("things");
+    return net::Response{};
+  });
+  proxy.handle(drop);
+  CHECK(proxy.move.status().gaps == 0);
+  auto create = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.add_collection(things());
+    return net::Response{};
+  });
+  proxy.handle(create);
+  CHECK(proxy.move.target.find("a") == 1);
+  CHECK(proxy.move.status().gaps == 1);
+  CHECK_FALSE(proxy.move.promote());
+}
+
+TEST_CASE("a collection that nobody saw being made is a gap: its records were not copied; one made through the proxy is none") {
+  Proxy proxy;
+  proxy.ready();
+  auto other = things();
+  other.name.name = "other";
+  auto create = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.add_collection(other);
+    return net::Response{};
+  });
+  uint64_t gaps = 1;
+  SECTION("beside the proxy") {}
+  SECTION("through it") {
+    proxy.move.dialect.creates = other.name;
+    gaps = 0;
+  }
+  proxy.handle(create);
+  CHECK(proxy.move.status().gaps == gaps);
+}
+
+TEST_CASE("a promotion does not leave behind what was made beside the proxy") {
+  Proxy proxy;
+  proxy.ready();
+  auto other = things();
+  other.name.name = "other";
+  proxy.move.source.add_collection(other);
+  proxy.move.source.put("other", "x", 1);
+  CHECK_FALSE(proxy.move.promote());
+  CHECK(proxy.move.status().gaps == 1);
+}
+
+TEST_CASE("records whose keys the source made up come over: its answer names them") {
+  Proxy proxy;
+  proxy.ready();
+  std::vector<std::pair<std::string, std::string>> disk;
+  std::string answer = proxy::encode_images({{key_of("made"), std::nullopt}});
+  auto request = proxy.exchange({"POST", "/generate", {}, "x"}, [&](const net::Request&) {
+    proxy.move.source.put("made", 1);
+    disk = proxy.move.disk();
+    return net::Response{200, {}, answer, {}};
+  });
+  SECTION("it came") {
+    proxy.handle(request);
+    CHECK(proxy.move.context().mirror.dirty({"", "things"}, key_of("made")));
+    CHECK(proxy.move.eventually([&] { return proxy.move.target.find("made") == 1; }));
+    CHECK(proxy.move.status().gaps == 0);
+  }
+  SECTION("it does not name them") {
+    answer = "unreadable";
+    proxy.handle(request);
+    CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == 1; }));
+  }
+  SECTION("a crash comes before it") {
+    proxy.handle(request);
+    proxy.pipeline.reset();
+    proxy.move.crash(disk);
+    proxy.move.start();
+    CHECK(proxy.move.status().gaps == 1);
+  }
+  SECTION("a crash comes after it") {
+    proxy.move.target.hold(Call::upsert);
+    proxy.handle(request);
+    REQUIRE(proxy.move.eventually([&] { return proxy.move.target.held() > 0; }));
+    proxy.pipeline.reset();
+    proxy.move.crash();
+    proxy.move.start();
+    CHECK(proxy.move.eventually([&] { return proxy.move.target.find("made") == 1; }));
+    CHECK(proxy.move.status().gaps == 0);
+  }
+}
+
+TEST_CASE("C8: a write by filter whose records cannot be listed is a gap before it is sent") {
+  Proxy proxy;
+  proxy.ready();
+  std::vector<std::pair<std::string, std::string>> disk;
+  proxy.move.source.fail(Call::query, Error(Code::invalid, "no such filter"));
+  int status = 200;
+  uint64_t gaps = 1;
+  auto request = proxy.exchange({"POST", "/delete_where", {}, "1"}, [&](const net::Request&) {
+    disk = proxy.move.disk();
+    return net::Response{status, {}, "", {}};
+  });
+  SECTION("it is done") {}
+  SECTION("it is refused") {
+    status = 400;
+    gaps = 0;
+  }
+  proxy.handle(request);
+  CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == gaps; }));
+  proxy.pipeline.reset();
+  proxy.move.crash(disk);  // while it was under way
+  proxy.move.start();
+  CHECK(proxy.move.status().gaps == 1);
+}
+
+// --- who may read what from the target
+
+TEST_CASE("nobody reads from the target whom the source has not let in") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.reads(100);
+  const net::Request stranger{"POST", "/read", {{"who", "stranger"}}, proxy::encode_images({{key_of("a"), std::nullopt}})};
+  auto refused = proxy.exchange(stranger, [](const net::Request&) { return net::Response{401, {}, "who are you", {}}; });
+  proxy.handle(refused);
+  REQUIRE(refused.answer);
+  CHECK(refused.answer->status == 401);
+  auto let_in = proxy.exchange(stranger);
+  proxy.handle(let_in);
+  CHECK(let_in.asked_source == 1);
+  auto known = proxy.exchange(stranger);
+  proxy.handle(known);
+  CHECK(known.asked_source == 0);
+}
+
+TEST_CASE("H44: a write that waited in the fence of a promotion is not executed for whom the source has not let in") {
+  Proxy proxy;
+  proxy.ready();
+  const net::Request stranger{"POST", "/put", {{"who", "stranger"}}, proxy::encode_images({{key_of("z"), record_of("z", 1)}})};
+  proxy.move.context().gate.close();
+  auto request = proxy.exchange(stranger);
+  bool ended = false;
+  asio::co_spawn(proxy.io, proxy.pipeline->handle(request), [&](std::exception_ptr) { ended = true; });
+  proxy.io.poll();
+  auto routing = *proxy.move.context().routing.get();
+  routing.primary = Side::target;
+  proxy.move.context().routing.publish(routing);
+  proxy.move.context().gate.open();
+  CHECK(proxy.move.eventually([&] {
+    proxy.io.poll();
+    return ended;
+  }));
+  REQUIRE(request.answer);
+  CHECK(request.answer->status == 401);
+  CHECK_FALSE(proxy.move.target.find("z"));
+}
+
+TEST_CASE("reads go to the source while the target is known to lack something") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.reads(100);
+  CHECK_FALSE(proxy.read_by_source("a"));
+  REQUIRE(proxy.move.journal->mark_gap("somebody wrote beside the proxy"));
+  CHECK(proxy.read_by_source("a"));
+}
+
+TEST_CASE("H29: a record that the target refuses while a read waits for it is not read there") {
+  Proxy proxy;
+  proxy.move.options.proxy.read_wait = seconds(30);
+  proxy.ready();
+  proxy.reads(100);
+  proxy.move.target.refuse("bad", Error(Code::invalid, "no"));
+  proxy.move.target.hold(Call::upsert);
+  CHECK(proxy.put("bad", 1) == 200);
+  auto request = proxy.exchange({"POST", "/read", {}, proxy::encode_images({})});
+  bool ended = false;
+  asio::co_spawn(proxy.io, proxy.pipeline->handle(request), [&](std::exception_ptr) { ended = true; });
+  proxy.io.poll();
+  CHECK_FALSE(ended);
+  proxy.move.target.release();
+  CHECK(proxy.move.eventually([&] {
+    proxy.io.poll();
+    return ended;
+  }));
+  CHECK(request.asked_source == 1);
+}
+
+TEST_CASE("a read of a rollback that a write of its record came across is the target's to answer") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.reads(0);
+  std::string written = "b";
+  bool by_source = true;
+  SECTION("of another record") {}
+  SECTION("of its record") {
+    written = "a";
+    by_source = false;
+  }
+  auto request = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})}, [&](const net::Request&) {
+    proxy.move.write(written, 5);
+    return net::Response{200, {}, "from the source", {}};
+  });
+  proxy.handle(request);
+  REQUIRE(request.answer);
+  CHECK((request.answer->body == "from the source") == by_source);
+}
+
+// --- collections after the promotion
+
+TEST_CASE("C6: a collection made after the promotion is made on the source, too, and holds nothing up there") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  auto& context = proxy.move.context();
+  proxy::TargetBackend backend(context, context.routing.get(), "test", proxy.move.clock.in(seconds(10)));
+  vmproxy::model::SchemaChange change;
+  change.kind = vmproxy::model::SchemaChange::Kind::create_collection;
+  change.schema = things();
+  change.schema.name.name = "other";
+  REQUIRE(backend.change(change));
+  const auto write = [&](const std::string& collection, const std::string& id) {
+    vmproxy::model::Write put;
+    put.collection = {"", collection};
+    put.kind = vmproxy::model::Write::Kind::replace;
+    const auto record = record_of(id, 1);
+    put.patches.push_back({record.key, record.vectors, record.document, false, record.metadata.value_or(vmproxy::model::Object{}), {}, true});
+    return backend.write(put);
+  };
+  REQUIRE(write("other", "new"));
+  SECTION("it can be made there") {
+    REQUIRE(write("things", "b"));
+    REQUIRE(proxy.move.quiet());
+    CHECK(proxy.move.source.rows("other") == proxy.move.target.rows("other"));
+    CHECK(proxy.move.source.find("b") == 1);
+    CHECK_FALSE(proxy.move.rollback());  // the application may hold on to the id that it was told
+    CHECK(proxy.move.rollback({"ddl"}));
+  }
+  SECTION("it cannot") {
+    proxy.move.source.fail(Call::create, Error(Code::unsupported, "not here"), 1000);
+    REQUIRE(write("things", "b"));
+    REQUIRE(proxy.move.eventually([&] { return proxy.move.source.find("b") == 1; }));
+    REQUIRE(proxy.move.quiet());
+    CHECK(proxy.move.status().quarantined == 1);
+  }
+}
+
+TEST_CASE("after the promotion a collection that was dropped before it can be created, and is empty") {
+  Proxy proxy;
+  proxy.ready();
+  auto drop = proxy.exchange({"POST", "/drop", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.drop_collection("things");
+    return net::Response{};
+  });
+  proxy.handle(drop);
+  REQUIRE(proxy.move.promote());
+  REQUIRE(proxy.move.target.find("a") == 1);
+  auto& context = proxy.move.context();
+  proxy::TargetBackend backend(context, context.routing.get(), "test", proxy.move.clock.in(seconds(10)));
+  vmproxy::model::SchemaChange change;
+  change.kind = vmproxy::model::SchemaChange::Kind::create_collection;
+  change.schema = things();
+  REQUIRE(backend.change(change));
+  CHECK(proxy.move.target.rows().empty());
+}
+
+TEST_CASE("a collection renamed, or made again, after the promotion is a gap of the way back, which a full validation closes") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  auto& context = proxy.move.context();
+  proxy::TargetBackend backend(context, context.routing.get(), "test", proxy.move.clock.in(seconds(10)));
+  vmproxy::model::SchemaChange change;
+  change.name = things().name;
+  change.schema = things();
+  SECTION("renamed") {
+    change.kind = vmproxy::model::SchemaChange::Kind::alter_collection;
+    change.schema.name.name = "renamed";
+    REQUIRE(backend.change(change));
+  }
+  SECTION("made again") {
+    change.kind = vmproxy::model::SchemaChange::Kind::drop_collection;
+    REQUIRE(backend.change(change));
+    change.kind = vmproxy::model::SchemaChange::Kind::create_collection;
+    REQUIRE(backend.change(change));
+  }
+  CHECK(proxy.move.status().gaps == 1);
+  vmproxy::cutover::ValidateOptions all;
+  all.repair = true;
+  for (int pass = 0; pass < 10 && proxy.move.status().gaps > 0; ++pass) {
+    REQUIRE(proxy.move.migration->validate(all, {}));
+    REQUIRE(proxy.move.eventually([&] { return proxy.move.status().validation.phase != "running"; }));
+    REQUIRE(proxy.move.quiet());
+  }
+  CHECK(proxy.move.status().gaps == 0);
+  for (const std::string name : {"things", "renamed"}) {
+    if (proxy.move.target.has_collection(name)) CHECK(proxy.move.source.rows(name) == proxy.move.target.rows(name));
+  }
 }

@@ -4,6 +4,7 @@ of them, and they are moved like the others."""
 import pytest
 
 from servers import create
+from vmproxy import CommandError
 from workload import separate_client
 
 
@@ -57,3 +58,43 @@ def test_collections_without_a_record(chroma, target, make_vmproxy, corpus):
         count, (ids,), (documents,) = answers(application.get_collection(name, embedding_function=None), corpus)
         assert count == 20 and len(ids) == 5
         assert documents == [corpus.texts[corpus.ids.index(id)] for id in ids]
+
+
+def test_what_is_made_after_the_promotion_goes_back_too(chroma, pgvector, make_vmproxy, corpus):
+    fill(chroma.client().create_collection("full", embedding_function=None), corpus, 0)
+    vmproxy = make_vmproxy(database(chroma), database(pgvector))
+    application = separate_client("127.0.0.1", vmproxy.port)
+    vmproxy.command("start", timeout=600)
+    vmproxy.command("promote", timeout=300)
+    fill(application.create_collection("made_after", embedding_function=None, metadata={"for": "later"}), corpus, 40)
+    fill(application.get_collection("full", embedding_function=None), corpus, 60)
+    expected = answers(application.get_collection("made_after", embedding_function=None), corpus)
+    vmproxy.wait_drained()
+    with pytest.raises(CommandError, match="made_after"):  # its id is another one there: the operator is told
+        vmproxy.command("rollback")
+    vmproxy.command("rollback", "--force", "ddl")
+    there = chroma.client().get_collection("made_after", embedding_function=None)
+    assert there.metadata["for"] == "later"
+    assert answers(there, corpus) == expected
+    assert chroma.client().get_collection("full", embedding_function=None).count() == 40
+    assert answers(application.get_collection("made_after", embedding_function=None), corpus) == expected
+
+
+def test_a_collection_dropped_and_made_again_is_named_until_it_is_validated(chroma, pgvector, make_vmproxy, corpus):
+    fill(chroma.client().create_collection("again", embedding_function=None), corpus, 0)
+    vmproxy = make_vmproxy(database(chroma), database(pgvector))
+    application = separate_client("127.0.0.1", vmproxy.port)
+    vmproxy.command("start", timeout=600)
+    application.delete_collection("again")
+    assert vmproxy.status()["gaps"] == 0
+    fill(application.create_collection("again", embedding_function=None), corpus, 50)
+    assert vmproxy.status()["gaps"] == 1
+    with pytest.raises(CommandError, match="former life"):
+        vmproxy.command("promote")
+    vmproxy.wait_drained()
+    for _ in range(2):  # the first pass repairs
+        vmproxy.run("validate", "--full", "--repair", timeout=300)
+        vmproxy.wait_drained()
+    vmproxy.command("promote", timeout=300)
+    chroma.stop()
+    assert sorted(application.get_collection("again", embedding_function=None).get()["ids"]) == sorted(corpus.ids[50:70])

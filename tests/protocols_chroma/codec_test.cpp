@@ -107,6 +107,23 @@ TEST_CASE("a where clause means the same after it went through the model") {
   }));
 }
 
+TEST_CASE("a where clause is no deeper than the JSON that it came in") {
+  const auto nested = [](int levels, const std::string& leaf) {
+    std::string text = leaf;
+    for (int i = 0; i < levels; ++i) text = (i % 2 == 0 ? R"({"$and":[)" : R"({"$or":[)") + text + "]}";
+    return wire::parse_json(text);
+  };
+  CHECK_FALSE(nested(100'000, R"({"a":1})").has_value());
+  const auto where = nested(60, R"({"a":1})");
+  REQUIRE(where.has_value());
+  const auto filter = parse_where(*where);
+  REQUIRE(filter.has_value());
+  CHECK(print_filter(*filter).has_value());
+  const auto document = nested(60, R"({"$contains":"x"})");
+  REQUIRE(document.has_value());
+  CHECK(parse_where_document(*document).has_value());
+}
+
 TEST_CASE("what Chroma cannot say is refused with a stable code") {
   using Kind = Filter::Kind;
   Filter strict = compare(Kind::less, "a", 1);

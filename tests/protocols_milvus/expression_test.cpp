@@ -3,6 +3,7 @@
 #include <rapidcheck/catch.h>
 
 #include <catch2/catch.hpp>
+#include <functional>
 
 #include "protocols/milvus/rows.h"
 
@@ -207,6 +208,67 @@ TEST_CASE("what cannot be an expression is refused, never a crash") {
   CHECK_FALSE(parse_expression(nots + "(id > 1)", books(), old).has_value());
   std::string minus(50'000, '-');
   CHECK_FALSE(parse_expression("id == " + minus + "1", books(), old).has_value());
+}
+
+TEST_CASE("operators in a row are bounded as nesting is, whatever makes them nest") {
+  const auto times = [](int n, std::string_view piece) {
+    std::string text;
+    for (int i = 0; i < n; ++i) text += piece;
+    return text;
+  };
+  for (const std::string& text :
+       {"id" + times(100'000, " + 1") + " == 5", "id" + times(100'000, " * 1") + " == 5",
+        "id == id" + times(100'000, " - 1"), "id" + times(100'000, " in []"),
+        "id" + times(100'000, " not in []"), "$meta[\"a\"]" + times(100'000, " == $meta[\"a\"]"),
+        "$meta[\"a\"]" + times(100'000, " < $meta[\"a\"]"),
+        // 25 rows of 60 each, one in the other.
+        times(25, "(") + "id" + times(25, times(60, " + 1") + ")") + " == 5"}) {
+    INFO(text.substr(0, 60));
+    const auto filter = parse_expression(text, books(), recent);
+    REQUIRE_FALSE(filter.has_value());
+    CHECK(filter.error().code == Code::invalid);
+    CHECK(filter.error().message.ends_with("the expression is nested too deeply"));
+  }
+  CHECK(parse_expression("id" + times(50, " + 1") + " == 5", books(), recent).has_value());
+  // What does not nest may be as long as it likes.
+  const auto any = parse_expression("id == 2" + times(50'000, " or id + 1 == 4"), books(), recent);
+  REQUIRE(any.has_value());
+  CHECK(matching(*any) == Numbers{2, 3});
+  const auto all = parse_expression("id < 3" + times(50'000, " and id + 1 > 2"), books(), recent);
+  REQUIRE(all.has_value());
+  CHECK(matching(*all) == Numbers{2});
+  const auto list = parse_expression("id in [1" + times(100'000, ", 3") + "]", books(), recent);
+  REQUIRE(list.has_value());
+  CHECK(matching(*list) == Numbers{1, 3});
+  const auto sum = parse_expression("id == 1" + times(50'000, " + 1"), books(), recent);  // worked out
+  REQUIRE(sum.has_value());
+}
+
+TEST_CASE("ranges within ranges do not double") {
+  // A template without a value is a constant that compares with everything.
+  const Templates templates{{"t", Value()}};
+  std::string text = "id";
+  for (int i = 0; i < 16; ++i) text = "({t} < " + text + " < {t})";
+  const std::function<size_t(const Filter&)> nodes = [&](const Filter& filter) {
+    size_t count = 1;
+    for (const auto& child : filter.children) count += nodes(child);
+    return count;
+  };
+  const auto filter = parse_expression(text, books(), recent, templates);
+  if (filter) CHECK(nodes(*filter) < 100);
+  CHECK(matching(*parse_expression("1 < id < 4", books(), recent)) == Numbers{2, 3});
+}
+
+TEST_CASE("an expression of more words than are read is unsupported, with a code and without its text") {
+  std::string text = "id in [1";
+  for (int i = 0; i < 499'990; ++i) text += ",1";
+  REQUIRE(parse_expression(text + "]", books(), recent).has_value());
+  for (int i = 0; i < 20; ++i) text += ",1";
+  const auto filter = parse_expression(text + "]", books(), recent);
+  REQUIRE_FALSE(filter.has_value());
+  CHECK(filter.error().code == Code::unsupported);
+  CHECK(filter.error().message.starts_with("filter.size: "));
+  CHECK(filter.error().message.size() < 200);
 }
 
 TEST_CASE("templates stand for their values") {

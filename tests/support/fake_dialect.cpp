@@ -17,6 +17,8 @@ constexpr std::array rows{
     OperationRow{"POST", "/put", "records.put", OperationClass::write},
     OperationRow{"POST", "/merge", "records.merge", OperationClass::write},
     OperationRow{"POST", "/delete_where", "records.delete_where", OperationClass::write},
+    OperationRow{"POST", "/generate", "records.generate", OperationClass::write},
+    OperationRow{"POST", "/create", "collection.create", OperationClass::ddl},
     OperationRow{"POST", "/drop", "collection.drop", OperationClass::ddl},
     OperationRow{"POST", "/drop_some", "records.drop_some", OperationClass::ddl},
     OperationRow{"POST", "/read", "records.read", OperationClass::read},
@@ -57,6 +59,17 @@ Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Reques
     operation.drops_collection = true;
     return operation;
   }
+  if (row.name == "collection.create") {
+    operation.write_class = WriteClass::ddl;
+    operation.creates_collection = true;
+    operation.collection = creates;
+    return operation;
+  }
+  if (row.name == "records.generate") {
+    operation.write_class = WriteClass::read_back;
+    operation.makes_keys = true;
+    return operation;
+  }
   if (row.name == "records.drop_some") {
     operation.write_class = WriteClass::ddl;
     operation.drops_records = true;
@@ -83,6 +96,11 @@ Result<std::vector<FakeDialect::Image>> FakeDialect::images(const OperationRow&,
 protocols::OutcomeReport FakeDialect::outcome(const Operation& operation, const net::Response& response) const {
   protocols::OutcomeReport report;
   report.whole = ending(operation.row, response).outcome;
+  if (operation.makes_keys) {
+    if (auto made = proxy::decode_images(response.body)) {
+      for (const auto& image : *made) report.generated.push_back(image.key);
+    }
+  }
   return report;
 }
 

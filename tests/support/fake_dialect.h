@@ -3,6 +3,8 @@
 //   POST /put           whole records, or deletes by id            image
 //   POST /merge         records that only a read shows             read_back
 //   POST /delete_where  body: a number; records of at most that version   predicate
+//   POST /generate      records whose keys only the answer tells (a list of images)   read_back
+//   POST /create                                                   ddl
 //   POST /drop                                                     ddl
 //   POST /drop_some                records go, and nothing says which       ddl
 //   GET  /health                                                   health
@@ -26,6 +28,7 @@ class FakeDialect final : public protocols::Dialect {
                                       const protocols::Catalog& catalog) const override;
   Result<std::vector<Image>> images(const protocols::OperationRow& row, const net::Request& request,
                                     const protocols::Catalog& catalog) const override;
+  model::CollectionName creates;       // what /create names
   bool can_ask_for_all = true;         // up_to_date
   std::string ask_for_all;             // the body then
   std::optional<std::string> up_to_date(const protocols::OperationRow&, const net::Request&) const override {

@@ -94,6 +94,11 @@ void FakeDriver::fail(Call call, Error error, int times) {
   std::lock_guard hold(mutex_);
   for (int i = 0; i < times; ++i) failures_[call].push_back(error);
 }
+void FakeDriver::fail_after(int calls, Call call, Error error) {
+  std::lock_guard hold(mutex_);
+  failures_[call].insert(failures_[call].end(), static_cast<size_t>(calls), std::nullopt);
+  failures_[call].push_back(std::move(error));
+}
 void FakeDriver::down(std::optional<Error> error) {
   std::lock_guard hold(mutex_);
   down_ = std::move(error);
@@ -175,9 +180,9 @@ std::optional<Error> FakeDriver::ask(Lock& lock, Call call) {
   if (down_) return down_;
   auto& failures = failures_[call];
   if (!failures.empty()) {
-    Error error = std::move(failures.front());
+    std::optional<Error> error = std::move(failures.front());
     failures.pop_front();
-    return error;
+    if (error) return error;
   }
   const bool writes = call == Call::upsert || call == Call::insert_only || call == Call::erase;
   if (flaps_ && writes && ++flapped_ % 2 == 1) return Error(Code::refused_connection, "flapping");

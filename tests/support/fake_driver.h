@@ -45,6 +45,8 @@ class FakeDriver final : public protocols::Driver {
   model::Capabilities caps;  // change before anybody asks
   // The next `times` calls of this kind fail without having been executed.
   void fail(Call call, Error error, int times = 1);
+  // ... after `calls` of them that are executed.
+  void fail_after(int calls, Call call, Error error);
   // Every call fails so until it is taken back.
   void down(std::optional<Error> error);
   // Every second write fails, refused before it is done.
@@ -127,7 +129,7 @@ class FakeDriver final : public protocols::Driver {
   std::optional<std::map<std::string, Collection>> frozen_;
   uint64_t lives_ = 0;
   std::map<Call, uint64_t> calls_;
-  std::map<Call, std::deque<Error>> failures_;
+  std::map<Call, std::deque<std::optional<Error>>> failures_;  // nothing: executed
   std::optional<Error> down_;
   std::set<Call> delays_, holds_;
   std::vector<std::function<void()>> delayed_;

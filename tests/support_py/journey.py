@@ -60,15 +60,19 @@ class Journey:
         self.finalize()
 
     def when_near_enough(self, *command: str) -> None:
-        """As its operator would: a target that is too far behind just now closes the gate `lag`, and is waited for."""
+        """As its operator would: a target that is too far behind just now closes the gate `lag`, and is waited for. A promotion
+        in which a database answers later than the fence may take is aborted without a change, and tried again."""
         for _ in range(20):
             try:
                 self.vmproxy.command(*command)
                 return
             except CommandError as refused:
-                if "lag is" not in str(refused):
+                aborted = "aborted, nothing changed" in str(refused)
+                if "lag is" not in str(refused) and not aborted:
                     raise
                 print(f"waiting: {refused}")
+                if aborted:
+                    continue
             self.vmproxy.wait(lambda s: s["lag"]["seconds"] < 2, 120, "the target to come nearer")
         raise AssertionError(f"the target is never near enough: {self.vmproxy.status()}")
 

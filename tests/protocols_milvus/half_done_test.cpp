@@ -1,0 +1,89 @@
+// What the driver says of a call whose first request was done and whose second was refused.
+#include <catch2/catch.hpp>
+
+#include "base/clock.h"
+#include "protocols/milvus/driver.h"
+
+using namespace vmproxy;
+using namespace vmproxy::protocols;
+using namespace vmproxy::protocols::milvus;
+
+namespace {
+
+// A Milvus that does the first `does` writes and refuses the others for their rate.
+struct Tired {
+  explicit Tired(int writes) : does(writes) {
+    things.schema.fields.resize(2);
+    things.schema.fields[0].name = "id";
+    things.schema.fields[0].type = DataType::int64;
+    things.schema.fields[0].primary = true;
+    things.schema.fields[1].name = "vector";
+    things.schema.fields[1].type = DataType::float_vector;
+    things.schema.fields[1].type_params = {{"dim", "2"}};
+    schema.name = {"default", "things"};
+    schema.vectors.push_back({"vector", model::VectorKind::dense_f32, 2, model::Metric::l2, {}});
+  }
+
+  Result<std::string> answer(const std::string& path) {
+    if (path.ends_with("/DescribeCollection")) return encode(things);
+    if (!path.ends_with("/Upsert") && !path.ends_with("/Delete")) return Error(Code::unsupported, path);
+    ++asked;
+    Status status;
+    if (does-- <= 0) {
+      status.code = 8;
+      status.reason = "request is rejected by limiter";
+    }
+    ProtoWriter message;
+    message.always_bytes(1, encode(status));
+    return std::string(message.view());
+  }
+
+  static model::Record record(const std::string& partition, int64_t id) {
+    model::Record one;
+    one.key = {partition, {id}};
+    one.vectors["vector"] = model::DenseVector{1, 2};
+    return one;
+  }
+
+  Described things;
+  model::Schema schema;
+  int does;
+  int asked = 0;
+  SystemClock clock;
+  MilvusDriver driver{Client({}, [this](const std::string& path, const net::Headers&, const std::string&,
+                                        Deadline) { return answer(path); }),
+                      "default", clock};
+  Deadline soon = clock.in(std::chrono::seconds(20));
+};
+
+}  // namespace
+
+TEST_CASE("an upsert of which one request was done is not surely not done") {
+  // One request for each partition.
+  const std::vector<model::Record> records{Tired::record("", 1), Tired::record("other", 1)};
+  Tired at_once(0);
+  const auto nothing = at_once.driver.upsert(at_once.schema, records, UpsertMode::replace, at_once.soon);
+  REQUIRE_FALSE(nothing.has_value());
+  CHECK(nothing.error().code == Code::quota);
+  CHECK(nothing.error().surely_not_done());
+  Tired later(1);
+  const auto half = later.driver.upsert(later.schema, records, UpsertMode::replace, later.soon);
+  CHECK(later.asked == 2);
+  REQUIRE_FALSE(half.has_value());
+  CHECK_FALSE(half.error().surely_not_done());
+  CHECK(half.error().message.find("rejected by limiter") != std::string::npos);
+}
+
+TEST_CASE("an erase of which one request was done is not surely not done") {
+  std::vector<model::Key> keys;
+  for (int64_t id = 0; id < 1500; ++id) keys.push_back({"", {id}});  // a thousand in a request
+  Tired at_once(0);
+  const auto nothing = at_once.driver.erase(at_once.schema, keys, at_once.soon);
+  REQUIRE_FALSE(nothing.has_value());
+  CHECK(nothing.error().surely_not_done());
+  Tired later(1);
+  const auto half = later.driver.erase(later.schema, keys, later.soon);
+  CHECK(later.asked == 2);
+  REQUIRE_FALSE(half.has_value());
+  CHECK_FALSE(half.error().surely_not_done());
+}
