@@ -174,8 +174,8 @@ TEST_CASE("H38: after a restart too a write of the new primary that overlapped a
   write_to_target(rig, "a", 2);
   rig.target.put("a", 1);  // the uncertain one is executed last
   rig.pass(seconds(60));
+  REQUIRE(rig.eventually([&] { return rig.source.find("a") == 1; }));
   REQUIRE(rig.quiet());
-  REQUIRE(rig.source.find("a") == 1);
   sync(rig);
   rig.crash();
   rig.start(Side::target);
