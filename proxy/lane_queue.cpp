@@ -12,6 +12,12 @@ void append(std::vector<T>& to, std::vector<T>& from) {
   for (auto& item : from) to.push_back(std::move(item));
 }
 
+// A debt of nothing but attempts on the replica whose answers were lost: any value written from now on outlives them.
+bool of_lost_attempts(const Entry& entry) {
+  return entry.seqs.empty() && entry.waits.empty() && !entry.debts.empty() &&
+         std::all_of(entry.debts.begin(), entry.debts.end(), [](const Debt& debt) { return debt.reason == DebtReason::zombie; });
+}
+
 }  // namespace
 
 std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
@@ -26,6 +32,10 @@ std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
     return {};
   }
   Entry& older = at->second;
+  if (older.image && of_lost_attempts(entry)) {
+    append(older.debts, entry.debts);  // C6: a READ would need the primary, which may be dead by then
+    return {};
+  }
   entry.owed = std::move(older.owed);  // the older position stands for both
   // H61: what the older READ waited for is waited for by the one that takes its place.
   append(entry.waits, older.waits);

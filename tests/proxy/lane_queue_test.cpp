@@ -85,6 +85,27 @@ TEST_CASE("debts of a superseded entry are paid by the one that takes its place"
   CHECK(taken[0].debts[0].id == 5);
 }
 
+TEST_CASE("C6: a lost attempt on the replica is outlived by the image that waits; a late write of the primary is not") {
+  using vmproxy::proxy::DebtReason;
+  LaneQueue queue;
+  queue.put(entry("a", 1, 10, true), nullptr);
+  Entry debt = entry("a", 2, 0);
+  debt.debts.push_back({7, "c", "a", DebtReason::zombie, {}});
+  bool image = true;
+  SECTION("an attempt") {}
+  SECTION("a write that the primary may have executed late") {
+    debt.debts.push_back({8, "c", "a", DebtReason::uncertain, {}});
+    image = false;
+  }
+  const size_t debts = debt.debts.size();
+  CHECK(queue.put(std::move(debt), nullptr).empty());
+  const auto taken = queue.take(10, always);
+  REQUIRE(taken.size() == 1);
+  CHECK(taken[0].image == image);
+  CHECK(taken[0].debts.size() == debts);
+  CHECK(taken[0].seqs == std::vector<vmproxy::journal::Seq>{10});
+}
+
 TEST_CASE("an entry that comes while its key is being applied is applied after it") {
   LaneQueue queue;
   queue.put(entry("a", 1, 1), nullptr);
