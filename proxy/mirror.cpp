@@ -16,6 +16,9 @@ model::Outcome outcome_at(const journal::OutcomeRecord& outcome, size_t index) {
   return index < outcome.items.size() ? outcome.items[index] : outcome.whole;
 }
 
+constexpr const char* beyond_max =
+    "the journal holds more than journal.max_bytes: what the source lacks is kept whole for the way back. Bring the source back, raise it, or finalize";
+
 }  // namespace
 
 Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& transfer, const protocols::Dialect* dialect,
@@ -405,18 +408,22 @@ void Mirror::run() {
 }
 
 void Mirror::collapse_bodies() {
-  if (primary_ != Side::source) return;
   const uint64_t bytes = journal_.stats().bytes;
   const bool full = bytes > options_.journal_bytes_max;
-  if (full) {
+  const bool began = full && !journal_full_.exchange(full);
+  if (!full) {
+    journal_full_ = false;
+  } else if (primary_ != Side::source) {
+    // After a promotion it is what makes a way back lossless (C6): it is shown, and people decide.
+    if (began) log::warn(beyond_max, {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
+  } else {
     journal_.drop_bodies_below(journal_.next());
-    if (!collapsing_) {
+    if (began) {
       log::warn("the journal is as large as it may be: bodies of changes that the replica still lacks are dropped, and read from the "
                 "primary again when it is back. Nothing is lost",
                 {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
     }
   }
-  collapsing_ = full;
 }
 
 void Mirror::pay_due() {
@@ -580,6 +587,7 @@ Mirror::Numbers Mirror::numbers() {
   n.in_flight = in_flight_.size();
   n.oldest_debt_seconds = std::chrono::duration<double>(debts_.oldest_age()).count();
   n.problem = lanes_.problem();
+  if (journal_full_ && primary_ == Side::target) n.problem += (n.problem.empty() ? "" : "; ") + std::string(beyond_max);
   return n;
 }
 

@@ -179,7 +179,7 @@ class Mirror final : public journal::Sink {
   std::atomic<Side> primary_{Side::source};
   std::atomic<uint64_t> writes_{0}, suspects_{0}, collapsed_{0};
   TimePoint not_before_{};
-  bool collapsing_ = false;  // of run()
+  std::atomic<bool> journal_full_ = false;  // more than journal_bytes_max; set by run()
   std::vector<std::string> unresolved_ddl_;
 
   std::mutex mutex_;

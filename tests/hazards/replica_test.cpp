@@ -212,6 +212,7 @@ TEST_CASE("H55: after a promotion bodies are kept, whatever they cost: a rollbac
   rig.applied(std::move(ticket));
   for (int i = 0; i < 10; ++i) rig.linger();
   CHECK(rig.journal->body(seq));
+  CHECK(rig.mirror->numbers().problem.find("journal.max_bytes") != std::string::npos);  // shown: people decide
   rig.source.down(std::nullopt);
   CHECK(rig.eventually([&] { return rig.source.find("a") == 1; }));
 }
