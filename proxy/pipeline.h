@@ -36,6 +36,8 @@ class Pipeline {
     std::string name;
     bool included = true;
     bool decoded = false;
+    bool alone = true;        // a change of collections: no write was under way when it began
+    uint64_t begun = 0;       // ... and so many had begun, itself among them (WriteMarks::total)
     bool lost_track = false;  // a predicate whose records could not be enumerated: a gap unless it is rejected
     protocols::Operation operation;
     Ticket ticket;

@@ -132,7 +132,9 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
   const auto cls = captured.decoded ? intent_class(operation.write_class) : journal::IntentClass::opaque;
   // 3: the in-flight table.
   if (cls == journal::IntentClass::predicate || cls == journal::IntentClass::ddl) {
+    captured.alone = !context_.mirror.writes_under_way();
     captured.ticket = context_.mirror.begin_broad(routing, captured.name, operation.collection, cls);
+    captured.begun = context_.mirror.marks().total();
     if (cls == journal::IntentClass::ddl) {
       context_.mirror.pause(model::to_string(operation.collection));
     } else {
@@ -212,6 +214,8 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   Captured rest;  // what after_ddl needs once the ticket is gone
   rest.operation = captured.operation;
   rest.decoded = captured.decoded;
+  rest.alone = captured.alone;
+  rest.begun = captured.begun;
   context_.mirror.finish(std::move(captured.ticket), std::move(outcome));
   if (ddl) co_await after_ddl(exchange, rest, whole);
   if (context_.options.sync && whole == model::Outcome::applied) {
@@ -315,6 +319,10 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
     }
     return {};
   });
+  if (captured.operation.moves_name && !(captured.alone && context_.mirror.marks().total() == captured.begun)) {
+    context_.journal.mark_gap("a name was given to another collection (" + std::string(captured.operation.row->name) + " of '" + key +
+                                  "') while writes were under way; one by that name may be on the wrong collection of the replica", [](Result<void>) {});
+  }
   if (!settled) {
     log::warn("the source could not be asked what exists after a change of collections; its writes are asked again when they come",
               {{"collection", key}, {"error", settled.error().message}});

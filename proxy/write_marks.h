@@ -16,11 +16,13 @@ class WriteMarks {
  public:
   // A write of these encoded keys begins; `broad`: of records that it does not name.
   void begin(const std::string& collection, std::span<const std::string> keys, bool broad) {
+    ++total_;
     ++at(collection);
     if (broad) ++at(collection + "\\broad");
     for (const auto& key : keys) ++at(collection + '\0' + key);
   }
 
+  uint64_t total() const { return total_; }  // writes that have begun
   // Of the writes that could change one of these records, or, without keys, the collection: another number when one has
   // begun in between.
   uint64_t of(const model::CollectionName& name, std::span<const model::Key> keys) const {
@@ -37,6 +39,7 @@ class WriteMarks {
   uint64_t at(const std::string& text) const { return counts_[slot(text)]; }
 
   static constexpr size_t slots = 4096;
+  std::atomic<uint64_t> total_{0};
   std::array<std::atomic<uint64_t>, slots> counts_{};
 };
 

@@ -505,6 +505,26 @@ TEST_CASE("a collection that nobody saw being made is a gap: its records were no
   CHECK(proxy.move.status().gaps == gaps);
 }
 
+TEST_CASE("a name that is given to another collection while writes are under way is a gap: they may be on the wrong one") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.move.dialect.moves_name = true;
+  proxy.move.dialect.creates = things().name;
+  bool busy = false;
+  uint64_t gaps = 0;
+  SECTION("alone") {}
+  SECTION("with a write beside it") {
+    busy = true;
+    gaps = 1;
+  }
+  auto request = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
+    if (busy) proxy.move.write("b", 1);
+    return net::Response{};
+  });
+  proxy.handle(request);
+  CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == gaps; }));
+}
+
 TEST_CASE("a promotion does not leave behind what was made beside the proxy") {
   Proxy proxy;
   proxy.ready();

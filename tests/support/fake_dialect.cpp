@@ -63,6 +63,7 @@ Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Reques
     operation.write_class = WriteClass::ddl;
     operation.creates_collection = true;
     operation.collection = creates;
+    operation.moves_name = moves_name;
     return operation;
   }
   if (row.name == "records.generate") {
