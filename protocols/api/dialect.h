@@ -55,6 +55,7 @@ struct Operation {
   std::string partition;                   // ... of those keys
   std::optional<model::Filter> predicate;  // predicate writes: which records (with keys: both must hold)
   bool creates_collection = false;         // ddl hints: what to look at again after the outcome
+  bool finds_collection = false;      // ... or finds the one that is there (get or create)
   bool drops_collection = false;
   bool drops_records = false;  // of a collection that stays; which, nothing tells
   bool moves_name = false;     // another collection answers to a name: a write by it beside this call may go to either
