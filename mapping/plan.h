@@ -46,6 +46,10 @@ class Plan {
   // Whether the other plan gives each key of the source the same place.
   bool keys_as_in(const Plan& other) const;
 
+  // Whether the target's keys, by id and then by partition, are in the order of the source's: numbers as text are not, nor
+  // are ids that begin with a partition. A limit of the target would then cut out others than the source's.
+  bool keeps_order() const;
+
   // Injective by construction: keys of the source's kind never meet on one target key (else the caller keeps
   // an id map).
   bool ids_injective() const { return ids_injective_; }

@@ -1,6 +1,7 @@
 #include "proxy/transfer.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace vmproxy::proxy {
 namespace {
@@ -97,11 +98,61 @@ Result<protocols::ApplyResult> Transfer::erase(Side side, const Collection& coll
 Result<model::QueryResult> Transfer::query(Side side, const Collection& collection, const model::Query& query,
                                            Deadline deadline) const {
   if (side == Side::source) return driver(side).query(collection.plan->source(), query, deadline);
+  const bool cuts = query.kind == model::Query::Kind::get && (query.limit || query.offset > 0);
+  if (cuts && !collection.plan->keeps_order()) return cut_here(collection, query, deadline);
+  return ask_target(collection, query, deadline);
+}
+
+Result<model::QueryResult> Transfer::ask_target(const Collection& collection, const model::Query& query,
+                                                Deadline deadline) const {
   auto there = collection.plan->to_target(query);
   if (!there) return there.error();
-  auto answer = driver(side).query(collection.plan->target(), *there, deadline);
+  auto answer = driver(Side::target).query(collection.plan->target(), *there, deadline);
   if (!answer) return answer.error();
   return collection.plan->to_source(std::move(*answer));
+}
+
+Result<model::QueryResult> Transfer::cut_here(const Collection& collection, const model::Query& query,
+                                              Deadline deadline) const {
+  model::Query all = query;
+  all.limit.reset();
+  all.offset = 0;
+  const uint64_t offset = query.offset, limit = query.limit.value_or(UINT64_MAX);
+  uint64_t matches = query.keys ? query.keys->size() : 0;
+  if (!query.keys) {
+    model::Query count = all;
+    count.kind = model::Query::Kind::count;
+    auto counted = ask_target(collection, count, deadline);
+    if (!counted) return counted.error();
+    matches = counted->count;
+  }
+  if (matches > ordered_max) {
+    return Error(Code::unsupported, "query.order: of " + std::to_string(matches) + " matches only some are asked for, and the target keeps ids of "
+                                    "another form in another order; up to " + std::to_string(ordered_max) + " are put in order here");
+  }
+  const auto cut = [](std::vector<model::Record>& records, uint64_t skip, uint64_t keep) {
+    std::sort(records.begin(), records.end(), [](const model::Record& a, const model::Record& b) {
+      return std::tie(a.key.id, a.key.partition) < std::tie(b.key.id, b.key.partition);
+    });
+    records.erase(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(std::min<uint64_t>(skip, records.size())));
+    if (records.size() > keep) records.resize(keep);
+  };
+  if (offset == 0 && matches <= limit) {
+    auto whole = ask_target(collection, all, deadline);
+    if (whole) cut(whole->records, 0, limit);
+    return whole;
+  }
+  model::Query bare = all;
+  bare.with_vectors = bare.with_document = bare.with_metadata = false;
+  auto found = ask_target(collection, bare, deadline);
+  if (!found) return found.error();
+  cut(found->records, offset, limit);
+  if (found->records.empty()) return found;
+  all.keys.emplace();
+  for (auto& record : found->records) all.keys->push_back(std::move(record.key));
+  auto page = ask_target(collection, all, deadline);
+  if (page) cut(page->records, 0, limit);
+  return page;
 }
 
 }  // namespace vmproxy::proxy

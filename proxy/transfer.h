@@ -29,10 +29,16 @@ class Transfer {
                                         protocols::UpsertMode mode, Deadline deadline) const;
   Result<protocols::ApplyResult> erase(Side side, const Collection& collection, std::span<const model::Key> keys,
                                        Deadline deadline) const;
+  // A get with limit or offset whose order the target's ids do not keep (Plan::keeps_order) is cut here, among the keys of
+  // all matches; above ordered_max of them it is unsupported, "query.order: ...".
   Result<model::QueryResult> query(Side side, const Collection& collection, const model::Query& query,
                                    Deadline deadline) const;
+  static constexpr uint64_t ordered_max = 100'000;
 
  private:
+  Result<model::QueryResult> ask_target(const Collection& collection, const model::Query& query, Deadline deadline) const;
+  Result<model::QueryResult> cut_here(const Collection& collection, const model::Query& query, Deadline deadline) const;
+
   protocols::Driver& source_;
   protocols::Driver& target_;
 };

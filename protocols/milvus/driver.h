@@ -88,6 +88,17 @@ class MilvusDriver final : public Driver {
                                     Deadline deadline);
   Result<std::vector<model::Record>> fetch_records(const model::Schema& schema, const CollectionSchema& shape,
                                                    const Rows& rows, ReadParts parts, Deadline deadline);
+  // The records of these keys, each from its own partition, that the expression (empty: any) lets through.
+  Result<std::vector<model::Record>> fetch_keys(const model::Schema& schema, const CollectionSchema& shape,
+                                                std::span<const model::Key> keys, const std::string& expression,
+                                                ReadParts parts, Deadline deadline);
+  // By id, then by partition: what is left of query.offset and query.limit.
+  Result<std::vector<model::Record>> fetch_ordered(const model::Schema& schema, const CollectionSchema& shape,
+                                                   const model::Query& query, const std::string& expression,
+                                                   ReadParts parts, Deadline deadline);
+  // Where records of the query can be, in the order of their names.
+  Result<std::set<std::string>> partitions_to_ask(const model::Schema& schema, const model::Query& query,
+                                                  Deadline deadline);
   Result<void> check_largest_key(const model::Schema& schema, const CollectionSchema& shape, Deadline deadline);
   Result<void> load(const model::CollectionName& name, Deadline deadline);
   Result<void> send_upsert(const model::Schema& schema, const CollectionSchema& shape,
@@ -117,6 +128,10 @@ class MilvusDriver final : public Driver {
 
 // "id in [1, 2]", of one partition.
 std::string keys_expression(const CollectionSchema& shape, std::span<const model::Key> keys);
+// What to name in a request about one partition of the model. None where a collection has none of its own: Milvus Lite
+// has no such thing. A partition that the schema does not know yet is named all the same: without its name the request
+// would be about all of them.
+std::vector<std::string> partition_names(const model::Schema& schema, const std::string& partition);
 // Systems with one nameless vector call it "", which is no name in Milvus.
 inline constexpr std::string_view nameless_vector = "vector";
 void name_vectors(model::Record& record);

@@ -40,6 +40,11 @@ void cut(const Query& query, Record& record) {
   record.metadata = std::move(wanted);
 }
 
+bool by_id(const Record& a, const Record& b) {
+  if (a.key.id != b.key.id) return a.key.id < b.key.id;
+  return a.key.partition < b.key.partition;
+}
+
 std::string last_key_bound(const CollectionSchema& shape, const model::Key& key) {
   const std::string& name = shape.primary()->name;
   if (const auto* text = std::get_if<std::string>(&key.id.value)) return name + " > " + quoted(*text);
@@ -68,19 +73,16 @@ Result<QueryResult> MilvusDriver::query(const model::Schema& schema, const Query
   const ReadParts parts{query.with_vectors && query.kind == Query::Kind::get,
                         query.with_metadata && query.kind == Query::Kind::get};
   if (query.keys) {
-    constexpr size_t keys_at_once = 1000;
-    const std::span<const model::Key> keys(*query.keys);
-    for (size_t at = 0; at < keys.size(); at += keys_at_once) {
-      Rows rows;
-      rows.keys = keys.subspan(at, std::min(keys_at_once, keys.size() - at));
-      rows.expression = keys_expression(shape, rows.keys);
-      if (!expression->empty()) rows.expression = "(" + rows.expression + ") and " + *expression;
-      rows.partitions = partitions_of(schema, query);
-      auto found = fetch_records(schema, shape, rows, parts, deadline);
-      if (!found) return found.error();
-      std::ranges::move(*found, std::back_inserter(result.records));
+    std::vector<model::Key> keys = *query.keys;
+    if (!query.partitions.empty()) {
+      std::erase_if(keys, [&](const model::Key& key) {
+        return std::ranges::find(query.partitions, key.partition) == query.partitions.end();
+      });
     }
-    std::ranges::sort(result.records, {}, [](const Record& r) { return r.key; });
+    auto found = fetch_keys(schema, shape, keys, *expression, parts, deadline);
+    if (!found) return found.error();
+    result.records = std::move(*found);
+    std::ranges::sort(result.records, by_id);
     const auto same = [](const Record& a, const Record& b) { return a.key == b.key; };
     result.records.erase(std::unique(result.records.begin(), result.records.end(), same),
                          result.records.end());
@@ -90,39 +92,93 @@ Result<QueryResult> MilvusDriver::query(const model::Schema& schema, const Query
                          result.records.begin() + static_cast<std::ptrdiff_t>(offset));
     if (query.limit && result.records.size() > *query.limit) result.records.resize(*query.limit);
   } else {
-    // By key, page after page: an answer of any size, and one order whatever the server's own.
-    uint64_t skip = query.offset;
-    std::optional<model::Key> last;
-    while (!query.limit || result.records.size() < *query.limit) {
-      Rows rows;
-      rows.ordered = true;
-      rows.partitions = partitions_of(schema, query);
-      const uint64_t wanted = query.limit ? *query.limit - result.records.size() + skip : page_records;
-      rows.limit = std::min(wanted, page_records);
-      rows.expression = *expression;
-      if (last) {
-        rows.expression = last_key_bound(shape, *last);
-        if (!expression->empty()) rows.expression = "(" + rows.expression + ") and " + *expression;
-      } else if (expression->empty()) {
-        auto all = print_expression({}, shape, grammar());
-        if (!all) return all.error();
-        rows.expression = std::move(*all);
-      }
-      auto found = fetch_records(schema, shape, rows, parts, deadline);
-      if (!found) return found.error();
-      if (found->empty()) break;
-      std::ranges::sort(*found, {}, [](const Record& r) { return r.key.id; });
-      last = found->back().key;
-      const auto skipped = std::min<uint64_t>(skip, found->size());
-      skip -= skipped;
-      std::move(found->begin() + static_cast<std::ptrdiff_t>(skipped), found->end(),
-                std::back_inserter(result.records));
-      if (query.limit && result.records.size() > *query.limit) result.records.resize(*query.limit);
-    }
+    auto found = fetch_ordered(schema, shape, query, *expression, parts, deadline);
+    if (!found) return found.error();
+    result.records = std::move(*found);
   }
   if (query.kind == Query::Kind::count) result.records.clear();
   for (auto& record : result.records) cut(query, record);
   return result;
+}
+
+// Records do not say which partition they are in, so each partition is asked by itself. The server is asked which there
+// are: one that was made or dropped beside us is not in the schema, or still is.
+Result<std::set<std::string>> MilvusDriver::partitions_to_ask(const model::Schema& schema, const Query& query,
+                                                              Deadline deadline) {
+  if (schema.partitions.empty()) return std::set<std::string>{""};
+  if (!query.partitions.empty()) return std::set(query.partitions.begin(), query.partitions.end());
+  const auto within = "collection '" + to_string(schema.name) + "'";
+  const auto shown =
+      client_.call("ShowPartitions", database_of(schema.name.space), on_collection(schema.name), deadline);
+  if (!shown) return shown.error().within(within);
+  const auto list = read_partitions(*shown);
+  if (!list) return Error(Code::corrupt, "ShowPartitions of " + within + " is no message that can be read");
+  std::set<std::string> names;
+  for (const auto& one : *list) names.insert(one.name == default_partition ? std::string() : one.name);
+  return names;
+}
+
+// By key, page after page: an answer of any size, and one order whatever the server's own.
+Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& schema, const CollectionSchema& shape,
+                                                        const Query& query, const std::string& expression,
+                                                        ReadParts parts, Deadline deadline) {
+  const auto partitions = partitions_to_ask(schema, query, deadline);
+  if (!partitions) return partitions.error();
+  struct Walk {
+    std::string partition;
+    std::vector<Record> page = {};
+    size_t at = 0;
+    std::optional<model::Key> last = {};  // of the page
+    bool ended = false;
+  };
+  std::vector<Walk> walks;
+  for (const auto& partition : *partitions) walks.push_back({partition});
+  const auto next_page = [&](Walk& walk, uint64_t wanted) -> Result<void> {
+    Rows rows;
+    rows.ordered = true;
+    rows.partitions = partition_names(schema, walk.partition);
+    rows.limit = wanted;
+    rows.expression = expression;
+    if (walk.last) {
+      rows.expression = last_key_bound(shape, *walk.last);
+      if (!expression.empty()) rows.expression = "(" + rows.expression + ") and " + expression;
+    } else if (expression.empty()) {
+      auto all = print_expression({}, shape, grammar());
+      if (!all) return all.error();
+      rows.expression = std::move(*all);
+    }
+    auto found = fetch_records(schema, shape, rows, parts, deadline);
+    if (!found) return found.error();
+    walk.page = std::move(*found);
+    walk.at = 0;
+    walk.ended = walk.page.empty();
+    std::ranges::sort(walk.page, by_id);
+    if (!walk.ended) walk.last = walk.page.back().key;
+    return {};
+  };
+  std::vector<Record> records;
+  uint64_t skip = query.offset;
+  while (!query.limit || records.size() < *query.limit) {
+    uint64_t wanted = page_records;
+    if (query.limit)
+      wanted = std::min(std::min(*query.limit - records.size(), wanted) + std::min(skip, wanted), wanted);
+    Walk* first = nullptr;  // among equal ids the one of the partition that comes first
+    for (auto& walk : walks) {
+      if (!walk.ended && walk.at == walk.page.size()) {
+        if (auto fetched = next_page(walk, wanted); !fetched) return fetched.error();
+      }
+      if (walk.ended) continue;
+      if (first == nullptr || walk.page[walk.at].key.id < first->page[first->at].key.id) first = &walk;
+    }
+    if (first == nullptr) break;
+    Record& next = first->page[first->at++];
+    if (skip > 0) {
+      --skip;
+    } else {
+      records.push_back(std::move(next));
+    }
+  }
+  return records;
 }
 
 Result<QueryResult> MilvusDriver::count(const model::Schema& schema, const Query& query,

@@ -58,13 +58,12 @@ std::vector<Overlap::Mark> marks_of(std::span<const Key> keys) {
   return marks;
 }
 
-// Where collections have no partitions of their own none is named: Milvus Lite has no such thing.
+}  // namespace
+
 std::vector<std::string> partition_names(const model::Schema& schema, const std::string& partition) {
-  if (schema.partitions.empty()) return {};
+  if (schema.partitions.empty() && partition.empty()) return {};
   return {partition.empty() ? std::string(default_partition) : partition};
 }
-
-}  // namespace
 
 void name_vectors(model::Record& record) {
   if (auto node = record.vectors.extract(std::string())) {
@@ -181,25 +180,32 @@ Result<std::vector<Record>> MilvusDriver::fetch_records(const model::Schema& sch
   return records;
 }
 
-Result<std::vector<Record>> MilvusDriver::read(const model::Schema& schema, std::span<const Key> keys,
-                                               ReadParts parts, Deadline deadline) {
-  const auto shape = shape_of(schema, deadline);
-  if (!shape) return shape.error();
+Result<std::vector<Record>> MilvusDriver::fetch_keys(const model::Schema& schema, const CollectionSchema& shape,
+                                                     std::span<const Key> keys, const std::string& expression,
+                                                     ReadParts parts, Deadline deadline) {
   std::vector<Record> records;
   for (auto& [partition, part] : by_partition(keys)) {
-    std::erase_if(part, [&](const Key& key) { return !fits(**shape, key); });
+    std::erase_if(part, [&](const Key& key) { return !fits(shape, key); });
     const std::span<const Key> all(part);
     for (size_t at = 0; at < all.size(); at += keys_in_expression_max) {
       Rows rows;
       rows.keys = all.subspan(at, std::min(keys_in_expression_max, all.size() - at));
-      rows.expression = keys_expression(**shape, rows.keys);
+      rows.expression = keys_expression(shape, rows.keys);
+      if (!expression.empty()) rows.expression = "(" + rows.expression + ") and " + expression;
       rows.partitions = partition_names(schema, partition);
-      auto found = fetch_records(schema, **shape, rows, parts, deadline);
+      auto found = fetch_records(schema, shape, rows, parts, deadline);
       if (!found) return found.error();
       std::ranges::move(*found, std::back_inserter(records));
     }
   }
   return records;
+}
+
+Result<std::vector<Record>> MilvusDriver::read(const model::Schema& schema, std::span<const Key> keys,
+                                               ReadParts parts, Deadline deadline) {
+  const auto shape = shape_of(schema, deadline);
+  if (!shape) return shape.error();
+  return fetch_keys(schema, **shape, keys, {}, parts, deadline);
 }
 
 // A batch that the server refuses for its content is halved until the culprits are alone.

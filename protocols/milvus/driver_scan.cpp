@@ -82,11 +82,6 @@ uint64_t timestamp_now(const Client& client, Deadline deadline) {
   return timestamp;
 }
 
-std::vector<std::string> partition_names(const model::Schema& schema, const std::string& partition) {
-  if (schema.partitions.empty()) return {};
-  return {partition.empty() ? std::string(default_partition) : partition};
-}
-
 size_t page_size(const CollectionSchema& shape, size_t records_max, ReadParts parts) {
   size_t record_bytes = 256;
   if (parts.vectors) {

@@ -66,11 +66,22 @@ Result<Where> where_of(const Table& table, const Query& query) {
   return where;
 }
 
-// By id in byte order, whatever the column's own collation.
+// By id in byte order, whatever the column's own collation; of equal ids by partition.
 std::string id_order(const Table& table) {
   const std::string id = "t." + quoted(table.id_column().name) +
                          (table.id_column().codec == Codec::text ? " COLLATE \"C\"" : "");
-  return table.partition ? "t.\"partition\" COLLATE \"C\", " + id : id;
+  return table.partition ? id + ", t.\"partition\" COLLATE \"C\"" : id;
+}
+
+// The first `count` records in id_order. The primary key begins with the partition, so in the order of ids it gives
+// those of one partition only: each partition's first ones are taken from it, and what comes first among them.
+std::string first_of_partitions(const Table& table, const std::string& list, const std::string& where, uint64_t count) {
+  const std::string t = table.qualified() + " t";
+  return "WITH RECURSIVE p(name) AS ((SELECT t.\"partition\" FROM " + t +
+         " ORDER BY 1 LIMIT 1) UNION ALL SELECT (SELECT t.\"partition\" FROM " + t +
+         " WHERE t.\"partition\" > p.name ORDER BY 1 LIMIT 1) FROM p WHERE p.name IS NOT NULL) SELECT " + list +
+         " FROM p CROSS JOIN LATERAL (SELECT t.* FROM " + t + where + " AND t.\"partition\" = p.name ORDER BY " +
+         id_order(table) + " LIMIT " + std::to_string(count) + ") t ORDER BY " + id_order(table);
 }
 
 // Only the fields asked for.
@@ -224,10 +235,14 @@ Result<model::QueryResult> PgvectorDriver::query(const model::Schema& schema, co
 
   const Selection selection(table, schema, {query.with_vectors, query.with_document, query.with_metadata});
   if (query.kind == Query::Kind::get) {
-    std::string sql = "SELECT " + selection.list() + " FROM " + table.qualified() + " t" + where->sql +
-                      " ORDER BY " + id_order(table);
-    if (query.limit) sql += " LIMIT " + std::to_string(std::min<uint64_t>(*query.limit, INT64_MAX));
-    if (query.offset > 0) sql += " OFFSET " + std::to_string(std::min<uint64_t>(query.offset, INT64_MAX));
+    constexpr uint64_t most = INT64_MAX / 2;
+    const uint64_t limit = std::min(query.limit.value_or(most), most), offset = std::min(query.offset, most);
+    std::string sql = table.partition && query.limit && !query.keys
+                          ? first_of_partitions(table, selection.list(), where->sql, limit + offset)
+                          : "SELECT " + selection.list() + " FROM " + table.qualified() + " t" + where->sql +
+                                " ORDER BY " + id_order(table);
+    if (query.limit) sql += " LIMIT " + std::to_string(limit);
+    if (offset > 0) sql += " OFFSET " + std::to_string(offset);
     auto answer = connection.run(sql, where->parameters, deadline);
     if (!answer) return failed(schema, connection, answer.error());
     for (int row = 0; row < answer->rows(); ++row) {

@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 #include <thread>
+#include <tuple>
 
 #include "mapping/equality.h"
 #include "real_server.h"
@@ -666,4 +667,82 @@ TEST_CASE("partitions keep the same key apart", "[partitions]") {
   const std::vector<model::Key> gone{there.key};
   good(own.driver->erase(own.schema, gone, soon()));
   CHECK(good(own.driver->read(own.schema, keys_of({here, there}), {}, soon())).size() == 1);
+}
+
+TEST_CASE("a query says which partition each record is in, and orders by id over all of them", "[partitions]") {
+  if (is_lite()) return;
+  model::Schema schema = simple();
+  schema.partitions = {"new", "old"};
+  OwnCollection own(schema);
+  std::vector<Record> all = records(1, 30);
+  for (auto& one : all) {
+    const auto n = std::get<int64_t>(one.key.id.value);
+    one.key.partition = n % 3 == 0 ? "" : n % 3 == 1 ? "new" : "old";
+  }
+  all.push_back(record(5));  // the same id in two partitions
+  put(*own.driver, own.schema, all);
+  const auto by_id = [](const Record& a, const Record& b) {
+    return std::tie(a.key.id, a.key.partition) < std::tie(b.key.id, b.key.partition);
+  };
+  std::sort(all.begin(), all.end(), by_id);
+  const auto keys = keys_of(all);
+
+  model::Query query;
+  query.with_vectors = true;
+  auto whole = good(own.driver->query(own.schema, query, soon()));
+  CHECK(keys_of(whole.records) == keys);
+  check_same(whole.records, all);
+
+  query.with_vectors = false;
+  for (const uint64_t limit : {1, 2, 7, 100}) {
+    for (const uint64_t offset : {0, 4, 5, 29, 40}) {
+      query.limit = limit;
+      query.offset = offset;
+      const auto from = keys.begin() + static_cast<std::ptrdiff_t>(std::min<uint64_t>(offset, keys.size()));
+      const auto to = from + std::min<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(limit), keys.end() - from);
+      INFO("limit " << limit << " offset " << offset);
+      CHECK(keys_of(good(own.driver->query(own.schema, query, soon())).records) == std::vector(from, to));
+    }
+  }
+
+  model::Query some;
+  some.filter = Filter::make(Filter::Kind::greater, Filter::field_of("n"), Filter::literal_of(26));
+  CHECK(keys_of(good(own.driver->query(own.schema, some, soon())).records) ==
+        std::vector<model::Key>{{"", {int64_t{27}}}, {"new", {int64_t{28}}}, {"old", {int64_t{29}}}});
+  some.partitions = {"old", ""};
+  CHECK(keys_of(good(own.driver->query(own.schema, some, soon())).records) ==
+        std::vector<model::Key>{{"", {int64_t{27}}}, {"old", {int64_t{29}}}});
+
+  model::Query keyed;
+  keyed.keys = std::vector<model::Key>{{"old", {int64_t{5}}}, {"new", {int64_t{5}}}, {"old", {int64_t{4}}}};
+  CHECK(keys_of(good(own.driver->query(own.schema, keyed, soon())).records) ==
+        std::vector<model::Key>{{"old", {int64_t{5}}}});
+  keyed.keys->push_back({"", {int64_t{5}}});
+  auto both = good(own.driver->query(own.schema, keyed, soon()));
+  CHECK(keys_of(both.records) == std::vector<model::Key>{{"", {int64_t{5}}}, {"old", {int64_t{5}}}});
+  keyed.partitions = {"old"};
+  keyed.kind = model::Query::Kind::count;
+  CHECK(good(own.driver->query(own.schema, keyed, soon())).count == 1);
+}
+
+TEST_CASE("a partition that the schema does not know yet hides no record", "[partitions]") {
+  if (is_lite()) return;
+  model::Schema schema = simple();
+  schema.partitions = {"old"};
+  OwnCollection own(schema);
+  schema.name = own.schema.name;
+  schema.partitions = {"old", "late"};
+  good(own.driver->alter(schema.name, schema, soon()));
+  Record late = record(5), old = record(6);
+  late.key.partition = "late";
+  old.key.partition = "old";
+  put(*own.driver, own.schema, {late, old, record(7)});
+  CHECK(keys_of(good(own.driver->query(own.schema, {}, soon())).records) ==
+        std::vector<model::Key>{late.key, old.key, record(7).key});
+  auto none = own.schema;  // as it was when there was no partition at all
+  none.partitions.clear();
+  const std::vector<model::Key> wanted{late.key, {"", late.key.id}};
+  CHECK(keys_of(good(own.driver->read(own.schema, wanted, {}, soon()))) == std::vector<model::Key>{late.key});
+  good(own.driver->erase(none, std::vector<model::Key>{{"old", late.key.id}}, soon()));
+  check_same(good(own.driver->read(none, std::vector<model::Key>{late.key}, {}, soon())), {late});
 }

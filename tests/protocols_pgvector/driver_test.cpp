@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <set>
+#include <tuple>
 
 #include "../mapping/generate.h"
 #include "database.h"
@@ -241,6 +242,67 @@ TEST_CASE("partitions are part of the key") {
   query.kind = model::Query::Kind::count;
   query.partitions = {"p"};
   CHECK(good(d->query(schema, query, soon())).count == 100);
+}
+
+TEST_CASE("get is ordered by id over all partitions, so that the last id is where the next page begins") {
+  const auto d = driver();
+  for (const auto kind : {model::IdKind::i64, model::IdKind::string}) {
+    auto schema = things("parted pages", kind);
+    schema.partitions = {"p"};
+    schema = fresh(*d, schema);
+    const std::vector<std::string> partitions{"", "p", "q", "\xc3\xa9", "Z"};
+    std::vector<model::Record> batch;
+    for (int64_t i = 0; i < 60; ++i) {
+      batch.push_back(record(std::to_string(i)));
+      if (kind == model::IdKind::i64) batch.back().key.id.value = i;
+      batch.back().key.partition = partitions[static_cast<size_t>(i * 7) % partitions.size()];
+    }
+    batch.push_back(batch[30]);  // in two partitions
+    batch.back().key.partition = "zz";
+    good(d->upsert(schema, batch, UpsertMode::insert_only, soon()));
+    std::vector<model::Key> keys;
+    for (const auto& one : batch) keys.push_back(one.key);
+    std::sort(keys.begin(), keys.end(), [](const model::Key& a, const model::Key& b) {
+      return std::tie(a.id, a.partition) < std::tie(b.id, b.partition);
+    });
+    const auto found = [&](const model::Query& query) {
+      std::vector<model::Key> out;
+      for (const auto& one : good(d->query(schema, query, soon())).records) out.push_back(one.key);
+      return out;
+    };
+    model::Query query;
+    CHECK(found(query) == keys);
+    for (const size_t offset : {0, 3, 30, 31, 60, 61, 100}) {
+      for (const size_t limit : {1, 7, 100}) {
+        query.offset = offset;
+        query.limit = limit;
+        const size_t from = std::min(offset, keys.size()), to = std::min(offset + limit, keys.size());
+        CHECK(found(query) == std::vector(keys.begin() + static_cast<std::ptrdiff_t>(from),
+                                          keys.begin() + static_cast<std::ptrdiff_t>(to)));
+      }
+    }
+    // As an SDK's iterator does.
+    query.offset = 0;
+    query.limit = 7;
+    std::set<model::Id> seen;
+    while (true) {
+      const auto page = found(query);
+      if (page.empty()) break;
+      for (const auto& key : page) seen.insert(key.id);
+      model::Value last = kind == model::IdKind::i64 ? model::Value(std::get<int64_t>(page.back().id.value))
+                                                     : model::Value(std::get<std::string>(page.back().id.value));
+      query.filter = model::Filter::make(model::Filter::Kind::greater, model::Filter::record_id(),
+                                         model::Filter::literal_of(last));
+    }
+    CHECK(seen.size() == 60);
+    model::Query two;
+    two.partitions = {"q", ""};
+    two.limit = 5;
+    auto wanted = keys;
+    std::erase_if(wanted, [](const model::Key& key) { return key.partition != "" && key.partition != "q"; });
+    wanted.resize(5);
+    CHECK(found(two) == wanted);
+  }
 }
 
 TEST_CASE("declared fields live in columns of their own type") {
