@@ -1,3 +1,4 @@
+#include <future>
 #include <thread>
 
 #include "tests/journal/fixture.h"
