@@ -71,7 +71,7 @@ Result<Operation> decode_delete(Operation operation, const net::Request& request
       const bool plain = read->address.database.empty() ? database == default_database : true;
       const bool compressed = !request.body.empty() && request.body[0] != '\0';
       operation.keys = std::move(*keys);
-      operation.write_class = plain && !compressed ? WriteClass::image : WriteClass::read_back;
+      operation.write_class = plain && !compressed && read->unknown_field == 0 ? WriteClass::image : WriteClass::read_back;
       return operation;
     }
   }
