@@ -48,6 +48,7 @@ backfill::Options Migration::copy_options() {
 }
 
 Result<void> Migration::open() {
+  collections_.when_reborn([this](const std::string& key) { mirror_.forget(key); });
   auto loaded = load_state(journal_);
   if (!loaded) return loaded.error();
   State state = *loaded;

@@ -1,10 +1,12 @@
 // The change of the primary (correctness.md 6): promotion, and with roles swapped the rollback after it. The names of
 // its steps stand at each. Until COMMIT every failure leaves the old primary in place and lets the waiting writes run there.
+#include <algorithm>
 #include <future>
 #include <system_error>
 
 #include "base/log.h"
 #include "cutover/migration.h"
+#include "journal/rows.h"
 #include "cutover/step_times.h"
 
 namespace vmproxy::cutover {
@@ -141,6 +143,25 @@ void Migration::keep_aborted(const State& aborted) {
              "`vmproxy status` shows the journal as writable", {{"migration", options_.name}});
 }
 
+// Asked with the gate closed: a gap, or a change of collections, that came after the gates were asked is nothing the
+// comparison could find.
+Result<void> Migration::still_whole(Side to, const Actor& actor) const {
+  const auto forced = [&](const char* gate) { return std::find(actor.force.begin(), actor.force.end(), gate) != actor.force.end(); };
+  if (journal_.has_gaps() && !forced("gaps")) {
+    return Error(Code::precondition, "a capture gap was opened meanwhile: `vmproxy status` names it, `vmproxy validate --full --repair` closes it");
+  }
+  if (to == Side::source && !forced("ddl")) {
+    bool changed = false;
+    auto looked = journal_.scan_rows(journal::rows::state, "ddl/", "", [&](std::string_view, std::string_view) {
+      changed = true;
+      return false;
+    });
+    if (!looked) return looked;
+    if (changed) return Error(Code::precondition, "collections were changed meanwhile, or before: `vmproxy rollback --force ddl` goes on");
+  }
+  return {};
+}
+
 Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead) {
   std::lock_guard comparing(comparing_);
   const bool urgent = to == Side::source;
@@ -175,6 +196,8 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   }
   steps.ended("drain");
   // POSITION, CATCHUP: the lanes are stopped afterwards, nothing is in flight on the follower (H58).
+  // What the gates asked about may have happened since.
+  if (done) done = still_whole(to, actor);
   if (done && old_primary_dead) mirror_.give_up_reads("only the former primary had this; it did not answer when the primary was changed");
   // DELTA begins beside it: the old primary does not change any more, so it is read while the lanes still catch up. Where
   // such a read has to wait (Capabilities::read_wait), the two waits are one.

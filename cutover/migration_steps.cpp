@@ -113,8 +113,8 @@ Result<void> Migration::promote(const Actor& actor) {
   if (now.phase < Phase::ready || now.phase > Phase::reads_moved) return wrong_state("promote", now.phase, "wait for ready: `vmproxy status --wait ready`");
   // Facts, spaces and collections as they are now: afterwards they are answered from the state. What nobody saw being made
   // becomes a gap, so before the gates.
-  auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(10)), [this](const model::CollectionName& name) {
-    return mirror_.paused(model::to_string(name));
+  auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(10)), [this](const model::Schema& schema) {
+    return mirror_.paused(model::to_string(schema.name));
   });
   if (!refreshed) return refreshed.error().within("promote refused, nothing changed");
   auto open = check(gates_for_promotion(), actor, "promote");

@@ -156,6 +156,7 @@ class DurableJournal final : public Journal {
   std::map<uint64_t, Gap> slot_gaps_;  // those of them that stand in the slot only
   uint64_t gap_number_ = 0;
   uint64_t gap_horizon_ = 0;
+  std::atomic<int> gaps_coming_{0};  // marked, not yet durable
 
   std::array<double, 512> syncs_{};
   size_t sync_count_ = 0;

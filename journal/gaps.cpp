@@ -135,6 +135,8 @@ Result<void> DurableJournal::load_gaps() {
     gap_number_ = std::max(gap_number_, gap.number);
     slot_gaps_[gap.number] = std::move(gap);  // write_boot_mark() makes rows of them
   }
+  // A validation that goes on after the start vouches for those only: the same may happen again behind it.
+  gap_horizon_ = gap_number_;
   return {};
 }
 
@@ -152,8 +154,13 @@ void DurableJournal::mark_gap(std::string what, std::function<void(Result<void>)
     return;
   }
   Gap gap = new_gap(std::move(what));
+  ++gaps_coming_;
   if (failure_) {
-    refuse([this, gap, done = std::move(done)] { done(gap_into_slot(gap)); });
+    refuse([this, gap, done = std::move(done)] {
+      auto result = gap_into_slot(gap);
+      --gaps_coming_;
+      done(std::move(result));
+    });
     return;
   }
   Group& to = group();
@@ -167,6 +174,7 @@ void DurableJournal::mark_gap(std::string what, std::function<void(Result<void>)
                    Lock again(mutex_);
                    gaps_[gap.number] = gap;
                  }
+                 --gaps_coming_;
                  done(result);
                },
                first, to.batch.size()});
@@ -192,7 +200,7 @@ Result<void> DurableJournal::mark_gap(std::string what) {
 
 bool DurableJournal::has_gaps() const {
   Lock hold(mutex_);
-  return !gaps_.empty();
+  return !gaps_.empty() || gaps_coming_ > 0;
 }
 
 Result<std::vector<Gap>> DurableJournal::gaps() {

@@ -172,7 +172,7 @@ class Journal {
   virtual Result<void> mark_gap(std::string what) = 0;
   virtual void mark_gap(std::string what, std::function<void(Result<void>)> done) = 0;
   virtual Result<std::vector<Gap>> gaps() = 0;
-  virtual bool has_gaps() const = 0;  // from memory
+  virtual bool has_gaps() const = 0;  // from memory; also those that are not durable yet
   // Take it when a full validation begins and every write marked before has ended; pass it to close_gaps()
   // when that validation was clean. Gaps marked later have higher numbers.
   virtual uint64_t gap_horizon() = 0;

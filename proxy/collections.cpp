@@ -97,33 +97,38 @@ Result<void> Collections::refresh(Deadline deadline, const Explained& explained)
   auto listed = source_.list_collections(deadline);
   if (!listed) return listed.error().within("source");
   const auto before = catalog();
-  std::vector<model::CollectionName> appeared;
   protocols::Catalog next;
   next.server = std::move(server->facts);
   next.spaces = std::move(*spaces);
+  std::vector<std::string> reborn;
   for (auto& schema : *listed) {
     const model::Schema* known = before->find(schema.name);
     const bool same = known != nullptr && known->native_id == schema.native_id;
     schema.incarnation = same ? known->incarnation : ++incarnations_;
-    if (known == nullptr && included_(schema.name)) appeared.push_back(schema.name);
+    if (!same && included_(schema.name)) {
+      const std::string key = model::to_string(schema.name);
+      if (known != nullptr) reborn.push_back(key);
+      auto noted = note_new(schema, known != nullptr, explained);
+      if (!noted) return noted;
+    }
     next.collections.push_back(std::move(schema));
   }
   auto published = publish(std::move(next));
   if (!published) return published;
-  for (const auto& name : appeared) {
-    const std::string key = model::to_string(name);
-    const auto now = find(key);
-    std::string gap;
-    if (now && claimed(*now)) {
-      gap = "collection '" + key + "' was dropped and created again; the target holds records of its former life";
-    } else if (!explained(name)) {
-      gap = "collection '" + key + "' was made beside the proxy; what it held then was not copied";
-    } else {
-      continue;
-    }
-    if (auto marked = journal_.mark_gap(gap); !marked) return marked;
+  for (const auto& key : reborn) {
+    if (reborn_) reborn_(key);
   }
   return {};
+}
+
+Result<void> Collections::note_new(const model::Schema& schema, bool reborn, const Explained& explained) {
+  const std::string key = model::to_string(schema.name);
+  const auto made = make(schema);
+  if (reborn || (made && claimed(**made))) {
+    return journal_.mark_gap("collection '" + key + "' was dropped and created again; the target holds records of its former life");
+  }
+  if (explained(schema)) return {};
+  return journal_.mark_gap("collection '" + key + "' was made beside the proxy; what it held then was not copied");
 }
 
 Result<void> Collections::refresh_one(const model::CollectionName& name, Deadline deadline) {

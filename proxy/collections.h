@@ -32,11 +32,15 @@ class Collections {
 
   // From the state, else nothing is known yet.
   Result<void> load();
-  // Asks the source what exists; keeps incarnations of what was known. Blocking. A new collection whose target still holds
-  // what is left of a former life (its drop was not mirrored) is a capture gap. So is one that is not `explained`: it was made
-  // where nobody saw it, and may hold records that nobody copied.
-  using Explained = std::function<bool(const model::CollectionName&)>;
-  Result<void> refresh(Deadline deadline, const Explained& explained = [](const model::CollectionName&) { return true; });
+  // Asks the source what exists; keeps incarnations of what was known. Blocking. A collection that began a new life while the
+  // target may hold records of the former one is a capture gap. So is a new one that is not `explained`: it was made
+  // where nobody saw it, and may hold records that nobody copied. A gap is durable before the catalog is.
+  using Explained = std::function<bool(const model::Schema&)>;
+  Result<void> refresh(Deadline deadline, const Explained& explained = [](const model::Schema&) { return true; });
+  // Told of each collection that began a new life, after it is published. Set before the first refresh.
+  void when_reborn(std::function<void(const std::string& key)> tell) { reborn_ = std::move(tell); }
+  // Held by a request that changes collections after the promotion: one at a time.
+  std::mutex& changes() { return changes_; }
   // The collection as the source shows it now, into the catalog. Nothing: it no longer exists and is taken out.
   Result<void> refresh_one(const model::CollectionName& name, Deadline deadline);
 
@@ -72,6 +76,8 @@ class Collections {
   Result<void> change_claims(const Collection* gone, const Collection* ours);
   // Publishes and persists; holds write_mutex_.
   Result<void> publish(protocols::Catalog catalog);
+  // What the target lacks, or has too much, of a collection that is new.
+  Result<void> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
   Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
 
   journal::Journal& journal_;
@@ -80,6 +86,8 @@ class Collections {
   const Included included_;
   const std::map<std::string, std::string> names_;
 
+  std::function<void(const std::string&)> reborn_;
+  std::mutex changes_;
   std::mutex write_mutex_;  // one change at a time
   mutable std::mutex mutex_;
   std::shared_ptr<const protocols::Catalog> catalog_;

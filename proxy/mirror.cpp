@@ -83,7 +83,7 @@ Ticket Mirror::begin_keyed(const Routing& routing, std::string operation, model:
   ticket.collection = std::move(collection);
   for (const auto& key : keys) ticket.encoded.push_back(model::encode(key));
   ticket.keys = std::move(keys);
-  marks_.begin(ticket.collection_key, ticket.encoded, false);
+  marks_.begin();
   ticket.op = in_flight_.begin_keyed(ticket.collection_key, ticket.encoded);
   return ticket;
 }
@@ -100,7 +100,7 @@ Ticket Mirror::begin_broad(const Routing& routing, std::string operation, model:
   ticket.collection = std::move(collection);
   ticket.enumerated_from = journal_.next();
   ledger_.hold(ticket.enumerated_from);
-  marks_.begin(ticket.collection_key, {}, true);
+  marks_.begin();
   ticket.op = in_flight_.begin_broad(ticket.collection_key);
   return ticket;
 }
@@ -140,6 +140,10 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome, std::function
   // Not journaled and sent all the same: the capture gap stands for it (correctness.md 3), but its keys are read back
   // anyway, so that the gap is as small as can be.
   const bool nameless = ticket.makes_keys && ticket.keys.empty();
+  // The intent names no keys: a replay finds those that the primary made up here.
+  if (ticket.makes_keys) {
+    for (const auto& key : ticket.keys) outcome.images.push_back({key, std::nullopt});
+  }
   {
     std::lock_guard ordered(finish_mutex_);
     if (ticket.broad) {
@@ -209,6 +213,7 @@ void Mirror::put(Entry entry) {
   // to be read from there. Its bytes stay in the journal; the entry only says where.
   const bool only_here = entry.image && primary_ == Side::target;
   if (only_here || lanes_.size() < options_.entries_max) {
+    marks_.put(entry.collection, entry.key);
     lanes_.put(std::move(entry));
     return;
   }
@@ -233,11 +238,6 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     const auto what = outcome_at(outcome, i);
     if (what == model::Outcome::rejected) continue;
     changed.push_back(ticket.encoded[i]);
-    if (ticket.makes_keys) {
-      // Durable before the outcome is: a replay of the intent could not name them.
-      debts.push_back({0, ticket.collection_key, ticket.encoded[i], DebtReason::repair, Duration::zero()});
-      continue;
-    }
     entries.push_back(i);
     if (what == model::Outcome::uncertain) {
       debts.push_back({0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
@@ -266,10 +266,6 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     }
     if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
     put(std::move(entry));
-  }
-  if (ticket.makes_keys) {
-    suspect_reads(ticket.collection_key, changed);
-    changed_.notify_all();
   }
   suspect_reads(ticket.collection_key, read);
 }
@@ -323,12 +319,9 @@ void Mirror::backfill(const model::CollectionName& collection, uint64_t incarnat
 
 Result<void> Mirror::repair(const model::CollectionName& collection, const std::vector<model::Key>& keys) {
   std::vector<Debt> debts;
-  std::vector<std::string> encoded;
   for (const auto& key : keys) {
-    encoded.push_back(model::encode(key));
-    debts.push_back({0, model::to_string(collection), encoded.back(), DebtReason::repair, Duration::zero()});
+    debts.push_back({0, model::to_string(collection), model::encode(key), DebtReason::repair, Duration::zero()});
   }
-  marks_.begin(model::to_string(collection), encoded, false);
   debts_.add(debts);
   changed_.notify_all();
   return {};
@@ -441,6 +434,7 @@ void Mirror::pay_due() {
         Entry entry = read_entry(debt.collection, debt.key);
         entry.waits = in_flight_.broad_of(debt.collection);
         entry.debts.push_back(std::move(debt));
+        marks_.put(entry.collection, entry.key);
         lanes_.put(std::move(entry));
       }
     }

@@ -119,6 +119,7 @@ class Mirror final : public journal::Sink {
   // Written since both sides were last seen equal there.
   WrittenKeys& written() { return written_; }
   const WriteMarks& marks() const { return marks_; }
+  bool writes_under_way() const { return in_flight_.size() > 0; }
   Result<void> retry_quarantined(std::optional<uint64_t> number);
 
   struct Numbers {

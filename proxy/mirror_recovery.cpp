@@ -93,8 +93,11 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
 
 void Mirror::recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome, bool may_be_images) {
   const std::string name = model::to_string(head.collection);
-  if (head.cls == journal::IntentClass::ddl && !outcome) unresolved_ddl_.push_back(name);
-  // What the primary was making up keys for names none: with an outcome the keys are owed as debts.
+  if (head.cls == journal::IntentClass::ddl && !outcome &&
+      (head.collection.name.empty() || collections_.included(head.collection))) {
+    unresolved_ddl_.push_back(name);
+  }
+  // What the primary made up keys for names none: its outcome does, when there is one.
   const bool nameless = head.cls == journal::IntentClass::opaque || (head.cls == journal::IntentClass::read_back && head.keys.empty());
   if (nameless && !outcome) {
     auto marked = journal_.mark_gap("operation '" + head.operation + "' was under way when the process ended");
@@ -103,11 +106,15 @@ void Mirror::recover_intent(const journal::IntentHead& head, const std::optional
   std::vector<std::string> changed;
   std::vector<Entry> entries;
   std::vector<Debt> debts;
-  for (size_t i = 0; i < head.keys.size(); ++i) {
+  std::vector<model::Key> keys = head.keys;
+  if (keys.empty() && outcome && head.cls == journal::IntentClass::read_back) {
+    for (const auto& made : outcome->images) keys.push_back(made.key);
+  }
+  for (size_t i = 0; i < keys.size(); ++i) {
     const auto what = !outcome ? model::Outcome::uncertain
                                : (i < outcome->items.size() ? outcome->items[i] : outcome->whole);
     if (what == model::Outcome::rejected) continue;
-    changed.push_back(model::encode(head.keys[i]));
+    changed.push_back(model::encode(keys[i]));
     Entry entry = read_entry(name, changed.back());
     // Applied says that nothing overlapped it: see finish_keyed(). A window that is open again may be that of a later write.
     entry.image = may_be_images && head.cls == journal::IntentClass::image && what == model::Outcome::applied &&

@@ -36,6 +36,8 @@ class Pipeline {
     std::string name;
     bool included = true;
     bool decoded = false;
+    bool alone = true;        // a change of collections: no write was under way when it began
+    uint64_t begun = 0;       // ... and so many had begun, itself among them (WriteMarks::begun)
     bool lost_track = false;  // a predicate whose records could not be enumerated: a gap unless it is rejected
     protocols::Operation operation;
     Ticket ticket;
@@ -45,6 +47,7 @@ class Pipeline {
   boost::asio::awaitable<void> enumerate(net::Exchange& exchange, Captured& captured);
   // False: the write must be refused.
   boost::asio::awaitable<Result<void>> make_durable(net::Exchange& exchange, Captured& captured);
+  bool holds_nothing(const model::Schema& schema, Deadline deadline);
   void follow(const Collection& before, const Collection& now);
   boost::asio::awaitable<void> after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome);
 

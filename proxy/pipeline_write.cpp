@@ -79,8 +79,8 @@ asio::awaitable<Result<protocols::Operation>> Pipeline::decode(net::Exchange& ex
   const Deadline deadline = std::min(exchange.deadline(), context_.clock.in(std::chrono::seconds(5)));
   auto refreshed = co_await on_pool<void>(exchange, [this, deadline] {
     // One that is being made just now is seen by after_ddl(), too.
-    return context_.collections.refresh(deadline, [this](const model::CollectionName& name) {
-      return context_.mirror.paused(model::to_string(name));
+    return context_.collections.refresh(deadline, [this](const model::Schema& schema) {
+      return context_.mirror.paused(model::to_string(schema.name));
     });
   });
   if (!refreshed) co_return operation;
@@ -132,7 +132,9 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
   const auto cls = captured.decoded ? intent_class(operation.write_class) : journal::IntentClass::opaque;
   // 3: the in-flight table.
   if (cls == journal::IntentClass::predicate || cls == journal::IntentClass::ddl) {
+    captured.alone = !context_.mirror.writes_under_way();
     captured.ticket = context_.mirror.begin_broad(routing, captured.name, operation.collection, cls);
+    captured.begun = context_.mirror.marks().begun();
     if (cls == journal::IntentClass::ddl) {
       context_.mirror.pause(model::to_string(operation.collection));
     } else {
@@ -212,6 +214,8 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   Captured rest;  // what after_ddl needs once the ticket is gone
   rest.operation = captured.operation;
   rest.decoded = captured.decoded;
+  rest.alone = captured.alone;
+  rest.begun = captured.begun;
   context_.mirror.finish(std::move(captured.ticket), std::move(outcome));
   if (ddl) co_await after_ddl(exchange, rest, whole);
   if (context_.options.sync && whole == model::Outcome::applied) {
@@ -250,6 +254,15 @@ void Pipeline::follow(const Collection& before, const Collection& now) {
   }
 }
 
+// Of a collection that a call may have found rather than made: was it made just now?
+bool Pipeline::holds_nothing(const model::Schema& schema, Deadline deadline) {
+  model::Query count;
+  count.kind = model::Query::Kind::count;
+  count.collection = schema.name;
+  const auto counted = context_.transfer.driver(Side::source).query(schema, count, deadline);
+  return counted && counted->count == 0;
+}
+
 // The collection stays paused on the replica until the source was asked what exists now (H43, H60).
 asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome) {
   const model::CollectionName name = captured.operation.collection;
@@ -258,12 +271,13 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
     context_.mirror.resume(key);
     co_return;
   }
-  if (captured.operation.drops_records) {
+  if (captured.operation.drops_records && context_.collections.included(name)) {
     // The replica keeps them until a full validation has repaired it.
     context_.journal.mark_gap("records of '" + key + "' were dropped without being named (" + std::string(captured.operation.row->name) + ")", [](Result<void>) {});
   }
-  const bool drops = captured.operation.drops_collection;
-  auto settled = co_await on_pool<void>(exchange, [this, name, key, drops]() -> Result<void> {
+  const bool drops = captured.operation.drops_collection, creates = captured.operation.creates_collection,
+             finds = captured.operation.finds_collection;
+  auto settled = co_await on_pool<void>(exchange, [this, name, key, drops, creates, finds]() -> Result<void> {
     const Deadline deadline = context_.clock.in(std::chrono::seconds(10));
     std::map<std::string, std::shared_ptr<const Collection>> before;  // by the source's own id
     for (const auto& c : context_.collections.all()) before[c->plan->source().native_id + '\0' + c->key] = c;
@@ -272,9 +286,9 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
         return !now.native_id.empty() && known.second->plan->source().native_id == now.native_id;
       });
     };
-    auto refreshed = context_.collections.refresh(deadline, [&](const model::CollectionName& appeared) {
-      const auto* schema = context_.collections.catalog()->find(appeared);
-      return appeared == name || context_.mirror.paused(model::to_string(appeared)) || (schema != nullptr && was_there(*schema));
+    auto refreshed = context_.collections.refresh(deadline, [&](const model::Schema& appeared) {
+      if (appeared.name == name) return creates && (!finds || holds_nothing(appeared, deadline));
+      return context_.mirror.paused(model::to_string(appeared.name)) || was_there(appeared);
     });
     if (!refreshed) return refreshed;
     for (const auto& [id, old] : before) {
@@ -315,6 +329,10 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
     }
     return {};
   });
+  if (captured.operation.moves_name && !(captured.alone && context_.mirror.marks().begun() == captured.begun)) {
+    context_.journal.mark_gap("a name was given to another collection (" + std::string(captured.operation.row->name) + " of '" + key +
+                                  "') while writes were under way; one by that name may be on the wrong collection of the replica", [](Result<void>) {});
+  }
   if (!settled) {
     log::warn("the source could not be asked what exists after a change of collections; its writes are asked again when they come",
               {{"collection", key}, {"error", settled.error().message}});

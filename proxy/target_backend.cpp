@@ -194,17 +194,26 @@ void TargetBackend::note_ddl(const std::string& what) {
   context_.journal.put_rows({{std::string(journal::rows::state), "ddl/" + what, ""}});
 }
 
-bool TargetBackend::dropped_before(const std::string& key) {
-  const auto row = context_.journal.row(journal::rows::state, "ddl/dropped " + key);
-  return row && *row;
+bool TargetBackend::dropped_before(const Collection& collection) {
+  if (routing_->finalized) return false;
+  const auto row = context_.journal.row(journal::rows::state, "ddl/dropped " + collection.key);
+  if (!row || !*row) return false;
+  const auto there = context_.transfer.driver(Side::source).describe(collection.name, std::min(deadline_, context_.clock.in(std::chrono::seconds(2))));
+  return !there || *there;
 }
 
 Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
   using Change = model::SchemaChange::Kind;
+  std::lock_guard alone(context_.collections.changes());
   auto& target = context_.transfer.driver(Side::target);
   if (change.kind == Change::create_collection) {
     if (!context_.collections.included(change.schema.name)) {
       return Error(Code::unsupported, "collection.excluded: the migration does not include it");
+    }
+    // Made by another request since ours looked.
+    if (const auto there = context_.collections.find(model::to_string(change.schema.name))) {
+      renew_catalog();
+      return there->plan->source();
     }
     auto put = context_.collections.put(change.schema, true);
     if (!put) return put.error();
@@ -221,7 +230,7 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
     }
     auto claimed = context_.collections.claim(*made);
     if (!claimed) return claimed.error();
-    if (dropped_before(made->key)) {
+    if (dropped_before(*made)) {
       (void)context_.journal.mark_gap("collection '" + made->key + "' was dropped and created again after the promotion; the source holds records of its former life");
     }
     note_ddl("created " + made->key);

@@ -30,7 +30,7 @@ class TargetBackend final : public protocols::Backend {
   Result<void> execute(const Collection& collection, const std::vector<journal::Image>& images);
   Result<void> send(const Collection& collection, const std::vector<journal::Image>& images, std::vector<model::Outcome>& items);
   void note_ddl(const std::string& what);
-  bool dropped_before(const std::string& key);  // since the promotion
+  bool dropped_before(const Collection& collection);  // since the promotion, and the source may have it still
 
   Context& context_;
   const std::shared_ptr<const Routing> routing_;

@@ -1,5 +1,5 @@
-// WriteMarks: has a write of these records begun since? A fixed table of counters that keys share by their hash: a
-// neighbour's write only costs a second look. Thread-safe, without locks.
+// WriteMarks: has the mirror got something to write of these records since? A fixed table of counters that keys share by
+// their hash: a neighbour's write only costs a second look. Also how many writes have begun. Thread-safe, without locks.
 #pragma once
 
 #include <array>
@@ -14,19 +14,19 @@ namespace vmproxy::proxy {
 
 class WriteMarks {
  public:
-  // A write of these encoded keys begins; `broad`: of records that it does not name.
-  void begin(const std::string& collection, std::span<const std::string> keys, bool broad) {
-    ++at(collection);
-    if (broad) ++at(collection + "\\broad");
-    for (const auto& key : keys) ++at(collection + '\0' + key);
-  }
+  void begin() { ++begun_; }  // a write
+  uint64_t begun() const { return begun_; }
 
-  // Of the writes that could change one of these records, or, without keys, the collection: another number when one has
-  // begun in between.
+  // Before a lane gets an entry of this encoded key.
+  void put(const std::string& collection, const std::string& key) {
+    ++at(collection);
+    ++at(collection + '\0' + key);
+  }
+  // Another number when a lane got an entry of one of these keys in between; without keys: of the collection.
   uint64_t of(const model::CollectionName& name, std::span<const model::Key> keys) const {
     const std::string collection = model::to_string(name);
     if (keys.empty()) return at(collection);
-    uint64_t sum = at(collection + "\\broad");
+    uint64_t sum = 0;
     for (const auto& key : keys) sum += at(collection + '\0' + model::encode(key));
     return sum;
   }
@@ -37,6 +37,7 @@ class WriteMarks {
   uint64_t at(const std::string& text) const { return counts_[slot(text)]; }
 
   static constexpr size_t slots = 4096;
+  std::atomic<uint64_t> begun_{0};
   std::array<std::atomic<uint64_t>, slots> counts_{};
 };
 

@@ -52,10 +52,13 @@ struct Operation {
   WriteClass write_class = WriteClass::opaque;
   std::vector<model::Key> keys;            // of a write or of a read by key; in request order
   bool makes_keys = false;                 // the source makes the keys up: only its answer names them (OutcomeReport::generated)
+  std::string partition;                   // ... of those keys
   std::optional<model::Filter> predicate;  // predicate writes: which records (with keys: both must hold)
   bool creates_collection = false;         // ddl hints: what to look at again after the outcome
+  bool finds_collection = false;      // ... or finds the one that is there (get or create)
   bool drops_collection = false;
   bool drops_records = false;  // of a collection that stays; which, nothing tells
+  bool moves_name = false;     // another collection answers to a name: a write by it beside this call may go to either
   // Reads: bytes that identify the query without its paging fields; the percent router hashes them.
   std::string fingerprint;
   bool pages = false;  // the request continues or may continue a paged walk

@@ -34,6 +34,7 @@ Result<Operation> decode_mutation(Operation operation, const net::Request& reque
   const FieldSchema* primary = schema.primary();
   const bool generated = schema.auto_id || (primary != nullptr && primary->auto_id);
   operation.makes_keys = generated;
+  if (!schema.partition_key()) operation.partition = read->address.fourth;
   if (generated) return operation;
   for (const auto& column : read->columns) {
     if (primary == nullptr || column.name != primary->name) continue;
@@ -149,6 +150,7 @@ Result<Operation> decode_ddl(Operation operation, const net::Request& request, s
   operation.drops_collection =
       rpc == Rpc::drop_collection || rpc == Rpc::rename_collection || rpc == Rpc::drop_database;
   operation.drops_records = rpc == Rpc::drop_partition;
+  operation.moves_name = rpc == Rpc::create_alias || rpc == Rpc::drop_alias || rpc == Rpc::alter_alias;
   const bool of_database =
       rpc == Rpc::create_database || rpc == Rpc::drop_database || rpc == Rpc::alter_database;
   if (of_database) {
@@ -366,8 +368,8 @@ OutcomeReport MilvusDialect::outcome(const Operation& operation, const net::Resp
     return report;
   }
   if (operation.keys.empty() && ids) {
-    for (const auto id : ids->longs) report.generated.push_back(key_of(id));
-    for (const auto& id : ids->texts) report.generated.push_back(key_of(id));
+    for (const auto id : ids->longs) report.generated.push_back(key_of(id, operation.partition));
+    for (const auto& id : ids->texts) report.generated.push_back(key_of(id, operation.partition));
   }
   if (!failed.empty() && !operation.keys.empty()) {
     report.items.assign(operation.keys.size(), model::Outcome::applied);

@@ -86,6 +86,17 @@ Part constant_of(Value value) {
   return part;
 }
 
+// Milvus compares a FLOAT column as float32, the constant rounded to one: 0.1 equals what the column keeps of 0.1. The
+// model compares as double. A constant beyond float32 stays: it is above or below all of the column either way.
+// (Elements of arrays and members of JSON are compared as double there, too.)
+void round_for(const Part& field, Value& constant) {
+  const bool column = field.filter.kind == Kind::field && field.filter.path.empty();
+  if (!column || field.data != DataType::float32 || !constant.is_number()) return;
+  const double rounded = static_cast<float>(constant.number());
+  if (!std::isfinite(rounded) || equal_number(constant, Value(rounded))) return;
+  constant = rounded;
+}
+
 Type type_of(DataType type) {
   switch (type) {
     case DataType::boolean:
@@ -308,6 +319,8 @@ class Parser {
         return wrong("cannot cast value to " + type_name(field) + ", value: float_val:" + shown + " ");
       }
     }
+    if (left.constant) round_for(right, left.filter.value);
+    if (right.constant) round_for(left, right.filter.value);
     // One form for "1 < id" and "id > 1": the constant on the right.
     Part part = left.constant ? over(mirrored(kind), std::move(right), std::move(left))
                               : over(kind, std::move(left), std::move(right));
@@ -337,6 +350,9 @@ class Parser {
                          type_name(*left));
           }
         }
+      }
+      if (left->data == DataType::float32) {
+        for (Value& value : list->filter.value.array()) round_for(*left, value);
       }
       const bool json = left->type == Type::json;
       Part part = over(not_in ? Kind::not_in : Kind::in, std::move(*left), std::move(*list));

@@ -181,6 +181,15 @@ std::optional<MutationRequest> read_mutation(std::string_view message) {
       case 7:
         request.rows = reader.u32();
         break;
+      case 1:  // base
+      case 6:  // hash_keys
+      case 8:  // schema_timestamp
+        break;
+      case 9:  // partial_update, which some SDKs send when it is false; of an Insert: namespace
+        if (reader.type() == ProtoReader::Type::varint && reader.u64() == 0) break;
+        [[fallthrough]];
+      default:
+        request.unknown_field = reader.field();
     }
   }
   if (!reader.ok()) return std::nullopt;
@@ -207,6 +216,12 @@ std::optional<DeleteRequest> read_delete(std::string_view message) {
       case 8:
         if (!read_template(reader.bytes(), request.templates)) return std::nullopt;
         break;
+      case 1:  // base
+      case 6:  // hash_keys
+      case 7:  // consistency_level
+        break;
+      default:
+        request.unknown_field = reader.field();
     }
   }
   if (!reader.ok()) return std::nullopt;
@@ -274,6 +289,7 @@ std::optional<std::vector<model::Key>> keys_of(const model::Filter& filter, std:
 }
 
 std::optional<std::string> not_an_image(const CollectionSchema& schema, const MutationRequest& request) {
+  if (request.unknown_field != 0) return "the request may ask for a part of the record only";
   const auto* primary = schema.primary();
   if (primary == nullptr || primary->auto_id || schema.auto_id) return "the server makes up the keys";
   std::set<std::string_view> names;

@@ -41,6 +41,9 @@ struct MutationRequest {  // InsertRequest, UpsertRequest
   Address address;
   std::vector<Column> columns;
   size_t rows = 0;
+  // A field that may change what the write does (partial_update, field_ops, namespace, whatever comes after them), by
+  // its number; 0: none is set.
+  uint32_t unknown_field = 0;
 };
 std::optional<MutationRequest> read_mutation(std::string_view message);
 
@@ -48,6 +51,7 @@ struct DeleteRequest {
   Address address;
   std::string expression;
   Templates templates;
+  uint32_t unknown_field = 0;  // as in MutationRequest
 };
 std::optional<DeleteRequest> read_delete(std::string_view message);
 

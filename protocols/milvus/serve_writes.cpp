@@ -112,9 +112,15 @@ Answer refuse_rows(size_t rows, const Status& status) {
   return answer(out.view());
 }
 
+Error only_milvus_knows(uint32_t field) {
+  return {Code::unsupported, "records.request_field: the request sets field " + std::to_string(field) +
+                                 " (partial updates, namespaces), which only Milvus itself can follow"};
+}
+
 Answer mutate(Asked& asked, bool upsert) {
   const auto read = read_mutation(asked.message);
   if (!read) return grpc_refusal(13, "the message cannot be read");
+  if (read->unknown_field != 0) return only_milvus_knows(read->unknown_field);
   const Target target = target_of(asked, read->address.database, read->address.collection);
   if (!target.found) return answer(asked.rpc, target.refusal());
   const Collection& collection = target.found->collection;
@@ -188,6 +194,7 @@ Answer mutate(Asked& asked, bool upsert) {
 Answer remove(Asked& asked) {
   const auto read = read_delete(asked.message);
   if (!read) return grpc_refusal(13, "the message cannot be read");
+  if (read->unknown_field != 0) return only_milvus_knows(read->unknown_field);
   const Target target = target_of(asked, read->address.database, read->address.collection);
   if (!target.found) return answer(asked.rpc, target.refusal());
   const Collection& collection = target.found->collection;

@@ -4,11 +4,11 @@
 
 #include "protocols/pgvector/cell.h"
 
-// The pattern is read by RE2's grammar and written anew. Written differently: "." (which matches a line break
-// there),
-// \d \w \s \b (which follow the locale there), every character that could be special. Refused: flags, \p, \Q,
-// \A, \z, named classes other than [:alpha:] and its like, counts above 255, a quantifier on nothing or on an
-// anchor.
+// The pattern is read by the grammar of Rust's regex crate, in Unicode mode as Chroma uses it, and written anew. Written
+// differently: "." (which matches a line break there), \d and \s (which follow the locale there), every character that
+// could be special. Refused: \w and \b (Unicode's words have some 800 ranges of characters; PostgreSQL's are ASCII under
+// the collation "C"), sets in brackets ([a-z&&[^e]], [a[bc]], --, ~~), flags, \p, \Q, \A, \z, \<, \>, named classes other
+// than [:alpha:] and its like (those are ASCII in both), counts above 255, a quantifier on nothing or on an anchor.
 
 namespace vmproxy::protocols::pgvector {
 namespace {
@@ -17,6 +17,33 @@ Error refused(const std::string& why) {
   return {Code::unsupported,
           "filter.matches: " + why + " is not the same in PostgreSQL's regular expressions"};
 }
+
+// The zeros of Unicode's decimal digits beyond ASCII (general category Nd, Unicode 16), as Chroma 1.5.9 matches \d when
+// it is asked for every code point. The other nine follow each.
+constexpr uint32_t zeros[] = {
+    0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0de6, 0x0e50,
+    0x0ed0, 0x0f20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50,
+    0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x104a0, 0x10d30, 0x10d40, 0x11066, 0x110f0,
+    0x11136, 0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x116d0, 0x116da, 0x11730, 0x118e0, 0x11950,
+    0x11bf0, 0x11c50, 0x11d50, 0x11da0, 0x11f50, 0x16130, 0x16a60, 0x16ac0, 0x16b50, 0x16d70, 0x1ccf0, 0x1d7ce,
+    0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e4f0, 0x1e5f1, 0x1e950, 0x1fbf0};
+
+const std::string& digits() {
+  static const std::string members = [] {
+    std::string out = "0-9";
+    for (const uint32_t zero : zeros) {
+      char range[32];
+      std::snprintf(range, sizeof range, zero > 0xffff ? "\\U%08X-\\U%08X" : "\\u%04X-\\u%04X", zero, zero + 9);
+      out += range;
+    }
+    return out;
+  }();
+  return members;
+}
+
+// Unicode's White_Space.
+constexpr std::string_view spaces =
+    "\\u0009-\\u000D \\u0085\\u00A0\\u1680\\u2000-\\u200A\\u2028\\u2029\\u202F\\u205F\\u3000";
 
 class Regex {
  public:
@@ -74,7 +101,7 @@ class Regex {
   Fault atom(int depth, bool& quantifiable) {
     if (take("(")) return group(depth);
     if (take("[")) return bracket();
-    if (take("\\")) return escape(quantifiable);
+    if (take("\\")) return escape();
     if (take(".")) {
       out_ += "[^\\u000A]";
     } else if (take("^")) {
@@ -132,19 +159,21 @@ class Regex {
     switch (c) {
       case 'd':
       case 'D':
-        return "0-9";
-      case 'w':
-      case 'W':
-        return "0-9A-Za-z_";
+        return digits();
       case 's':
       case 'S':
-        return "\\u0009\\u000A\\u000C\\u000D ";
+        return spaces;
       default:
         return std::nullopt;
     }
   }
 
-  Fault escape(bool& quantifiable) {
+  // Behind a backslash. "\<" and "\>" are the ends of words.
+  static bool means_itself(char c) {
+    return static_cast<uint8_t>(c) < 0x80 && !std::isalnum(static_cast<unsigned char>(c)) && c != '<' && c != '>';
+  }
+
+  Fault escape() {
     if (rest_.empty()) return refused("a backslash at the end");
     const char c = rest_[0];
     if (const auto members = class_members(c)) {
@@ -153,11 +182,7 @@ class Regex {
     } else if (const auto character = control(c)) {
       rest_.remove_prefix(1);
       out_ += *character;
-    } else if (c == 'b' || c == 'B') {
-      rest_.remove_prefix(1);
-      out_ += c == 'b' ? "\\y" : "\\Y";  // compared under the collation "C", words are ASCII there, too
-      quantifiable = false;
-    } else if (std::isalnum(static_cast<unsigned char>(c)) || static_cast<uint8_t>(c) >= 0x80) {
+    } else if (!means_itself(c)) {
       return refused(std::string("\\") + c);
     } else {
       put_literal(take_character());
@@ -173,11 +198,15 @@ class Regex {
         if (auto fault = named_class()) return fault;
         continue;
       }
+      for (const std::string_view sets : {"&&", "--", "~~"}) {
+        if (rest_.starts_with(sets)) return refused("'" + std::string(sets) + "' in brackets");
+      }
       std::string low, high;
       bool is_class = false;
       if (auto fault = member(low, is_class)) return fault;
       if (!is_class && rest_.size() > 1 && rest_[0] == '-' && rest_[1] != ']') {
         rest_.remove_prefix(1);
+        if (rest_[0] == '-') return refused("'--' in brackets");
         if (auto fault = member(high, is_class)) return fault;
         if (is_class) return refused("a range that ends in a class");
         low += "-" + high;
@@ -205,8 +234,9 @@ class Regex {
         out = *character;
         return std::nullopt;
       }
-      if (std::isalnum(static_cast<unsigned char>(c)) || static_cast<uint8_t>(c) >= 0x80)
-        return refused(std::string("\\") + c + " in brackets");
+      if (!means_itself(c)) return refused(std::string("\\") + c + " in brackets");
+    } else if (rest_[0] == '[') {
+      return refused("a set within a set");
     }
     const auto character = take_character();
     if (character.size() == 1 && !std::isalnum(static_cast<unsigned char>(character[0]))) {

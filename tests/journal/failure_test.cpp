@@ -1,3 +1,4 @@
+#include <future>
 #include <thread>
 
 #include "tests/journal/fixture.h"
@@ -212,6 +213,30 @@ TEST_CASE("gaps are closed up to the horizon of a clean validation, later ones s
   CHECK(at.journal->gaps().value().empty());
   REQUIRE(at.journal->mark_gap("new"));
   CHECK(at.journal->gaps().value()[0].number > gaps[0].number);  // numbers never come again
+}
+
+TEST_CASE("a gap that comes again after a restart is not closed with the one before it") {
+  Fixture at;
+  at.open();
+  REQUIRE(at.journal->mark_gap("one"));
+  const auto horizon = at.journal->gap_horizon();  // of a validation that goes on after the restart
+  at.power_cut();
+  at.open();
+  REQUIRE(at.journal->mark_gap("one"));
+  REQUIRE(at.journal->close_gaps(horizon));
+  CHECK(at.journal->gaps().value().size() == 1);
+  CHECK(at.journal->has_gaps());
+}
+
+TEST_CASE("a gap counts from when it is marked, not only once it is durable") {
+  Fixture at;
+  at.open();
+  CHECK_FALSE(at.journal->has_gaps());
+  std::promise<bool> done;
+  at.journal->mark_gap("one", [&](Result<void> marked) { done.set_value(static_cast<bool>(marked)); });
+  CHECK(at.journal->has_gaps());
+  CHECK(done.get_future().get());
+  CHECK(at.journal->has_gaps());
 }
 
 TEST_CASE("very many gaps of different kinds stay bounded and fit the slot") {

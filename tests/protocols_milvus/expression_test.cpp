@@ -114,6 +114,50 @@ TEST_CASE("records without a dynamic field match != and not in, and no other com
   CHECK(matching("extra < 100 and id < 6") == Numbers{1, 5});
 }
 
+TEST_CASE("a FLOAT column is compared as float32, as Milvus does") {
+  auto schema = books();
+  schema.fields.push_back(field("score", DataType::float32));
+  schema.fields.push_back(field("scores", DataType::array));
+  schema.fields.back().element = DataType::float32;
+  Record record = book(1);
+  const double kept = 0.1f;  // 0.10000000149011612
+  for (const char* name : {"score", "price", "extra"}) (*record.metadata)[name] = kept;
+  (*record.metadata)["info"] = model::Object{{"score", kept}};
+  (*record.metadata)["scores"] = model::Array{kept};
+  const auto matches = [&](std::string_view text, const Templates& templates = {}) {
+    INFO(text);
+    const auto filter = parse_expression(text, schema, recent, templates);
+    REQUIRE(filter.has_value());
+    // Printed for a Milvus it means the same.
+    const auto printed = print_expression(*filter, schema, recent);
+    REQUIRE(printed.has_value());
+    const auto again = parse_expression(*printed, schema, recent);
+    REQUIRE(again.has_value());
+    CHECK(evaluate(*again, record) == evaluate(*filter, record));
+    return evaluate(*filter, record);
+  };
+  for (const char* text : {"score == 0.1", "0.1 == score", "score in [7, 0.1]", "score <= 0.1", "score >= 0.1",
+                           "0.1 <= score <= 0.1", "0.3 > score >= 0.1", "not (score > 0.1)", "score < 1e300",
+                           "score > -1e300", "score != 1e300", "score < 9007199254740993"})
+    CHECK(matches(text));
+  for (const char* text : {"score != 0.1", "score not in [0.1]", "score > 0.1", "0.1 < score", "0.1 < score < 0.3",
+                           "score < 0.1", "score == 1e300"})
+    CHECK_FALSE(matches(text));
+  CHECK(matches("score == {low}", {{"low", 0.1}}));
+  CHECK(matches("score in {list}", {{"list", model::Array{0.1}}}));
+  // Compared as double: DOUBLE columns, JSON, elements of arrays.
+  for (const char* text : {"price > 0.1", "extra > 0.1", "info['score'] > 0.1", "info['score'] not in [0.1]",
+                           "scores[0] > 0.1", "scores[0] not in [0.1]"})
+    CHECK(matches(text));
+
+  (*record.metadata)["score"] = 16777216.0;  // what is kept of 16777217
+  CHECK(matches("score == 16777217"));
+  CHECK(matches("score in [16777217]"));
+  CHECK_FALSE(matches("score < 16777217"));
+  (*record.metadata)["score"] = 0.0;
+  CHECK(matches("score == 1e-300"));
+}
+
 TEST_CASE("refusals are worded as Milvus 2.3.5 words them") {
   const auto behind = [](const std::string& text, const std::string& error) {
     return "cannot parse expression: " + text + ", error: " + error;

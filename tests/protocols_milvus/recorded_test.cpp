@@ -142,6 +142,67 @@ TEST_CASE("deletes are by key where the expression is a list of keys, by predica
   CHECK(decoded("this is > no < expression").write_class == WriteClass::opaque);
 }
 
+// Milvus 2.6 has fields with which an Upsert changes a part of a record, or a write means another record of that key.
+TEST_CASE("a write with a field of the request that we do not know is no image, and is refused after a promotion") {
+  const MilvusDialect dialect;
+  const Catalog known = catalog();
+  MemoryBackend backend;
+  for (const auto& schema : known.collections) {
+    model::SchemaChange change;
+    change.kind = model::SchemaChange::Kind::create_collection;
+    change.schema = schema;
+    REQUIRE(backend.change(change).has_value());
+  }
+  const auto* row = row_of(dialect, "Upsert");
+  const auto upsert = std::ranges::find_if(recorded(), [&](const Exchange& one) {
+    if (one.rpc != "Upsert") return false;
+    const auto operation = dialect.decode(*row, request_of(one), known);
+    return operation && operation->write_class == WriteClass::image;
+  });
+  REQUIRE(upsert != recorded().end());
+  const auto with = [](Exchange exchange, uint32_t field, std::string_view bytes) {
+    ProtoWriter more;
+    if (bytes.empty()) {
+      more.always_u64(field, 1);
+    } else {
+      more.always_bytes(field, bytes);
+    }
+    exchange.request += more.view();
+    return request_of(exchange);
+  };
+  const auto refused = [&](const std::string& rpc, const net::Request& request) {
+    const auto answer = dialect.serve(*row_of(dialect, rpc), request, backend);
+    REQUIRE_FALSE(answer.has_value());
+    CHECK(answer.error().code == Code::unsupported);
+    CHECK(answer.error().message.starts_with("records.request_field: "));
+  };
+  const auto keys = dialect.decode(*row, request_of(*upsert), known)->keys;
+  const std::pair<uint32_t, std::string_view> fields[] = {{9, ""}, {10, "space"}, {11, "ops"}, {12, ""}, {77, "x"}};
+  for (const auto& [field, bytes] : fields) {
+    INFO(field);
+    const auto request = with(*upsert, field, bytes);
+    const auto operation = dialect.decode(*row, request, known);
+    REQUIRE(operation.has_value());
+    CHECK(operation->write_class == WriteClass::read_back);
+    CHECK(operation->keys == keys);
+    CHECK_FALSE(dialect.images(*row, request, known).has_value());
+    refused("Upsert", request);
+  }
+  ProtoWriter removal;
+  removal.bytes(3, "books");
+  removal.bytes(5, "id in [1]");
+  refused("Delete", with({"Delete", removal.view(), ""}, 9, "space"));
+
+  // partial_update said to be false, as some SDKs do, and what every version knows.
+  ProtoWriter harmless;
+  harmless.always_u64(9, 0);
+  harmless.always_u64(8, 5);
+  Exchange whole = *upsert;
+  whole.request += harmless.view();
+  CHECK(dialect.decode(*row, request_of(whole), known)->write_class == WriteClass::image);
+  CHECK(dialect.serve(*row, request_of(whole), backend).has_value());
+}
+
 TEST_CASE("what the server showed of collections, indexes and partitions is shown again byte for byte") {
   size_t shown = 0;
   for (const auto& one : recorded()) {

@@ -226,8 +226,8 @@ TEST_CASE("regular expressions on documents and fields select what the model say
     records.back().metadata = model::Object{{"t", text}, {"n", 1}};
   }
   good(d->upsert(schema, records, protocols::UpsertMode::replace, soon()));
-  for (const char* pattern : {"abc",   "a.c",    "^a",      "c$",       "^$",         "\\bword\\b", "\\d",
-                              "\\D",   "\\w+",   "\\W",     "\\s",      "\\S",        "[a-c]+$",    "[^a-z]",
+  for (const char* pattern : {"abc",   "a.c",    "^a",      "c$",       "^$",         "(^|[^a-z])word($|[^a-z])", "\\d",
+                              "\\D",   "[0-9A-Za-z_]+",   "[^0-9A-Za-z_]",     "\\s",      "\\S",        "[a-c]+$",    "[^a-z]",
                               "a{3,}", "(a|w)o", "a\\.c",   "[\\]\\-]", "^(?:a|x)_?", "[\\d.]+",    "\\t",
                               "\\n",   "x?",     "\\(x\\)", "\\{\\}",   "",           "a|",         "[.]"}) {
     for (const auto& left : {Filter::document_text(), Filter::field_of("t"), Filter::field_of("n")}) {
@@ -240,6 +240,29 @@ TEST_CASE("regular expressions on documents and fields select what the model say
   selected(*d, schema, Filter::make(Kind::matches, Filter::document_text(), Filter::literal_of("(?i)abc")),
            &refusal);
   CHECK(refusal.starts_with("filter.matches: "));
+}
+
+// The model's own expressions are ASCII; these are the answers of Chroma 1.5.9.
+TEST_CASE("digits and white space in documents are Unicode's") {
+  const auto d = driver();
+  const auto schema = fresh(*d, things("regex_unicode"));
+  const std::vector<std::string> texts{"7", "\u0663", "\U0001D7CF", "a\u00A0b", "a\u2003b", "a\u200Bb", "\u00B2"};
+  std::vector<model::Record> records;
+  for (const auto& text : texts) {
+    records.push_back(record("id" + std::to_string(records.size())));
+    records.back().document = text;
+  }
+  good(d->upsert(schema, records, protocols::UpsertMode::replace, soon()));
+  const std::pair<const char*, std::vector<size_t>> rows[] = {{"^\\d$", {0, 1, 2}},     {"^\\D$", {6}},
+                                                              {"^[\\d\\s]$", {0, 1, 2}}, {"a\\sb", {3, 4}},
+                                                              {"a\\Sb", {5}},           {"^a[^\\s]b$", {5}}};
+  for (const auto& [pattern, places] : rows) {
+    INFO(pattern);
+    std::set<model::Key> wanted;
+    for (const size_t place : places) wanted.insert(records[place].key);
+    const auto filter = Filter::make(Kind::matches, Filter::document_text(), Filter::literal_of(pattern));
+    CHECK(selected(*d, schema, filter) == wanted);
+  }
 }
 
 TEST_CASE("filters that cannot be said exactly are refused with a stable code first") {

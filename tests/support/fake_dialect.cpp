@@ -63,6 +63,8 @@ Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Reques
     operation.write_class = WriteClass::ddl;
     operation.creates_collection = true;
     operation.collection = creates;
+    operation.moves_name = moves_name;
+    operation.finds_collection = finds;
     return operation;
   }
   if (row.name == "records.generate") {

@@ -28,6 +28,8 @@ class FakeDialect final : public protocols::Dialect {
                                       const protocols::Catalog& catalog) const override;
   Result<std::vector<Image>> images(const protocols::OperationRow& row, const net::Request& request,
                                     const protocols::Catalog& catalog) const override;
+  bool finds = false;                  // get or create
+  bool moves_name = false;             // what /create does
   model::CollectionName creates;       // what /create names
   bool can_ask_for_all = true;         // up_to_date
   std::string ask_for_all;             // the body then
