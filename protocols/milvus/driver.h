@@ -59,7 +59,8 @@ class MilvusDriver final : public Driver {
     std::vector<std::string> partitions;
     std::optional<uint64_t> limit;
     uint64_t offset = 0;
-    uint64_t timestamp = 0;  // 0: Strong
+    uint64_t timestamp = 0;  // 0: Strong; else the server waits until it has seen everything up to there
+    bool past = false;       // of a scan: what is written meanwhile is mirrored
     bool ordered = false;    // the smallest keys first
   };
   using Shape = std::shared_ptr<const CollectionSchema>;
@@ -132,6 +133,8 @@ std::string keys_expression(const CollectionSchema& shape, std::span<const model
 // has no such thing. A partition that the schema does not know yet is named all the same: without its name the request
 // would be about all of them.
 std::vector<std::string> partition_names(const model::Schema& schema, const std::string& partition);
+// Zero where the server gives none out: each request is Strong then.
+uint64_t timestamp_now(const Client& client, Deadline deadline);
 // Systems with one nameless vector call it "", which is no name in Milvus.
 inline constexpr std::string_view nameless_vector = "vector";
 void name_vectors(model::Record& record);

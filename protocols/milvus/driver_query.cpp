@@ -131,11 +131,14 @@ Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& sch
     std::optional<model::Key> last = {};  // of the page
     bool ended = false;
   };
+  // Strong waits for a time tick in each request, 200 ms and more: with many partitions they all ask about one moment.
+  const uint64_t timestamp = partitions->size() > 1 ? timestamp_now(client_, deadline) : 0;
   std::vector<Walk> walks;
   for (const auto& partition : *partitions) walks.push_back({partition});
   const auto next_page = [&](Walk& walk, uint64_t wanted) -> Result<void> {
     Rows rows;
     rows.ordered = true;
+    rows.timestamp = timestamp;
     rows.partitions = partition_names(schema, walk.partition);
     rows.limit = wanted;
     rows.expression = expression;

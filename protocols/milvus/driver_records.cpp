@@ -135,7 +135,7 @@ Result<std::vector<Column>> MilvusDriver::fetch(const model::Schema& schema, con
   write_pairs(request, 9, params);
   request.i32(11, static_cast<int32_t>(rows.timestamp == 0 ? Consistency::strong : Consistency::customized));
   const auto crossed = [&](const Overlap::Read& read) {
-    if (rows.timestamp != 0) return false;  // a scan shows the past; what is written meanwhile is mirrored
+    if (rows.past) return false;
     return rows.keys.empty() ? read.crossed_any() : read.crossed(marks_of(rows.keys));
   };
   auto answer = ask(schema, "Query", request, rows.keys.empty() ? 1 : 2, crossed, deadline);

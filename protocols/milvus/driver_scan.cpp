@@ -70,18 +70,6 @@ std::string encode_cursor(const Cursor& cursor) {
   return out.take();
 }
 
-// Zero where the server gives none out: every page is read Strong then.
-uint64_t timestamp_now(const Client& client, Deadline deadline) {
-  const auto answer = client.call("AllocTimestamp", default_database, {}, deadline);
-  if (!answer) return 0;
-  uint64_t timestamp = 0;
-  ProtoReader reader(*answer);
-  while (reader.next()) {
-    if (reader.field() == 2) timestamp = reader.u64();
-  }
-  return timestamp;
-}
-
 size_t page_size(const CollectionSchema& shape, size_t records_max, ReadParts parts) {
   size_t record_bytes = 256;
   if (parts.vectors) {
@@ -92,6 +80,17 @@ size_t page_size(const CollectionSchema& shape, size_t records_max, ReadParts pa
 }
 
 }  // namespace
+
+uint64_t timestamp_now(const Client& client, Deadline deadline) {
+  const auto answer = client.call("AllocTimestamp", default_database, {}, deadline);
+  if (!answer) return 0;
+  uint64_t timestamp = 0;
+  ProtoReader reader(*answer);
+  while (reader.next()) {
+    if (reader.field() == 2) timestamp = reader.u64();
+  }
+  return timestamp;
+}
 
 // Int64 keys are split by value between the smallest and the largest one, found by bisection; text keys are
 // not split. Only the balance of the ranges rests on these looks, not what they hold.
@@ -120,6 +119,7 @@ Result<std::vector<ScanRange>> MilvusDriver::plan_scan(const model::Schema& sche
       rows.limit = 1;
       rows.ordered = true;
       rows.timestamp = timestamp;
+      rows.past = timestamp != 0;
       auto columns = fetch(schema, shape, rows, {name}, deadline);
       if (!columns) {
         failed = columns.error();
@@ -219,6 +219,7 @@ Result<ScanPage> MilvusDriver::scan(const model::Schema& schema, const ScanRange
   rows.partitions = partition_names(schema, bounds->partition);
   rows.limit = page_size(shape, records_max, parts);
   rows.timestamp = from.timestamp;
+  rows.past = from.timestamp != 0;
   rows.ordered = true;
   auto records = fetch_records(schema, shape, rows, parts, deadline);
   if (!records) return records.error();
