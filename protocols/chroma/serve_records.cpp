@@ -207,22 +207,7 @@ Answer remove(Asked& asked) {
   if (nothing_named) return answer("{\"deleted\":0}");
   write.kind = *filter ? Write::Kind::delete_where : Write::Kind::delete_keys;
   write.filter = std::move(*filter);
-  if (payload.limit) {
-    // Which of more records than that go is the order of the server's own memory, which the target does not know.
-    model::Query hits;
-    hits.kind = model::Query::Kind::get;
-    hits.collection = write.collection;
-    hits.filter = write.filter;
-    if (!write.keys.empty()) hits.keys = write.keys;
-    hits.limit = uint64_t{*payload.limit} + 1;
-    hits.with_document = hits.with_metadata = false;
-    const auto found_hits = asked.backend.query(hits);
-    if (!found_hits) return found_hits.error();
-    if (found_hits->records.size() > *payload.limit) {
-      return Error(Code::unsupported, "delete.limit: more records match than may be deleted, and which of them Chroma would take is not known here");
-    }
-    write.limit = *payload.limit;
-  }
+  if (payload.limit) write.limit = *payload.limit;
   const auto done = asked.backend.write(write);
   if (!done) return done.error();
   // By ids the server counts what was asked, not what was there.
