@@ -92,6 +92,9 @@ Result<Response> HttpClient::send(const Request& request, Deadline deadline, uin
     return Error(Code::invalid, "the request to " + state.address +
                                     " holds characters that HTTP does not allow. Nothing was sent.");
   if (state.tls_problem) return Error(Code::refused_connection, state.tls_problem->message);
+  if (std::chrono::steady_clock::now() >= deadline) {
+    return Error(Code::cancelled, "the deadline of a request to " + state.address + " had passed. Nothing was sent.");
+  }
   if (!state.gate.enter(deadline)) {
     return Error(Code::cancelled,
                  "all connections to " + state.address + " were busy until the deadline. Nothing was sent.");

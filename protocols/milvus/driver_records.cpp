@@ -106,8 +106,8 @@ Result<std::string> MilvusDriver::ask(const model::Schema& schema, std::string_v
     if (!read) return read.error();
     const uint64_t since = settlings();
     auto answer = client_.call(rpc, database, request, deadline);
-    const bool gone = !answer && (answer.error().code == Code::not_found || answer.error().code == Code::precondition);
-    if (gone && was_settling(schema.name, since, deadline)) answer = client_.call(rpc, database, request, deadline);
+    // While the collection is being made anew a read of it fails in many words of the server's own.
+    if (!answer && was_settling(schema.name, since, deadline)) answer = client_.call(rpc, database, request, deadline);
     if (!answer && answer.error().code == Code::precondition) {
       if (auto loaded = load(schema.name, deadline); !loaded) return loaded.error();
       answer = client_.call(rpc, database, request, deadline);
