@@ -19,22 +19,23 @@ class WriteMarks {
 
   // Before a lane gets an entry of this encoded key.
   void put(const std::string& collection, const std::string& key) {
-    ++at(collection);
-    ++at(collection + '\0' + key);
+    ++counts_[slot(collection)];
+    ++counts_[slot(collection, key)];
   }
   // Another number when a lane got an entry of one of these keys in between; without keys: of the collection.
   uint64_t of(const model::CollectionName& name, std::span<const model::Key> keys) const {
     const std::string collection = model::to_string(name);
-    if (keys.empty()) return at(collection);
+    if (keys.empty()) return counts_[slot(collection)];
     uint64_t sum = 0;
-    for (const auto& key : keys) sum += at(collection + '\0' + model::encode(key));
+    for (const auto& key : keys) sum += counts_[slot(collection, model::encode(key))];
     return sum;
   }
 
  private:
-  static size_t slot(const std::string& text) { return std::hash<std::string>()(text) % slots; }
-  std::atomic<uint64_t>& at(const std::string& text) { return counts_[slot(text)]; }
-  uint64_t at(const std::string& text) const { return counts_[slot(text)]; }
+  // An encoded key is never empty, so a collection has a slot of its own.
+  static size_t slot(const std::string& collection, const std::string& key = {}) {
+    return (std::hash<std::string>()(collection) * 31 + std::hash<std::string>()(key)) % slots;
+  }
 
   static constexpr size_t slots = 4096;
   std::atomic<uint64_t> begun_{0};
