@@ -64,6 +64,11 @@ struct Proxy {
     while (!ended && std::chrono::steady_clock::now() < give_up) io.run_one_for(std::chrono::milliseconds(1));
     CHECK(ended);
   }
+  // What a dialect gets to answer one request after the promotion.
+  proxy::TargetBackend backend() {
+    auto& context = move.context();
+    return {context, context.routing.get(), "test", move.clock.in(seconds(10))};
+  }
   // Status of the answer; 0: none.
   int put(const std::string& id, int64_t version) {
     auto request = exchange(put_request({{key_of(id), record_of(id, version)}}));
@@ -706,8 +711,7 @@ TEST_CASE("C6: a collection made after the promotion is made on the source, too,
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
-  auto& context = proxy.move.context();
-  proxy::TargetBackend backend(context, context.routing.get(), "test", proxy.move.clock.in(seconds(10)));
+  auto backend = proxy.backend();
   vmproxy::model::SchemaChange change;
   change.kind = vmproxy::model::SchemaChange::Kind::create_collection;
   change.schema = things();
@@ -749,8 +753,7 @@ TEST_CASE("after the promotion a collection that was dropped before it can be cr
   proxy.handle(drop);
   REQUIRE(proxy.move.promote());
   REQUIRE(proxy.move.target.find("a") == 1);
-  auto& context = proxy.move.context();
-  proxy::TargetBackend backend(context, context.routing.get(), "test", proxy.move.clock.in(seconds(10)));
+  auto backend = proxy.backend();
   vmproxy::model::SchemaChange change;
   change.kind = vmproxy::model::SchemaChange::Kind::create_collection;
   change.schema = things();
@@ -762,8 +765,7 @@ TEST_CASE("a collection renamed, or made again, after the promotion is a gap of 
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
-  auto& context = proxy.move.context();
-  proxy::TargetBackend backend(context, context.routing.get(), "test", proxy.move.clock.in(seconds(10)));
+  auto backend = proxy.backend();
   vmproxy::model::SchemaChange change;
   change.name = things().name;
   change.schema = things();
@@ -823,9 +825,7 @@ TEST_CASE("after the promotion two requests that make the same collection make i
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
-  auto& context = proxy.move.context();
-  const auto soon = proxy.move.clock.in(seconds(10));
-  proxy::TargetBackend first(context, context.routing.get(), "test", soon), second(context, context.routing.get(), "test", soon);
+  auto first = proxy.backend(), second = proxy.backend();
   vmproxy::model::SchemaChange change;
   change.kind = vmproxy::model::SchemaChange::Kind::create_collection;
   change.schema = things();
@@ -844,8 +844,7 @@ TEST_CASE("a collection made, dropped and made again after the promotion is no g
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
-  auto& context = proxy.move.context();
-  proxy::TargetBackend backend(context, context.routing.get(), "test", proxy.move.clock.in(seconds(10)));
+  auto backend = proxy.backend();
   vmproxy::model::SchemaChange change;
   change.schema = things();
   change.schema.name.name = "other";
