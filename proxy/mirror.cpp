@@ -1,7 +1,6 @@
 #include "proxy/mirror.h"
 
 #include <algorithm>
-#include <set>
 
 #include "base/log.h"
 #include "journal/rows.h"
@@ -10,14 +9,9 @@
 namespace vmproxy::proxy {
 namespace {
 
-std::string suspect_key(const std::string& collection, const std::string& key) { return collection + '\0' + key; }
-
 model::Outcome outcome_at(const journal::OutcomeRecord& outcome, size_t index) {
   return index < outcome.items.size() ? outcome.items[index] : outcome.whole;
 }
-
-constexpr const char* beyond_max =
-    "the journal holds more than journal.max_bytes: what the source lacks is kept whole for the way back. Bring the source back, raise it, or finalize";
 
 }  // namespace
 
@@ -105,14 +99,12 @@ Ticket Mirror::begin_broad(const Routing& routing, std::string operation, model:
   return ticket;
 }
 
-void Mirror::add_enumerated(Ticket& ticket, std::vector<model::Key> keys) {
+void Mirror::add_keys(Ticket& ticket, std::vector<model::Key> keys) {
   for (auto& key : keys) {
     ticket.encoded.push_back(model::encode(key));
     ticket.keys.push_back(std::move(key));
   }
 }
-
-void Mirror::add_generated(Ticket& ticket, std::vector<model::Key> keys) { add_enumerated(ticket, std::move(keys)); }
 
 void Mirror::journal(Ticket& ticket, journal::IntentBody body, std::function<void(Result<journal::Seq>)> done) {
   journal::IntentHead head;
@@ -195,7 +187,7 @@ void Mirror::add_suspects(const std::vector<std::string>& rows) {
 void Mirror::suspect_reads(const std::string& collection, const std::vector<std::string>& keys) {
   if (keys.empty() || transfer_.driver(primary_).capabilities().read_after_write) return;
   std::vector<journal::Row> rows;
-  for (const auto& key : keys) rows.push_back({std::string(journal::rows::suspects), suspect_key(collection, key), ""});
+  for (const auto& key : keys) rows.push_back({std::string(journal::rows::suspects), suspect_row(collection, key), ""});
   suspects_ += rows.size();
   journal_.put_rows(std::move(rows));
 }
@@ -375,166 +367,6 @@ void Mirror::forget(const std::string& collection) {
   changed_.notify_all();
 }
 
-// --- debts and windows in time
-
-void Mirror::run() {
-  std::unique_lock lock(mutex_);
-  TimePoint flushed = clock_.now();
-  while (!stopping_) {
-    lock.unlock();
-    pay_due();
-    close_windows(false);
-    if (clock_.now() - flushed > std::chrono::milliseconds(500)) {
-      ledger_.flush();
-      collapse_bodies();
-      flushed = clock_.now();
-    }
-    lock.lock();
-    if (!collapsed_collections_.empty() && debts_.count(DebtReason::collapsed) == 0) {
-      for (const auto& [name, count] : collapsed_collections_) freshness_.unblock(name);
-      collapsed_collections_.clear();
-    }
-    TimePoint until = clock_.in(std::chrono::milliseconds(100));
-    if (const auto due = debts_.next_due()) until = std::min(until, std::max(*due, clock_.in(std::chrono::milliseconds(5))));
-    clock_.wait_until(lock, changed_, until, [this] { return stopping_; });
-  }
-}
-
-void Mirror::collapse_bodies() {
-  const uint64_t bytes = journal_.stats().bytes;
-  const bool full = bytes > options_.journal_bytes_max;
-  const bool began = full && !journal_full_.exchange(full);
-  if (!full) {
-    journal_full_ = false;
-  } else if (primary_ != Side::source) {
-    // After a promotion it is what makes a way back lossless (C6): it is shown, and people decide.
-    if (began) log::warn(beyond_max, {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
-  } else {
-    journal_.drop_bodies_below(journal_.next());
-    if (began) {
-      log::warn("the journal is as large as it may be: bodies of changes that the replica still lacks are dropped, and read from the "
-                "primary again when it is back. Nothing is lost",
-                {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
-    }
-  }
-}
-
-void Mirror::pay_due() {
-  while (lanes_.size() < options_.entries_max / 2) {
-    auto due = debts_.due(1024);
-    if (due.empty()) return;
-    std::vector<std::string> suspects;
-    {
-      std::lock_guard ordered(finish_mutex_);
-      for (auto& debt : due) {
-        if (debt.reason == DebtReason::uncertain) {
-          in_flight_.close_window(debt.collection, debt.key);
-          if (!transfer_.driver(primary_).capabilities().max_exec) suspects.push_back(suspect_key(debt.collection, debt.key));
-        }
-        Entry entry = read_entry(debt.collection, debt.key);
-        entry.waits = in_flight_.broad_of(debt.collection);
-        entry.debts.push_back(std::move(debt));
-        marks_.put(entry.collection, entry.key);
-        lanes_.put(std::move(entry));
-      }
-    }
-    add_suspects(suspects);
-  }
-}
-
-void Mirror::close_windows(bool all) {
-  std::vector<CollectionWindow> closing;
-  {
-    std::lock_guard hold(mutex_);
-    const auto now = clock_.now();
-    for (auto at = windows_.begin(); at != windows_.end();) {
-      if (all || at->closes <= now) {
-        closing.push_back(*at);
-        at = windows_.erase(at);
-      } else {
-        ++at;
-      }
-    }
-  }
-  for (const auto& window : closing) {
-    {
-      std::lock_guard ordered(finish_mutex_);
-      const auto waits = in_flight_.broad_of(window.collection);
-      std::vector<Debt> debts;
-      for (auto& key : in_flight_.close_collection_window(window.window)) {
-        debts.push_back({0, window.collection, std::move(key), DebtReason::repair, Duration::zero()});
-      }
-      if (!debts.empty()) debts_.add(debts);
-    }
-    if (window.held != 0) ledger_.release(window.held);
-  }
-}
-
-// --- changing the primary
-
-Result<void> Mirror::catch_up(Deadline deadline) {
-  const auto owed = [this] { return debts_.count() - debts_.count(DebtReason::uncertain); };
-  while (true) {
-    if (!lanes_.wait_empty(deadline)) {
-      return Error(Code::timeout, std::to_string(lanes_.size()) + " changes were not applied in time");
-    }
-    pay_due();
-    if (lanes_.size() == 0 && owed() == 0) break;
-    if (clock_.now() >= deadline) {
-      return Error(Code::timeout, std::to_string(owed()) + " keys still have to be read again");
-    }
-    std::unique_lock lock(mutex_);
-    clock_.wait_until(lock, changed_, clock_.in(std::chrono::milliseconds(2)), [this] { return stopping_; });
-    if (stopping_) return Error(Code::cancelled, "the proxy is stopping");
-  }
-  lanes_.stop();
-  if (lanes_.size() != 0 || owed() != 0) {
-    lanes_.start(primary_, clock_.now());
-    return Error(Code::timeout, "an attempt on the replica ended without an answer; its keys must be read again first");
-  }
-  return {};
-}
-
-Mirror::Unread Mirror::unread(size_t names_max) {
-  auto [names, count] = lanes_.reads(names_max);
-  // Debts not due yet stand on the disk; open windows are carried over a change of the primary.
-  count += debts_.waiting_but(DebtReason::uncertain);
-  return {count, std::move(names)};
-}
-
-void Mirror::give_up_reads(const std::string& why) {
-  std::vector<Debt> debts = debts_.take_all_but(DebtReason::uncertain);
-  std::set<std::pair<std::string, std::string>> keys;
-  for (const auto& debt : debts) keys.emplace(debt.collection, debt.key);
-  auto entries = lanes_.take_reads();
-  for (auto& entry : entries) {
-    keys.emplace(entry.collection, entry.key);
-    for (auto& debt : entry.debts) debts.push_back(std::move(debt));
-  }
-  // Kept before anything is struck out: a crash in between keeps both.
-  for (const auto& [collection, key] : keys) quarantine_.add(collection, key, why, std::nullopt, primary_);
-  debts_.paid(debts);
-  for (const auto& entry : entries) {
-    for (const auto seq : entry.seqs) ledger_.done(seq);
-    for (const auto position : entry.owed) freshness_.arrived(entry.collection, position);
-  }
-}
-
-void Mirror::set_primary(Side primary) { primary_ = primary; }
-
-void Mirror::resume_lanes() { lanes_.start(primary_, clock_.now()); }
-
-void Mirror::reread_suspects() {
-  std::vector<std::pair<std::string, std::string>> keys;
-  (void)journal_.scan_rows(journal::rows::suspects, "", "", [&](std::string_view row, std::string_view) {
-    const auto end = row.find('\0');
-    if (end != std::string_view::npos) keys.emplace_back(row.substr(0, end), row.substr(end + 1));
-    return keys.size() < 100'000;
-  });
-  std::lock_guard ordered(finish_mutex_);
-  for (auto& [collection, key] : keys) put(read_entry(collection, std::move(key)));
-}
-
 Result<void> Mirror::retry_quarantined(std::optional<uint64_t> number) {
   std::vector<Quarantined> items;
   if (number) {
@@ -581,7 +413,7 @@ Mirror::Numbers Mirror::numbers() {
   n.in_flight = in_flight_.size();
   n.oldest_debt_seconds = std::chrono::duration<double>(debts_.oldest_age()).count();
   n.problem = lanes_.problem();
-  if (journal_full_ && primary_ == Side::target) n.problem += (n.problem.empty() ? "" : "; ") + std::string(beyond_max);
+  if (journal_full_ && primary_ == Side::target) n.problem += (n.problem.empty() ? "" : "; ") + std::string(kept_beyond_max);
   return n;
 }
 

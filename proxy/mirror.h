@@ -35,7 +35,7 @@ struct Ticket {
   std::string collection_key;
   std::vector<model::Key> keys;
   std::vector<std::string> encoded;       // of keys
-  bool makes_keys = false;                // the intent names none: add_generated() does, once the primary has answered
+  bool makes_keys = false;                // the intent names none: add_keys() does, once the primary has answered
   journal::Seq enumerated_from = 0;       // broad: journal position when its enumeration began; held until it ends
   journal::Seq seq = 0;                   // 0: not journaled
 };
@@ -67,10 +67,10 @@ class Mirror final : public journal::Sink {
   // --- the write path
   Ticket begin_keyed(const Routing& routing, std::string operation, model::CollectionName collection,
                      std::vector<model::Key> keys, journal::IntentClass cls);
-  // Predicate or DDL: from before its enumeration. add_enumerated() names the records it will hit.
+  // Predicate or DDL: from before its enumeration. add_keys() names the records it will hit.
   Ticket begin_broad(const Routing& routing, std::string operation, model::CollectionName collection, journal::IntentClass cls);
-  static void add_enumerated(Ticket& ticket, std::vector<model::Key> keys);
-  static void add_generated(Ticket& ticket, std::vector<model::Key> keys);
+  // Of records that the intent could not name: those a broad write will hit, those whose keys the primary made.
+  static void add_keys(Ticket& ticket, std::vector<model::Key> keys);
   void journal(Ticket& ticket, journal::IntentBody body, std::function<void(Result<journal::Seq>)> done);
   // What became of it. `outcome.images`, when given, are the primary's new state (after promotion).
   // `durable`: called when the outcome is synced.
@@ -146,6 +146,7 @@ class Mirror final : public journal::Sink {
   // Takes back from `outcome` what may not be relied on after a restart.
   void finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome);
   void finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome);
+  static std::string suspect_row(const std::string& collection, const std::string& key) { return collection + '\0' + key; }
   // H48: without read-after-write a READ proves nothing: the keys are read again at each validation pass.
   void add_suspects(const std::vector<std::string>& rows);  // blocks on disk
   void suspect_reads(const std::string& collection, const std::vector<std::string>& keys);
@@ -155,6 +156,9 @@ class Mirror final : public journal::Sink {
   void close_windows(bool all);
   void collapse_bodies();
   void recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome, bool may_be_images);
+  // What status and log say while more than journal_bytes_max waits for a source that is not primary.
+  static constexpr std::string_view kept_beyond_max =
+      "the journal holds more than journal.max_bytes: what the source lacks is kept whole for the way back. Bring the source back, raise it, or finalize";
   // Where in the journal the life of collections that were dropped or created again begins: row -> seq.
   static constexpr std::string_view life_rows = "life/";
   Result<std::map<std::string, journal::Seq>> lives();

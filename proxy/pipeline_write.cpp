@@ -107,7 +107,7 @@ asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& cap
   }
   std::vector<model::Key> keys;
   for (auto& record : found->records) keys.push_back(std::move(record.key));
-  Mirror::add_enumerated(captured.ticket, std::move(keys));
+  Mirror::add_keys(captured.ticket, std::move(keys));
 }
 
 asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, const Row* row, const Routing& routing) {
@@ -205,7 +205,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
     report.whole = outcome == model::Outcome::rejected ? outcome : model::Outcome::uncertain;
   }
   // The source made the keys up: only its answer names them.
-  if (!report.generated.empty()) Mirror::add_generated(captured.ticket, std::move(report.generated));
+  if (!report.generated.empty()) Mirror::add_keys(captured.ticket, std::move(report.generated));
   // 7: its place on the replica, before the client can know.
   journal::OutcomeRecord outcome;
   outcome.whole = report.whole;

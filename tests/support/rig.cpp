@@ -111,7 +111,7 @@ Rig::Ticket Rig::begin_delete_where(int64_t version_max) {
   for (const auto& [id, version] : source.rows()) {
     if (version <= version_max) keys.push_back(key_of(id));
   }
-  proxy::Mirror::add_enumerated(ticket, std::move(keys));
+  proxy::Mirror::add_keys(ticket, std::move(keys));
   return journaled(std::move(ticket), std::to_string(version_max));
 }
 

@@ -1,0 +1,103 @@
+// The mirror's own thread: debts that fall due, windows that close, bodies that the journal has no room for.
+#include "proxy/mirror.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace vmproxy::proxy {
+
+void Mirror::run() {
+  std::unique_lock lock(mutex_);
+  TimePoint flushed = clock_.now();
+  while (!stopping_) {
+    lock.unlock();
+    pay_due();
+    close_windows(false);
+    if (clock_.now() - flushed > std::chrono::milliseconds(500)) {
+      ledger_.flush();
+      collapse_bodies();
+      flushed = clock_.now();
+    }
+    lock.lock();
+    if (!collapsed_collections_.empty() && debts_.count(DebtReason::collapsed) == 0) {
+      for (const auto& [name, count] : collapsed_collections_) freshness_.unblock(name);
+      collapsed_collections_.clear();
+    }
+    TimePoint until = clock_.in(std::chrono::milliseconds(100));
+    if (const auto due = debts_.next_due()) until = std::min(until, std::max(*due, clock_.in(std::chrono::milliseconds(5))));
+    clock_.wait_until(lock, changed_, until, [this] { return stopping_; });
+  }
+}
+
+void Mirror::collapse_bodies() {
+  const uint64_t bytes = journal_.stats().bytes;
+  const bool full = bytes > options_.journal_bytes_max;
+  const bool began = full && !journal_full_.exchange(full);
+  if (!full) {
+    journal_full_ = false;
+  } else if (primary_ != Side::source) {
+    // After a promotion it is what makes a way back lossless (C6): it is shown, and people decide.
+    if (began) log::warn(kept_beyond_max, {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
+  } else {
+    journal_.drop_bodies_below(journal_.next());
+    if (began) {
+      log::warn("the journal is as large as it may be: bodies of changes that the replica still lacks are dropped, and read from the "
+                "primary again when it is back. Nothing is lost",
+                {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
+    }
+  }
+}
+
+void Mirror::pay_due() {
+  while (lanes_.size() < options_.entries_max / 2) {
+    auto due = debts_.due(1024);
+    if (due.empty()) return;
+    std::vector<std::string> suspects;
+    {
+      std::lock_guard ordered(finish_mutex_);
+      for (auto& debt : due) {
+        if (debt.reason == DebtReason::uncertain) {
+          in_flight_.close_window(debt.collection, debt.key);
+          if (!transfer_.driver(primary_).capabilities().max_exec) suspects.push_back(suspect_row(debt.collection, debt.key));
+        }
+        Entry entry = read_entry(debt.collection, debt.key);
+        entry.waits = in_flight_.broad_of(debt.collection);
+        entry.debts.push_back(std::move(debt));
+        marks_.put(entry.collection, entry.key);
+        lanes_.put(std::move(entry));
+      }
+    }
+    add_suspects(suspects);
+  }
+}
+
+void Mirror::close_windows(bool all) {
+  std::vector<CollectionWindow> closing;
+  {
+    std::lock_guard hold(mutex_);
+    const auto now = clock_.now();
+    for (auto at = windows_.begin(); at != windows_.end();) {
+      if (all || at->closes <= now) {
+        closing.push_back(*at);
+        at = windows_.erase(at);
+      } else {
+        ++at;
+      }
+    }
+  }
+  for (const auto& window : closing) {
+    {
+      std::lock_guard ordered(finish_mutex_);
+      const auto waits = in_flight_.broad_of(window.collection);
+      std::vector<Debt> debts;
+      for (auto& key : in_flight_.close_collection_window(window.window)) {
+        debts.push_back({0, window.collection, std::move(key), DebtReason::repair, Duration::zero()});
+      }
+      if (!debts.empty()) debts_.add(debts);
+    }
+    if (window.held != 0) ledger_.release(window.held);
+  }
+}
+
+}  // namespace vmproxy::proxy
