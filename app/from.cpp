@@ -1,6 +1,7 @@
 #include "app/from.h"
 
 #include <filesystem>
+#include <functional>
 
 #include "admin/json.h"
 #include "app/open_migration.h"
@@ -23,6 +24,8 @@ constexpr const char* copy_name = "copy";
 constexpr Duration poll_every = std::chrono::milliseconds(300);
 constexpr Duration line_every = seconds(10);
 constexpr Duration unreachable_max = seconds(30);
+constexpr int comparisons_max = 4;  // each mends what it found
+const cutover::Actor from_actor{"from", "vmproxy from", {}};
 
 // The same line finds its own earlier run, another line does not.
 std::string state_directory(const cli::Options& options) {
@@ -190,22 +193,34 @@ Ending interrupted(const cutover::Status& status) {
                  "The same command goes on where this one stopped"};
 }
 
-// Until it is ready or will not be.
-boost::system::result<cutover::Status, Failure> wait_ready(cli::Session& session,
-                                                           cutover::Migration& migration) {
+using Outcome = boost::system::result<cutover::Status, Failure>;
+
+// Why it does not get on now; empty: it does.
+std::string trouble_of(const cutover::Status& status) {
+  if (!status.work.problem.empty()) return status.work.problem;
+  if (status.validation.phase == "running") return status.validation.reason;
+  return status.state == "ready" && status.mirror.health != "ok" ? status.mirror.health : "";
+}
+
+// Until it is so or will not be. Databases that are away are given half a minute.
+Outcome wait_until(cli::Session& session, cutover::Migration& migration,
+                   const std::function<bool(const cutover::Status&)>& so) {
   Clock& clock = session.program.clock;
   TimePoint last_line{}, last_good = clock.now();
   std::string last_state;
   while (true) {
     cutover::Status status = migration.status();
-    if (status.state == "ready") return status;
+    if (so(status)) return status;
     if (session.interrupted()) return *interrupted(status);
-    const bool troubled = !status.work.problem.empty();
-    if (!troubled) last_good = clock.now();
-    if (troubled && (!status.work.retrying || clock.now() - last_good >= unreachable_max)) {
-      const bool differs = status.validation.phase == "different";
-      return Failure{differs ? cli::exit_differences : cli::exit_of(cli::code_from(status.work.code)),
-                     status.work.problem, "The same command goes on where this one stopped"};
+    const bool stopped = !status.work.problem.empty() && !status.work.retrying;
+    const std::string trouble = trouble_of(status);
+    if (trouble.empty()) last_good = clock.now();
+    if (stopped || clock.now() - last_good >= unreachable_max) {
+      const cli::Exit code = status.work.problem.empty() ? cli::exit_unreachable
+                             : status.validation.phase == "different"
+                                 ? cli::exit_differences
+                                 : cli::exit_of(cli::code_from(status.work.code));
+      return Failure{code, trouble, "The same command goes on where this one stopped"};
     }
     const bool news =
         status.state + status.backfill.phase != last_state || clock.now() - last_line >= line_every;
@@ -216,6 +231,44 @@ boost::system::result<cutover::Status, Failure> wait_ready(cli::Session& session
   }
 }
 
+// Everything is compared once more, and mended, until nothing differs.
+Outcome compare_again(cli::Session& session, cutover::Migration& migration) {
+  cutover::ValidateOptions options;
+  options.repair = true;
+  const auto ended = [](const cutover::Status& status) { return status.validation.phase != "running"; };
+  const auto owes_nothing = [](const cutover::Status& status) { return status.dirty == 0; };
+  Outcome status = cutover::Status{};
+  for (int i = 0; i < comparisons_max; ++i) {
+    if (const auto asked = migration.validate(options, from_actor); !asked)
+      return Failure{cli::exit_of(asked.error().code), asked.error().message, ""};
+    status = wait_until(session, migration, ended);
+    if (!status) return status;
+    if (status->validation.phase == "failed")
+      return Failure{cli::exit_of(cli::code_from(status->work.code)),
+                     "the comparison failed: " + status->validation.reason,
+                     "The same command goes on where this one stopped"};
+    const auto settled = wait_until(session, migration, owes_nothing);  // what it mended has arrived
+    if (!settled) return settled;
+    if (status->validation.phase == "clean") return settled;
+  }
+  return status;
+}
+
+// Copied, compared, and nothing owed any more. `ready_before`: an earlier run came as far as that, and ended
+// since: what the target had refused may fit by now, and the source may have changed.
+Outcome bring_over(cli::Session& session, cutover::Migration& migration, bool ready_before) {
+  auto status = wait_until(session, migration, [](const auto& now) { return now.state == "ready"; });
+  if (!status) return status;
+  const bool again = ready_before || status->dirty > 0;  // what was owed then was not compared
+  if (ready_before) {
+    if (const auto retried = migration.quarantine_retry(std::nullopt, from_actor); !retried)
+      return Failure{cli::exit_of(retried.error().code), retried.error().message, ""};
+  }
+  if (!again) return status;
+  status = wait_until(session, migration, [](const auto& now) { return now.dirty == 0; });
+  return status ? compare_again(session, migration) : status;
+}
+
 Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status& status, double took,
               bool fresh) {
   boost::json::object losses;
@@ -223,6 +276,8 @@ Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status&
     for (const auto& [field, records] : collection->plan->losses())
       losses[collection->key + "." + field] = records;
   }
+  // Those that earlier runs of the same command met were counted in their processes.
+  const bool some_lost_before = !fresh;
   const uint64_t differ = status.validation.different + status.validation.missing + status.validation.extra;
   std::ostream& out = session.terminal.out();
   if (session.options.json) {
@@ -233,7 +288,8 @@ Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status&
                                            {"missing", status.validation.missing},
                                            {"extra", status.validation.extra},
                                            {"quarantined", status.quarantined},
-                                           {"lost_fields", losses}});
+                                           {"lost_fields", losses},
+                                           {"lost_fields_complete", !some_lost_before}});
   } else {
     out << cli::count(status.backfill.records, "record", "records") << " copied in "
         << cli::short_duration(took);
@@ -246,6 +302,8 @@ Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status&
       out << "lost: " << std::string_view(loss.key()) << " of " << boost::json::serialize(loss.value())
           << " records\n";
     }
+    if (some_lost_before)
+      session.terminal.say("lost fields are those of this run only; an earlier run named its own");
   }
   if (status.quarantined > 0) {
     std::string list;
@@ -274,10 +332,12 @@ Ending copy(cli::Session& session, std::span<const protocols::System> systems, c
   const TimePoint began = session.program.clock.now();
   auto open = open_migration(config, copy_name, {session.program.clock, random, metrics, systems});
   if (!open) return Failure{cli::exit_of(open.error().code), open.error().message, ""};
-  if (const auto started = (*open)->migration->start("ready", {"from", "vmproxy from", {}}); !started) {
+  cutover::Migration& migration = *(*open)->migration;
+  const bool ready_before = migration.status().state == "ready";
+  if (const auto started = migration.start("ready", from_actor); !started) {
     return Failure{cli::exit_of(started.error().code), started.error().message, ""};
   }
-  const auto status = wait_ready(session, *(*open)->migration);
+  const auto status = bring_over(session, migration, ready_before);
   session.terminal.clear_progress();
   Ending ending;
   if (status) {
@@ -292,9 +352,12 @@ Ending copy(cli::Session& session, std::span<const protocols::System> systems, c
   if (!closed)
     return Failure{cli::exit_error,
                    "copied and compared, but the journal could not be closed: " + closed.error().message, ""};
-  std::error_code failed;
+  std::error_code failed, not_empty;
   std::filesystem::remove_all(config.data_dir, failed);
-  std::filesystem::remove("vmproxy-data", failed);  // only when empty
+  if (failed)
+    session.terminal.say(config.data_dir + " could not be removed (" + failed.message() +
+                         "); it is of no more use, remove it by hand");
+  std::filesystem::remove("vmproxy-data", not_empty);  // only when empty
   return std::nullopt;
 }
 

@@ -13,6 +13,12 @@ cutover::MigrationOptions options_of(const config::Config& config, const std::st
   const config::Migration& migration = config.migrations.at(name);
   cutover::MigrationOptions options;
   options.name = name;
+  const auto place_of = [&](const std::string& database) {
+    const auto& at = config.databases.at(database);
+    return cutover::Place{at.system, config::masked_url(at.url)};
+  };
+  options.source_place = place_of(migration.source);
+  options.target_place = place_of(migration.target);
   options.source_label = migration.source + " (" + config.databases.at(migration.source).system + ")";
   options.target_label = migration.target + " (" + config.databases.at(migration.target).system + ")";
   options.included = [patterns = migration.collections](const model::CollectionName& collection) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backfill/checkpoints.h"
 #include "backfill/parts.h"
 #include "backfill/run.h"
 
@@ -69,6 +70,11 @@ void Backfill::stop() {
   parts_->state->changed.notify_all();
 }
 
+void Backfill::forget_stop() {
+  std::lock_guard hold(parts_->state->mutex);
+  if (!parts_->state->running) parts_->state->stopping = false;
+}
+
 void Backfill::pause() {
   std::lock_guard hold(parts_->state->mutex);
   parts_->state->paused = true;
@@ -118,6 +124,28 @@ Result<void> Backfill::not_running() const {
   std::lock_guard hold(parts_->state->mutex);
   if (!parts_->state->running) return {};
   return Error(Code::precondition, "the copy is under way: stop it before its checkpoints are forgotten");
+}
+
+Result<void> Backfill::recall(const std::vector<Job>& jobs, uint64_t generation) {
+  if (auto idle = not_running(); !idle) return idle;
+  const Checkpoints checkpoints(parts_->journal, generation);
+  Counts sum;
+  for (const auto& job : jobs) {
+    const auto plan = checkpoints.plan(job.name);
+    if (!plan) return plan.error();
+    const uint32_t ranges = *plan ? (*plan)->ranges : 0;
+    for (uint32_t i = 0; i < ranges; ++i) {
+      const auto row = checkpoints.progress(job.name, i);
+      if (!row) return row.error();
+      sum += row->counts;
+    }
+  }
+  std::lock_guard hold(parts_->state->mutex);
+  parts_->state->counts = sum;
+  parts_->state->total = sum.records;
+  parts_->state->total_known = true;
+  parts_->state->phase = "done";
+  return {};
 }
 
 Result<void> Backfill::forget(uint64_t generation) {

@@ -79,10 +79,15 @@ class Backfill {
   // run() returns soon, also one that has not begun yet; what was acknowledged is kept. A scan under way ends
   // first (page_timeout), and a call of the sink that waits for room ends when the lanes do: stop those too.
   void stop();
+  // A stop() that found nothing under way does not end the next run.
+  void forget_stop();
   void pause();  // scans stop, pages under way are finished
   void resume();
   void throttle(double records_per_second);  // 0: no bound
   Progress progress() const;
+
+  // The progress of a copy that an earlier process finished, as the rows of `generation` tell it.
+  Result<void> recall(const std::vector<Job>& jobs, uint64_t generation);
 
   // Forgets how far the copy came: of everything, or of one collection (it was created again).
   Result<void> forget(uint64_t generation);

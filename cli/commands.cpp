@@ -169,7 +169,8 @@ Ending validate(Session& session, AdminClient& client, const std::string& name) 
   if (session.options.no_wait) return shown(session, answer);
   const auto finished = [](const json::object& status, TimePoint) -> Decision {
     const std::string phase = text_at(status, "validation.phase");
-    return {phase == "clean" || phase == "different" || phase == "failed", std::nullopt};
+    if (phase == "clean" || phase == "different" || phase == "failed") return {true, std::nullopt};
+    return {false, work_stopped(status)};
   };
   answer = wait_for(session, client, {name, session.options.timeout, "compared", finished});
   session.terminal.clear_progress();

@@ -65,10 +65,7 @@ Answer wait_for(Session& session, AdminClient& client, const Wait& wait) {
   }
 }
 
-namespace {
-
-// Work that has stopped does not begin again by itself.
-std::optional<Failure> stopped(const json::object& status) {
+std::optional<Failure> work_stopped(const json::object& status) {
   const std::string why = text_at(status, "work.problem");
   if (why.empty() || truth_at(status, "work.retrying")) return std::nullopt;
   const bool differs = text_at(status, "validation.phase") == "different";
@@ -78,8 +75,6 @@ std::optional<Failure> stopped(const json::object& status) {
   return Failure{exit_of(code_from(text_at(status, "work.code"))), why,
                  "Nothing was lost. After mending the cause, go on where it stopped with: vmproxy start"};
 }
-
-}  // namespace
 
 Wait until_state(const std::string& migration, const std::string& state, std::optional<Duration> timeout) {
   const int wanted = state_rank(state);
@@ -93,7 +88,7 @@ Wait until_state(const std::string& migration, const std::string& state, std::op
       return {false,
               Failure{exit_precondition, "the migration is " + now + "; it will never be " + state, ""}};
     }
-    if (auto failure = stopped(status)) return {false, failure};
+    if (auto failure = work_stopped(status)) return {false, failure};
     // A database that cannot be reached before anything has begun is a mistake in the configuration rather
     // than an outage.
     const std::string trouble = text_at(status, "work.problem");

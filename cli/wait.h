@@ -25,6 +25,9 @@ struct Wait {
 // minute to come back: it may be restarting.
 Answer wait_for(Session& session, AdminClient& client, const Wait& wait);
 
+// The work has stopped and does not begin again by itself: why, and what to do. Nothing: it goes on, or there is none.
+std::optional<Failure> work_stopped(const boost::json::object& status);
+
 // Reaching a state or one beyond it.
 Wait until_state(const std::string& migration, const std::string& state, std::optional<Duration> timeout);
 

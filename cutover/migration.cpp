@@ -60,10 +60,16 @@ Result<void> Migration::open() {
   }
   auto credentials = credentials_.restore();
   if (!credentials) return credentials;
+  auto reads = read_counts_.restore(journal_);
+  if (!reads) return reads;
   auto catalog = collections_.load();
   if (!catalog) return catalog;
+  auto bound = bind(state);
+  if (!bound) return bound;
   auto saved = save_state(journal_, state);
   if (!saved) return saved;
+  auto kept = keep_binding();
+  if (!kept) return kept;
   const bool copying = state.copy_generation != 0 && !(state.copied && state.validated);
   mirror_.set_generation(copying ? state.copy_generation : 0);
   const bool clean = journal_.stats().clean_start;
@@ -74,9 +80,16 @@ Result<void> Migration::open() {
     state_ = state;
     opened_ = true;
     // What was under way goes on by itself; what waits for a person waits on.
-    const bool done = state.copied && state.validated && state.phase != Phase::validating;
-    if (state.capture && !done && state.phase < Phase::ready && state.phase != Phase::created) {
-      wanted_ = Wanted::start;
+    if (goes_on(state)) wanted_ = Wanted::start;
+  }
+  if (state.paused) backfill_.pause();
+  if (state.rate) backfill_.throttle(*state.rate);
+  if (state.copied) {
+    std::vector<backfill::Job> copied;
+    for (const auto& collection : jobs()) copied.push_back({collection->name, collection->plan});
+    // For people only.
+    if (auto recalled = backfill_.recall(copied, state.copy_generation); !recalled) {
+      log::warn("how many records were copied is not known any more", {{"migration", options_.name}, {"error", recalled.error().message}});
     }
   }
   if (!mirror_.unresolved_ddl().empty()) {

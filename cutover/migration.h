@@ -21,8 +21,14 @@
 
 namespace vmproxy::cutover {
 
+// Where a database is, without credentials.
+struct Place {
+  std::string system, address;
+};
+
 struct MigrationOptions {
   std::string name;
+  Place source_place, target_place;          // the state is bound to them
   std::string source_label, target_label;    // "old (system)"
   proxy::Collections::Included included;
   std::map<std::string, std::string> names;  // target names chosen by the user
@@ -47,7 +53,8 @@ class Migration final : public Control {
             MigrationOptions options);
   ~Migration() override;
 
-  // Recovers from the journal and goes on where the last run stopped. Blocking, short.
+  // Recovers from the journal and goes on where the last run stopped. Blocking, short. Code::precondition: with this
+  // configuration it cannot go on; the message says what changed since the last run. Nothing was changed then.
   Result<void> open();
   void close();  // background work stops; the journal stays with its owner
   proxy::Context& context() { return context_; }
@@ -76,6 +83,11 @@ class Migration final : public Control {
 
  private:
   enum class Wanted : uint8_t { nothing, start, validate };
+  // What the configuration of this start no longer bears out is taken out of `state`. Before anything runs.
+  Result<void> bind(State& state);
+  Result<void> bind_before_promotion(State& state, const std::string& source_moved, const std::string& target_moved);
+  Result<void> bind_after_promotion(State& state, const std::string& source_moved, const std::string& target_moved);
+  Result<void> keep_binding();  // once the state is durable
   // Durable first, then published. Called with transition_ held.
   Result<void> move(State next, const Actor& actor, const std::string& action);
   State state() const;
@@ -87,6 +99,7 @@ class Migration final : public Control {
 
   // worker
   void work();
+  void conclude_report(const Result<void>& done, bool ended, bool again);
   Result<void> run_start();
   Result<void> arm();       // catalog, target collections, capture barrier, settle
   Result<void> copy();
@@ -94,10 +107,15 @@ class Migration final : public Control {
   backfill::Options copy_options();
   Result<void> validate_until_clean();
   Result<validation::Report> validate_once(const ValidateOptions& options);
+  Result<void> conclude_pass(uint64_t pass, bool sample, uint64_t horizon, uint64_t round, validation::Report& report);
+  // What the work goes on from, with transition_ held. Code::cancelled: the migration was abandoned or finalized meanwhile, and
+  // perhaps started anew since.
+  Result<State> mirrored_state() const;
   std::vector<std::shared_ptr<const proxy::Collection>> jobs() const;
   bool waiting(Duration d);  // false when stopping
 
   // gates
+  std::string not_ready_hint();
   std::vector<Gate> gates_for_reads();
   std::vector<Gate> gates_for_promotion();
   std::vector<Gate> gates_for_rollback();
@@ -159,8 +177,6 @@ class Migration final : public Control {
   std::condition_variable changed_;
   State state_;
   Wanted wanted_ = Wanted::nothing;
-  std::string until_ = "ready";
-  std::vector<std::string> start_force_;  // what the operator chose to skip when he started
   ValidateOptions validate_options_;
   std::string problem_;      // why the background work waits or failed
   Code problem_code_ = Code::internal;

@@ -52,8 +52,7 @@ std::vector<Gate> Migration::gates_for_promotion() {
   uint64_t unanswerable = 0;
   std::string codes;
   for (const auto& [reason, count] : read_counts_.returned_by_reason()) {
-    const bool transient = reason == "stale" || reason == "quarantine" || reason == "credential" || reason == "gap" || reason.starts_with("target_") || reason == "not_included" || reason == "not_decoded";
-    if (transient) continue;
+    if (!proxy::ReadCounts::unanswerable(reason)) continue;
     unanswerable += count;
     codes += (codes.empty() ? "" : ", ") + reason;
   }

@@ -25,17 +25,20 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
   const State now = state();
   if (now.phase >= Phase::ready && now.phase < Phase::promoted) return {};  // there already
   if (now.phase == Phase::promoted || now.phase == Phase::finalized) return wrong_state("start", now.phase, "the target is primary");
+  State next = now;
+  next.started = true;
+  next.until = until;
+  next.start_force = actor.force;
+  if (now.phase == Phase::abandoned) next.phase = Phase::created;
+  auto moved = move(next, actor, "start until " + until);
+  if (!moved) return moved;
   if (now.phase == Phase::abandoned) {
-    State again = now;
-    again.phase = Phase::created;
-    auto moved = move(again, actor, "start again");
-    if (!moved) return moved;
-  } else {
-    audit_.note(actor, "start until " + until, "accepted");
+    // What ended the former life of this migration must not end this one.
+    backfill_.forget_stop();
+    validation_.forget_stop();
+    read_counts_.forget();
   }
   std::lock_guard hold(mutex_);
-  until_ = until;
-  start_force_ = actor.force;
   wanted_ = Wanted::start;
   problem_.clear();
   changed_.notify_all();
@@ -43,21 +46,33 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
 }
 
 Result<void> Migration::pause_backfill(const Actor& actor) {
+  std::lock_guard one(transition_);
+  State next = state();
+  next.paused = true;
+  auto moved = move(next, actor, "backfill pause");
+  if (!moved) return moved;
   backfill_.pause();
-  audit_.note(actor, "backfill pause", "ok");
   return {};
 }
 
 Result<void> Migration::resume_backfill(const Actor& actor) {
+  std::lock_guard one(transition_);
+  State next = state();
+  next.paused = false;
+  auto moved = move(next, actor, "backfill resume");
+  if (!moved) return moved;
   backfill_.resume();
-  audit_.note(actor, "backfill resume", "ok");
   return {};
 }
 
 Result<void> Migration::throttle_backfill(double records_per_second, const Actor& actor) {
   if (records_per_second < 0) return Error(Code::invalid, "the rate is records per second, 0 or more (0: no limit)");
+  std::lock_guard one(transition_);
+  State next = state();
+  next.rate = records_per_second;
+  auto moved = move(next, actor, "backfill throttle " + std::to_string(records_per_second));
+  if (!moved) return moved;
   backfill_.throttle(records_per_second);
-  audit_.note(actor, "backfill throttle " + std::to_string(records_per_second), "ok");
   return {};
 }
 
@@ -67,12 +82,24 @@ Result<void> Migration::validate(const ValidateOptions& options, const Actor& ac
   if (now.phase == Phase::finalized) return wrong_state("validate", now.phase, "the source is no longer written");
   if (!now.copied) return wrong_state("validate", now.phase, "the copy is not done yet");
   if (!(options.sample_percent > 0 && options.sample_percent <= 100)) return Error(Code::invalid, "--sample takes a percentage above 0, at most 100");
-  audit_.note(actor, options.full ? "validate full" : "validate sample", "accepted");
+  // A first start that ended with differences goes on to ready from here.
+  const bool goes_on_to_ready = now.phase < Phase::ready && options.full && options.repair;
+  if (goes_on_to_ready) {
+    std::lock_guard one(transition_);
+    State next = state();
+    next.started = true;
+    next.until = "ready";
+    auto moved = move(next, actor, "validate full");
+    if (!moved) return moved;
+  } else {
+    audit_.note(actor, options.full ? "validate full" : "validate sample", "accepted");
+  }
   std::lock_guard hold(mutex_);
   validate_options_ = options;
+  last_report_ = validation::Report{};
   last_report_.phase = "running";
-  // A first start that ended with differences goes on to ready from here.
-  wanted_ = now.phase < Phase::ready && options.full && options.repair ? Wanted::start : Wanted::validate;
+  problem_.clear();
+  wanted_ = goes_on_to_ready ? Wanted::start : Wanted::validate;
   changed_.notify_all();
   return {};
 }
@@ -85,12 +112,19 @@ Result<std::vector<Difference>> Migration::differences(size_t limit) {
   return result;
 }
 
+std::string Migration::not_ready_hint() {
+  std::string hint = "wait for ready: `vmproxy status --wait ready`";
+  const auto gaps = journal_.gaps();
+  if (gaps && !gaps->empty()) hint += ". Open gap: " + gaps->front().what;
+  return hint;
+}
+
 Result<void> Migration::cutover(double percent, const Actor& actor) {
   if (!(percent >= 0 && percent <= 100)) return Error(Code::invalid, "--percent takes 0 to 100");
   std::lock_guard one(transition_);
   State next = state();
   if (next.phase < Phase::ready || next.phase > Phase::reads_moved) {
-    return wrong_state("cutover", next.phase, next.phase < Phase::ready ? "wait for ready: `vmproxy status --wait ready`" : "the target answers all reads already");
+    return wrong_state("cutover", next.phase, next.phase < Phase::ready ? not_ready_hint() : "the target answers all reads already");
   }
   if (percent > next.reads_percent) {
     auto open = check(gates_for_reads(), actor, "cutover to " + std::to_string(percent) + " %");
@@ -110,7 +144,7 @@ Result<void> Migration::promote(const Actor& actor) {
   std::lock_guard one(transition_);
   const State now = state();
   if (now.phase == Phase::promoted) return {};
-  if (now.phase < Phase::ready || now.phase > Phase::reads_moved) return wrong_state("promote", now.phase, "wait for ready: `vmproxy status --wait ready`");
+  if (now.phase < Phase::ready || now.phase > Phase::reads_moved) return wrong_state("promote", now.phase, not_ready_hint());
   // Facts, spaces and collections as they are now: afterwards they are answered from the state. What nobody saw being made
   // becomes a gap, so before the gates.
   auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(10)), [this](const model::Schema& schema) {
@@ -207,8 +241,14 @@ Result<void> Migration::abandon(const Actor& actor) {
   next.capture = false;
   next.reads_percent = 0;
   next.copied = next.validated = next.settled = false;
+  next.started = false;
+  next.start_force.clear();
   auto moved = move(next, actor, "abandon");
   if (!moved) return moved;
+  {
+    std::lock_guard hold(mutex_);
+    wanted_ = Wanted::nothing;
+  }
   backfill_.stop();
   validation_.stop();
   mirror_.stop();
@@ -256,16 +296,20 @@ Result<void> Migration::quarantine_retry(std::optional<uint64_t> number, const A
 }
 
 Result<void> Migration::quarantine_drop(uint64_t number, const Actor& actor) {
+  std::lock_guard one(transition_);
   auto found = mirror_.quarantine().find(number);
   if (!found) return found.error();
   if (!*found) return Error(Code::not_found, "there is no quarantined change number " + std::to_string(number));
-  mirror_.quarantine().remove({number});
-  audit_.note(actor, "quarantine drop " + std::to_string(number), "ok");
-  // Both sides differ now on purpose: only a full validation may say otherwise.
-  std::lock_guard one(transition_);
+  // Both sides differ there from now on, on purpose: only a full validation that begins later may say otherwise. One that
+  // runs now may have passed the record while quarantine stood for it. Durable before that is gone.
   State next = state();
   next.validated = false;
-  return move(next, actor, "validation needed after a dropped change");
+  next.validating_full = false;
+  next.doubted_pass = next.validation_pass;
+  auto moved = move(next, actor, "quarantine drop " + std::to_string(number) + ", validation needed");
+  if (!moved) return moved;
+  mirror_.quarantine().remove({number});
+  return {};
 }
 
 Result<std::vector<model::Value>> Migration::audit() { return audit_.list(); }

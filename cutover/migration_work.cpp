@@ -19,10 +19,12 @@ bool Migration::waiting(Duration d) {
 }
 
 void Migration::work() {
+  bool again = false;  // a start that an outage ended
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     clock_.wait_until(lock, changed_, clock_.in(std::chrono::seconds(1)), [this] { return stopping_ || wanted_ != Wanted::nothing; });
     if (stopping_) return;
+    if (wanted_ == Wanted::nothing && again) wanted_ = Wanted::start;
     const Wanted wanted = wanted_;
     if (wanted == Wanted::nothing) {
       lock.unlock();
@@ -41,76 +43,91 @@ void Migration::work() {
       if (!report) done = report.error();
     }
     lock.lock();
-    problem_ = done ? "" : done.error().message;
-    problem_code_ = done ? Code::internal : done.error().code;
-    problem_retried_ = !done && done.error().retryable() && wanted == Wanted::start;
-    if (done || stopping_) continue;
-    log::warn("background work stopped", {{"migration", options_.name}, {"error", done.error().message}});
-    if (done.error().retryable() && wanted_ == Wanted::nothing && wanted == Wanted::start) {
-      // A database is away: not a reason to give up.
-      clock_.wait_until(lock, changed_, clock_.in(std::chrono::seconds(1)), [this] { return stopping_; });
-      wanted_ = Wanted::start;
-    }
+    const bool ended = state_.phase == Phase::abandoned || state_.phase == Phase::finalized;
+    const bool away = !done && !ended && done.error().retryable();  // a database is: not a reason to give up a start
+    if (wanted == Wanted::start) again = away;
+    conclude_report(done, ended, wanted == Wanted::start && again);
+    // That somebody ended the migration is no problem of the work.
+    problem_ = done || ended ? "" : done.error().message;
+    problem_code_ = problem_.empty() ? Code::internal : done.error().code;
+    problem_retried_ = !problem_.empty() && again;
+    if (problem_.empty() || stopping_) continue;
+    log::warn("background work stopped", {{"migration", options_.name}, {"error", problem_}});
   }
+}
+
+// Who asked for a comparison waits for its end, so "running" never stays when nothing runs. With mutex_ held.
+void Migration::conclude_report(const Result<void>& done, bool ended, bool again) {
+  if (last_report_.phase != "running" || wanted_ != Wanted::nothing) return;
+  if (done && !ended) {
+    wanted_ = Wanted::validate;  // it was asked for while the work that ended just now was under way
+    return;
+  }
+  if (again) return;
+  last_report_ = validation::Report{};
+  last_report_.phase = "failed";
+  last_report_.reason = done ? "the migration was ended" : done.error().message;
 }
 
 std::vector<std::shared_ptr<const proxy::Collection>> Migration::jobs() const { return collections_.all(); }
 
 Result<void> Migration::run_start() {
-  std::string until;
-  {
-    std::lock_guard hold(mutex_);
-    until = until_;
-  }
-  State now = state();
+  const State now = state();
   if (now.primary != Side::source || now.phase >= Phase::ready) return {};
   if (!now.capture || !now.settled) {
     auto armed = arm();
     if (!armed) return armed;
   }
-  if (until == "mirroring") return {};
+  // Asked each time: another start may have said something else meanwhile.
+  if (state().until == "mirroring") return {};
   if (!state().copied) {
     auto copied = copy();
     if (!copied) return copied;
   } else if (auto on = beyond_the_copy(); !on) {
     return on;
   }
-  if (until == "backfilling") return {};
+  if (state().until == "backfilling") return {};
   return validate_until_clean();
+}
+
+Result<State> Migration::mirrored_state() const {
+  State now = state();
+  if (now.capture) return now;
+  return Error(Code::cancelled, "the migration was ended meanwhile");
 }
 
 Result<void> Migration::arm() {
   auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(30)));
   if (!refreshed) return refreshed;
-  bool take_foreign = false;
-  {
-    std::lock_guard hold(mutex_);
-    take_foreign = std::find(start_force_.begin(), start_force_.end(), "target_not_empty") != start_force_.end();
-  }
+  const auto force = state().start_force;
+  const bool take_foreign = std::find(force.begin(), force.end(), "target_not_empty") != force.end();
   auto created = collections_.create_on_target(clock_.in(std::chrono::seconds(60)), take_foreign);
   if (!created) return created;
-  State next = state();
-  if (next.copy_generation == 0 || !next.capture) ++next.copy_generation;
-  mirror_.set_generation(next.copy_generation);
-  // H47, H62: until settle ends, a write from before the barrier may still execute: all is READ, and READ again.
-  std::vector<std::string> names;
-  for (const auto& collection : jobs()) names.push_back(collection->key);
-  const auto windows = mirror_.open_settle(names);
-  next.capture = true;
-  next.phase = Phase::mirroring;
-  next.settled = false;
-  next.copied = false;
-  next.validated = false;
-  Result<void> moved;
+  std::vector<proxy::OpId> windows;
   {
     std::lock_guard one(transition_);
-    moved = move(next, worker_actor, "mirror armed");
+    State next = state();
+    // The databases may have taken their time, and somebody given it up.
+    if (next.phase == Phase::abandoned) return Error(Code::cancelled, "the migration was ended meanwhile");
+    if (next.copy_generation == 0 || !next.capture) ++next.copy_generation;
+    mirror_.set_generation(next.copy_generation);
+    // H47, H62: until settle ends, a write from before the barrier may still execute: all is READ, and READ again.
+    std::vector<std::string> names;
+    for (const auto& collection : jobs()) names.push_back(collection->key);
+    windows = mirror_.open_settle(names);
+    next.capture = true;
+    next.phase = Phase::mirroring;
+    next.settled = false;
+    next.copied = false;
+    next.validated = false;
+    next.start_force.clear();
+    auto moved = move(next, worker_actor, "mirror armed");
+    if (!moved) {
+      mirror_.close_settle(windows);
+      return moved;
+    }
+    mirror_.start();
   }
-  if (!moved) {
-    mirror_.close_settle(windows);
-    return moved;
-  }
-  mirror_.start();
   while (uncaptured_writes_ > 0) {
     if (!waiting(std::chrono::milliseconds(5))) return Error(Code::cancelled, "the proxy is stopping");
   }
@@ -121,17 +138,19 @@ Result<void> Migration::arm() {
   mirror_.close_settle(windows);
   if (!settled) return Error(Code::cancelled, "the proxy is stopping");
   std::lock_guard one(transition_);
-  next = state();
-  next.settled = true;
-  return move(next, worker_actor, "capture barrier passed");
+  auto next = mirrored_state();
+  if (!next) return next.error();
+  next->settled = true;
+  return move(*next, worker_actor, "capture barrier passed");
 }
 
 Result<void> Migration::copy() {
   {
     std::lock_guard one(transition_);
-    State next = state();
-    next.phase = Phase::backfilling;
-    auto moved = move(next, worker_actor, "copy begun");
+    auto next = mirrored_state();
+    if (!next) return next.error();
+    next->phase = Phase::backfilling;
+    auto moved = move(*next, worker_actor, "copy begun");
     if (!moved) return moved;
   }
   while (true) {
@@ -150,19 +169,21 @@ Result<void> Migration::copy() {
               {{"migration", options_.name}, {"error", copied.error().message}});
   }
   std::lock_guard one(transition_);
-  State next = state();
-  next.copied = true;
-  next.phase = Phase::validating;
-  return move(next, worker_actor, "copy done");
+  auto next = mirrored_state();
+  if (!next) return next.error();
+  next->copied = true;
+  next->phase = Phase::validating;
+  return move(*next, worker_actor, "copy done");
 }
 
 // A rollback that could not vouch for the target leaves a migration that mirrors and was copied long ago.
 Result<void> Migration::beyond_the_copy() {
   std::lock_guard one(transition_);
-  State next = state();
-  if (next.phase != Phase::mirroring && next.phase != Phase::backfilling) return {};
-  next.phase = Phase::validating;
-  return move(next, worker_actor, "copied before");
+  auto next = mirrored_state();
+  if (!next) return next.error();
+  if (next->phase != Phase::mirroring && next->phase != Phase::backfilling) return {};
+  next->phase = Phase::validating;
+  return move(*next, worker_actor, "copied before");
 }
 
 // A full pass that a crash or an outage ended goes on where it was: what it vouches for is then what had been written, and
@@ -190,12 +211,13 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
   uint64_t pass = 0;
   {
     std::lock_guard one(transition_);
-    State next = state();
-    pass = resumes ? next.validation_pass : ++next.validation_pass;
-    next.validating_full = options.full;
-    next.validation_horizon = horizon;
-    next.validation_round = round;
-    auto moved = move(next, worker_actor, "validation pass " + std::to_string(pass) + (resumes ? " goes on" : ""));
+    auto next = mirrored_state();
+    if (!next) return next.error();
+    pass = resumes ? next->validation_pass : ++next->validation_pass;
+    next->validating_full = options.full;
+    next->validation_horizon = horizon;
+    next->validation_round = round;
+    auto moved = move(*next, worker_actor, "validation pass " + std::to_string(pass) + (resumes ? " goes on" : ""));
     if (!moved) return moved.error();
   }
   mirror_.reread_suspects();
@@ -212,25 +234,32 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     last_report_.reason = report.error().message;
     return report.error().within("validation");
   }
-  {
-    std::lock_guard hold(mutex_);
-    last_report_ = *report;
-  }
-  if (how.sample_percent < 100) return report;
-  if (report->clean()) {
+  auto concluded = conclude_pass(pass, how.sample_percent < 100, horizon, round, *report);
+  if (!concluded) return concluded.error();
+  std::lock_guard hold(mutex_);
+  last_report_ = *report;
+  return report;
+}
+
+// What a pass that ended says about the whole.
+Result<void> Migration::conclude_pass(uint64_t pass, bool sample, uint64_t horizon, uint64_t round, validation::Report& report) {
+  if (sample && report.clean()) return {};  // of what it did not look at it says nothing
+  if (report.clean() && pass > state().doubted_pass) {
     auto closed = journal_.close_gaps(horizon);
-    if (!closed) return closed.error();
+    if (!closed) return closed;
     auto struck = mirror_.written().strike_before(round);
-    if (!struck) return struck.error();
+    if (!struck) return struck;
     unknown_requests_ = 0;
   }
   std::lock_guard one(transition_);
-  State next = state();
-  next.validated = report->clean();
-  next.validating_full = false;
-  auto moved = move(next, worker_actor, report->clean() ? "validation clean" : "validation found differences");
-  if (!moved) return moved.error();
-  return report;
+  auto next = mirrored_state();
+  if (!next) return next.error();
+  next->validated = report.clean() && pass > next->doubted_pass;
+  if (!sample) next->validating_full = false;
+  if (report.clean() && !next->validated) {
+    report.reason = "a change was dropped from quarantine meanwhile, so this pass vouches for nothing: vmproxy validate --full --repair";
+  }
+  return move(*next, worker_actor, next->validated ? "validation clean" : report.clean() ? "validation clean, but doubted" : "validation found differences");
 }
 
 Result<void> Migration::validate_until_clean() {
@@ -240,11 +269,13 @@ Result<void> Migration::validate_until_clean() {
     auto report = validate_once(options);
     if (!report) return report.error();
     if (report->clean()) {
-      mirror_.set_generation(0);
       std::lock_guard one(transition_);
-      State next = state();
-      if (next.phase == Phase::validating) next.phase = Phase::ready;
-      return move(next, worker_actor, "ready");
+      auto next = mirrored_state();
+      if (!next) return next.error();
+      if (!next->validated) continue;
+      mirror_.set_generation(0);
+      if (next->phase == Phase::validating) next->phase = Phase::ready;
+      return move(*next, worker_actor, "ready");
     }
     // What was repaired must arrive before it is compared again.
     for (int i = 0; i < 300 && mirror_.numbers().dirty > 0; ++i) {

@@ -6,7 +6,7 @@
 namespace vmproxy::cutover {
 namespace {
 
-constexpr uint8_t state_format = 2;  // 1: without what a pass under way vouches for
+constexpr uint8_t state_format = 3;  // 1: without what a pass under way vouches for; 2: without what a person decided
 constexpr std::string_view state_row = "migration";
 constexpr std::string_view names[] = {"created", "mirroring", "backfilling", "validating", "ready",
                                       "canary", "reads_moved", "promoted", "finalized", "abandoned"};
@@ -14,6 +14,15 @@ constexpr std::string_view names[] = {"created", "mirroring", "backfilling", "va
 }  // namespace
 
 std::string_view name_of(Phase phase) { return names[static_cast<size_t>(phase)]; }
+
+bool goes_on(const State& state) {
+  if (!state.started || state.primary != journal::Side::source || state.phase >= Phase::ready) return false;
+  if (!state.capture || !state.settled) return true;
+  if (state.until == "mirroring") return false;
+  if (!state.copied) return true;
+  if (state.until == "backfilling") return false;
+  return !state.validated || state.phase == Phase::validating;
+}
 
 Result<State> load_state(journal::Journal& journal) {
   auto row = journal.row(journal::rows::state, state_row);
@@ -47,6 +56,17 @@ Result<State> load_state(journal::Journal& journal) {
     state.validation_horizon = reader.u64();
     state.validation_round = reader.u64();
   }
+  if (format >= 3) {
+    state.started = reader.u8() != 0;
+    state.until = reader.bytes();
+    const uint64_t forced = reader.varint();
+    for (uint64_t i = 0; i < forced && reader.ok(); ++i) state.start_force.push_back(reader.bytes());
+    state.paused = reader.u8() != 0;
+    if (reader.u8() != 0) state.rate = reader.f64();
+    state.doubted_pass = reader.u64();
+  } else {
+    state.started = state.capture && state.phase != Phase::created;  // such a version went on by itself with what it had armed
+  }
   if (!reader.done() || state.phase > Phase::abandoned) return Error(Code::corrupt, "the migration's state is damaged");
   return state;
 }
@@ -75,6 +95,14 @@ journal::Row row_of(const State& state) {
   writer.u8(state.validating_full ? 1 : 0);
   writer.u64(state.validation_horizon);
   writer.u64(state.validation_round);
+  writer.u8(state.started ? 1 : 0);
+  writer.bytes(state.until);
+  writer.varint(state.start_force.size());
+  for (const auto& gate : state.start_force) writer.bytes(gate);
+  writer.u8(state.paused ? 1 : 0);
+  writer.u8(state.rate ? 1 : 0);
+  if (state.rate) writer.f64(*state.rate);
+  writer.u64(state.doubted_pass);
   return {std::string(journal::rows::state), std::string(state_row), writer.take()};
 }
 

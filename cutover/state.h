@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "journal/journal.h"
@@ -36,7 +38,17 @@ struct State {
   journal::Side flip_to = journal::Side::target;
   std::string rolled_back_at;       // RFC 3339
   std::string rolled_back_reason;
+  // What a person decided holds over a restart.
+  bool started = false;                    // `start` was asked for; it goes on by itself up to `until`
+  std::string until = "ready";             // mirroring, backfilling or ready
+  std::vector<std::string> start_force;    // gates that this start skips; none any more once the mirror is armed
+  bool paused = false;                     // the copy
+  std::optional<double> rate;              // of the copy, records per second, 0: no bound; nothing: the configuration's
+  uint64_t doubted_pass = 0;               // passes up to this one vouch for nothing, however clean they end
 };
+
+// Whether the work that was asked for is not done yet: it goes on by itself, also after a restart.
+bool goes_on(const State& state);
 
 // Code::corrupt / unsupported when the row cannot be understood. A fresh State when there is none.
 Result<State> load_state(journal::Journal& journal);

@@ -10,7 +10,14 @@ namespace vmproxy::proxy {
 namespace {
 
 constexpr std::string_view catalog_row = "catalog";
+constexpr std::string_view carried_row = "carried";  // how each included collection was moved, written with the catalog
+constexpr uint8_t carried_format = 1;
 constexpr std::string_view claim_rows = "claim/";  // + name on the target -> the source's collection
+
+struct Carried {
+  std::string target;  // its name there
+  uint64_t hash = 0;   // of its plan
+};
 
 }  // namespace
 
@@ -36,7 +43,69 @@ Result<void> Collections::load() {
   auto catalog = protocols::decode_catalog(**row);
   if (!catalog) return catalog.error().within("state of the migration");
   for (const auto& schema : catalog->collections) incarnations_ = std::max(incarnations_, schema.incarnation);
-  return publish(std::move(*catalog));
+  auto collections = plan(*catalog);
+  if (!collections) return collections.error();
+  auto carried = journal_.row(journal::rows::state, carried_row);
+  if (!carried) return carried.error();
+  // A version that did not keep it has left nothing to compare with.
+  if (*carried) {
+    auto compared = compare(**carried, *collections);
+    if (!compared) return compared;
+  }
+  std::lock_guard hold(mutex_);
+  catalog_ = std::make_shared<const protocols::Catalog>(std::move(*catalog));
+  collections_ = std::move(*collections);
+  return {};
+}
+
+Result<void> Collections::compare(const std::string& carried, const ByKey& now) {
+  model::Reader reader(carried);
+  const uint8_t format = reader.u8();
+  if (format != carried_format) {
+    return Error(Code::unsupported, "what the migration moves was written in format " + std::to_string(format) +
+                                        ", which this version does not know; use the version that wrote it");
+  }
+  std::map<std::string, Carried> before;
+  const uint64_t count = reader.varint();
+  for (uint64_t i = 0; i < count && reader.ok(); ++i) {
+    const std::string key = reader.bytes();
+    before[key].target = reader.bytes();
+    before[key].hash = reader.u64();
+  }
+  if (!reader.done()) return Error(Code::corrupt, "what the migration moves cannot be read from its state");
+  for (const auto& [key, collection] : now) {
+    const std::string target = model::to_string(collection->plan->target().name);
+    const auto was = before.find(key);
+    if (was == before.end()) {
+      changes_.push_back({Change::Kind::added, key, "collection '" + key + "' is included now and was not before"});
+    } else if (was->second.target != target) {
+      changes_.push_back({Change::Kind::renamed, key,
+                          "collection '" + key + "' is called '" + target + "' on the target now and was '" + was->second.target + "'"});
+    } else if (was->second.hash != collection->plan->hash()) {
+      changes_.push_back({Change::Kind::remapped, key, "the records of collection '" + key + "' take another form on the target now"});
+    }
+  }
+  for (const auto& [key, was] : before) {
+    if (!now.contains(key)) {
+      changes_.push_back({Change::Kind::removed, key, "collection '" + key + "' is no longer included"});
+    }
+  }
+  return {};
+}
+
+Result<void> Collections::accept() {
+  std::lock_guard changing(write_mutex_);
+  std::shared_ptr<const protocols::Catalog> known;
+  ByKey collections;
+  {
+    std::lock_guard hold(mutex_);
+    known = catalog_;
+    collections = collections_;
+  }
+  auto kept = keep(*known, collections);
+  if (!kept) return kept;
+  changes_.clear();
+  return {};
 }
 
 Result<std::shared_ptr<const Collection>> Collections::make(const model::Schema& schema) const {
@@ -57,8 +126,8 @@ Result<std::shared_ptr<const Collection>> Collections::make(const model::Schema&
   return std::shared_ptr<const Collection>(std::move(collection));
 }
 
-Result<void> Collections::publish(protocols::Catalog catalog) {
-  std::map<std::string, std::shared_ptr<const Collection>> collections;
+Result<Collections::ByKey> Collections::plan(const protocols::Catalog& catalog) const {
+  ByKey collections;
   std::map<std::string, std::string> target_names;  // a target name must not serve two collections
   for (const auto& schema : catalog.collections) {
     if (!included_(schema.name)) continue;
@@ -79,12 +148,34 @@ Result<void> Collections::publish(protocols::Catalog catalog) {
     }
     collections.emplace(key, std::move(collection));
   }
-  auto published = std::make_shared<const protocols::Catalog>(std::move(catalog));
-  auto written = journal_.commit_rows({{std::string(journal::rows::state), std::string(catalog_row), protocols::encode(*published)}});
+  return collections;
+}
+
+// In one step: what the next start compares its own plans with are the plans for this very catalog.
+Result<void> Collections::keep(const protocols::Catalog& catalog, const ByKey& collections) {
+  model::Writer carried;
+  carried.u8(carried_format);
+  carried.varint(collections.size());
+  for (const auto& [key, collection] : collections) {
+    carried.bytes(key);
+    carried.bytes(model::to_string(collection->plan->target().name));
+    carried.u64(collection->plan->hash());
+  }
+  auto written = journal_.commit_rows({{std::string(journal::rows::state), std::string(catalog_row), protocols::encode(catalog)},
+                                       {std::string(journal::rows::state), std::string(carried_row), carried.take()}});
   if (!written) return written.error().within("the catalog could not be kept");
+  return {};
+}
+
+Result<void> Collections::publish(protocols::Catalog catalog) {
+  auto collections = plan(catalog);
+  if (!collections) return collections.error();
+  auto published = std::make_shared<const protocols::Catalog>(std::move(catalog));
+  auto written = keep(*published, *collections);
+  if (!written) return written;
   std::lock_guard hold(mutex_);
   catalog_ = std::move(published);
-  collections_ = std::move(collections);
+  collections_ = std::move(*collections);
   return {};
 }
 
@@ -248,6 +339,15 @@ bool Collections::claimed(const Collection& collection) const {
 Result<void> Collections::claim(const Collection& collection) { return change_claims(nullptr, &collection); }
 Result<void> Collections::release(const Collection& collection) { return change_claims(&collection, nullptr); }
 Result<void> Collections::move_claim(const Collection& from, const Collection& to) { return change_claims(&from, &to); }
+
+Result<void> Collections::release_all() {
+  std::lock_guard changing(write_mutex_);
+  auto gone = journal_.erase_rows(journal::rows::state, claim_rows);
+  if (!gone) return gone.error().within("what the migration owns on the target could not be given up");
+  std::lock_guard hold(mutex_);
+  claimed_.clear();
+  return {};
+}
 
 Result<void> Collections::change_claims(const Collection* gone, const Collection* ours) {
   const auto target_name = [](const Collection& collection) { return model::to_string(collection.plan->target().name); };

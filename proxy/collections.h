@@ -30,8 +30,25 @@ class Collections {
   Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Included included,
               std::map<std::string, std::string> names);
 
-  // From the state, else nothing is known yet.
+  // From the state, else nothing is known yet. Compares what this configuration makes of the catalog with what the one before
+  // made of the very same catalog: what differs is changes(), until accept(). Nothing is written.
   Result<void> load();
+  // A collection that the configuration moves otherwise than the last run's did. Not what the application created, changed or
+  // dropped: that is in the catalog for both.
+  struct Change {
+    enum class Kind : uint8_t {
+      added,     // included now; nobody watched or copied it
+      removed,   // no longer included
+      renamed,   // has another name on the target, where nothing of it is
+      remapped,  // its records take another form there
+    };
+    Kind kind;
+    std::string key;   // of the source
+    std::string text;  // for people: "collection 'x' is included now and was not before"
+  };
+  const std::vector<Change>& changes() const { return changes_; }
+  // What load() found is what the next start compares with. Durable when it returns; so is then whatever the changes led to.
+  Result<void> accept();
   // Asks the source what exists; keeps incarnations of what was known. Blocking. A collection that began a new life while the
   // target may hold records of the former one is a capture gap. So is a new one that is not `explained`: it was made
   // where nobody saw it, and may hold records that nobody copied. A gap is durable before the catalog is.
@@ -70,12 +87,18 @@ class Collections {
   Result<void> move_claim(const Collection& from, const Collection& to);
   // Dropped from the target: what somebody makes there under that name later is not ours.
   Result<void> release(const Collection& collection);
+  // The target is another database, or may be: nothing there is known to be ours.
+  Result<void> release_all();
 
  private:
   // Either may be null; a name in both is ours.
   Result<void> change_claims(const Collection* gone, const Collection* ours);
+  using ByKey = std::map<std::string, std::shared_ptr<const Collection>>;
+  Result<ByKey> plan(const protocols::Catalog& catalog) const;
+  Result<void> keep(const protocols::Catalog& catalog, const ByKey& collections);
   // Publishes and persists; holds write_mutex_.
   Result<void> publish(protocols::Catalog catalog);
+  Result<void> compare(const std::string& carried, const ByKey& now);
   // What the target lacks, or has too much, of a collection that is new.
   Result<void> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
   Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
@@ -91,7 +114,8 @@ class Collections {
   std::mutex write_mutex_;  // one change at a time
   mutable std::mutex mutex_;
   std::shared_ptr<const protocols::Catalog> catalog_;
-  std::map<std::string, std::shared_ptr<const Collection>> collections_;
+  ByKey collections_;
+  std::vector<Change> changes_;
   std::set<std::string> claimed_;  // names on the target
   uint64_t incarnations_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "base/metrics.h"
 #include "base/random.h"
@@ -44,10 +45,17 @@ struct ProxyOptions {
   Duration source_read_patience = std::chrono::milliseconds(150);  // the same, when the source is asked first in a rollback
 };
 
-// Counted by reason; shown in status and as reads_returned_total. Thread-safe.
+// Counted by reason; shown in status and as reads_returned_total. A reason why the target cannot answer a read at all is
+// remembered over restarts: it keeps a gate closed. Thread-safe.
 class ReadCounts {
  public:
   explicit ReadCounts(Metrics& metrics) : metrics_(metrics) {}
+  // Whether such a read would be an error if only the target were left; not: it was late, behind, or not asked for.
+  static bool unanswerable(std::string_view reason);
+  // What earlier runs saw counts as one read each; from now on new ones are kept there. Blocks; before the first read.
+  Result<void> restore(journal::Journal& journal);
+  // Nothing unanswerable was seen: another migration begins. Does not block.
+  void forget();
   void to_target() { ++to_target_; }
   void to_source() { ++to_source_; }
   void returned(const std::string& reason);
@@ -60,7 +68,10 @@ class ReadCounts {
     uint64_t reads = 0;
     Counter metric;
   };
+  Reason* reason_of(const std::string& reason);  // with mutex_ held; nothing: there are too many
+
   Metrics& metrics_;
+  journal::Journal* journal_ = nullptr;
   std::atomic<uint64_t> to_target_{0}, to_source_{0};
   mutable std::mutex mutex_;
   std::map<std::string, Reason> returned_;

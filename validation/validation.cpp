@@ -86,6 +86,11 @@ void Validation::stop() {
   parts_->state.changed.notify_all();
 }
 
+void Validation::forget_stop() {
+  std::lock_guard hold(parts_->state.mutex);
+  if (!parts_->state.running) parts_->state.stopping = false;
+}
+
 Report Validation::progress() const {
   std::lock_guard hold(parts_->state.mutex);
   return report_of(parts_->state);

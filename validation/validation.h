@@ -88,7 +88,8 @@ class Validation {
   // that was stopped, failed or killed ended; another one begins anew and forgets the last pass' findings.
   // Databases that are away are waited for. One run at a time.
   Result<Report> run(std::vector<Job> jobs, journal::Side primary, Options options, std::string pass_id);
-  void stop();  // run() returns soon, also one that has not begun yet
+  void stop();         // run() returns soon, also one that has not begun yet
+  void forget_stop();  // a stop() that found nothing under way does not end the next run
   Report progress() const;
   // Of the last pass, in order of discovery, at most `limit`.
   Result<std::vector<Finding>> findings(size_t limit);

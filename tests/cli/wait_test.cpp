@@ -137,6 +137,18 @@ TEST_CASE_METHOD(CliFixture, "validate waits for its pass") {
   CHECK(out == "2 000 compared: 0 different, 0 missing, 0 extra\n");
 }
 
+TEST_CASE_METHOD(CliFixture, "validate ends when the work that should compare has stopped, not while it tries again") {
+  auto running = in_state("validating");
+  running.validation.phase = "running";
+  auto away = running;
+  away.work = {"the source does not answer", "refused_connection", true};
+  auto stopped = running;
+  stopped.work = {"'things' on the target holds 3 records", "precondition", false};
+  control.script = {running, running, away, away, stopped};
+  CHECK(run({"validate"}) == 3);
+  CHECK_THAT(err, Contains("holds 3 records"));
+}
+
 TEST_CASE_METHOD(CliFixture, "watching goes on while the proxy is away") {
   int pauses = 0;
   at_pause = [&] {

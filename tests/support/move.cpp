@@ -31,21 +31,42 @@ Move::~Move() {
   if (journal) (void)journal->close();
 }
 
-void Move::start() {
+Result<void> Move::try_start() {
   auto opened = journal::Journal::open(*store, clock, metrics, {});
   if (!opened) FAIL(opened.error().message);
   journal = std::move(*opened);
   migration = std::make_unique<cutover::Migration>(*journal, source, target, &dialect, upstream, clock, random, metrics, options);
-  auto done = migration->open();
+  return migration->open();
+}
+
+void Move::start() {
+  auto done = try_start();
   if (!done) FAIL(done.error().message);
 }
 
 bool Move::reaches(const std::string& state) {
+  return reaches([&] { return status().state == state; });
+}
+
+bool Move::reaches(const std::function<bool()>& what) {
   const auto give_up = std::chrono::steady_clock::now() + seconds(60);
   while (std::chrono::steady_clock::now() < give_up) {
-    if (status().state == state) return true;
+    if (what()) return true;
     clock.advance(milliseconds(20));
     std::this_thread::sleep_for(std::chrono::microseconds(200));  // of polling; nothing relies on its length
+  }
+  return false;
+}
+
+bool Move::validates() {
+  cutover::ValidateOptions options;
+  options.repair = true;
+  for (int pass = 0; pass < 5; ++pass) {
+    auto asked = migration->validate(options, {});
+    if (!asked) FAIL(asked.error().message);
+    if (!reaches([&] { return status().validation.phase != "running"; })) return false;
+    if (status().validation.phase == "clean") return true;
+    if (!quiet()) return false;
   }
   return false;
 }

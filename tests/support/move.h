@@ -17,8 +17,12 @@ class Move {
   ~Move();
 
   void start();                                    // opens journal and migration
+  Result<void> try_start();                        // the same, when it may be refused
   void ready();                                    // start, then copy and validate until "ready"
   bool reaches(const std::string& state);          // runs the clock fast; no window may be open
+  bool reaches(const std::function<bool()>& what);
+  // Full comparisons with repair until one is clean.
+  bool validates();
   using Disk = std::vector<std::pair<std::string, std::string>>;
   Disk disk() const { return store->dump(); }
   void crash() { crash(disk()); }                  // kill -9

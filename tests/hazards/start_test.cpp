@@ -1,0 +1,219 @@
+// What a person decided holds: until he decides otherwise, over restarts, and against work that is under way.
+#include "tests/support/move.h"
+
+using namespace vmproxy::support;
+using vmproxy::Code;
+using vmproxy::Error;
+
+namespace {
+
+bool says(const vmproxy::Result<void>& refused, const std::string& what) {
+  return !refused && refused.error().message.find(what) != std::string::npos;
+}
+
+void give_time(Move& move) {
+  for (int i = 0; i < 10; ++i) move.linger();
+  move.clock.advance(seconds(61));
+  for (int i = 0; i < 10; ++i) move.linger();
+}
+
+}  // namespace
+
+TEST_CASE("an abandoned migration stays abandoned, whatever its work was waiting for") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
+  SECTION("for the target to make a collection") {
+    move.target.hold(Call::create);
+    move.start();
+    REQUIRE(move.migration->start("ready", {}));
+    REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  }
+  SECTION("for writes of before to end") {
+    move.start();
+    REQUIRE(move.migration->start("ready", {}));
+    REQUIRE(move.eventually([&] { return move.status().state == "mirroring"; }));
+  }
+  SECTION("for the source to plan the copy") {
+    move.source.hold(Call::plan);
+    move.start();
+    REQUIRE(move.migration->start("ready", {}));
+    REQUIRE(move.reaches("backfilling"));
+    REQUIRE(move.eventually([&] { return move.source.held() > 0; }));
+  }
+  REQUIRE(move.run([&] { return move.migration->abandon({}); }));
+  move.source.release();
+  move.target.release();
+  give_time(move);
+  CHECK(move.status().state == "abandoned");
+  CHECK(move.status().work.problem.empty());
+  CHECK_FALSE(move.context().routing.get()->capture);
+  CHECK(move.target.rows().empty());
+  SECTION("also after a restart") {
+    move.crash();
+    move.start();
+    give_time(move);
+    CHECK(move.status().state == "abandoned");
+    CHECK(move.target.rows().empty());
+  }
+}
+
+TEST_CASE("an abandoned migration can be started again") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
+  SECTION("when it was done") { move.ready(); }
+  SECTION("while its work was under way") {
+    move.start();
+    REQUIRE(move.migration->start("ready", {}));
+    REQUIRE(move.eventually([&] { return move.status().state == "mirroring"; }));
+  }
+  REQUIRE(move.run([&] { return move.migration->abandon({}); }));
+  move.source.put("k3", 2);
+  move.source.remove("k4");
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.reaches("ready"));
+  CHECK(move.status().work.problem.empty());
+  CHECK(move.equal());
+  CHECK(move.promote());
+}
+
+TEST_CASE("a comparison that was asked for ends, however it ends") {
+  Move move;
+  move.source.put("a", 1);
+  vmproxy::cutover::ValidateOptions compare;
+  SECTION("the start before it had gone less far") {
+    move.start();
+    REQUIRE(move.migration->start("backfilling", {}));
+    REQUIRE(move.reaches("validating"));
+    compare.repair = true;
+    REQUIRE(move.migration->validate(compare, {}));
+    REQUIRE(move.reaches("ready"));
+    CHECK(move.status().validation.phase == "clean");
+  }
+  SECTION("a database that it must ask is away") {
+    move.ready();
+    REQUIRE(move.promote());
+    move.source.down(Error(Code::refused_connection, "away"));
+    REQUIRE(move.migration->validate(compare, {}));
+    REQUIRE(move.reaches([&] { return move.status().validation.phase != "running"; }));
+    CHECK(move.status().validation.phase == "failed");
+    CHECK(move.status().validation.reason.find("away") != std::string::npos);
+    CHECK(move.status().work.code == "refused_connection");
+  }
+  SECTION("the migration is finalized meanwhile") {
+    move.ready();
+    REQUIRE(move.promote());
+    move.source.hold(Call::scan);
+    REQUIRE(move.migration->validate(compare, {}));
+    REQUIRE(move.eventually([&] { return move.source.held() > 0; }));
+    REQUIRE(move.run([&] { return move.migration->finalize({}); }));
+    move.source.release();
+    REQUIRE(move.reaches([&] { return move.status().validation.phase != "running"; }));
+    CHECK(move.status().validation.phase == "failed");
+  }
+}
+
+TEST_CASE("a start that was to go as far as mirroring goes no further after a restart") {
+  Move move;
+  move.source.put("a", 1);
+  move.start();
+  REQUIRE(move.migration->start("mirroring", {}));
+  REQUIRE(move.eventually([&] { return move.status().state == "mirroring"; }));
+  bool settled = true;
+  SECTION("settled") { give_time(move); }
+  SECTION("not settled yet") { settled = false; }
+  move.crash();
+  move.start();
+  give_time(move);
+  CHECK(move.status().state == "mirroring");
+  CHECK(move.target.rows().empty());
+  CHECK(move.source.calls(Call::plan) == 0);
+  if (settled) {
+    REQUIRE(move.migration->start("ready", {}));
+    REQUIRE(move.reaches("ready"));
+    CHECK(move.equal());
+  }
+}
+
+TEST_CASE("a start that was accepted goes on after a kill, with what was to be skipped") {
+  Move move;
+  move.source.put("a", 1);
+  move.target.add_collection(things());
+  move.target.put("theirs", 7);
+  move.target.hold(Call::create);
+  move.start();
+  REQUIRE(move.migration->start("ready", {"operator", "", {"target_not_empty"}}));
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  CHECK(move.status().state == "created");
+  const auto disk = move.disk();
+  move.target.down(Error(Code::refused_connection, "killed"));
+  move.crash(disk);
+  move.target.down(std::nullopt);
+  move.start();
+  move.clock.advance(seconds(61));
+  REQUIRE(move.reaches("ready"));
+  CHECK(move.equal());
+}
+
+TEST_CASE("a copy that a person paused or slowed down is so after a kill") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.target.hold(Call::insert_only);
+  move.start();
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.reaches("backfilling"));
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  bool paused = false;
+  SECTION("paused") {
+    REQUIRE(move.migration->pause_backfill({}));
+    paused = true;
+  }
+  SECTION("paused and resumed") {
+    REQUIRE(move.migration->pause_backfill({}));
+    REQUIRE(move.migration->resume_backfill({}));
+  }
+  SECTION("slowed down") { REQUIRE(move.migration->throttle_backfill(5, {})); }
+  const auto state = vmproxy::cutover::load_state(*move.journal);
+  REQUIRE(state);
+  const bool slow = state->rate.has_value();
+  const auto disk = move.disk();
+  move.target.down(Error(Code::refused_connection, "killed"));
+  move.crash(disk);
+  move.target.down(std::nullopt);
+  move.start();
+  move.clock.advance(seconds(61));
+  const auto begun = move.clock.now();
+  if (paused) {
+    REQUIRE(move.reaches([&] { return move.status().backfill.phase == "paused"; }));
+    give_time(move);
+    CHECK(move.target.rows().empty());
+    REQUIRE(move.migration->resume_backfill({}));
+  }
+  REQUIRE(move.reaches([&] { return move.target.rows().size() == 30; }));
+  // 30 records at 5 a second; the first pages are for nothing.
+  if (slow) CHECK(move.clock.now() - begun > seconds(3));
+  REQUIRE(move.reaches("ready"));
+  CHECK(move.equal());
+}
+
+TEST_CASE("H29: a read that the target could not answer is remembered over a restart, and forgotten with the migration") {
+  Move move;
+  move.ready();
+  move.context().read_counts.returned("filter.regex");
+  move.context().read_counts.returned("stale");
+  move.write("a", 1);  // durable with it
+  REQUIRE(move.quiet());
+  move.crash();
+  move.start();
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  CHECK(says(move.promote(), "filter.regex"));
+  CHECK_FALSE(says(move.promote(), "stale"));
+  CHECK(move.primary() == "source");
+  SECTION("by name it is skipped") { CHECK(move.promote({"reads"})); }
+  SECTION("a new start forgets it") {
+    REQUIRE(move.run([&] { return move.migration->abandon({}); }));
+    REQUIRE(move.migration->start("ready", {}));
+    REQUIRE(move.reaches("ready"));
+    CHECK(move.promote());
+  }
+}
