@@ -158,4 +158,9 @@ Result<void> Backfill::forget(uint64_t generation, const model::CollectionName& 
   return Checkpoints(parts_->journal, generation).forget(name);
 }
 
+Result<void> Backfill::forget_indexes(uint64_t generation, const model::CollectionName& name) {
+  if (auto idle = not_running(); !idle) return idle;
+  return Checkpoints(parts_->journal, generation).forget_indexed(name);
+}
+
 }  // namespace vmproxy::backfill

@@ -92,6 +92,8 @@ class Backfill {
   // Forgets how far the copy came: of everything, or of one collection (it was created again).
   Result<void> forget(uint64_t generation);
   Result<void> forget(uint64_t generation, const model::CollectionName& name);
+  // The target may lack the indexes of this one: the next run builds them again.
+  Result<void> forget_indexes(uint64_t generation, const model::CollectionName& name);
 
  private:
   Result<void> not_running() const;

@@ -128,6 +128,10 @@ Result<void> Checkpoints::commit_indexed(const model::CollectionName& name) cons
   return journal_.commit_rows({{std::string(checkpoints), key(name, "i"), std::string(1, format)}});
 }
 
+Result<void> Checkpoints::forget_indexed(const model::CollectionName& name) const {
+  return journal_.commit_rows({{std::string(checkpoints), key(name, "i"), std::nullopt}});
+}
+
 Result<void> Checkpoints::forget() const {
   return journal_.erase_rows(checkpoints, big_endian(generation_, 8));
 }

@@ -47,6 +47,7 @@ class Checkpoints {
   Result<void> commit(const model::CollectionName& name, uint32_t index, const RangeRow& row) const;
   Result<bool> indexed(const model::CollectionName& name) const;
   Result<void> commit_indexed(const model::CollectionName& name) const;
+  Result<void> forget_indexed(const model::CollectionName& name) const;
 
   Result<void> forget() const;
   Result<void> forget(const model::CollectionName& name) const;

@@ -124,6 +124,10 @@ Result<void> Migration::bind_before_promotion(State& state, const std::string& s
   if (!target_moved.empty()) {
     auto released = collections_.release_all();
     if (!released) return released;
+    for (const auto& collection : jobs()) {
+      auto forgotten = backfill_.forget_indexes(state.copy_generation, collection->name);
+      if (!forgotten) return forgotten;
+    }
   }
   state.validated = false;
   state.validating_full = false;

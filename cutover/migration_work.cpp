@@ -43,7 +43,8 @@ void Migration::work() {
       if (!report) done = report.error();
     }
     lock.lock();
-    const bool ended = state_.phase == Phase::abandoned || state_.phase == Phase::finalized;
+    const bool begun_again = !done && done.error().code == Code::cancelled && wanted_ == Wanted::start;
+    const bool ended = state_.phase == Phase::abandoned || state_.phase == Phase::finalized || begun_again;
     const bool away = !done && !ended && done.error().retryable();  // a database is: not a reason to give up a start
     if (wanted == Wanted::start) again = away;
     conclude_report(done, ended, wanted == Wanted::start && again);

@@ -2,6 +2,7 @@
 #include "app/from.h"
 
 #include <boost/json.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>

@@ -94,9 +94,9 @@ TEST_CASE("H22: a change whose drop could not be made durable is still in quaran
   const uint64_t number = one_refused(move);
   move.store->fail_next_commits(1);
   CHECK_FALSE(move.migration->quarantine_drop(number, {}));
+  REQUIRE(move.eventually([&] { return !move.journal->failure(); }));
   CHECK(move.status().quarantined == 1);
   CHECK(says(move.promote(), "quarantine"));
-  REQUIRE(move.eventually([&] { return !move.journal->failure(); }));
   REQUIRE(move.run([&] { return move.migration->quarantine_drop(number, {}); }));
   CHECK(says(move.promote(), "validation"));
 }
