@@ -99,7 +99,11 @@ Result<void> Migration::validate(const ValidateOptions& options, const Actor& ac
   last_report_ = validation::Report{};
   last_report_.phase = "running";
   problem_.clear();
-  wanted_ = goes_on_to_ready ? Wanted::start : Wanted::validate;
+  if (goes_on_to_ready) {
+    wanted_ = Wanted::start;
+  } else if (wanted_ == Wanted::nothing) {
+    wanted_ = Wanted::validate;  // a start that waits comes first: see conclude_report()
+  }
   changed_.notify_all();
   return {};
 }

@@ -50,7 +50,7 @@ TEST_CASE("H15: a collection that a later configuration includes, or calls other
     named = on_target = "other";
   }
   SECTION("another name") {
-    move.options.names = {{"things", "renamed"}};
+    move.options.names["things"] = "renamed";
     named = on_target = "renamed";
   }
   move.start();
@@ -140,7 +140,7 @@ TEST_CASE("once the target is the primary a configuration that leaves something 
     named = "'things'";
   }
   SECTION("another name") {
-    move.options.names = {{"things", "renamed"}};
+    move.options.names["things"] = "renamed";
     named = "'renamed'";
   }
   SECTION("another system") {
