@@ -112,6 +112,7 @@ void Migration::close() {
   validation_.stop();
   mirror_.stop();
   if (worker_.joinable()) worker_.join();
+  mirror_.stop();  // the worker may have armed it just then
   pool_.stop();
 }
 
