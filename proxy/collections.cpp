@@ -43,7 +43,7 @@ Result<void> Collections::load() {
   auto catalog = protocols::decode_catalog(**row);
   if (!catalog) return catalog.error().within("state of the migration");
   for (const auto& schema : catalog->collections) incarnations_ = std::max(incarnations_, schema.incarnation);
-  auto collections = plan(*catalog);
+  auto collections = collections_of(*catalog);
   if (!collections) return collections.error();
   auto carried = journal_.row(journal::rows::state, carried_row);
   if (!carried) return carried.error();
@@ -126,7 +126,7 @@ Result<std::shared_ptr<const Collection>> Collections::make(const model::Schema&
   return std::shared_ptr<const Collection>(std::move(collection));
 }
 
-Result<Collections::ByKey> Collections::plan(const protocols::Catalog& catalog) const {
+Result<Collections::ByKey> Collections::collections_of(const protocols::Catalog& catalog) const {
   ByKey collections;
   std::map<std::string, std::string> target_names;  // a target name must not serve two collections
   for (const auto& schema : catalog.collections) {
@@ -168,7 +168,7 @@ Result<void> Collections::keep(const protocols::Catalog& catalog, const ByKey& c
 }
 
 Result<void> Collections::publish(protocols::Catalog catalog) {
-  auto collections = plan(catalog);
+  auto collections = collections_of(catalog);
   if (!collections) return collections.error();
   auto published = std::make_shared<const protocols::Catalog>(std::move(catalog));
   auto written = keep(*published, *collections);

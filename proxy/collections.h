@@ -94,7 +94,7 @@ class Collections {
   // Either may be null; a name in both is ours.
   Result<void> change_claims(const Collection* gone, const Collection* ours);
   using ByKey = std::map<std::string, std::shared_ptr<const Collection>>;
-  Result<ByKey> plan(const protocols::Catalog& catalog) const;
+  Result<ByKey> collections_of(const protocols::Catalog& catalog) const;
   Result<void> keep(const protocols::Catalog& catalog, const ByKey& collections);
   // Publishes and persists; holds write_mutex_.
   Result<void> publish(protocols::Catalog catalog);
