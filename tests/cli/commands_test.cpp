@@ -95,6 +95,26 @@ TEST_CASE_METHOD(CliFixture,
   CHECK(connected_to.back() == "http://127.0.0.1:7070");
 }
 
+TEST_CASE_METHOD(CliFixture, "a command finds its server without the server's secrets, and whatever else the file holds") {
+  const TemporaryFile configuration(
+      "admin: {listen: '127.0.0.1:7173', token: '${VMPROXY_TEST_UNSET}'}\n"
+      "databases: {old: {system: chrome, url: 'http://u:${VMPROXY_TEST_UNSET}@h'}}\n"
+      "jurnal: {}\n");
+  const std::string path = configuration.path.string();
+  server_token = "secret";
+  CHECK(run({"rollback", "-c", path, "--token", "secret"}) == 0);
+  CHECK(connected_to.back() == "http://127.0.0.1:7173");
+  environment["VMPROXY_TOKEN"] = "secret";
+  environment["VMPROXY_CONFIG"] = path;
+  CHECK(run({"rollback"}) == 0);
+  CHECK(control.calls().size() == 2);
+  // The token is wanted, and nowhere to be had.
+  environment.erase("VMPROXY_TOKEN");
+  CHECK(run({"rollback"}) == 1);
+  CHECK_THAT(err, Contains("'admin.token': the environment") && Contains("--admin URL") && !Contains("jurnal"));
+  CHECK(control.calls().size() == 2);
+}
+
 TEST_CASE_METHOD(CliFixture, "the configuration is checked with its systems") {
   const TemporaryFile good(vmproxy::testing::good_configuration);
   CHECK(run({"config", "validate", "-c", good.path.string()}) == 0);
