@@ -34,7 +34,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
                read_counts_, target_reads_, source_reads_, credentials_, budget_, pool_, clock, random, metrics, options_.proxy, unknown_requests_,
                uncaptured_writes_, write_latency_, source_read_latency_},
       backfill_(journal, source, target, mirror_, clock, random, metrics, copy_options()),
-      validation_(journal, source, target, mirror_, clock, random, metrics),
+      validation_(journal, source, target, mirror_, clock, random, metrics, {{"migration", options_.name}}),
       audit_(journal, clock) {}
 
 Migration::~Migration() { close(); }
