@@ -42,6 +42,9 @@ struct Status {
     std::string reason;
     uint64_t compared = 0, different = 0, missing = 0, extra = 0;
   } validation;
+  // "collection.field" -> records of which the target could not hold that field, since vmproxy started: at most a hundred,
+  // most first, then "others".
+  std::vector<std::pair<std::string, uint64_t>> lost_fields;
   struct {
     uint64_t to_target = 0, to_source = 0;         // reads served
     std::vector<std::pair<std::string, uint64_t>> returned;  // reason -> reads sent back to the source

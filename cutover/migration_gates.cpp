@@ -70,7 +70,7 @@ std::vector<Gate> Migration::gates_for_promotion() {
   }
   gates.push_back({"reverse", one_way.empty(), one_way.empty() ? "the source can take every record back" : "the source makes its own ids in " + one_way,
                    "the source can hold the ids of every record", "vmproxy promote --force reverse"});
-  if (auto failure = journal_.failure()) gates.push_back({"journal", false, failure->message, "writable", "free the disk, then restart vmproxy"});
+  if (auto failure = journal_.failure()) gates.push_back({"journal", false, failure->message, "writable", "free the disk; vmproxy tries again by itself"});
   return gates;
 }
 

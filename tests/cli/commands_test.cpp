@@ -149,7 +149,12 @@ TEST_CASE_METHOD(CliFixture, "the quarantine is listed and shown") {
   CHECK(out == "7\t2026-01-01T00:00:00Z\tthings\tk\ttoo long\n");
   CHECK(run({"quarantine", "show", "7"}) == 0);
   CHECK(json()["reason"] == "too long");
-  CHECK(run({"quarantine", "show", "8"}) == 1);
+  // Usage, as for the name of a migration that there is not: the command line is wrong, nothing failed.
+  CHECK(run({"quarantine", "show", "8"}) == 2);
+  CHECK_THAT(err, Contains("no quarantined change 8") && Contains("vmproxy quarantine list"));
+  control.fail_with(Error(Code::not_found, "there is no quarantined change number 8"));
+  CHECK(run({"quarantine", "retry", "8"}) == 2);
+  CHECK(run({"quarantine", "drop", "8", "--yes"}) == 2);
 }
 
 TEST_CASE_METHOD(CliFixture, "the journal's figures come from the server, else from the disk") {
