@@ -126,6 +126,9 @@ json::object to_json(const cutover::Status& s) {
   out["validation"] = {{"phase", s.validation.phase},       {"reason", or_null(s.validation.reason)},
                        {"compared", s.validation.compared}, {"different", s.validation.different},
                        {"missing", s.validation.missing},   {"extra", s.validation.extra}};
+  json::object lost;
+  for (const auto& [field, records] : s.lost_fields) lost[field] = records;
+  out["lost_fields"] = std::move(lost);
   json::object returned;
   for (const auto& [reason, count] : s.reads.returned) returned[reason] = count;
   out["reads"] = {

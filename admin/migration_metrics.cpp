@@ -16,6 +16,7 @@ void export_migrations(Metrics& metrics, const std::map<std::string, cutover::Co
         metrics.gauge("quarantined_changes", "Changes that the other side refused for good", labels);
     Gauge gaps = metrics.gauge("capture_gaps", "Times in which writes may have passed uncaptured", labels);
     Gauge percent = metrics.gauge("reads_percent", "Share of the reads that the target gets", labels);
+    Gauge lost = metrics.gauge("lost_fields", "Fields of records that the target could not hold, since the start", labels);
     metrics.before_render([=, shown = control]() mutable {
       const cutover::Status status = shown->status();
       lag_seconds.set(status.lag_seconds);
@@ -25,6 +26,9 @@ void export_migrations(Metrics& metrics, const std::map<std::string, cutover::Co
       quarantined.set(static_cast<double>(status.quarantined));
       gaps.set(static_cast<double>(status.gaps));
       percent.set(status.reads_percent);
+      uint64_t fields = 0;
+      for (const auto& loss : status.lost_fields) fields += loss.second;
+      lost.set(static_cast<double>(fields));
     });
   }
 }

@@ -1,5 +1,6 @@
 #include "admin/server.h"
 
+#include "admin/auth.h"
 #include "admin/json.h"
 #include "config/address.h"
 #include "net/await.h"
@@ -8,11 +9,12 @@ namespace vmproxy::admin {
 namespace {
 
 constexpr uint64_t body_bytes_max = 64 * 1024;
-constexpr size_t threads_max = 4;
+constexpr size_t threads_of_all = 4;
+constexpr size_t threads_of_migration = 2;  // a promotion, and the rollback that waits for it
 constexpr size_t waiting_max = 64;
 
 boost::asio::awaitable<net::Response> answer(Api& api, ThreadPool& pool, net::Exchange& exchange) {
-  if (exchange.head().path() == "/healthz" && exchange.head().method == "GET") {
+  if (is_open(exchange.head().path()) && exchange.head().method == "GET") {
     net::Request request;
     request.method = exchange.head().method;
     request.target = exchange.head().target;
@@ -42,7 +44,10 @@ boost::asio::awaitable<net::Response> answer(Api& api, ThreadPool& pool, net::Ex
 
 }  // namespace
 
-AdminServer::AdminServer(Api& api) : api_(api), pool_(threads_max, waiting_max), server_(1) {}
+AdminServer::AdminServer(Api& api)
+    : api_(api),
+      pool_(threads_of_all + threads_of_migration * api.migrations().size(), waiting_max),
+      server_(1) {}
 
 AdminServer::~AdminServer() {
   stop(Duration::zero());

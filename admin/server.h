@@ -1,6 +1,6 @@
 // AdminServer: the Api on a port. Requests run on a small pool of threads, because they may wait for disk or
-// for a promotion; the io thread only moves bytes. /healthz is answered on the io thread: it tells that the
-// process lives even when the pool is busy.
+// for a promotion; the io thread only moves bytes. What a supervisor asks, /healthz and /readyz, is answered on
+// the io thread, also when the pool is busy.
 #pragma once
 
 #include <memory>

@@ -100,6 +100,7 @@ Result<std::unique_ptr<OpenMigration>> open_migration(const config::Config& conf
   options.durability = config.journal.fsync ? journal::Durability::fsync : journal::Durability::os;
   options.bytes_max = config.journal.bytes_max;
   options.pending_bytes_max = config.memory.inflight_bytes;
+  options.labels = {{"migration", name}};
   auto journal = journal::Journal::open(*open->store, shared.clock, shared.metrics, options);
   if (!journal) return journal.error().within("journal at " + directory);
   open->journal = std::move(*journal);

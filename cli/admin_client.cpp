@@ -17,8 +17,8 @@ std::string text_of(const json::object& object, std::string_view name) {
 // A problem (RFC 9457) with its closed gates, one line each.
 Failure failure_of(const json::object& problem) {
   const std::string detail = text_of(problem, "detail");
-  Failure failure{exit_of(code_from(text_of(problem, "code"))),
-                  detail.empty() ? text_of(problem, "title") : detail, ""};
+  const Code code = code_from(text_of(problem, "code"));
+  Failure failure{exit_of(code), detail.empty() ? text_of(problem, "title") : detail, "", code};
   const auto* gates = problem.if_contains("gates");
   if (!gates || !gates->is_array()) return failure;
   for (const auto& gate : gates->get_array()) {

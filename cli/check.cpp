@@ -162,7 +162,7 @@ void check_collection(Session& session, const model::Schema& schema, Side& sourc
       refused += (refused.empty() ? "" : "; ") + text;  // one by one, and only if there are such records
     }
     if (note.kind == mapping::Note::Kind::lost)
-      report.warn(what, text, "it will be counted, by field, while copying");
+      report.warn(what, text, "`vmproxy status` counts it, by field, from the copy on");
     if (note.kind == mapping::Note::Kind::changed) changed += (changed.empty() ? "" : "; ") + text;
   }
   const std::string there = model::to_string((*plan)->target().name);

@@ -149,9 +149,12 @@ Ending print_validation(Session& session, AdminClient& client, const std::string
     if (differences.size() == differences_shown)
       session.terminal.say("only the first " + std::to_string(differences_shown) + " are listed");
   }
-  if (phase == "failed")
-    return Failure{exit_error, "the comparison failed: " + text_at(status, "validation.reason"),
+  if (phase == "failed") {
+    const std::string code = text_at(status, "work.code");  // of a database that cannot be reached, for example
+    return Failure{code.empty() ? exit_error : exit_of(code_from(code)),
+                   "the comparison failed: " + text_at(status, "validation.reason"),
                    "Run it again with: vmproxy validate"};
+  }
   if (phase == "clean" || phase == "running" || different + missing + extra == 0) return std::nullopt;
   return Failure{exit_differences, "the two sides differ",
                  session.options.repair
@@ -169,7 +172,11 @@ Ending validate(Session& session, AdminClient& client, const std::string& name) 
   if (session.options.no_wait) return shown(session, answer);
   const auto finished = [](const json::object& status, TimePoint) -> Decision {
     const std::string phase = text_at(status, "validation.phase");
-    if (phase == "clean" || phase == "different" || phase == "failed") return {true, std::nullopt};
+    if (phase == "clean" || phase == "different") return {true, std::nullopt};
+    // A failure is whole once the work has told its kind; one that ended the migration has none.
+    const std::string state = text_at(status, "state");
+    const bool ended = state == "abandoned" || state == "finalized";
+    if (phase == "failed" && (ended || !text_at(status, "work.problem").empty())) return {true, std::nullopt};
     return {false, work_stopped(status)};
   };
   answer = wait_for(session, client, {name, session.options.timeout, "compared", finished});
@@ -245,9 +252,18 @@ Ending quarantine_list(Session& session, AdminClient& client, const std::string&
   return std::nullopt;
 }
 
+// A number that is not there is a mistake in the command line, as the name of a migration would be.
+Failure of_number(Failure failure) {
+  if (failure.cause == Code::not_found) {
+    failure.code = exit_usage;
+    failure.next = "The numbers are shown by: vmproxy quarantine list";
+  }
+  return failure;
+}
+
 Ending quarantine_show(Session& session, AdminClient& client, const std::string& name) {
   const auto answer = client.get(path_of(name, "/quarantine/" + std::to_string(*session.options.number)));
-  if (!answer) return answer.error();
+  if (!answer) return of_number(answer.error());
   session.terminal.out() << pretty(*answer);
   return std::nullopt;
 }
@@ -263,7 +279,9 @@ RemoteCommand quarantine_change(const std::string& order) {
               ask(session, "Change " + number + " is given up: the two sides stay different there.", number))
         return refused;
     }
-    return shown(session, client.post(path_of(name, "/quarantine"), body, seconds(60)));
+    const auto answer = client.post(path_of(name, "/quarantine"), body, seconds(60));
+    if (!answer && session.options.number) return of_number(answer.error());
+    return shown(session, answer);
   });
 }
 

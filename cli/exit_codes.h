@@ -26,6 +26,7 @@ struct Failure {
   Exit code;
   std::string text;
   std::string next;
+  Code cause = Code::internal;  // of an error that the admin API answered with
 };
 
 }  // namespace vmproxy::cli

@@ -58,12 +58,18 @@ boost::system::result<AdminAddress, Failure> address_of(const Program& program, 
   if (address.url.empty()) address.url = program.variable("VMPROXY_ADMIN").value_or("");
   if (address.token.empty()) address.token = program.variable("VMPROXY_TOKEN").value_or("");
   const std::string path = config_path(program, options);
-  // A named configuration counts; the usual one only where something is missing.
-  if (!path.empty() && (address.url.empty() || (!options.config_file.empty() && address.token.empty()))) {
-    const auto loaded = config::load_file(path);
-    if (!loaded) return failure_of(loaded.error());
-    if (address.url.empty()) address.url = url_of_listen(loaded->admin.listen);
-    if (address.token.empty()) address.token = loaded->admin.token;
+  // A named configuration counts; the usual one only where something is missing. The server's secrets are not needed.
+  const bool needs_url = address.url.empty();
+  const bool needs_token = address.token.empty() && (needs_url || !options.config_file.empty());
+  if (!path.empty() && (needs_url || needs_token)) {
+    const auto admin = config::load_admin(path, needs_url, needs_token);
+    if (!admin) {
+      Failure failure = failure_of(admin.error());
+      failure.next = "Or name the server without it: --admin URL, and its token in $VMPROXY_TOKEN";
+      return failure;
+    }
+    if (needs_url) address.url = url_of_listen(admin->listen);
+    if (needs_token) address.token = admin->token;
   }
   if (address.url.empty()) address.url = "http://127.0.0.1:7070";
   return address;

@@ -115,6 +115,23 @@ std::string back(const json::object& s) {
   return "nothing to go back from";
 }
 
+// What the target could not hold. The first three; JSON has more.
+std::string lost(const json::object& s) {
+  const auto* all = find(s, "lost_fields");
+  if (!all || !all->is_object()) return "";
+  const auto& fields = all->get_object();
+  std::string out;
+  size_t shown = 0;
+  for (const auto& field : fields) {
+    if (shown == 3) break;
+    ++shown;
+    const uint64_t records = field.value().is_number() ? field.value().to_number<uint64_t>() : 0;
+    out += (out.empty() ? "" : ", ") + cut(std::string(field.key()), 60) + " of " + count(records, "record", "records");
+  }
+  if (fields.size() > shown) out += ", and of " + count(fields.size() - shown, "field", "fields") + " more (-o json)";
+  return out;
+}
+
 struct Part {
   int mark;  // 0 not yet, 1 at work, 2 done, 3 wrong
   std::string name, text;
@@ -281,6 +298,7 @@ std::string status_screen(const json::object& s, const Terminal& terminal) {
     out += branch + terminal.paint(mark, colours[all[i].mark]) + ' ' + all[i].name +
            std::string(10 - all[i].name.size(), ' ') + cut(all[i].text, width - 16) + '\n';
   }
+  if (const auto fields = lost(s); !fields.empty()) out += wrap("lost on the target: " + fields, width, 2) + '\n';
   if (const auto when = text_at(s, "rolled_back_at"); !when.empty()) {
     const auto why = text_at(s, "rolled_back_reason");
     out += wrap("rolled back " + when + (why.empty() ? "" : ": " + why), width, 2) + '\n';

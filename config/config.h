@@ -52,12 +52,14 @@ enum class MirrorMode { async, sync };
 enum class MirrorDdl { create, full };
 enum class Consistency { collection, client, eventual };
 
+struct Admin {
+  std::string listen = "127.0.0.1:7070";
+  std::string token;
+};
+
 struct Config {
   std::string data_dir = "./vmproxy-data";
-  struct {
-    std::string listen = "127.0.0.1:7070";
-    std::string token;
-  } admin;
+  Admin admin;
   std::map<std::string, Database> databases;
   std::vector<Listener> listeners;
   std::map<std::string, Migration> migrations;
@@ -102,6 +104,9 @@ struct Config {
 // Error invalid: every problem found, one per line, each "file:line:column: what is wrong; what to write".
 // Error not_found or io: the file cannot be read. Secrets are never part of a message.
 Result<Config> load_file(const std::string& path);
+// What a command needs that asks a running vmproxy. Nothing else in the file is checked or resolved, and of `admin` only
+// what is asked for: who calls it need not hold the server's secrets. The rest stays at its defaults. Errors as above.
+Result<Admin> load_admin(const std::string& path, bool listen, bool token);
 // `origin` stands for the file name in errors. Relative paths in the text are taken relative to the file.
 Result<Config> parse(const std::string& yaml, const std::string& origin);
 

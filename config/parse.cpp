@@ -293,11 +293,7 @@ void read_admin(MapReader& top, Config& config, Context& context) {
   admin.finish();
 }
 
-}  // namespace
-
-Result<Config> parse(const std::string& yaml, const std::string& origin) {
-  auto document = parse_document(yaml, origin);
-  if (!document) return document.error();
+Context context_of(const std::string& origin) {
   Context context;
   context.origin = origin;
   context.directory = std::filesystem::path(origin).parent_path().string();
@@ -305,6 +301,31 @@ Result<Config> parse(const std::string& yaml, const std::string& origin) {
     const char* value = std::getenv(name.c_str());
     return value ? std::optional<std::string>(value) : std::nullopt;
   };
+  return context;
+}
+
+Result<std::string> read_file(const std::string& path) {
+  std::error_code failed;
+  const auto status = std::filesystem::status(path, failed);
+  if (!std::filesystem::exists(status))
+    return Error(Code::not_found, path + ": no such file; name the configuration with -c FILE");
+  if (std::filesystem::is_directory(status))
+    return Error(Code::invalid, path + ": is a directory; name the YAML file in it");
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) return Error(Code::io, path + ": cannot be read; does this user have permission to?");
+  constexpr size_t bytes_max = (1 << 20) + 1;  // one more than parse_document() takes
+  std::string text(bytes_max, '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(bytes_max));
+  text.resize(static_cast<size_t>(stream.gcount()));
+  return text;
+}
+
+}  // namespace
+
+Result<Config> parse(const std::string& yaml, const std::string& origin) {
+  auto document = parse_document(yaml, origin);
+  if (!document) return document.error();
+  Context context = context_of(origin);
 
   Config config;
   MapReader top(*document, "", context);
@@ -325,19 +346,26 @@ Result<Config> parse(const std::string& yaml, const std::string& origin) {
 }
 
 Result<Config> load_file(const std::string& path) {
-  std::error_code failed;
-  const auto status = std::filesystem::status(path, failed);
-  if (!std::filesystem::exists(status))
-    return Error(Code::not_found, path + ": no such file; name the configuration with -c FILE");
-  if (std::filesystem::is_directory(status))
-    return Error(Code::invalid, path + ": is a directory; name the YAML file in it");
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) return Error(Code::io, path + ": cannot be read; does this user have permission to?");
-  constexpr size_t bytes_max = (1 << 20) + 1;  // one more than parse_document() takes
-  std::string text(bytes_max, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(bytes_max));
-  text.resize(static_cast<size_t>(stream.gcount()));
-  return parse(text, path);
+  const auto text = read_file(path);
+  if (!text) return text.error();
+  return parse(*text, path);
+}
+
+Result<Admin> load_admin(const std::string& path, bool listen, bool token) {
+  const auto text = read_file(path);
+  if (!text) return text.error();
+  auto document = parse_document(*text, path);
+  if (!document) return document.error();
+  Context context = context_of(path);
+  Admin found;
+  MapReader top(*document, "", context);
+  if (const Node* node = top.find("admin")) {
+    MapReader admin(*node, "admin", context);
+    if (listen) read_listen(admin, found.listen);
+    if (token) admin.secret("token", found.token);
+  }
+  if (context.problems.empty()) return found;
+  return Error(Code::invalid, context.report());
 }
 
 }  // namespace vmproxy::config

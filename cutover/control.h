@@ -42,6 +42,9 @@ struct Status {
     std::string reason;
     uint64_t compared = 0, different = 0, missing = 0, extra = 0;
   } validation;
+  // "collection.field" -> records of which the target could not hold that field, since vmproxy started: at most a hundred,
+  // most first, then "others".
+  std::vector<std::pair<std::string, uint64_t>> lost_fields;
   struct {
     uint64_t to_target = 0, to_source = 0;         // reads served
     std::vector<std::pair<std::string, uint64_t>> returned;  // reason -> reads sent back to the source
@@ -95,7 +98,10 @@ class Control {
   virtual Result<std::vector<Difference>> differences(size_t limit) = 0;
   // Code::precondition with the closed gates in the message.
   virtual Result<void> cutover(double percent, const Actor& actor) = 0;
-  virtual Result<void> promote(const Actor& actor) = 0;   // blocks for the flip (bounded by promotion.fence_max)
+  // Blocks while it is prepared (up to a minute) and for the flip (bounded by promotion.fence_max). While it, a rollback,
+  // finalize or abandon is under way, start, cutover and all of these are refused: Code::precondition, which and since when.
+  virtual Result<void> promote(const Actor& actor) = 0;
+  // Ends a promotion that is under way. Reads go back first; Code::io: they did, but that is not durable yet.
   virtual Result<void> rollback(const Actor& actor) = 0;
   virtual Result<void> finalize(const Actor& actor) = 0;
   virtual Result<void> abandon(const Actor& actor) = 0;

@@ -1,6 +1,7 @@
 #include "cutover/migration.h"
 
 #include "base/log.h"
+#include "cutover/losses.h"
 #include "journal/rows.h"
 
 namespace vmproxy::cutover {
@@ -34,7 +35,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
                read_counts_, target_reads_, source_reads_, credentials_, budget_, pool_, clock, random, metrics, options_.proxy, unknown_requests_,
                uncaptured_writes_, write_latency_, source_read_latency_},
       backfill_(journal, source, target, mirror_, clock, random, metrics, copy_options()),
-      validation_(journal, source, target, mirror_, clock, random, metrics),
+      validation_(journal, source, target, mirror_, clock, random, metrics, {{"migration", options_.name}}),
       audit_(journal, clock) {}
 
 Migration::~Migration() { close(); }
@@ -117,8 +118,18 @@ void Migration::close() {
 }
 
 std::string Migration::not_ready_reason() {
-  std::lock_guard hold(mutex_);
-  if (!opened_) return "migration '" + options_.name + "' is still reading its journal";
+  bool captures = false;
+  {
+    std::lock_guard hold(mutex_);
+    if (!opened_) return "migration '" + options_.name + "' is still reading its journal";
+    captures = state_.capture;
+  }
+  if (captures && options_.proxy.refuse_on_capture_failure) {
+    if (const auto failure = journal_.failure()) {
+      return "migration '" + options_.name + "' refuses writes (journal.capture_failure: refuse): the journal cannot be written: " +
+             failure->message;
+    }
+  }
   return "";
 }
 
@@ -216,6 +227,7 @@ Status Migration::status() {
   }
   if (state.validated && s.validation.phase == "none") s.validation.phase = "clean";
   if (!problem.empty() && s.backfill.reason.empty()) s.backfill.reason = problem;
+  s.lost_fields = losses_of(collections_, 100);
   s.reads.to_target = read_counts_.target_reads();
   s.reads.to_source = read_counts_.source_reads();
   for (const auto& [reason, count] : read_counts_.returned_by_reason()) s.reads.returned.emplace_back(reason, count);

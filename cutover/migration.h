@@ -16,6 +16,7 @@
 #include "cutover/audit.h"
 #include "cutover/control.h"
 #include "cutover/state.h"
+#include "cutover/turn.h"
 #include "proxy/context.h"
 #include "validation/validation.h"
 
@@ -126,8 +127,15 @@ class Migration final : public Control {
   // `old_primary_dead`: it cannot be read, and what only it has is given up (the operator was asked).
   Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead = false);
   Result<void> still_whole(journal::Side to, const Actor& actor) const;
+  // A promotion that is under way gives way: who asks for the way back does not want to see it succeed first.
+  Result<Turn::Held> turn_of_rollback();
+  static Error gives_way();
+  // The rollback before a promotion: only reads move.
+  Result<void> reads_back(const Actor& actor);
   // The rollback of a promotion, once reads are on their way back.
   Result<void> flip_back(const State& now, const Actor& actor);
+  // What refused a rollback, in view of a target that is dead: a gap is closed by a validation, which needs both sides.
+  Error without_the_target(const Error& refused, const Actor& actor);
   // Nothing when the target answers; else why not.
   std::optional<Error> target_is_dead();
   // `urgent`: a way back out of trouble waits for the replica only; what is compared is compared in the fence.
@@ -171,7 +179,8 @@ class Migration final : public Control {
   validation::Validation validation_;
   Audit audit_;
 
-  std::mutex transition_;  // one transition at a time
+  Turn transition_{clock_};             // one transition at a time
+  std::atomic<bool> give_way_ = false;  // a rollback waits for a promotion: that one ends without a decision
   std::mutex comparing_;   // one compare_written() at a time; the change of the primary keeps it
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -26,6 +26,7 @@ Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadl
   const auto primary = state().primary;
   std::optional<proxy::WrittenKey> last;
   while (delta.compared < max) {
+    if (give_way_ && primary == journal::Side::source) return gives_way();
     const size_t wanted = static_cast<size_t>(std::min<uint64_t>(keys_at_once, max - delta.compared));
     auto batch = written.before(*round, wanted, last ? &*last : nullptr);
     if (!batch) return batch.error();

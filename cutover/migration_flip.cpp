@@ -81,6 +81,7 @@ Result<void> Migration::pre_drain(bool urgent) {
   // A replica can never be nearer than reads of the primary let it.
   const bool reads_wait = (state().primary == Side::source ? source_ : target_).capabilities().read_wait > Duration::zero();
   while (true) {
+    if (!urgent && give_way_) return gives_way().within("promote ended, nothing changed");
     const auto numbers = mirror_.numbers();
     // A short pause is worth waiting for; the longer the replica keeps us waiting, the longer a pause is better than none.
     const double waited = std::min(1.0, seconds_of(clock_.now() - began) / seconds_of(patience));
@@ -148,7 +149,8 @@ void Migration::keep_aborted(const State& aborted) {
 Result<void> Migration::still_whole(Side to, const Actor& actor) const {
   const auto forced = [&](const char* gate) { return std::find(actor.force.begin(), actor.force.end(), gate) != actor.force.end(); };
   if (journal_.has_gaps() && !forced("gaps")) {
-    return Error(Code::precondition, "a capture gap was opened meanwhile: `vmproxy status` names it, `vmproxy validate --full --repair` closes it");
+    return Error(Code::precondition, "a capture gap was opened meanwhile: `vmproxy status` names it, `vmproxy validate --full --repair` closes it, "
+                                     "--force gaps goes on in spite of it");
   }
   if (to == Side::source && !forced("ddl")) {
     bool changed = false;
@@ -225,6 +227,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
     }
   }
   steps.ended("compare");
+  if (done && !urgent && give_way_) done = gives_way();
   if (done) {
     // COMMIT
     State committed = prepared;

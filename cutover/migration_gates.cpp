@@ -1,4 +1,5 @@
 // The gates: what must hold before reads or writes move. Each says its value, its threshold and what clears it.
+#include <algorithm>
 #include <cstdio>
 
 #include "cutover/migration.h"
@@ -16,6 +17,9 @@ std::string seconds_text(double seconds) {
 }
 
 double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+// The others stand for what cannot be done, whatever is forced: nothing was copied, nothing can be made durable.
+bool can_be_forced(const Gate& gate) { return gate.name != "backfill" && gate.name != "journal"; }
 
 }  // namespace
 
@@ -65,7 +69,7 @@ std::vector<Gate> Migration::gates_for_promotion() {
   }
   gates.push_back({"reverse", one_way.empty(), one_way.empty() ? "the source can take every record back" : "the source makes its own ids in " + one_way,
                    "the source can hold the ids of every record", "vmproxy promote --force reverse"});
-  if (auto failure = journal_.failure()) gates.push_back({"journal", false, failure->message, "writable", "free the disk, then restart vmproxy"});
+  if (auto failure = journal_.failure()) gates.push_back({"journal", false, failure->message, "writable", "free the disk; vmproxy tries again by itself"});
   return gates;
 }
 
@@ -82,30 +86,41 @@ std::vector<Gate> Migration::gates_for_rollback() {
                    "vmproxy rollback --force ddl"});
   uint64_t open_gaps = 0;
   if (auto found = journal_.gaps()) open_gaps = found->size();
-  gates.push_back({"gaps", open_gaps == 0, std::to_string(open_gaps), "0", "vmproxy validate --full --repair"});
+  gates.push_back({"gaps", open_gaps == 0, std::to_string(open_gaps), "0",
+                   "vmproxy validate --full --repair; if the target is dead: vmproxy rollback --force gaps"});
   return gates;
 }
 
 // I17. Afterwards there is no way back: nothing may be left that only the way back could mend.
 std::vector<Gate> Migration::gates_for_finalize() {
+  const auto numbers = mirror_.numbers();
   std::vector<Gate> gates;
   const uint64_t at_risk = mirror_.quarantine().at_risk_count();
   gates.push_back({"at_risk", at_risk == 0, std::to_string(at_risk), "no record that only the journal has", "vmproxy quarantine list"});
   uint64_t open_gaps = 0;
   if (auto found = journal_.gaps()) open_gaps = found->size();
   gates.push_back({"gaps", open_gaps == 0, std::to_string(open_gaps), "0", "vmproxy validate --full --repair"});
+  const uint64_t refused = numbers.quarantined - std::min(numbers.quarantined, at_risk);
+  gates.push_back({"quarantine", refused == 0, std::to_string(refused), "0", "vmproxy quarantine list"});
+  const uint64_t unknown = unknown_requests_;
+  gates.push_back({"unknown_requests", unknown == 0, std::to_string(unknown), "0 since the last full validation", "vmproxy validate --full"});
+  const double debt_age_max = seconds_of(options_.debt_age_max);
+  gates.push_back({"debts", numbers.oldest_debt_seconds <= debt_age_max, "oldest overdue for " + seconds_text(numbers.oldest_debt_seconds),
+                   "at most " + seconds_text(debt_age_max), "vmproxy status --watch"});
   return gates;
 }
 
 Result<void> Migration::check(const std::vector<Gate>& gates, const Actor& actor, const std::string& action) const {
-  std::string closed;
+  std::string closed, names;
   for (const Gate& gate : gates) {
-    const bool forced = std::find(actor.force.begin(), actor.force.end(), gate.name) != actor.force.end();
-    if (gate.ok || forced) continue;
+    if (gate.ok) continue;
+    if (can_be_forced(gate)) names += (names.empty() ? "" : ",") + gate.name;
+    if (std::find(actor.force.begin(), actor.force.end(), gate.name) != actor.force.end()) continue;
     closed += (closed.empty() ? "" : "; ") + gate.name + " is " + gate.value + ", must be " + gate.threshold + " (" + gate.clear_with + ")";
   }
   if (closed.empty()) return {};
-  return Error(Code::precondition, action + " refused, nothing changed: " + closed);
+  return Error(Code::precondition, action + " refused, nothing changed: " + closed +
+                                       (names.empty() ? "" : ". To go on in spite of it: --force " + names));
 }
 
 }  // namespace vmproxy::cutover

@@ -11,6 +11,16 @@ using journal::Side;
 
 namespace {
 
+bool forced(const Actor& actor, const char* gate) {
+  return std::find(actor.force.begin(), actor.force.end(), gate) != actor.force.end();
+}
+
+Error not_durable(const Error& failure) {
+  return failure.within("reads and writes are at the source, but that could not be made durable: should vmproxy end before the journal "
+                        "can be written, the next start may send reads to the target again. Free the disk, then repeat `vmproxy "
+                        "rollback`. The journal says");
+}
+
 Error wrong_state(const std::string& what, Phase now, const std::string& hint) {
   return {Code::precondition, what + " is not possible in state " + std::string(name_of(now)) + "; " + hint};
 }
@@ -21,7 +31,8 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
   if (until != "mirroring" && until != "backfilling" && until != "ready") {
     return Error(Code::invalid, "--until takes mirroring, backfilling or ready, not '" + until + "'");
   }
-  std::lock_guard one(transition_);
+  auto turn = transition_.ask("start");
+  if (!turn) return turn.error();
   const State now = state();
   if (now.phase >= Phase::ready && now.phase < Phase::promoted) return {};  // there already
   if (now.phase == Phase::promoted || now.phase == Phase::finalized) return wrong_state("start", now.phase, "the target is primary");
@@ -125,7 +136,8 @@ std::string Migration::not_ready_hint() {
 
 Result<void> Migration::cutover(double percent, const Actor& actor) {
   if (!(percent >= 0 && percent <= 100)) return Error(Code::invalid, "--percent takes 0 to 100");
-  std::lock_guard one(transition_);
+  auto turn = transition_.ask("cutover");
+  if (!turn) return turn.error();
   State next = state();
   if (next.phase < Phase::ready || next.phase > Phase::reads_moved) {
     return wrong_state("cutover", next.phase, next.phase < Phase::ready ? not_ready_hint() : "the target answers all reads already");
@@ -145,7 +157,9 @@ Result<void> Migration::cutover(double percent, const Actor& actor) {
 }
 
 Result<void> Migration::promote(const Actor& actor) {
-  std::lock_guard one(transition_);
+  auto turn = transition_.ask("promote");
+  if (!turn) return turn.error();
+  transition_.lasts("promote", "`vmproxy rollback` ends it");
   const State now = state();
   if (now.phase == Phase::promoted) return {};
   if (now.phase < Phase::ready || now.phase > Phase::reads_moved) return wrong_state("promote", now.phase, not_ready_hint());
@@ -164,13 +178,28 @@ Result<void> Migration::promote(const Actor& actor) {
   return flip(Side::target, Phase::promoted, actor, "promote");
 }
 
+Result<Turn::Held> Migration::turn_of_rollback() {
+  if (give_way_.exchange(true)) {
+    return Error(Code::precondition, "rollback refused, nothing changed: one waits already for the promotion under way to end. "
+                                     "`vmproxy status` shows when it has");
+  }
+  auto turn = transition_.ask("rollback", "promote");
+  give_way_ = false;
+  return turn;
+}
+
+Error Migration::gives_way() { return {Code::precondition, "a rollback was asked for meanwhile"}; }
+
 Result<void> Migration::rollback(const Actor& actor) {
-  std::lock_guard one(transition_);
-  State next = state();
+  auto turn = turn_of_rollback();
+  if (!turn) return turn.error();
+  const State next = state();
   switch (next.phase) {
     case Phase::promoted: {
+      transition_.lasts("rollback");
       auto open = check(gates_for_rollback(), actor, "rollback");
       if (!open) {
+        open = without_the_target(open.error(), actor);
         audit_.note(actor, "rollback", open.error().message);
         return open;
       }
@@ -181,23 +210,53 @@ Result<void> Migration::rollback(const Actor& actor) {
       return back;
     }
     case Phase::canary:
-    case Phase::reads_moved:
-      next.reads_percent = 0;
-      next.phase = next.validated ? Phase::ready : Phase::mirroring;
-      next.rolled_back_at = rfc3339(clock_.wall());
-      next.rolled_back_reason = actor.reason;
-      return move(next, actor, "rollback");
+    case Phase::reads_moved: return reads_back(actor);
     case Phase::finalized: return wrong_state("rollback", next.phase, "the source has not been written since; start a new migration back");
-    default: return {};  // reads and writes are at the source already
+    default: {  // reads and writes are at the source already; perhaps by a rollback that the journal could not keep
+      if (!journal_.failure()) return {};
+      auto saved = save_state(journal_, next);
+      if (!saved) return not_durable(saved.error());
+      return {};
+    }
   }
+}
+
+// Reads are always right at the source: they go there first, whether the journal can be written or not.
+Result<void> Migration::reads_back(const Actor& actor) {
+  State next = state();
+  ++next.routing_generation;
+  next.reads_percent = 0;
+  next.phase = next.validated ? Phase::ready : Phase::mirroring;
+  next.rolled_back_at = rfc3339(clock_.wall());
+  next.rolled_back_reason = actor.reason;
+  publish(next);
+  auto saved = save_state(journal_, next);
+  if (!saved) put_state(journal_, next);  // durable as soon as anything is again
+  {
+    std::lock_guard hold(mutex_);
+    state_ = next;
+  }
+  changed_.notify_all();
+  if (!saved) saved = not_durable(saved.error());
+  audit_.note(actor, "rollback", saved ? "ok, now " + std::string(name_of(next.phase)) : saved.error().message);
+  return saved;
+}
+
+Error Migration::without_the_target(const Error& refused, const Actor& actor) {
+  if (!journal_.has_gaps() || forced(actor, "gaps")) return refused;
+  const auto dead = target_is_dead();
+  if (!dead) return refused;
+  return {refused.code, refused.message + ". The target does not answer (" + dead->message +
+                            "), so no validation can close a gap now: bring it back, or go without it: vmproxy rollback --force gaps. "
+                            "What passed in a gap may be on the target only; everything else that was acknowledged is in the journal "
+                            "and goes to the source"};
 }
 
 Result<void> Migration::flip_back(const State& now, const Actor& actor) {
   const auto dead = target_is_dead();
   if (!dead) return flip(Side::source, now.validated ? Phase::ready : Phase::mirroring, actor, "rollback");
   const auto unread = mirror_.unread(20);
-  const bool forced = std::find(actor.force.begin(), actor.force.end(), "unread") != actor.force.end();
-  if (unread.count > 0 && !forced) {
+  if (unread.count > 0 && !forced(actor, "unread")) {
     std::string names;
     for (const auto& name : unread.names) names += "\n  " + name;
     const Error refused(Code::precondition,
@@ -219,7 +278,9 @@ std::optional<Error> Migration::target_is_dead() {
 }
 
 Result<void> Migration::finalize(const Actor& actor) {
-  std::lock_guard one(transition_);
+  auto turn = transition_.ask("finalize");
+  if (!turn) return turn.error();
+  transition_.lasts("finalize");
   State next = state();
   if (next.phase == Phase::finalized) return {};
   if (next.phase != Phase::promoted) return wrong_state("finalize", next.phase, "`vmproxy promote` first");
@@ -237,7 +298,9 @@ Result<void> Migration::finalize(const Actor& actor) {
 }
 
 Result<void> Migration::abandon(const Actor& actor) {
-  std::lock_guard one(transition_);
+  auto turn = transition_.ask("abandon");
+  if (!turn) return turn.error();
+  transition_.lasts("abandon");
   State next = state();
   if (next.phase == Phase::abandoned) return {};
   if (next.primary == Side::target) return wrong_state("abandon", next.phase, "`vmproxy rollback` first: the target has the newest data");

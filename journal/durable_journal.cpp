@@ -17,7 +17,7 @@ DurableJournal::DurableJournal(store::Store& store, Clock& clock, Metrics& metri
       options_(options),
       sync_seconds_(
           metrics.histogram("journal_sync_seconds", "Time to commit a group of the journal and sync it")),
-      bytes_(metrics.gauge("journal_bytes", "Bytes of the journal on disk")) {}
+      bytes_(metrics.gauge("journal_bytes", "Bytes of the journal on disk", options.labels)) {}
 
 // Without close() this is what a crash leaves: nothing more is committed.
 DurableJournal::~DurableJournal() {

@@ -27,9 +27,10 @@ std::string connect_advice(const std::string& address) {
 }  // namespace
 
 Result<UpstreamOptions> parse_upstream_url(const std::string& url) {
-  const auto wrong = [&](std::string_view why) {
-    return Error(Code::invalid, "the address '" + url + "' " + std::string(why) +
-                                    "; write http://host:port, https://host:port or host:port.");
+  // Never the address itself: it may hold a password, also where it is no URL.
+  const auto wrong = [](std::string_view why) {
+    return Error(Code::invalid,
+                 "the address " + std::string(why) + "; write http://host:port, https://host:port or host:port.");
   };
   std::string text = url;
   if (text.find("://") == std::string::npos) text = "http://" + text;

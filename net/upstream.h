@@ -27,7 +27,8 @@ struct UpstreamOptions {
   Duration connect_timeout = std::chrono::seconds(5);
 };
 
-// http://host:port/, https://..., or host:port.
+// http://host:port/, https://..., or host:port. The error says what is wrong without showing the address, which may hold
+// a password; the caller says whose address it is.
 Result<UpstreamOptions> parse_upstream_url(const std::string& url);
 
 // Implementation in upstream.cpp. Made once per database, used from every worker; inner state is per worker.

@@ -31,11 +31,12 @@ Report report_of(const PassState& state) {
 }  // namespace
 
 Validation::Validation(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
-                       journal::Sink& sink, Clock& clock, Random& random, Metrics& metrics)
+                       journal::Sink& sink, Clock& clock, Random& random, Metrics& metrics,
+                       const Metrics::Labels& labels)
     : parts_(new Parts{
           journal, source, target, sink, clock, random,
           metrics.gauge("validation_different",
-                        "Records that differed, were missing or extra in the last validation pass")}) {}
+                        "Records that differed, were missing or extra in the last validation pass", labels)}) {}
 
 Validation::~Validation() {
   stop();

@@ -80,8 +80,10 @@ struct Parts;
 
 class Validation {
  public:
+  // `labels`: of its gauge, which other validations of the process have, too.
   Validation(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
-             journal::Sink& sink, Clock& clock, Random& random, Metrics& metrics);
+             journal::Sink& sink, Clock& clock, Random& random, Metrics& metrics,
+             const Metrics::Labels& labels = {});
   ~Validation();
 
   // Blocks until all is compared, stopped (Error cancelled) or failed. The same pass_id goes on where a run

@@ -1,6 +1,7 @@
 // A Control that remembers what it was asked and answers what the test wants.
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ class FakeControl final : public cutover::Control {
   model::Value stats = model::Object{{"intents", 3}};
   model::Value verified = model::Object{{"intents", 3}, {"problems", model::Array{}}};
   bool throws = false;
+  std::function<void()> at_change;  // runs before each changing call; set before there are any
 
   cutover::Status status() override {
     std::lock_guard hold(mutex_);
@@ -93,6 +95,7 @@ class FakeControl final : public cutover::Control {
 
  private:
   Result<void> note(std::string line, const cutover::Actor& actor) {
+    if (at_change) at_change();
     std::lock_guard hold(mutex_);
     line += " who=" + actor.who + " reason=" + actor.reason + " force=";
     for (const auto& name : actor.force) line += name + ",";

@@ -33,6 +33,7 @@ TEST_CASE_METHOD(AdminFixture, "the status of a migration has every field of the
   s.unknown_requests = 5;
   s.backfill = {"copying", "", 50, 200, 1000.0, 0.15};
   s.validation = {"running", "", 10, 1, 2, 3};
+  s.lost_fields = {{"things.metadata.color: null", 15}};
   s.reads.returned = {{"lag", 9}};
   s.gates = {{"lag", false, "12 s", "at most 5 s", "wait"}};
   auto body = object(send("GET", "/api/v1/migrations/m"));
@@ -57,6 +58,7 @@ TEST_CASE_METHOD(AdminFixture, "the status of a migration has every field of the
   CHECK(body["validation"].as_object()["different"] == 1);
   CHECK(body["validation"].as_object()["missing"] == 2);
   CHECK(body["validation"].as_object()["extra"] == 3);
+  CHECK(body["lost_fields"] == json::value({{"things.metadata.color: null", 15}}));
   CHECK(body["reads"].as_object()["returned"] == json::value({{"lag", 9}}));
   CHECK(body["gates"] == json::value({{{"name", "lag"},
                                        {"ok", false},
@@ -131,11 +133,12 @@ TEST_CASE_METHOD(AdminFixture, "the facts of a migration are metrics, as of now"
   s.quarantined = 4;
   s.gaps = 5;
   s.reads_percent = 12.5;
+  s.lost_fields = {{"things.metadata.color: null", 15}, {"others", 6}};
   const auto text = send("GET", "/metrics").body;
   for (const char* line : {"mirror_lag_seconds{migration=\"m\"} 0.5", "mirror_lag_changes{migration=\"m\"} 1",
                            "dirty_keys{migration=\"m\"} 2", "suspect_keys{migration=\"m\"} 3",
                            "quarantined_changes{migration=\"m\"} 4", "capture_gaps{migration=\"m\"} 5",
-                           "reads_percent{migration=\"m\"} 12.5"}) {
+                           "reads_percent{migration=\"m\"} 12.5", "lost_fields{migration=\"m\"} 21"}) {
     CHECK_THAT(text, Contains(std::string("vmproxy_") + line + "\n"));
   }
   s.dirty = 0;

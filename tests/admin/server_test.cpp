@@ -14,7 +14,7 @@ using vmproxy::testing::FakeControl;
 
 namespace {
 
-// A migration whose rollback waits until the test lets it go.
+// A promotion that waits until the test lets it go.
 struct Slow {
   std::mutex mutex;
   std::condition_variable changed;
@@ -42,19 +42,13 @@ struct Running {
   Metrics metrics;
   SystemClock clock;
   Slow slow;
-  std::atomic<bool> block_readiness{false};
   admin::Api api;
   admin::AdminServer server;
   uint16_t port = 0;
   std::unique_ptr<net::HttpClient> client;
 
   explicit Running(const std::string& token = "")
-      : api({token, "0.1.0",
-             [this] {
-               if (block_readiness) slow.wait();
-               return admin::Readiness{true, {}};
-             }},
-            {{"m", &control}}, metrics, clock),
+      : api({token, "0.1.0", [] { return admin::Readiness{true, {}}; }}, {{"m", &control}}, metrics, clock),
         server(api) {
     const auto bound = server.listen("127.0.0.1", 0, !token.empty());
     REQUIRE(bound.has_value());
@@ -138,30 +132,57 @@ TEST_CASE("a port that is taken is named") {
   CHECK(bound.error().message.find(std::to_string(running.port)) != std::string::npos);
 }
 
-TEST_CASE("while every thread waits, health is answered and more than the queue holds is refused") {
+TEST_CASE("while every thread waits, health and readiness are answered, and more than the queue holds is refused") {
   Running running;
-  running.block_readiness = true;
+  running.control.at_change = [&] { running.slow.wait(); };
   std::vector<std::thread> waiting;
   std::atomic<int> served{0}, busy{0}, other{0};
   const auto ask = [&](int times) {
     for (int i = 0; i < times; ++i) {
       waiting.emplace_back([&] {
-        const auto answer = running.send("GET", "/readyz");
+        const auto answer = running.send("POST", "/api/v1/migrations/m/promote");
         ++(!answer ? other : answer->status == 200 ? served : answer->status == 503 ? busy : other);
       });
     }
   };
-  ask(4);  // one for each thread
-  running.slow.wait_for_waiting(4);
+  constexpr int threads = 4 + 2;  // of all migrations, and of the one
+  ask(threads);
+  running.slow.wait_for_waiting(threads);
   ask(64 + 7);  // the queue, and more
   const auto health = running.send("GET", "/healthz");
   const bool alive = health.has_value() && health->status == 200;
+  const auto readiness = running.send("GET", "/readyz");
+  const bool ready = readiness.has_value() && readiness->body == "{\"serving\":true,\"reasons\":[]}\n";
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(15);
   while (busy < 7 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
   running.slow.release();
   for (auto& thread : waiting) thread.join();
   CHECK(alive);
-  CHECK(served == 68);
+  CHECK(ready);
+  CHECK(served == threads + 64);
   CHECK(busy == 7);
   CHECK(other == 0);
+}
+
+TEST_CASE("a promotion and the rollback that waits for it leave room for status, metrics and other commands") {
+  Running running;
+  running.control.at_change = [&] { running.slow.wait(); };
+  std::vector<std::thread> waiting;
+  std::atomic<int> served{0};
+  for (const char* action : {"promote", "rollback"}) {
+    waiting.emplace_back([&running, &served, action] {
+      const auto answer = running.send("POST", std::string("/api/v1/migrations/m/") + action);
+      if (answer && answer->status == 200) ++served;
+    });
+  }
+  running.slow.wait_for_waiting(2);
+  std::vector<int> statuses;
+  for (const char* path : {"/readyz", "/metrics", "/api/v1/status"}) {
+    const auto answer = running.send("GET", path);
+    statuses.push_back(answer ? answer->status : 0);
+  }
+  running.slow.release();
+  for (auto& thread : waiting) thread.join();
+  CHECK(statuses == std::vector<int>{200, 200, 200});
+  CHECK(served == 2);
 }

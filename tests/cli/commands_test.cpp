@@ -95,6 +95,26 @@ TEST_CASE_METHOD(CliFixture,
   CHECK(connected_to.back() == "http://127.0.0.1:7070");
 }
 
+TEST_CASE_METHOD(CliFixture, "a command finds its server without the server's secrets, and whatever else the file holds") {
+  const TemporaryFile configuration(
+      "admin: {listen: '127.0.0.1:7173', token: '${VMPROXY_TEST_UNSET}'}\n"
+      "databases: {old: {system: chrome, url: 'http://u:${VMPROXY_TEST_UNSET}@h'}}\n"
+      "jurnal: {}\n");
+  const std::string path = configuration.path.string();
+  server_token = "secret";
+  CHECK(run({"rollback", "-c", path, "--token", "secret"}) == 0);
+  CHECK(connected_to.back() == "http://127.0.0.1:7173");
+  environment["VMPROXY_TOKEN"] = "secret";
+  environment["VMPROXY_CONFIG"] = path;
+  CHECK(run({"rollback"}) == 0);
+  CHECK(control.calls().size() == 2);
+  // The token is wanted, and nowhere to be had.
+  environment.erase("VMPROXY_TOKEN");
+  CHECK(run({"rollback"}) == 1);
+  CHECK_THAT(err, Contains("'admin.token': the environment") && Contains("--admin URL") && !Contains("jurnal"));
+  CHECK(control.calls().size() == 2);
+}
+
 TEST_CASE_METHOD(CliFixture, "the configuration is checked with its systems") {
   const TemporaryFile good(vmproxy::testing::good_configuration);
   CHECK(run({"config", "validate", "-c", good.path.string()}) == 0);
@@ -129,7 +149,12 @@ TEST_CASE_METHOD(CliFixture, "the quarantine is listed and shown") {
   CHECK(out == "7\t2026-01-01T00:00:00Z\tthings\tk\ttoo long\n");
   CHECK(run({"quarantine", "show", "7"}) == 0);
   CHECK(json()["reason"] == "too long");
-  CHECK(run({"quarantine", "show", "8"}) == 1);
+  // Usage, as for the name of a migration that there is not: the command line is wrong, nothing failed.
+  CHECK(run({"quarantine", "show", "8"}) == 2);
+  CHECK_THAT(err, Contains("no quarantined change 8") && Contains("vmproxy quarantine list"));
+  control.fail_with(Error(Code::not_found, "there is no quarantined change number 8"));
+  CHECK(run({"quarantine", "retry", "8"}) == 2);
+  CHECK(run({"quarantine", "drop", "8", "--yes"}) == 2);
 }
 
 TEST_CASE_METHOD(CliFixture, "the journal's figures come from the server, else from the disk") {

@@ -71,6 +71,18 @@ TEST_CASE_METHOD(CliFixture, "exit code 6: no vmproxy, or no database, can be re
   transport_error.reset();
   control.fail_with(Error(Code::refused_connection, "new: 127.0.0.1:1: connection refused"));
   CHECK(run({"start", "--no-wait"}) == 6);
+  control.succeed();
+  auto away = in_state("ready");
+  away.validation.phase = "failed";
+  away.validation.reason = "target: connection refused";
+  auto told = away;  // a moment later
+  told.work = {"validation: target: connection refused", "refused_connection", false};
+  control.script = {away, away, away, told};
+  CHECK(run({"validate"}) == 6);
+  CHECK_THAT(err, Contains("the comparison failed: target: connection refused"));
+  told.work.code = "corrupt";
+  control.script = {told};
+  CHECK(run({"validate"}) == 1);
 }
 
 TEST_CASE_METHOD(CliFixture, "exit code 7: refused by policy") {

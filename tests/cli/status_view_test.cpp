@@ -44,6 +44,21 @@ TEST_CASE_METHOD(CliFixture, "the screen of a migration that may be switched") {
         "next: vmproxy cutover --percent 10\n");
 }
 
+TEST_CASE_METHOD(CliFixture, "what the target could not hold is told, the first fields by name") {
+  ready(control.answer);
+  control.answer.lost_fields = {{"things.metadata.color: null", 15}, {"things.metadata.size: null", 1}};
+  CHECK(run({"status"}) == 0);
+  CHECK_THAT(out, Contains("lost on the target: things.metadata.color: null of 15 records,\n"
+                           "  things.metadata.size: null of 1 record\n"));
+  control.answer.lost_fields.push_back({"a.b: null", 1});
+  control.answer.lost_fields.push_back({"others", 7});
+  CHECK(run({"status"}) == 0);
+  CHECK_THAT(out, Contains("and of 1 field more (-o json)"));
+  CHECK(run({"status", "-o", "json"}) == 0);
+  CHECK(json()["lost_fields"].as_object()["things.metadata.color: null"] == 15);
+  CHECK(json()["lost_fields"].as_object()["others"] == 7);
+}
+
 TEST_CASE_METHOD(CliFixture, "without UTF-8 the screen is ASCII") {
   ready(control.answer);
   unicode = false;
@@ -118,6 +133,10 @@ TEST_CASE_METHOD(CliFixture, "every state has a screen of at most 80 columns") {
           12345, 3600};
       control.answer.validation = {"different", "", 4466810, 123456, 123456, 123456};
       control.answer.last_pause_seconds = 0.18;
+      control.answer.lost_fields = {{"a collection with a long name.metadata.and a field with one: null", 4466810},
+                                    {"another collection.metadata.colour: null", 1},
+                                    {"a third.metadata.colour: null", 1},
+                                    {"others", 12}};
       CHECK(run({"status"}) == 0);
       for (size_t at = 0; at < out.size();) {
         const size_t end = out.find('\n', at);

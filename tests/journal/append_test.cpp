@@ -265,3 +265,17 @@ TEST_CASE("an empty body is not kept, and is missed only where one is needed") {
   REQUIRE(problems.size() == 1);
   CHECK(problems[0].find("1 intents have no body") != std::string::npos);
 }
+
+TEST_CASE("two journals of one process have each their own figure of bytes") {
+  Fixture at;
+  at.options.labels = {{"migration", "one"}};
+  at.open();
+  const auto other_store = store::make_memory_store();
+  Options other = at.options;
+  other.labels = {{"migration", "two"}};
+  const auto opened = Journal::open(*other_store, at.clock, at.metrics, other);
+  REQUIRE(opened);
+  const auto text = at.metrics.render();
+  CHECK(text.find("vmproxy_journal_bytes{migration=\"one\"} ") != std::string::npos);
+  CHECK(text.find("vmproxy_journal_bytes{migration=\"two\"} ") != std::string::npos);
+}

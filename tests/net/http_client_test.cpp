@@ -39,6 +39,17 @@ TEST_CASE("addresses are read, wrong ones are refused with the form that is righ
   }
 }
 
+TEST_CASE("what is wrong with an address is said without showing the password in it") {
+  for (const std::string rest : {"h:1", "h:99999", "h:0", "h:1/path", "h:1?q=1", "h:1#f", "", "h h", "["}) {
+    for (const std::string scheme : {"http://", "https://", "ftp://", ""}) {
+      INFO(scheme + "u:SECRET@" + rest);
+      const auto parsed = parse_upstream_url(scheme + "u:SECRET@" + rest);
+      REQUIRE(parsed.has_error());
+      CHECK(parsed.error().message.find("SECRET") == std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("the client keeps its connection and reads every framing") {
   FakeUpstream database([&](Socket& socket, int) {
     for (int i = 0;; ++i) {

@@ -45,6 +45,20 @@ TEST_CASE("H24: missing, different and extra records are all found, also when bo
   CHECK(at.metrics.render().find("vmproxy_validation_different 3") != std::string::npos);
 }
 
+TEST_CASE("two migrations of one process have each their own figure of differences") {
+  Compare at;
+  at.fill(3);
+  at.remove_target(1);
+  Validation one(*at.journal, at.source, at.target, *at.sink, at.clock, at.random, at.metrics, {{"migration", "one"}});
+  Validation two(*at.journal, at.source, at.target, *at.sink, at.clock, at.random, at.metrics, {{"migration", "two"}});
+  REQUIRE(one.run(at.jobs(), Side::source, at.options, "one"));
+  at.put_target(record_of(FakeDatabase::name(1)));
+  REQUIRE(two.run(at.jobs(), Side::source, at.options, "two"));
+  const auto text = at.metrics.render();
+  CHECK(text.find("vmproxy_validation_different{migration=\"one\"} 1\n") != std::string::npos);
+  CHECK(text.find("vmproxy_validation_different{migration=\"two\"} 0\n") != std::string::npos);
+}
+
 TEST_CASE("after a promotion the target is right: what only the source has is extra") {
   Compare at;
   at.primary = Side::target;

@@ -1,0 +1,156 @@
+// What an operator can do, and is told, when a promotion hangs, the journal or a database is away, or a gate is closed.
+#include "tests/support/move.h"
+
+using namespace vmproxy::support;
+using vmproxy::Code;
+using vmproxy::Error;
+using vmproxy::Result;
+
+namespace {
+
+bool says(const Result<void>& refused, const std::string& what) {
+  return !refused && refused.error().message.find(what) != std::string::npos;
+}
+
+bool break_journal(Move& move) {
+  move.store->fail_next_commits(1);
+  move.store->fail_reopen(true);
+  return !move.journal->commit_rows({{"x", "probe", "1"}});
+}
+
+}  // namespace
+
+TEST_CASE("a promotion that waits for its replica ends for a rollback, and tells other commands that it is under way") {
+  Move move;
+  move.options.pre_drain_max = seconds(600);
+  move.ready();
+  double percent = 0;
+  SECTION("ready") {}
+  SECTION("canary") { percent = 10; }
+  if (percent > 0) REQUIRE(move.migration->cutover(percent, {}));
+  move.target.hold(Call::upsert);
+  move.write("a", 1);
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  move.promote_aside();
+  Result<void> refused;
+  REQUIRE(move.eventually([&] {
+    refused = move.migration->start("ready", {});  // there already: nothing but the answer
+    return !refused;
+  }));
+  CHECK(says(refused, "promote is under way since "));
+  CHECK(says(refused, "`vmproxy rollback` ends it"));
+  CHECK(refused.error().code == Code::precondition);
+  CHECK(says(move.migration->abandon({}), "promote is under way since "));
+  CHECK(says(move.migration->cutover(50, {}), "promote is under way since "));
+  CHECK(says(move.migration->promote({}), "promote is under way since "));
+  CHECK(move.status().reads_percent == percent);
+  REQUIRE(move.rollback());
+  CHECK(says(move.ended(), "a rollback was asked for meanwhile"));
+  CHECK(move.primary() == "source");
+  CHECK(move.status().state == "ready");
+  CHECK(move.status().reads_percent == 0);
+  CHECK_FALSE(move.intended());
+  move.target.release();
+  REQUIRE(move.quiet());
+  CHECK(move.promote());  // the next attempt is free
+}
+
+TEST_CASE("reads go back to the source although the journal cannot be written, and that it is not durable is said until it is") {
+  Move move;
+  move.ready();
+  REQUIRE(move.migration->cutover(100, {}));
+  REQUIRE(break_journal(move));
+  const auto rollback = [&] { return move.run([&] { return move.migration->rollback({"ann", "slow answers", {}}); }); };
+  CHECK(says(rollback(), "could not be made durable"));
+  CHECK(move.context().routing.get()->reads_percent == 0);
+  CHECK(move.status().reads_percent == 0);
+  CHECK(says(rollback(), "could not be made durable"));
+  move.store->fail_reopen(false);
+  REQUIRE(move.eventually([&] { return !move.journal->failure(); }));
+  CHECK(rollback());
+  move.crash();
+  move.start();
+  CHECK(move.status().state == "ready");
+  CHECK(move.status().reads_percent == 0);
+  CHECK(move.status().rolled_back_reason == "slow answers");
+}
+
+TEST_CASE("a journal that cannot be written makes the proxy unready where writes are refused for it, and only there") {
+  Move move;
+  bool refuse = false;
+  SECTION("capture_failure: refuse") { refuse = true; }
+  SECTION("capture_failure: pass_and_mark") {}
+  move.options.proxy.refuse_on_capture_failure = refuse;
+  move.ready();
+  CHECK(move.migration->not_ready_reason().empty());
+  REQUIRE(break_journal(move));
+  CHECK(move.migration->not_ready_reason().empty() != refuse);
+  if (refuse) CHECK(move.migration->not_ready_reason().find("the journal cannot be written") != std::string::npos);
+  move.store->fail_reopen(false);
+  CHECK(move.eventually([&] { return move.migration->not_ready_reason().empty(); }));
+}
+
+TEST_CASE("a refusal names the gates that --force would skip") {
+  Move move;
+  move.ready();
+  REQUIRE(move.journal->mark_gap("a test"));
+  move.context().read_counts.returned("filter.regex");
+  CHECK(says(move.promote(), "To go on in spite of it: --force gaps,reads"));
+  CHECK(says(move.promote({"gaps"}), "To go on in spite of it: --force gaps,reads"));
+  CHECK(says(move.run([&] { return move.migration->cutover(10, {}); }), "--force gaps"));
+  CHECK(move.promote({"gaps", "reads"}));
+  CHECK(says(move.rollback(), "To go on in spite of it: --force gaps"));
+}
+
+TEST_CASE("I17: finalize is refused while a change is quarantined, a request is unknown, or something is owed for long") {
+  Move move;
+  move.ready();
+  std::string gate;
+  SECTION("quarantine") {
+    gate = "quarantine";
+    REQUIRE(move.promote());
+    move.source.refuse("bad", Error(Code::invalid, "too large"));
+    move.write("bad", 1);
+    REQUIRE(move.eventually([&] { return move.status().quarantined == 1; }));
+  }
+  SECTION("unknown requests") {
+    gate = "unknown_requests";
+    ++move.context().unknown_requests;
+    REQUIRE(move.promote({"unknown_requests"}));
+  }
+  SECTION("old debts") {
+    gate = "debts";
+    move.write_uncertain("a", 2);
+    REQUIRE(move.quiet());
+    REQUIRE(move.promote());
+    move.source.down(Error(Code::refused_connection, "away"));
+    move.clock.advance(seconds(62));  // the window closes: the source is owed a READ
+    move.linger();
+    move.clock.advance(seconds(62));
+    REQUIRE(move.context().mirror.numbers().oldest_debt_seconds > 60);
+  }
+  const auto refused = move.run([&] { return move.migration->finalize({}); });
+  CHECK(says(refused, "finalize refused, nothing changed: " + gate + " is "));
+  CHECK(says(refused, "--force " + gate));
+  CHECK(move.status().state == "promoted");
+  CHECK(move.run([&] { return move.migration->finalize({"operator", "", {gate}}); }));
+  CHECK(move.status().state == "finalized");
+}
+
+TEST_CASE("with the target dead and a gap open the way back is named, and what it means") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.write("a", 1);
+  REQUIRE(move.quiet());
+  REQUIRE(move.journal->mark_gap("a test"));
+  CHECK_FALSE(says(move.rollback(), "The target does not answer"));
+  move.target.down(Error(Code::refused_connection, "dead"));
+  const auto refused = move.rollback();
+  CHECK(says(refused, "The target does not answer (dead), so no validation can close a gap now"));
+  CHECK(says(refused, "vmproxy rollback --force gaps"));
+  CHECK(move.primary() == "target");
+  CHECK(move.rollback({"gaps"}));
+  CHECK(move.primary() == "source");
+  CHECK(move.source.find("a") == 1);
+}
