@@ -225,6 +225,8 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
     }
   }
   steps.ended("compare");
+  // Again: while the lanes caught up they may have found what is a gap.
+  if (done) done = still_whole(to, actor);
   if (done) {
     // COMMIT
     State committed = prepared;
