@@ -10,10 +10,27 @@ namespace vmproxy::proxy {
 
 using Kind = model::Write::Kind;
 
+namespace {
+
+// One change at a time of each collection. No key of a record begins so.
+std::string turn_of(const model::CollectionName& name) { return std::string("\0change\0", 8) + model::to_string(name); }
+
+}  // namespace
+
 Result<std::shared_ptr<const Collection>> TargetBackend::collection(const model::CollectionName& name) const {
   auto found = context_.collections.find(model::to_string(name));
+  // Before a promotion the source answers for what is not claimed.
+  if (found && (routing_->primary == Side::source || context_.collections.claimed(*found))) return found;
+  if (!found) return whole(name);
+  auto turn = context_.keys.line_up({turn_of(name)});
+  if (!turn.wait(deadline_)) return Error(Code::cancelled, "'" + model::to_string(name) + "' is being created or dropped, and that takes too long");
+  return whole(name);
+}
+
+Result<std::shared_ptr<const Collection>> TargetBackend::whole(const model::CollectionName& name) const {
+  auto found = context_.collections.find(model::to_string(name));
   if (!found) return Error(Code::not_found, "collection '" + model::to_string(name) + "' is not part of this migration");
-  // Not claimed: a crash came while it was being made. Before a promotion the source answers instead.
+  // A crash came while it was being made.
   if (routing_->primary == Side::target && !context_.collections.claimed(*found)) {
     auto ours = context_.collections.create_on_target(*found, deadline_);
     if (!ours) return ours.error();
@@ -218,15 +235,13 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
   if (change.kind != Change::create_collection && change.kind != Change::drop_collection && change.kind != Change::alter_collection) {
     return Error(Code::unsupported, "ddl.kind: this change cannot be made on the target");
   }
-  // One at a time of each collection, by whatever name it has or gets. No key of a record begins so.
   std::vector<std::string> names;
-  const auto of = [](const model::CollectionName& name) { return std::string("\0change\0", 8) + model::to_string(name); };
-  if (change.kind != Change::create_collection) names.push_back(of(change.name));
-  if (change.kind != Change::drop_collection) names.push_back(of(change.schema.name));
+  if (change.kind != Change::create_collection) names.push_back(turn_of(change.name));
+  if (change.kind != Change::drop_collection) names.push_back(turn_of(change.schema.name));
   auto turn = context_.keys.line_up(std::move(names));
   if (!turn.wait(deadline_)) return Error(Code::cancelled, "other changes of the same collection took too long");
   if (change.kind == Change::create_collection) return create(change.schema);
-  auto found = collection(change.name);
+  auto found = whole(change.name);
   if (!found) return found.error();
   return change.kind == Change::drop_collection ? drop(**found) : alter(**found, change.schema);
 }
@@ -238,7 +253,7 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
   const std::string key = model::to_string(schema.name);
   if (context_.collections.find(key)) {
     // Made by another request since ours looked.
-    auto there = collection(schema.name);
+    auto there = whole(schema.name);
     if (!there) return there.error();
     renew_catalog();
     return (*there)->plan->source();

@@ -24,7 +24,9 @@ class TargetBackend final : public protocols::Backend {
 
  private:
   using State = std::map<std::string, std::optional<model::Record>>;  // encoded key -> record, absent: not there
+  // Known, and after a promotion ours on the target. whole(): with the turn of its name held.
   Result<std::shared_ptr<const Collection>> collection(const model::CollectionName& name) const;
+  Result<std::shared_ptr<const Collection>> whole(const model::CollectionName& name) const;
   Result<std::vector<model::Key>> matching(const Collection& collection, const model::Write& write);
   Result<State> current(const Collection& collection, const std::vector<model::Key>& keys);
   Result<void> execute(const Collection& collection, const std::vector<journal::Image>& images);
