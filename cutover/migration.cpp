@@ -1,5 +1,7 @@
 #include "cutover/migration.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "cutover/losses.h"
 #include "journal/rows.h"
@@ -18,7 +20,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       random_(random),
       metrics_(metrics),
       options_(std::move(options)),
-      collections_(journal, source, target, options_.included, options_.names),
+      collections_(journal, source, target, clock, options_.included, options_.names),
       transfer_(source, target),
       mirror_(journal, collections_, transfer_, dialect, clock, random, metrics, options_.mirror),
       routing_(proxy::Routing{}),
@@ -30,9 +32,10 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       source_reads_(clock, random),
       credentials_(journal),
       budget_(options_.inflight_bytes),
+      change_slots_(std::max<size_t>(1, options_.pool_threads / 4)),
       pool_(options_.pool_threads, 4096),
       context_{options_.name, dialect, upstream, journal, collections_, transfer_, mirror_, routing_, gate_, keys_, reads_,
-               read_counts_, target_reads_, source_reads_, credentials_, budget_, pool_, clock, random, metrics, options_.proxy, unknown_requests_,
+               read_counts_, target_reads_, source_reads_, credentials_, budget_, change_slots_, pool_, clock, random, metrics, options_.proxy, unknown_requests_,
                uncaptured_writes_, write_latency_, source_read_latency_},
       backfill_(journal, source, target, mirror_, clock, random, metrics, copy_options()),
       validation_(journal, source, target, mirror_, clock, random, metrics, {{"migration", options_.name}}),
@@ -94,6 +97,7 @@ Result<void> Migration::open() {
     }
   }
   if (!mirror_.unresolved_ddl().empty()) {
+    collections_.doubt(mirror_.window_of(Side::source));
     auto marked = journal_.mark_gap("a change of collections was under way when the process ended");
     if (!marked) return marked;
   }

@@ -170,7 +170,7 @@ class Migration final : public Control {
   proxy::ReadCounts read_counts_;
   proxy::ReplicaHealth target_reads_, source_reads_;
   proxy::Credentials credentials_;
-  proxy::ByteBudget budget_;
+  proxy::ByteBudget budget_, change_slots_;
   std::atomic<uint64_t> unknown_requests_{0}, uncaptured_writes_{0};
   proxy::LatencyAverage write_latency_, source_read_latency_;
   ThreadPool pool_;

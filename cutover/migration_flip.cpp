@@ -228,6 +228,8 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   }
   steps.ended("compare");
   if (done && !urgent && give_way_) done = gives_way();
+  // Again: while the lanes caught up they may have found what is a gap.
+  if (done) done = still_whole(to, actor);
   if (done) {
     // COMMIT
     State committed = prepared;

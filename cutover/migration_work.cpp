@@ -190,6 +190,13 @@ Result<void> Migration::beyond_the_copy() {
 // A full pass that a crash or an outage ended goes on where it was: what it vouches for is then what had been written, and
 // which gaps there were, when it began.
 Result<validation::Report> Migration::validate_once(const ValidateOptions& options) {
+  if (state().primary == Side::source) {
+    // Before it is decided what the pass vouches for: a name may have moved, and what was made beside the proxy is a gap.
+    auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(30)), [this](const model::Schema& schema) {
+      return mirror_.paused(model::to_string(schema.name));
+    });
+    if (!refreshed) return refreshed.error().within("validation");
+  }
   for (const auto& collection : jobs()) {
     if (collections_.claimed(*collection)) continue;
     auto claimed = collections_.create_on_target(*collection, clock_.in(std::chrono::seconds(30)));

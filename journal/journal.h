@@ -48,6 +48,7 @@ struct IntentHead {
   std::string operation;  // the dialect's row name
   model::CollectionName collection;
   std::vector<model::Key> keys;
+  bool makes_keys = false;  // the primary makes up more of them: the outcome's images name those
   Seq enumerated_from = 0;  // predicate: journal position when its enumeration began
 };
 
@@ -69,7 +70,7 @@ struct Image {
 struct OutcomeRecord {
   model::Outcome whole = model::Outcome::uncertain;
   std::vector<model::Outcome> items;  // per key of the intent, when the answer told
-  std::vector<Image> images;          // after promotion
+  std::vector<Image> images;          // after promotion; keys that the primary made up (IntentHead::makes_keys)
 };
 
 enum class Durability { fsync, os };

@@ -23,6 +23,8 @@ model::Writer begin() {
   return out;
 }
 
+constexpr uint8_t makes_keys_bit = 0x80;  // in the byte of an intent's class
+
 }  // namespace
 
 std::string seq_key(Kind kind, Seq seq) {
@@ -112,7 +114,7 @@ SealedValue encode_head(const IntentHead& head) {
   out.u8(0);
   out.varint(head.epoch);
   out.u8(static_cast<uint8_t>(head.primary));
-  out.u8(static_cast<uint8_t>(head.cls));
+  out.u8(static_cast<uint8_t>(static_cast<uint8_t>(head.cls) | (head.makes_keys ? makes_keys_bit : 0)));
   out.bytes(head.operation);
   out.bytes(head.collection.space);
   out.bytes(head.collection.name);
@@ -179,7 +181,8 @@ Result<HeadOrHole> decode_head(std::string_view key, std::string_view value) {
   head.seq = *seq;
   head.epoch = in.varint();
   const uint8_t primary = in.u8();
-  const uint8_t cls = in.u8();
+  const uint8_t cls_and_bit = in.u8();
+  const auto cls = static_cast<uint8_t>(cls_and_bit & ~makes_keys_bit);
   head.operation = in.bytes();
   head.collection.space = in.bytes();
   head.collection.name = in.bytes();
@@ -189,6 +192,7 @@ Result<HeadOrHole> decode_head(std::string_view key, std::string_view value) {
   }
   head.primary = static_cast<Side>(primary);
   head.cls = static_cast<IntentClass>(cls);
+  head.makes_keys = (cls_and_bit & makes_keys_bit) != 0;
   head.keys.reserve(keys);
   for (uint64_t i = 0; i < keys && in.ok(); ++i) head.keys.push_back(in.key());
   head.enumerated_from = in.varint();

@@ -1,6 +1,7 @@
 #include "proxy/collections.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/log.h"
 #include "journal/rows.h"
@@ -12,7 +13,9 @@ namespace {
 constexpr std::string_view catalog_row = "catalog";
 constexpr std::string_view carried_row = "carried";  // how each included collection was moved, written with the catalog
 constexpr uint8_t carried_format = 1;
+constexpr std::string_view doubt_row = "doubt";        // -> milliseconds of its window
 constexpr std::string_view claim_rows = "claim/";  // + name on the target -> the source's collection
+constexpr Duration ask_every = std::chrono::seconds(5);
 
 struct Carried {
   std::string target;  // its name there
@@ -21,11 +24,12 @@ struct Carried {
 
 }  // namespace
 
-Collections::Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
+Collections::Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Clock& clock,
                          Included included, std::map<std::string, std::string> names)
     : journal_(journal),
       source_(source),
       target_(target),
+      clock_(clock),
       included_(std::move(included)),
       names_(std::move(names)),
       catalog_(std::make_shared<const protocols::Catalog>()) {}
@@ -39,6 +43,9 @@ Result<void> Collections::load() {
     return true;
   });
   if (!claims) return claims;
+  auto doubted = journal_.row(journal::rows::state, doubt_row);
+  if (!doubted) return doubted.error();
+  if (*doubted) doubt(std::chrono::milliseconds(std::strtoll((*doubted)->c_str(), nullptr, 10)));
   if (!*row) return {};
   auto catalog = protocols::decode_catalog(**row);
   if (!catalog) return catalog.error().within("state of the migration");
@@ -179,8 +186,45 @@ Result<void> Collections::publish(protocols::Catalog catalog) {
   return {};
 }
 
+void Collections::doubt(Duration window) {
+  std::lock_guard hold(mutex_);
+  const TimePoint now = clock_.now();
+  settles_ = std::max(settles_, now + window);
+  ++doubts_;
+  ask_again_ = {};
+  in_doubt_ = true;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(settles_ - now).count();
+  journal_.put_rows({{std::string(journal::rows::state), std::string(doubt_row), std::to_string(ms)}});
+}
+
+bool Collections::should_ask() {
+  if (!in_doubt_) return false;
+  std::lock_guard hold(mutex_);
+  const TimePoint now = clock_.now();
+  if (now < ask_again_) return false;
+  ask_again_ = now + ask_every;
+  return true;
+}
+
 Result<void> Collections::refresh(Deadline deadline, const Explained& explained) {
   std::lock_guard changing(write_mutex_);
+  uint64_t doubts = 0;
+  bool settled = false;
+  {
+    std::lock_guard hold(mutex_);
+    doubts = doubts_;
+    settled = clock_.now() >= settles_;
+  }
+  auto refreshed = refresh_locked(deadline, explained);
+  if (!refreshed || !settled || !in_doubt_) return refreshed;
+  std::lock_guard hold(mutex_);
+  if (doubts_ != doubts) return {};
+  in_doubt_ = false;
+  journal_.put_rows({{std::string(journal::rows::state), std::string(doubt_row), std::nullopt}});
+  return {};
+}
+
+Result<void> Collections::refresh_locked(Deadline deadline, const Explained& explained) {
   auto server = source_.describe_server(deadline);
   if (!server) return server.error().within("source");
   auto spaces = source_.list_spaces(deadline);

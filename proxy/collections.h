@@ -2,6 +2,7 @@
 // Loaded at start, kept in the migration's state, changed by DDL. Readers get immutable snapshots. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "journal/journal.h"
 #include "mapping/plan.h"
 #include "protocols/api/catalog.h"
@@ -27,7 +29,7 @@ class Collections {
  public:
   using Included = std::function<bool(const model::CollectionName&)>;
   // `names`: target names chosen in the configuration (source collection -> target name).
-  Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Included included,
+  Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Clock& clock, Included included,
               std::map<std::string, std::string> names);
 
   // From the state, else nothing is known yet. Compares what this configuration makes of the catalog with what the one before
@@ -56,8 +58,14 @@ class Collections {
   Result<void> refresh(Deadline deadline, const Explained& explained = [](const model::Schema&) { return true; });
   // Told of each collection that began a new life, after it is published. Set before the first refresh.
   void when_reborn(std::function<void(const std::string& key)> tell) { reborn_ = std::move(tell); }
-  // Held by a request that changes collections after the promotion: one at a time.
-  std::mutex& changes() { return changes_; }
+  // A change of collections ended without anybody knowing how, or what it left: what a name stands for is in doubt until a
+  // refresh() that began when it could not act any more, `window` from now. Kept over a restart, with the window in full;
+  // durable with, or before, whatever is put into the journal after this call. What was read by the names meanwhile may be
+  // about other collections: whoever did so marks a gap.
+  void doubt(Duration window);
+  bool in_doubt() const { return in_doubt_; }
+  // In doubt: true for one caller every few seconds, who is to refresh() then.
+  bool should_ask();
   // The collection as the source shows it now, into the catalog. Nothing: it no longer exists and is taken out.
   Result<void> refresh_one(const model::CollectionName& name, Deadline deadline);
 
@@ -99,6 +107,7 @@ class Collections {
   // Publishes and persists; holds write_mutex_.
   Result<void> publish(protocols::Catalog catalog);
   Result<void> compare(const std::string& carried, const ByKey& now);
+  Result<void> refresh_locked(Deadline deadline, const Explained& explained);  // holds write_mutex_
   // What the target lacks, or has too much, of a collection that is new.
   Result<void> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
   Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
@@ -106,11 +115,11 @@ class Collections {
   journal::Journal& journal_;
   protocols::Driver& source_;
   protocols::Driver& target_;
+  Clock& clock_;
   const Included included_;
   const std::map<std::string, std::string> names_;
 
   std::function<void(const std::string&)> reborn_;
-  std::mutex changes_;
   std::mutex write_mutex_;  // one change at a time
   mutable std::mutex mutex_;
   std::shared_ptr<const protocols::Catalog> catalog_;
@@ -118,6 +127,10 @@ class Collections {
   std::vector<Change> changes_;
   std::set<std::string> claimed_;  // names on the target
   uint64_t incarnations_ = 0;
+  std::atomic<bool> in_doubt_{false};
+  TimePoint settles_{};      // mutex_: when the last doubtful change cannot act any more
+  uint64_t doubts_ = 0;      // mutex_: how many there were
+  TimePoint ask_again_{};    // mutex_
 };
 
 }  // namespace vmproxy::proxy

@@ -94,6 +94,7 @@ struct Context {
   ReplicaHealth& source_reads;    // the same of the source while a rollback is under way: the target answers meanwhile
   Credentials& credentials;
   ByteBudget& budget;
+  ByteBudget& change_slots;       // changes of collections that may keep a thread of the pool at once, one "byte" each
   ThreadPool& pool;
   Clock& clock;
   Random& random;

@@ -1,6 +1,5 @@
 #include "proxy/in_flight.h"
 
-#include <algorithm>
 #include <cassert>
 
 namespace vmproxy::proxy {
@@ -8,22 +7,35 @@ namespace vmproxy::proxy {
 OpId InFlight::begin_keyed(const std::string& collection, std::vector<std::string> keys) {
   std::lock_guard hold(mutex_);
   const OpId id = next_++;
-  Collection& c = collections_[collection];
-  Op op;
+  Op& op = ops_[id];
   op.collection = collection;
-  op.keys = std::move(keys);
-  op.overlapped.assign(op.keys.size(), false);
+  enlist(id, op, keys);
+  return id;
+}
+
+void InFlight::add_keys(OpId id, const std::vector<std::string>& keys) {
+  std::lock_guard hold(mutex_);
+  const auto at = ops_.find(id);
+  assert(at != ops_.end() && !at->second.broad);
+  enlist(id, at->second, keys);
+}
+
+void InFlight::enlist(OpId id, Op& op, const std::vector<std::string>& keys) {
+  Collection& c = collections_[op.collection];
+  const size_t first = op.keys.size();
+  op.keys.insert(op.keys.end(), keys.begin(), keys.end());
+  op.overlapped.resize(op.keys.size(), false);
   for (const OpId other : c.broad) {
     Op& broad = ops_.at(other);
     op.overlapped.assign(op.keys.size(), true);
-    for (const auto& key : op.keys) broad.reread.insert(key);
+    broad.reread.insert(keys.begin(), keys.end());
     if (!broad.window) op.waits.insert(other);
   }
-  for (size_t i = 0; i < op.keys.size(); ++i) {
+  for (size_t i = first; i < op.keys.size(); ++i) {
     auto& others = c.keyed[op.keys[i]];
+    // Itself among them when the same key comes twice in one batch: only a READ tells what became of it.
     for (const OpId other : others) {
       op.overlapped[i] = true;
-      if (other == id) continue;
       Op& o = ops_.at(other);
       for (size_t j = 0; j < o.keys.size(); ++j) {
         if (o.keys[j] == op.keys[i]) o.overlapped[j] = true;
@@ -32,12 +44,6 @@ OpId InFlight::begin_keyed(const std::string& collection, std::vector<std::strin
     if (c.windows.contains(op.keys[i])) op.overlapped[i] = true;
     others.push_back(id);
   }
-  // The same key twice in one batch: only a READ tells what became of it.
-  for (size_t i = 0; i < op.keys.size(); ++i) {
-    if (std::count(c.keyed[op.keys[i]].begin(), c.keyed[op.keys[i]].end(), id) > 1) op.overlapped[i] = true;
-  }
-  ops_.emplace(id, std::move(op));
-  return id;
 }
 
 OpId InFlight::begin_broad_locked(const std::string& collection, bool window) {
@@ -47,6 +53,7 @@ OpId InFlight::begin_broad_locked(const std::string& collection, bool window) {
   op.collection = collection;
   op.broad = true;
   op.window = window;
+  op.alone = ops_.empty() && passing_ == 0 && key_windows_ == 0;
   for (auto& [key, others] : c.keyed) {
     op.reread.insert(key);
     for (const OpId other : others) {
@@ -103,10 +110,28 @@ InFlight::Broad InFlight::end_broad(OpId id) {
   return result;
 }
 
+bool InFlight::alone(OpId id) const {
+  std::lock_guard hold(mutex_);
+  const auto at = ops_.find(id);
+  return at != ops_.end() && at->second.alone && next_ == id + 1;
+}
+
+void InFlight::enter() {
+  std::lock_guard hold(mutex_);
+  ++next_;
+  ++passing_;
+}
+
+void InFlight::leave() {
+  std::lock_guard hold(mutex_);
+  --passing_;
+}
+
 void InFlight::open_window(const std::string& collection, const std::string& key) {
   std::lock_guard hold(mutex_);
   Collection& c = collections_[collection];
   ++c.windows[key];
+  ++key_windows_;
   // A write in flight now was registered before the window, but overlaps the uncertain one all the same.
   const auto at = c.keyed.find(key);
   if (at == c.keyed.end()) return;
@@ -122,7 +147,9 @@ void InFlight::close_window(const std::string& collection, const std::string& ke
   std::lock_guard hold(mutex_);
   auto& windows = collections_[collection].windows;
   const auto at = windows.find(key);
-  if (at != windows.end() && --at->second == 0) windows.erase(at);
+  if (at == windows.end()) return;
+  --key_windows_;
+  if (--at->second == 0) windows.erase(at);
 }
 
 OpId InFlight::open_collection_window(const std::string& collection, std::vector<std::string> keys) {

@@ -12,6 +12,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace vmproxy::proxy {
@@ -22,6 +23,8 @@ class InFlight {
  public:
   // A write of these keys (encoded, of one collection). The op is in flight until end().
   OpId begin_keyed(const std::string& collection, std::vector<std::string> keys);
+  // Keys that a keyed op learned of only now (the primary made them up): as if it had begun with them just now.
+  void add_keys(OpId op, const std::vector<std::string>& keys);
   // A predicate or DDL op: from before its enumeration until end_broad().
   OpId begin_broad(const std::string& collection);
 
@@ -37,6 +40,22 @@ class InFlight {
     std::vector<OpId> waits;        // other broad ops on the collection still in flight
   };
   Broad end_broad(OpId op);
+  // Of a broad op: no other write, of any collection, was under way or might still be executed when it began, and none
+  // has begun since.
+  bool alone(OpId op) const;
+  // A write without an op: it has none yet, or never will because it goes past the mirror. Only alone() asks about it.
+  class Passing {
+   public:
+    explicit Passing(InFlight& table) : table_(&table) { table.enter(); }
+    Passing(Passing&& other) noexcept : table_(std::exchange(other.table_, nullptr)) {}
+    Passing& operator=(Passing&&) = delete;
+    ~Passing() {
+      if (table_ != nullptr) table_->leave();
+    }
+
+   private:
+    InFlight* table_;
+  };
 
   // A key's uncertainty window; windows nest.
   void open_window(const std::string& collection, const std::string& key);
@@ -55,6 +74,7 @@ class InFlight {
     std::string collection;
     bool broad = false;
     bool window = false;  // a collection's window: overlaps like an op, ends by close_collection_window
+    bool alone = false;   // broad: when it began
     std::vector<std::string> keys;
     std::vector<bool> overlapped;
     std::set<OpId> waits;
@@ -66,9 +86,14 @@ class InFlight {
     std::set<OpId> broad;
   };
   OpId begin_broad_locked(const std::string& collection, bool window);
+  void enlist(OpId id, Op& op, const std::vector<std::string>& keys);  // lock held
+  void enter();
+  void leave();
 
   mutable std::mutex mutex_;
-  OpId next_ = 1;
+  OpId next_ = 1;            // also grows with each Passing
+  size_t passing_ = 0;
+  size_t key_windows_ = 0;   // of all collections
   std::unordered_map<OpId, Op> ops_;
   std::unordered_map<std::string, Collection> collections_;
 };

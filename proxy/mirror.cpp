@@ -18,7 +18,6 @@ model::Outcome outcome_at(const journal::OutcomeRecord& outcome, size_t index) {
 Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& transfer, const protocols::Dialect* dialect,
                Clock& clock, Random& random, Metrics& metrics, MirrorOptions options)
     : journal_(journal),
-      collections_(collections),
       transfer_(transfer),
       clock_(clock),
       options_(options),
@@ -76,8 +75,8 @@ Ticket Mirror::begin_keyed(const Routing& routing, std::string operation, model:
   ticket.collection_key = model::to_string(collection);
   ticket.collection = std::move(collection);
   for (const auto& key : keys) ticket.encoded.push_back(model::encode(key));
+  ticket.named = keys.size();
   ticket.keys = std::move(keys);
-  marks_.begin();
   ticket.op = in_flight_.begin_keyed(ticket.collection_key, ticket.encoded);
   return ticket;
 }
@@ -94,16 +93,19 @@ Ticket Mirror::begin_broad(const Routing& routing, std::string operation, model:
   ticket.collection = std::move(collection);
   ticket.enumerated_from = journal_.next();
   ledger_.hold(ticket.enumerated_from);
-  marks_.begin();
   ticket.op = in_flight_.begin_broad(ticket.collection_key);
   return ticket;
 }
 
 void Mirror::add_keys(Ticket& ticket, std::vector<model::Key> keys) {
+  std::vector<std::string> encoded;
   for (auto& key : keys) {
-    ticket.encoded.push_back(model::encode(key));
+    encoded.push_back(model::encode(key));
     ticket.keys.push_back(std::move(key));
   }
+  // A delete by filter under way may hit them, and has not listed them: it looks at them again, and their READ waits for it.
+  if (!ticket.broad) in_flight_.add_keys(ticket.op, encoded);
+  for (auto& key : encoded) ticket.encoded.push_back(std::move(key));
 }
 
 void Mirror::journal(Ticket& ticket, journal::IntentBody body, std::function<void(Result<journal::Seq>)> done) {
@@ -114,6 +116,7 @@ void Mirror::journal(Ticket& ticket, journal::IntentBody body, std::function<voi
   head.operation = ticket.operation;
   head.collection = ticket.collection;
   head.keys = ticket.keys;
+  head.makes_keys = ticket.makes_keys;
   head.enumerated_from = ticket.enumerated_from;
   journal_.append(std::move(head), std::move(body), [this, done = std::move(done)](Result<journal::Seq> seq) {
     if (seq) ledger_.open(*seq);
@@ -131,10 +134,10 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome, std::function
   ++writes_;
   // Not journaled and sent all the same: the capture gap stands for it (correctness.md 3), but its keys are read back
   // anyway, so that the gap is as small as can be.
-  const bool nameless = ticket.makes_keys && ticket.keys.empty();
-  // The intent names no keys: a replay finds those that the primary made up here.
+  const bool nameless = ticket.makes_keys && ticket.keys.size() == ticket.named;
+  // The intent does not name the keys that the primary made up: a replay finds them here.
   if (ticket.makes_keys) {
-    for (const auto& key : ticket.keys) outcome.images.push_back({key, std::nullopt});
+    for (size_t i = ticket.named; i < ticket.keys.size(); ++i) outcome.images.push_back({ticket.keys[i], std::nullopt});
   }
   {
     std::lock_guard ordered(finish_mutex_);
@@ -205,7 +208,7 @@ void Mirror::put(Entry entry) {
   // to be read from there. Its bytes stay in the journal; the entry only says where.
   const bool only_here = entry.image && primary_ == Side::target;
   if (only_here || lanes_.size() < options_.entries_max) {
-    marks_.put(entry.collection, entry.key);
+    const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
     lanes_.put(std::move(entry));
     return;
   }

@@ -35,7 +35,8 @@ struct Ticket {
   std::string collection_key;
   std::vector<model::Key> keys;
   std::vector<std::string> encoded;       // of keys
-  bool makes_keys = false;                // the intent names none: add_keys() does, once the primary has answered
+  bool makes_keys = false;                // the intent does not name all: add_keys() does, once the primary has answered
+  size_t named = 0;                       // keyed: how many it does name; the primary made up those after them
   journal::Seq enumerated_from = 0;       // broad: journal position when its enumeration began; held until it ends
   journal::Seq seq = 0;                   // 0: not journaled
 };
@@ -70,7 +71,13 @@ class Mirror final : public journal::Sink {
   // Predicate or DDL: from before its enumeration. add_keys() names the records it will hit.
   Ticket begin_broad(const Routing& routing, std::string operation, model::CollectionName collection, journal::IntentClass cls);
   // Of records that the intent could not name: those a broad write will hit, those whose keys the primary made.
-  static void add_keys(Ticket& ticket, std::vector<model::Key> keys);
+  void add_keys(Ticket& ticket, std::vector<model::Key> keys);
+  // A write that has no ticket: its names are only being looked up, or it is none of ours and goes past the mirror.
+  InFlight::Passing passing() { return InFlight::Passing(in_flight_); }
+  // No other write was under way when this broad one began, or has begun since (see InFlight::alone).
+  bool alone(const Ticket& ticket) const { return in_flight_.alone(ticket.op); }
+  // How long a write of unknown outcome may still be executed by this primary.
+  Duration window_of(Side primary) const;
   void journal(Ticket& ticket, journal::IntentBody body, std::function<void(Result<journal::Seq>)> done);
   // What became of it. `outcome.images`, when given, are the primary's new state (after promotion).
   // `durable`: called when the outcome is synced.
@@ -119,7 +126,6 @@ class Mirror final : public journal::Sink {
   // Written since both sides were last seen equal there.
   WrittenKeys& written() { return written_; }
   const WriteMarks& marks() const { return marks_; }
-  bool writes_under_way() const { return in_flight_.size() > 0; }
   Result<void> retry_quarantined(std::optional<uint64_t> number);
 
   struct Numbers {
@@ -129,7 +135,8 @@ class Mirror final : public journal::Sink {
   };
   Numbers numbers();
   Quarantine& quarantine() { return quarantine_; }
-  // Names of DDL that recovery found without an outcome: what exists must be asked again.
+  // Names of DDL that recovery found without an outcome: what exists must be asked again. An outcome is put when it was
+  // asked, so one that is there says that the catalog has what the change left.
   const std::vector<std::string>& unresolved_ddl() const { return unresolved_ddl_; }
 
  private:
@@ -140,7 +147,6 @@ class Mirror final : public journal::Sink {
     journal::Seq held;
   };
   uint64_t next_position();
-  Duration window_of(Side primary) const;
   Entry read_entry(const std::string& collection, std::string key);
   void put(Entry entry);
   // Takes back from `outcome` what may not be relied on after a restart.
@@ -164,7 +170,6 @@ class Mirror final : public journal::Sink {
   Result<std::map<std::string, journal::Seq>> lives();
 
   journal::Journal& journal_;
-  Collections& collections_;
   Transfer& transfer_;
   Clock& clock_;
   const MirrorOptions options_;

@@ -31,6 +31,8 @@ void Mirror::run() {
 }
 
 void Mirror::collapse_bodies() {
+  // Taken before the primary is looked at: what is below was written while the source was primary, if it is now.
+  const journal::Seq end = journal_.next();
   const uint64_t bytes = journal_.stats().bytes;
   const bool full = bytes > options_.journal_bytes_max;
   const bool began = full && !journal_full_.exchange(full);
@@ -40,7 +42,7 @@ void Mirror::collapse_bodies() {
     // After a promotion it is what makes a way back lossless (C6): it is shown, and people decide.
     if (began) log::warn(kept_beyond_max, {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
   } else {
-    journal_.drop_bodies_below(journal_.next());
+    journal_.drop_bodies_below(end);
     if (began) {
       log::warn("the journal is as large as it may be: bodies of changes that the replica still lacks are dropped, and read from the "
                 "primary again when it is back. Nothing is lost",
@@ -64,7 +66,7 @@ void Mirror::pay_due() {
         Entry entry = read_entry(debt.collection, debt.key);
         entry.waits = in_flight_.broad_of(debt.collection);
         entry.debts.push_back(std::move(debt));
-        marks_.put(entry.collection, entry.key);
+        const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
         lanes_.put(std::move(entry));
       }
     }

@@ -9,6 +9,18 @@
 #include "proxy/mirror.h"
 
 namespace vmproxy::proxy {
+namespace {
+
+// Also those that the primary made up, which only the outcome names.
+std::vector<model::Key> keys_of(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
+  std::vector<model::Key> keys = head.keys;
+  if (outcome && head.cls == journal::IntentClass::read_back) {
+    for (const auto& made : outcome->images) keys.push_back(made.key);
+  }
+  return keys;
+}
+
+}  // namespace
 
 Result<std::map<std::string, journal::Seq>> Mirror::lives() {
   std::map<std::string, journal::Seq> began;
@@ -66,7 +78,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
     const auto at = endangered_from.find(name);
     const bool in_danger = at != endangered_from.end() && head.seq >= at->second;
     if (in_danger) {
-      for (const auto& key : head.keys) endangered[name].push_back(model::encode(key));
+      for (const auto& key : keys_of(head, outcome)) endangered[name].push_back(model::encode(key));
     }
     if (head.primary != primary) {
       ledger_.expect(head.seq, 0);  // of an epoch that ended with everything applied or carried as a debt
@@ -93,12 +105,11 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
 
 void Mirror::recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome, bool may_be_images) {
   const std::string name = model::to_string(head.collection);
-  if (head.cls == journal::IntentClass::ddl && !outcome &&
-      (head.collection.name.empty() || collections_.included(head.collection))) {
-    unresolved_ddl_.push_back(name);
-  }
-  // What the primary made up keys for names none: its outcome does, when there is one.
-  const bool nameless = head.cls == journal::IntentClass::opaque || (head.cls == journal::IntentClass::read_back && head.keys.empty());
+  // Also of a collection that is not included: it may have got the name of one that is, or lost it to that.
+  if (head.cls == journal::IntentClass::ddl && !outcome) unresolved_ddl_.push_back(name);
+  // Keys that the primary made up are named by the outcome only.
+  const bool nameless = head.cls == journal::IntentClass::opaque || head.makes_keys ||
+                        (head.cls == journal::IntentClass::read_back && head.keys.empty());
   if (nameless && !outcome) {
     auto marked = journal_.mark_gap("operation '" + head.operation + "' was under way when the process ended");
     if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
@@ -106,10 +117,7 @@ void Mirror::recover_intent(const journal::IntentHead& head, const std::optional
   std::vector<std::string> changed;
   std::vector<Entry> entries;
   std::vector<Debt> debts;
-  std::vector<model::Key> keys = head.keys;
-  if (keys.empty() && outcome && head.cls == journal::IntentClass::read_back) {
-    for (const auto& made : outcome->images) keys.push_back(made.key);
-  }
+  const std::vector<model::Key> keys = keys_of(head, outcome);
   for (size_t i = 0; i < keys.size(); ++i) {
     const auto what = !outcome ? model::Outcome::uncertain
                                : (i < outcome->items.size() ? outcome->items[i] : outcome->whole);

@@ -83,6 +83,12 @@ asio::awaitable<uint64_t> Pipeline::take_budget(net::Exchange& exchange) {
   co_return taken;
 }
 
+asio::awaitable<void> Pipeline::wait_for_change_slot(net::Exchange& exchange) {
+  (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
+    (void)context_.change_slots.take(1, [done] { done(true); });
+  });
+}
+
 asio::awaitable<void> Pipeline::enter_gate(net::Exchange& exchange) {
   if (const Duration pace = context_.gate.pace(); pace > Duration::zero()) {
     asio::steady_timer timer(exchange.executor(), pace);
@@ -179,7 +185,7 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
     context_.read_counts.returned("credential");
     co_return false;
   }
-  if (context_.journal.has_gaps()) {
+  if (context_.journal.has_gaps() || context_.collections.in_doubt()) {
     context_.read_counts.returned("gap");
     co_return false;
   }
@@ -247,6 +253,11 @@ asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row)
 
 asio::awaitable<Result<net::Response>> Pipeline::ask_target(net::Exchange& exchange, const Row& row,
                                                             std::shared_ptr<const Routing> routing, Deadline deadline) {
+  std::optional<ByteBudget::Share> slot;
+  if (row.cls == OperationClass::ddl) {
+    co_await wait_for_change_slot(exchange);
+    slot.emplace(context_.change_slots, 1);
+  }
   co_return co_await on_pool<net::Response>(exchange, [this, &exchange, &row, routing, deadline]() -> Result<net::Response> {
     // The exchange outlives this: its coroutine waits for the result.
     TargetBackend backend(context_, routing, std::string(row.name), deadline);
@@ -264,6 +275,7 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, const 
   auto up_to_date = context_.dialect->up_to_date(row, exchange.request());
   if (!up_to_date) co_return false;
   const auto marks = context_.mirror.marks().of(operation->collection, operation->keys);
+  if (!marks) co_return false;
   if (!co_await replica_has(exchange, *operation) || context_.mirror.quarantine().holds(collection)) co_return false;
   if (context_.source_reads.allowed() == 0) co_return false;
   exchange.send_instead(std::move(*up_to_date));

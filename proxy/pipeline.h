@@ -2,6 +2,10 @@
 // handler of net::Server, so on io threads: everything that blocks is posted to the context's pool.
 #pragma once
 
+#include <memory>
+#include <optional>
+#include <vector>
+
 #include "net/exchange.h"
 #include "net/upstream.h"
 #include "proxy/context.h"
@@ -36,18 +40,22 @@ class Pipeline {
     std::string name;
     bool included = true;
     bool decoded = false;
-    bool alone = true;        // a change of collections: no write was under way when it began
-    uint64_t begun = 0;       // ... and so many had begun, itself among them (WriteMarks::begun)
-    bool lost_track = false;  // a predicate whose records could not be enumerated: a gap unless it is rejected
+    bool in_doubt = false;    // its names may stand for other collections: a gap unless it is rejected
+    bool lost_track = false;  // a predicate whose records could not be enumerated: the same
+    bool unseen = false;      // makes a collection, and whether it was there before could not be asked: the same
     protocols::Operation operation;
     Ticket ticket;
+    std::optional<InFlight::Passing> passing;           // until it has a ticket; an excluded one gets none
+    std::vector<std::shared_ptr<const Collection>> before;  // a change of collections: what there was when it began
   };
   boost::asio::awaitable<Captured> begin(net::Exchange& exchange, const Row* row, const Routing& routing);
+  boost::asio::awaitable<Result<void>> ask_source(net::Exchange& exchange);
   boost::asio::awaitable<Result<protocols::Operation>> decode(net::Exchange& exchange, const Row& row);
   boost::asio::awaitable<void> enumerate(net::Exchange& exchange, Captured& captured);
   // False: the write must be refused.
   boost::asio::awaitable<Result<void>> make_durable(net::Exchange& exchange, Captured& captured);
-  bool holds_nothing(const model::Schema& schema, Deadline deadline);
+  boost::asio::awaitable<void> look_before(net::Exchange& exchange, Captured& captured);
+  void gap(const std::string& what);
   void follow(const Collection& before, const Collection& now);
   boost::asio::awaitable<void> after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome);
 
@@ -60,6 +68,8 @@ class Pipeline {
                                                            std::shared_ptr<const Routing> routing, Deadline deadline);
 
   boost::asio::awaitable<uint64_t> take_budget(net::Exchange& exchange);
+  // For ByteBudget::Share(context_.change_slots, 1).
+  boost::asio::awaitable<void> wait_for_change_slot(net::Exchange& exchange);
   boost::asio::awaitable<void> enter_gate(net::Exchange& exchange);
   boost::asio::awaitable<bool> read_body(net::Exchange& exchange);
   static Error unknown_credential() { return {Code::unauthenticated, "the source had not accepted this credential before it was replaced"}; }

@@ -41,6 +41,9 @@ journal::IntentBody intent_body(const net::Request& request, journal::IntentClas
   return body;
 }
 
+constexpr std::string_view doubtful =
+    "writes by names that may have been given to other collections; they may be missing there on the replica";
+
 }  // namespace
 
 asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
@@ -72,19 +75,46 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
   (void)co_await exchange.reply(std::move(*answer));
 }
 
-asio::awaitable<Result<protocols::Operation>> Pipeline::decode(net::Exchange& exchange, const Row& row) {
-  auto operation = context_.dialect->decode(row, exchange.request(), *context_.collections.catalog());
-  if (operation || operation.error().code != Code::not_found) co_return operation;
-  // A collection that we have not seen: ask the source once what exists.
+// What exists now, on a request's time.
+asio::awaitable<Result<void>> Pipeline::ask_source(net::Exchange& exchange) {
   const Deadline deadline = std::min(exchange.deadline(), context_.clock.in(std::chrono::seconds(5)));
-  auto refreshed = co_await on_pool<void>(exchange, [this, deadline] {
+  co_return co_await on_pool<void>(exchange, [this, deadline] {
     // One that is being made just now is seen by after_ddl(), too.
     return context_.collections.refresh(deadline, [this](const model::Schema& schema) {
       return context_.mirror.paused(model::to_string(schema.name));
     });
   });
-  if (!refreshed) co_return operation;
+}
+
+asio::awaitable<Result<protocols::Operation>> Pipeline::decode(net::Exchange& exchange, const Row& row) {
+  auto operation = context_.dialect->decode(row, exchange.request(), *context_.collections.catalog());
+  if (operation || operation.error().code != Code::not_found) co_return operation;
+  // A collection that we have not seen: ask the source once what exists.
+  auto asked = co_await ask_source(exchange);
+  if (!asked) co_return operation;
   co_return context_.dialect->decode(row, exchange.request(), *context_.collections.catalog());
+}
+
+// A call that makes a collection succeeds in some systems although it is there already, and nothing tells who made it. What is
+// there before the call is sent was made beside the proxy: a gap. What appears afterwards was made by it.
+asio::awaitable<void> Pipeline::look_before(net::Exchange& exchange, Captured& captured) {
+  const model::CollectionName name = captured.operation.collection;
+  if (!context_.collections.included(name) || context_.collections.find(model::to_string(name))) co_return;
+  const Deadline deadline = std::min(exchange.deadline(), context_.clock.in(std::chrono::seconds(2)));
+  auto there = co_await on_pool<std::optional<model::Schema>>(exchange, [this, name, deadline] {
+    return context_.transfer.driver(Side::source).describe(name, deadline);
+  });
+  if (there && !*there) co_return;
+  captured.unseen = true;
+  if (!there) co_return;
+  auto asked = co_await ask_source(exchange);
+  captured.unseen = !asked;
+}
+
+void Pipeline::gap(const std::string& what) {
+  context_.journal.mark_gap(what, [](Result<void> marked) {
+    if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
+  });
 }
 
 asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& captured) {
@@ -97,6 +127,10 @@ asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& cap
   query.with_document = false;
   query.with_metadata = false;
   const auto collection = context_.collections.find(model::to_string(captured.operation.collection));
+  if (!collection) {  // gone since the request was decoded
+    captured.lost_track = true;
+    co_return;
+  }
   const Deadline deadline = exchange.deadline();
   auto found = co_await on_pool<model::QueryResult>(exchange, [this, query, collection, deadline] {
     return context_.transfer.query(Side::source, *collection, query, deadline);
@@ -107,13 +141,17 @@ asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& cap
   }
   std::vector<model::Key> keys;
   for (auto& record : found->records) keys.push_back(std::move(record.key));
-  Mirror::add_keys(captured.ticket, std::move(keys));
+  context_.mirror.add_keys(captured.ticket, std::move(keys));
 }
 
 asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, const Row* row, const Routing& routing) {
   Captured captured;
   captured.name = row == nullptr ? "unknown" : std::string(row->name);
+  // From before its names are looked up: who moves one meanwhile sees that it was not alone.
+  captured.passing.emplace(context_.mirror.passing());
   if (row != nullptr && row->cls != OperationClass::unknown) {
+    if (context_.collections.should_ask()) (void)co_await ask_source(exchange);
+    captured.in_doubt = context_.collections.in_doubt();
     auto operation = co_await decode(exchange, *row);
     if (operation) {
       captured.decoded = true;
@@ -127,14 +165,17 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
     context_.metrics.counter("unknown_requests_total", "Requests that are not in the dialect's table and may change data",
                              {{"operation", "unknown"}}).add();
   }
-  if (!captured.included) co_return captured;
+  if (!captured.included) co_return std::move(captured);
   const auto& operation = captured.operation;
   const auto cls = captured.decoded ? intent_class(operation.write_class) : journal::IntentClass::opaque;
   // 3: the in-flight table.
   if (cls == journal::IntentClass::predicate || cls == journal::IntentClass::ddl) {
-    captured.alone = !context_.mirror.writes_under_way();
+    if (cls == journal::IntentClass::ddl) {
+      if (operation.creates_collection) co_await look_before(exchange, captured);
+      captured.before = context_.collections.all();
+      captured.passing.reset();
+    }
     captured.ticket = context_.mirror.begin_broad(routing, captured.name, operation.collection, cls);
-    captured.begun = context_.mirror.marks().begun();
     if (cls == journal::IntentClass::ddl) {
       context_.mirror.pause(model::to_string(operation.collection));
     } else {
@@ -146,7 +187,8 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
     captured.ticket = context_.mirror.begin_keyed(routing, captured.name, operation.collection, operation.keys, cls);
     captured.ticket.makes_keys = operation.makes_keys;
   }
-  co_return captured;
+  captured.passing.reset();
+  co_return std::move(captured);
 }
 
 asio::awaitable<Result<void>> Pipeline::make_durable(net::Exchange& exchange, Captured& captured) {
@@ -174,6 +216,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   auto captured = co_await begin(exchange, row, *routing);
   if (!captured.included) {
     co_await forward(exchange, row);
+    if (captured.in_doubt) gap(std::string(doubtful));
     co_return;
   }
   // 4: durable before a byte goes out.
@@ -205,19 +248,17 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
     report.whole = outcome == model::Outcome::rejected ? outcome : model::Outcome::uncertain;
   }
   // The source made the keys up: only its answer names them.
-  if (!report.generated.empty()) Mirror::add_keys(captured.ticket, std::move(report.generated));
+  if (!report.generated.empty()) context_.mirror.add_keys(captured.ticket, std::move(report.generated));
   // 7: its place on the replica, before the client can know.
   journal::OutcomeRecord outcome;
   outcome.whole = report.whole;
   outcome.items = report.items;
   const model::Outcome whole = report.whole;
-  Captured rest;  // what after_ddl needs once the ticket is gone
-  rest.operation = captured.operation;
-  rest.decoded = captured.decoded;
-  rest.alone = captured.alone;
-  rest.begun = captured.begun;
+  // Of a change of collections once the catalog has what it left: a replay without an outcome asks again.
+  if (ddl && whole != model::Outcome::rejected) co_await after_ddl(exchange, captured, whole);
+  if (captured.in_doubt && whole != model::Outcome::rejected) gap(std::string(doubtful));
   context_.mirror.finish(std::move(captured.ticket), std::move(outcome));
-  if (ddl) co_await after_ddl(exchange, rest, whole);
+  if (ddl) context_.mirror.resume(collection);
   if (context_.options.sync && whole == model::Outcome::applied) {
     asio::steady_timer timer(exchange.executor(), context_.options.sync_timeout);
     const auto waiter = std::make_shared<std::atomic<uint64_t>>(0);
@@ -254,30 +295,20 @@ void Pipeline::follow(const Collection& before, const Collection& now) {
   }
 }
 
-// Of a collection that a call may have found rather than made: was it made just now?
-bool Pipeline::holds_nothing(const model::Schema& schema, Deadline deadline) {
-  model::Query count;
-  count.kind = model::Query::Kind::count;
-  count.collection = schema.name;
-  const auto counted = context_.transfer.driver(Side::source).query(schema, count, deadline);
-  return counted && counted->count == 0;
-}
-
 // The collection stays paused on the replica until the source was asked what exists now (H43, H60).
 asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome) {
   const model::CollectionName name = captured.operation.collection;
   const std::string key = model::to_string(name);
-  if (outcome == model::Outcome::rejected) {
-    context_.mirror.resume(key);
-    co_return;
-  }
+  const std::string row(captured.operation.row->name);
   if (captured.operation.drops_records && context_.collections.included(name)) {
     // The replica keeps them until a full validation has repaired it.
-    context_.journal.mark_gap("records of '" + key + "' were dropped without being named (" + std::string(captured.operation.row->name) + ")", [](Result<void>) {});
+    gap("records of '" + key + "' were dropped without being named (" + row + ")");
   }
-  const bool drops = captured.operation.drops_collection, creates = captured.operation.creates_collection,
-             finds = captured.operation.finds_collection;
-  auto settled = co_await on_pool<void>(exchange, [this, name, key, drops, creates, finds]() -> Result<void> {
+  if (captured.unseen) gap("collection '" + key + "' may have been made beside the proxy before (" + row + "); what it held then was not copied");
+  const bool drops = captured.operation.drops_collection, creates = captured.operation.creates_collection;
+  co_await wait_for_change_slot(exchange);
+  const ByteBudget::Share slot(context_.change_slots, 1);
+  auto settled = co_await on_pool<void>(exchange, [this, name, drops, creates, &captured]() -> Result<void> {
     const Deadline deadline = context_.clock.in(std::chrono::seconds(10));
     std::map<std::string, std::shared_ptr<const Collection>> before;  // by the source's own id
     for (const auto& c : context_.collections.all()) before[c->plan->source().native_id + '\0' + c->key] = c;
@@ -287,16 +318,18 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
       });
     };
     auto refreshed = context_.collections.refresh(deadline, [&](const model::Schema& appeared) {
-      if (appeared.name == name) return creates && (!finds || holds_nothing(appeared, deadline));
+      if (appeared.name == name) return creates;
       return context_.mirror.paused(model::to_string(appeared.name)) || was_there(appeared);
     });
     if (!refreshed) return refreshed;
+    // Since the call began, not since just now: somebody else may have asked what exists in between.
+    for (const auto& old : captured.before) {
+      const auto now = context_.collections.find(old->key);
+      if (now && now->plan->source().incarnation == old->plan->source().incarnation) follow(*old, *now);
+    }
     for (const auto& [id, old] : before) {
       const auto now = context_.collections.find(old->key);
-      if (now && now->plan->source().incarnation == old->plan->source().incarnation) {
-        follow(*old, *now);
-        continue;
-      }
+      if (now && now->plan->source().incarnation == old->plan->source().incarnation) continue;
       context_.mirror.forget(old->key);
       std::shared_ptr<const Collection> renamed;
       for (const auto& c : context_.collections.all()) {
@@ -329,16 +362,17 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
     }
     return {};
   });
-  if (captured.operation.moves_name && !(captured.alone && context_.mirror.marks().begun() == captured.begun)) {
-    context_.journal.mark_gap("a name was given to another collection (" + std::string(captured.operation.row->name) + " of '" + key +
-                                  "') while writes were under way; one by that name may be on the wrong collection of the replica", [](Result<void>) {});
+  const bool moved_late = captured.operation.moves_name && outcome == model::Outcome::uncertain;
+  if (moved_late || !settled) context_.collections.doubt(moved_late ? context_.mirror.window_of(Side::source) : Duration::zero());
+  if (captured.operation.moves_name && (moved_late || !context_.mirror.alone(captured.ticket))) {
+    gap("a name was given to another collection (" + row + " of '" + key +
+        "') while writes were under way, or nobody knows when; one by that name may be on the wrong collection of the replica");
   }
   if (!settled) {
-    log::warn("the source could not be asked what exists after a change of collections; its writes are asked again when they come",
+    log::warn("the source could not be asked what exists after a change of collections; it is asked again when the next request comes",
               {{"collection", key}, {"error", settled.error().message}});
-    (void)context_.journal.mark_gap("what exists after a change of '" + key + "' could not be asked", [](Result<void>) {});
+    gap("what exists after a change of '" + key + "' could not be asked");
   }
-  context_.mirror.resume(key);
 }
 
 }  // namespace vmproxy::proxy

@@ -10,9 +10,31 @@ namespace vmproxy::proxy {
 
 using Kind = model::Write::Kind;
 
+namespace {
+
+// One change at a time of each collection. No key of a record begins so.
+std::string turn_of(const model::CollectionName& name) { return std::string("\0change\0", 8) + model::to_string(name); }
+
+}  // namespace
+
 Result<std::shared_ptr<const Collection>> TargetBackend::collection(const model::CollectionName& name) const {
   auto found = context_.collections.find(model::to_string(name));
+  // Before a promotion the source answers for what is not claimed.
+  if (found && (routing_->primary == Side::source || context_.collections.claimed(*found))) return found;
+  if (!found) return whole(name);
+  auto turn = context_.keys.line_up({turn_of(name)});
+  if (!turn.wait(deadline_)) return Error(Code::cancelled, "'" + model::to_string(name) + "' is being created or dropped, and that takes too long");
+  return whole(name);
+}
+
+Result<std::shared_ptr<const Collection>> TargetBackend::whole(const model::CollectionName& name) const {
+  auto found = context_.collections.find(model::to_string(name));
   if (!found) return Error(Code::not_found, "collection '" + model::to_string(name) + "' is not part of this migration");
+  // A crash came while it was being made.
+  if (routing_->primary == Side::target && !context_.collections.claimed(*found)) {
+    auto ours = context_.collections.create_on_target(*found, deadline_);
+    if (!ours) return ours.error();
+  }
   return found;
 }
 
@@ -190,107 +212,135 @@ void TargetBackend::renew_catalog() {
 
 void TargetBackend::note_ddl(const std::string& what) {
   if (routing_->finalized) return;
-  // Shown at rollback: the source does not have this.
-  context_.journal.put_rows({{std::string(journal::rows::state), "ddl/" + what, ""}});
+  // Shown at rollback: the source does not have this. Synced while the change is inside the gate: the fence of a rollback,
+  // which waits for it, looks at what is on the disk.
+  auto kept = context_.journal.commit_rows({{std::string(journal::rows::state), "ddl/" + what, ""}});
+  if (!kept) (void)context_.journal.mark_gap("a change of collections after the promotion could not be noted: " + what);
 }
 
-bool TargetBackend::dropped_before(const Collection& collection) {
+void TargetBackend::take_back_ddl(const std::string& what) {
+  (void)context_.journal.commit_rows({{std::string(journal::rows::state), "ddl/" + what, std::nullopt}});  // else it says too much
+}
+
+bool TargetBackend::dropped_before(const model::CollectionName& name) {
   if (routing_->finalized) return false;
-  const auto row = context_.journal.row(journal::rows::state, "ddl/dropped " + collection.key);
+  const auto row = context_.journal.row(journal::rows::state, "ddl/dropped " + model::to_string(name));
   if (!row || !*row) return false;
-  const auto there = context_.transfer.driver(Side::source).describe(collection.name, std::min(deadline_, context_.clock.in(std::chrono::seconds(2))));
+  const auto there = context_.transfer.driver(Side::source).describe(name, std::min(deadline_, context_.clock.in(std::chrono::seconds(2))));
   return !there || *there;
 }
 
 Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
   using Change = model::SchemaChange::Kind;
-  std::lock_guard alone(context_.collections.changes());
-  auto& target = context_.transfer.driver(Side::target);
-  if (change.kind == Change::create_collection) {
-    if (!context_.collections.included(change.schema.name)) {
-      return Error(Code::unsupported, "collection.excluded: the migration does not include it");
-    }
-    // Made by another request since ours looked.
-    if (const auto there = context_.collections.find(model::to_string(change.schema.name))) {
-      renew_catalog();
-      return there->plan->source();
-    }
-    auto put = context_.collections.put(change.schema, true);
-    if (!put) return put.error();
-    const auto made = context_.collections.find(model::to_string(change.schema.name));
-    auto created = target.create(made->plan->target(), deadline_);
-    if (!created && created.error().code == Code::already_exists && context_.collections.claimed(*made)) {
-      // Ours, and of no collection that is left: what the application dropped before the promotion, when drops were not mirrored.
-      created = target.drop(made->plan->target().name, deadline_);
-      if (created) created = target.create(made->plan->target(), deadline_);
-    }
-    if (!created) {
-      (void)context_.collections.remove(change.schema.name);
-      return created.error();
-    }
-    auto claimed = context_.collections.claim(*made);
-    if (!claimed) return claimed.error();
-    if (dropped_before(*made)) {
-      (void)context_.journal.mark_gap("collection '" + made->key + "' was dropped and created again after the promotion; the source holds records of its former life");
-    }
-    note_ddl("created " + made->key);
-    renew_catalog();
-    return made->plan->source();
+  if (change.kind != Change::create_collection && change.kind != Change::drop_collection && change.kind != Change::alter_collection) {
+    return Error(Code::unsupported, "ddl.kind: this change cannot be made on the target");
   }
-  auto found = collection(change.name);
+  std::vector<std::string> names;
+  if (change.kind != Change::create_collection) names.push_back(turn_of(change.name));
+  if (change.kind != Change::drop_collection) names.push_back(turn_of(change.schema.name));
+  auto turn = context_.keys.line_up(std::move(names));
+  if (!turn.wait(deadline_)) return Error(Code::cancelled, "other changes of the same collection took too long");
+  if (change.kind == Change::create_collection) return create(change.schema);
+  auto found = whole(change.name);
   if (!found) return found.error();
-  const std::string key = (*found)->key;
-  if (change.kind == Change::drop_collection) {
-    context_.mirror.pause(key);
-    auto dropped = target.drop((*found)->plan->target().name, deadline_);
-    if (dropped || dropped.error().code == Code::not_found) {
-      context_.mirror.forget(key);
-      (void)context_.collections.release(**found);  // before somebody can make it anew
-      (void)context_.collections.remove(change.name);
-      dropped = Result<void>();
-      note_ddl("dropped " + key);
-    }
-    context_.mirror.resume(key);
-    if (!dropped) return dropped.error();
-    renew_catalog();
-    return (*found)->plan->source();
+  return change.kind == Change::drop_collection ? drop(**found) : alter(**found, change.schema);
+}
+
+Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
+  if (!context_.collections.included(schema.name)) {
+    return Error(Code::unsupported, "collection.excluded: the migration does not include it");
   }
-  if (change.kind == Change::alter_collection) {
-    const model::Schema before = (*found)->plan->target();
-    const bool renamed = !(change.schema.name == change.name);
-    if (renamed) {
-      auto removed = context_.collections.remove(change.name);
-      if (!removed) return removed.error();
-    }
-    auto put = context_.collections.put(change.schema, renamed);
-    if (!put) {
-      if (renamed) (void)context_.collections.put((*found)->plan->source(), false);
-      return put.error();
-    }
-    const auto now = context_.collections.find(model::to_string(change.schema.name));
-    Result<void> altered;
-    if (!now->plan->keys_as_in(*(*found)->plan)) {
-      altered = Error(Code::unsupported, "collection.keys: the records that are there were stored under other keys than this change asks for");
-    } else {
-      altered = target.alter(before.name, now->plan->target(), deadline_);
-    }
-    if (!altered) {
-      if (renamed) (void)context_.collections.remove(change.schema.name);
-      (void)context_.collections.put((*found)->plan->source(), false);
-      return altered.error();
-    }
-    auto claimed = context_.collections.move_claim(**found, *now);
-    if (!claimed) return claimed.error();
-    if (renamed) {
-      // What was on its way under the old name is not carried over.
-      (void)context_.journal.mark_gap("collection '" + key + "' was renamed to '" + now->key + "' after the promotion; the source has it under its old name");
-      context_.mirror.forget(key);
-      note_ddl("renamed " + key + " to " + now->key);
-    }
+  const std::string key = model::to_string(schema.name);
+  if (context_.collections.find(key)) {
+    // Made by another request since ours looked.
+    auto there = whole(schema.name);
+    if (!there) return there.error();
     renew_catalog();
-    return now->plan->source();
+    return (*there)->plan->source();
   }
-  return Error(Code::unsupported, "ddl.kind: this change cannot be made on the target");
+  // Both before anything is made: a crash may come at any time.
+  const std::string note = "created " + key;
+  note_ddl(note);
+  if (dropped_before(schema.name)) {
+    (void)context_.journal.mark_gap("collection '" + key + "' was dropped and created again after the promotion; the source holds records of its former life");
+  }
+  auto put = context_.collections.put(schema, true);
+  if (!put) {
+    take_back_ddl(note);
+    return put.error();
+  }
+  const auto made = context_.collections.find(key);
+  auto created = create_on_target(*made);
+  if (!created) {
+    (void)context_.collections.remove(schema.name);
+    if (created.error().surely_not_done()) take_back_ddl(note);
+    return created.error();
+  }
+  renew_catalog();
+  return made->plan->source();
+}
+
+Result<void> TargetBackend::create_on_target(const Collection& made) {
+  // Also what a create left whose answer was lost: it is there, holds nothing, and is claimed now.
+  if (!context_.collections.claimed(made)) return context_.collections.create_on_target(made, deadline_);
+  auto& target = context_.transfer.driver(Side::target);
+  auto created = target.create(made.plan->target(), deadline_);
+  if (created || created.error().code != Code::already_exists) return created;
+  // Ours, and of no collection that is left: what the application dropped before the promotion, when drops were not mirrored.
+  auto dropped = target.drop(made.plan->target().name, deadline_);
+  if (!dropped) return dropped;
+  return target.create(made.plan->target(), deadline_);
+}
+
+Result<model::Schema> TargetBackend::drop(const Collection& gone) {
+  context_.mirror.pause(gone.key);
+  auto dropped = context_.transfer.driver(Side::target).drop(gone.plan->target().name, deadline_);
+  if (dropped || dropped.error().code == Code::not_found) {
+    context_.mirror.forget(gone.key);
+    (void)context_.collections.release(gone);  // before somebody can make it anew
+    (void)context_.collections.remove(gone.name);
+    dropped = Result<void>();
+    note_ddl("dropped " + gone.key);
+  }
+  context_.mirror.resume(gone.key);
+  if (!dropped) return dropped.error();
+  renew_catalog();
+  return gone.plan->source();
+}
+
+Result<model::Schema> TargetBackend::alter(const Collection& before, const model::Schema& schema) {
+  const bool renamed = !(schema.name == before.name);
+  if (renamed) {
+    auto removed = context_.collections.remove(before.name);
+    if (!removed) return removed.error();
+  }
+  auto put = context_.collections.put(schema, renamed);
+  if (!put) {
+    if (renamed) (void)context_.collections.put(before.plan->source(), false);
+    return put.error();
+  }
+  const auto now = context_.collections.find(model::to_string(schema.name));
+  Result<void> altered;
+  if (!now->plan->keys_as_in(*before.plan)) {
+    altered = Error(Code::unsupported, "collection.keys: the records that are there were stored under other keys than this change asks for");
+  } else {
+    altered = context_.transfer.driver(Side::target).alter(before.plan->target().name, now->plan->target(), deadline_);
+  }
+  if (!altered) {
+    if (renamed) (void)context_.collections.remove(schema.name);
+    (void)context_.collections.put(before.plan->source(), false);
+    return altered.error();
+  }
+  auto claimed = context_.collections.move_claim(before, *now);
+  if (!claimed) return claimed.error();
+  if (renamed) {
+    // What was on its way under the old name is not carried over.
+    (void)context_.journal.mark_gap("collection '" + before.key + "' was renamed to '" + now->key + "' after the promotion; the source has it under its old name");
+    context_.mirror.forget(before.key);
+    note_ddl("renamed " + before.key + " to " + now->key);
+  }
+  renew_catalog();
+  return now->plan->source();
 }
 
 Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const protocols::Space& space) {

@@ -24,13 +24,21 @@ class TargetBackend final : public protocols::Backend {
 
  private:
   using State = std::map<std::string, std::optional<model::Record>>;  // encoded key -> record, absent: not there
+  // Known, and after a promotion ours on the target. whole(): with the turn of its name held.
   Result<std::shared_ptr<const Collection>> collection(const model::CollectionName& name) const;
+  Result<std::shared_ptr<const Collection>> whole(const model::CollectionName& name) const;
   Result<std::vector<model::Key>> matching(const Collection& collection, const model::Write& write);
   Result<State> current(const Collection& collection, const std::vector<model::Key>& keys);
   Result<void> execute(const Collection& collection, const std::vector<journal::Image>& images);
   Result<void> send(const Collection& collection, const std::vector<journal::Image>& images, std::vector<model::Outcome>& items);
+  // Changes of collections, with the turn of their names held.
+  Result<model::Schema> create(const model::Schema& schema);
+  Result<void> create_on_target(const Collection& made);
+  Result<model::Schema> drop(const Collection& gone);
+  Result<model::Schema> alter(const Collection& before, const model::Schema& schema);
   void note_ddl(const std::string& what);
-  bool dropped_before(const Collection& collection);  // since the promotion, and the source may have it still
+  void take_back_ddl(const std::string& what);  // it surely did not come about
+  bool dropped_before(const model::CollectionName& name);  // since the promotion, and the source may have it still
 
   Context& context_;
   const std::shared_ptr<const Routing> routing_;

@@ -1,10 +1,11 @@
-// WriteMarks: has the mirror got something to write of these records since? A fixed table of counters that keys share by
-// their hash: a neighbour's write only costs a second look. Also how many writes have begun. Thread-safe, without locks.
+// WriteMarks: has the mirror got something to write of these records since? Fixed tables of counters that keys share by
+// their hash: a neighbour's write only costs a second look. Thread-safe, without locks.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -14,21 +15,37 @@ namespace vmproxy::proxy {
 
 class WriteMarks {
  public:
-  void begin() { ++begun_; }  // a write
-  uint64_t begun() const { return begun_; }
+  // Held while a lane gets an entry of this encoded key: from before it can be applied until everybody can see it there.
+  class Coming {
+   public:
+    Coming(WriteMarks& marks, const std::string& collection, const std::string& key)
+        : marks_(marks), slots_{slot(collection), slot(collection, key)} {
+      for (const size_t at : slots_) ++marks_.coming_[at];
+    }
+    Coming(const Coming&) = delete;
+    ~Coming() {
+      for (const size_t at : slots_) ++marks_.came_[at];
+    }
 
-  // Before a lane gets an entry of this encoded key.
-  void put(const std::string& collection, const std::string& key) {
-    ++counts_[slot(collection)];
-    ++counts_[slot(collection, key)];
-  }
-  // Another number when a lane got an entry of one of these keys in between; without keys: of the collection.
-  uint64_t of(const model::CollectionName& name, std::span<const model::Key> keys) const {
+   private:
+    WriteMarks& marks_;
+    const std::array<size_t, 2> slots_;
+  };
+  // Another number when a lane got an entry of one of these keys in between; without keys: of the collection. Nothing: it
+  // is getting one right now.
+  std::optional<uint64_t> of(const model::CollectionName& name, std::span<const model::Key> keys) const {
     const std::string collection = model::to_string(name);
-    if (keys.empty()) return counts_[slot(collection)];
-    uint64_t sum = 0;
-    for (const auto& key : keys) sum += counts_[slot(collection, model::encode(key))];
-    return sum;
+    const auto sum = [&](const Counts& counts) -> uint64_t {
+      if (keys.empty()) return counts[slot(collection)];
+      uint64_t all = 0;
+      for (const auto& key : keys) all += counts[slot(collection, model::encode(key))];
+      return all;
+    };
+    // In this order: equal sums say that whatever had begun to come had come.
+    const uint64_t came = sum(came_);
+    const uint64_t coming = sum(coming_);
+    if (came != coming) return std::nullopt;
+    return coming;
   }
 
  private:
@@ -38,8 +55,8 @@ class WriteMarks {
   }
 
   static constexpr size_t slots = 4096;
-  std::atomic<uint64_t> begun_{0};
-  std::array<std::atomic<uint64_t>, slots> counts_{};
+  using Counts = std::array<std::atomic<uint64_t>, slots>;
+  Counts coming_{}, came_{};
 };
 
 }  // namespace vmproxy::proxy

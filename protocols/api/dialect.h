@@ -51,11 +51,10 @@ struct Operation {
   model::CollectionName collection;   // empty name: none
   WriteClass write_class = WriteClass::opaque;
   std::vector<model::Key> keys;            // of a write or of a read by key; in request order
-  bool makes_keys = false;                 // the source makes the keys up: only its answer names them (OutcomeReport::generated)
+  bool makes_keys = false;                 // the source makes up more keys: only its answer names them (OutcomeReport::generated)
   std::string partition;                   // ... of those keys
   std::optional<model::Filter> predicate;  // predicate writes: which records (with keys: both must hold)
-  bool creates_collection = false;         // ddl hints: what to look at again after the outcome
-  bool finds_collection = false;      // ... or finds the one that is there (get or create)
+  bool creates_collection = false;         // ddl hints: what to look at again after the outcome; also get or create
   bool drops_collection = false;
   bool drops_records = false;  // of a collection that stays; which, nothing tells
   bool moves_name = false;     // another collection answers to a name: a write by it beside this call may go to either
@@ -68,7 +67,7 @@ struct Operation {
 struct OutcomeReport {
   model::Outcome whole = model::Outcome::uncertain;
   std::vector<model::Outcome> items;      // per key of Operation::keys where the API tells; else empty
-  std::vector<model::Key> generated;      // keys that the primary made up and told us
+  std::vector<model::Key> generated;      // keys that the primary made up and told us, beside Operation::keys
 };
 
 // How an answer ended its call, by the API's own rules: an HTTP status says it in some APIs only.

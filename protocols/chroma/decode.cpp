@@ -143,11 +143,6 @@ Result<std::string> name_in(const net::Request& request) {
   return name->string();
 }
 
-bool gets_or_creates(const net::Request& request) {
-  const auto members = members_of(request.body);
-  return members && text_of(*members, "get_or_create") == "true";
-}
-
 Result<Operation> decode_definition(const OperationRow& row, const net::Request& request,
                                     const Catalog& catalog) {
   Operation operation;
@@ -160,7 +155,6 @@ Result<Operation> decode_definition(const OperationRow& row, const net::Request&
       if (!name) return name.error();
       operation.collection = {space_path(path[0], path[1]), *name};
       operation.creates_collection = true;
-      operation.finds_collection = gets_or_creates(request);
       return operation;
     }
     case Call::delete_collection:

@@ -35,7 +35,8 @@ Result<Operation> decode_mutation(Operation operation, const net::Request& reque
   const bool generated = schema.auto_id || (primary != nullptr && primary->auto_id);
   operation.makes_keys = generated;
   if (!schema.partition_key()) operation.partition = read->address.fourth;
-  if (generated) return operation;
+  if (generated && !upsert) return operation;
+  // An Upsert deletes the records of the keys that it names, also where it stores them under keys of the server's making.
   for (const auto& column : read->columns) {
     if (primary == nullptr || column.name != primary->name) continue;
     auto keys = read_keys(column, schema.partition_key() ? std::string_view() : read->address.fourth);
@@ -45,7 +46,7 @@ Result<Operation> decode_mutation(Operation operation, const net::Request& reque
   // The journal keeps the body and not the metadata: an image must be readable from the body alone.
   const bool plain = read->address.database.empty() ? database == default_database : true;
   const bool compressed = !request.body.empty() && request.body[0] != '\0';
-  if (upsert && plain && !compressed && !not_an_image(schema, *read))
+  if (upsert && !generated && plain && !compressed && !not_an_image(schema, *read))
     operation.write_class = WriteClass::image;
   return operation;
 }
@@ -367,7 +368,7 @@ OutcomeReport MilvusDialect::outcome(const Operation& operation, const net::Resp
     report.whole = model::Outcome::uncertain;
     return report;
   }
-  if (operation.keys.empty() && ids) {
+  if ((operation.makes_keys || operation.keys.empty()) && ids) {
     for (const auto id : ids->longs) report.generated.push_back(key_of(id, operation.partition));
     for (const auto& id : ids->texts) report.generated.push_back(key_of(id, operation.partition));
   }

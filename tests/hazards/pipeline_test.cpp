@@ -1,8 +1,7 @@
 // What becomes of a request: nothing of the replica or of the journal may show in the application's answer, unless the
 // user chose so.
-#include "proxy/images.h"
-#include "proxy/target_backend.h"
-#include "tests/hazards/fake_exchange.h"
+#include "journal/rows.h"
+#include "tests/hazards/fake_proxy.h"
 
 using namespace vmproxy::support;
 using vmproxy::Code;
@@ -11,94 +10,6 @@ using vmproxy::Result;
 namespace net = vmproxy::net;
 namespace proxy = vmproxy::proxy;
 namespace asio = boost::asio;
-
-namespace {
-
-// A migration in state ready behind a pipeline.
-struct Proxy {
-  Move move;
-  asio::io_context io;
-  asio::executor_work_guard<asio::io_context::executor_type> work = asio::make_work_guard(io);
-  std::unique_ptr<proxy::Pipeline> pipeline;
-
-  Proxy() { move.source.put("a", 1); }
-  void ready() {
-    move.ready();
-    pipeline = std::make_unique<proxy::Pipeline>(move.context(), "test");
-    CHECK(read_by_source("a"));  // lets the caller in
-  }
-  // The source's own behaviour for the fake API.
-  Result<net::Response> source(const net::Request& request) {
-    auto images = proxy::decode_images(request.body);
-    if (!images) return net::Response{404, {}, "no such call", {}};
-    if (request.path() == "/read") return net::Response{200, {}, "from the source", {}};
-    for (const auto& image : *images) {
-      const std::string id = vmproxy::model::to_string(image.key.id);
-      if (image.record) {
-        move.source.put(id, version_of(*image.record));
-      } else {
-        move.source.remove(id);
-      }
-    }
-    return net::Response{200, {}, "done by the source", {}};
-  }
-  FakeExchange exchange(net::Request request) {
-    return {io, std::move(request), move.clock.in(seconds(30)), [this](const net::Request& sent) { return source(sent); }};
-  }
-  FakeExchange exchange(net::Request request, FakeExchange::Source source) {
-    return {io, std::move(request), move.clock.in(seconds(30)), std::move(source)};
-  }
-  void handle(FakeExchange& exchange) {
-    bool ended = false;
-    asio::co_spawn(io, pipeline->handle(exchange), [&](std::exception_ptr) { ended = true; });
-    CHECK(move.eventually([&] {
-      io.poll();
-      return ended;
-    }));
-  }
-  // The same while time stands still.
-  void handle_at_once(FakeExchange& exchange) {
-    bool ended = false;
-    asio::co_spawn(io, pipeline->handle(exchange), [&](std::exception_ptr) { ended = true; });
-    const auto give_up = std::chrono::steady_clock::now() + seconds(60);
-    while (!ended && std::chrono::steady_clock::now() < give_up) io.run_one_for(std::chrono::milliseconds(1));
-    CHECK(ended);
-  }
-  // What a dialect gets to answer one request after the promotion.
-  proxy::TargetBackend backend() {
-    auto& context = move.context();
-    return {context, context.routing.get(), "test", move.clock.in(seconds(10))};
-  }
-  // Status of the answer; 0: none.
-  int put(const std::string& id, int64_t version) {
-    auto request = exchange(put_request({{key_of(id), record_of(id, version)}}));
-    handle(request);
-    return request.answer ? request.answer->status : 0;
-  }
-  // True when the source answered.
-  bool read_by_source(const std::string& id, const std::string& target = "/read") {
-    auto request = exchange({"POST", target, {}, proxy::encode_images({{key_of(id), std::nullopt}})});
-    handle(request);
-    REQUIRE(request.answer);
-    CHECK(request.answer->status == 200);
-    return request.asked_source > 0;
-  }
-  // The same of a read that names no keys.
-  bool search_by_source() {
-    auto request = exchange({"POST", "/read", {}, proxy::encode_images({})});
-    handle(request);
-    REQUIRE(request.answer);
-    CHECK(request.answer->status == 200);
-    return request.asked_source > 0;
-  }
-  void reads(double percent) {
-    auto routing = *move.context().routing.get();
-    routing.reads_percent = percent;
-    move.context().routing.publish(routing);
-  }
-};
-
-}  // namespace
 
 TEST_CASE("H2: with the target away, hanging or full the application's answers are the source's own") {
   Proxy proxy;
@@ -496,9 +407,10 @@ TEST_CASE("a collection that nobody saw being made is a gap: its records were no
   proxy.ready();
   auto other = things();
   other.name.name = "other";
-  bool found = false;
+  bool found = false, fills = false;
   auto create = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
     if (!found) proxy.move.source.add_collection(other);
+    if (fills) proxy.move.source.put("other", "x", 1);
     return net::Response{};
   });
   uint64_t gaps = 1;
@@ -507,35 +419,74 @@ TEST_CASE("a collection that nobody saw being made is a gap: its records were no
     proxy.move.dialect.creates = other.name;
     gaps = 0;
   }
+  SECTION("through it, and written at once") {
+    proxy.move.dialect.creates = other.name;
+    fills = true;
+    gaps = 0;
+  }
   SECTION("beside it, and found through it") {
     proxy.move.dialect.creates = other.name;
-    proxy.move.dialect.finds = true;
     proxy.move.source.add_collection(other);
     proxy.move.source.put("other", "x", 1);
     found = true;
   }
+  SECTION("through it, when nobody can tell whether it was there before") {
+    proxy.move.dialect.creates = other.name;
+    proxy.move.source.fail(Call::describe, Error(Code::timeout, "late"));
+  }
   proxy.handle(create);
-  CHECK(proxy.move.status().gaps == gaps);
+  CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == gaps; }));
+  CHECK(proxy.move.journal->has_gaps() == (gaps > 0));
 }
 
 TEST_CASE("a name that is given to another collection while writes are under way is a gap: they may be on the wrong one") {
   Proxy proxy;
+  proxy.move.options.included = [](const auto& name) { return name.name != "excluded"; };
+  proxy.move.source.add_collection(things("excluded"));
   proxy.ready();
   proxy.move.dialect.moves_name = true;
   proxy.move.dialect.creates = things().name;
-  bool busy = false;
-  uint64_t gaps = 0;
-  SECTION("alone") {}
-  SECTION("with a write beside it") {
-    busy = true;
-    gaps = 1;
-  }
+  auto& mirror = proxy.move.context().mirror;
+  const auto begin_write = [&] {
+    return mirror.begin_keyed(*proxy.move.context().routing.get(), "records.put", {"", "things"}, {key_of("b")}, IntentClass::read_back);
+  };
+  std::function<void()> meanwhile = [] {};
   auto request = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
-    if (busy) proxy.move.write("b", 1);
+    meanwhile();
     return net::Response{};
   });
-  proxy.handle(request);
-  CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == gaps; }));
+  bool gap = true;
+  SECTION("alone") {
+    gap = false;
+    proxy.handle(request);
+  }
+  SECTION("with a write beside it") {
+    meanwhile = [&] { proxy.move.write("b", 1); };
+    proxy.handle(request);
+  }
+  SECTION("with a write that began before") {
+    auto ticket = begin_write();
+    meanwhile = [&] { mirror.drop(std::move(ticket)); };
+    proxy.handle(request);
+  }
+  SECTION("with a write that may still be executed") {
+    proxy.move.write_uncertain("b", 1);
+    proxy.handle(request);
+  }
+  SECTION("with one whose name is being looked up") {
+    const auto passing = mirror.passing();
+    proxy.handle(request);
+  }
+  SECTION("with one that goes past the mirror") {
+    auto past = proxy.exchange({"POST", "/put", {{"to", "excluded"}}, proxy::encode_images({{key_of("z"), record_of("z", 1)}})},
+                               [&](const net::Request&) {
+                                 proxy.handle(request);
+                                 return net::Response{};
+                               });
+    proxy.handle(past);
+  }
+  CHECK(proxy.move.journal->has_gaps() == gap);
+  CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == (gap ? 1u : 0u); }));
 }
 
 TEST_CASE("a promotion does not leave behind what was made beside the proxy") {
@@ -589,7 +540,7 @@ TEST_CASE("records whose keys the source made up come over: its answer names the
   }
 }
 
-TEST_CASE("C8: a write by filter whose records cannot be listed is a gap before it is sent") {
+TEST_CASE("C8: a write by filter whose records cannot be listed is a gap, also when a crash comes before its outcome") {
   Proxy proxy;
   proxy.ready();
   std::vector<std::pair<std::string, std::string>> disk;
@@ -796,16 +747,22 @@ TEST_CASE("a collection renamed, or made again, after the promotion is a gap of 
 
 TEST_CASE("H20: a collection that was made again beside the proxy is a gap, and what was on its way to the former one goes") {
   Proxy proxy;
+  proxy.move.options.mirror.lanes.lanes = 1;
   proxy.ready();
   proxy.move.target.hold(Call::upsert);
   CHECK(proxy.put("b", 1) == 200);
-  CHECK(proxy.put("c", 1) == 200);
+  REQUIRE(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
+  CHECK(proxy.put("c", 1) == 200);  // waits behind it
   proxy.move.source.recreate("things");
   REQUIRE(proxy.move.context().collections.refresh(proxy.move.clock.in(seconds(1))));
   CHECK(proxy.move.status().gaps == 1);
   proxy.move.target.release();
   REQUIRE(proxy.move.quiet());
   CHECK_FALSE(proxy.move.target.find("c"));
+  proxy.restart(proxy.move.disk());
+  const auto life = proxy.move.journal->row(vmproxy::journal::rows::state, "life/things");
+  REQUIRE(life);
+  CHECK(life->has_value());  // what was journaled before is not applied after a restart either
 }
 
 TEST_CASE("a gap that opens while a promotion is under way ends it: no comparison would find what it stands for") {
@@ -815,8 +772,24 @@ TEST_CASE("a gap that opens while a promotion is under way ends it: no compariso
   proxy.move.enter();  // a write that the fence waits for
   proxy.move.promote_aside();
   REQUIRE(proxy.move.eventually([&] { return proxy.move.intended(); }));
-  REQUIRE(proxy.move.journal->mark_gap("a call that cannot be captured"));
-  proxy.move.leave();
+  SECTION("before the lanes catch up") {
+    REQUIRE(proxy.move.journal->mark_gap("a call that cannot be captured"));
+    proxy.move.leave();
+  }
+  SECTION("while they do") {
+    auto& mirror = proxy.move.context().mirror;
+    auto ticket = mirror.begin_keyed(*proxy.move.context().routing.get(), "records.put", {"", "things"}, {key_of("b")}, IntentClass::read_back);
+    proxy.move.source.put("b", 1);
+    proxy.move.source.hold(Call::read);
+    vmproxy::journal::OutcomeRecord outcome;
+    outcome.whole = Outcome::applied;
+    mirror.finish(std::move(ticket), outcome);
+    proxy.move.leave();
+    // The lane's READ, and the comparison's, which begins when the gates were asked in the fence.
+    REQUIRE(proxy.move.eventually([&] { return proxy.move.source.held() == 2; }));
+    REQUIRE(proxy.move.journal->mark_gap("a call that cannot be captured"));
+    proxy.move.source.release();
+  }
   CHECK_FALSE(proxy.move.ended());
   CHECK(proxy.move.primary() == "source");
 }
@@ -831,13 +804,38 @@ TEST_CASE("after the promotion two requests that make the same collection make i
   change.schema = things();
   change.schema.name.name = "other";
   change.schema.native_id = "first";
-  REQUIRE(first.change(change));
-  proxy.move.target.put("other", "x", 1);
-  change.schema.native_id = "second";
-  const auto made = second.change(change);
-  REQUIRE(made);
-  CHECK(made->native_id == "first");
-  CHECK(proxy.move.target.rows("other").size() == 1);
+  auto again = change;
+  again.schema.native_id = "second";
+  SECTION("one after the other") {
+    REQUIRE(first.change(change));
+    proxy.move.target.put("other", "x", 1);
+    const auto made = second.change(again);
+    REQUIRE(made);
+    CHECK(made->native_id == "first");
+    CHECK(proxy.move.target.rows("other").size() == 1);
+  }
+  SECTION("at once") {
+    const auto creates = proxy.move.target.calls(Call::create);
+    proxy.move.target.hold(Call::create);
+    Result<vmproxy::model::Schema> one = Error(Code::internal, ""), two = Error(Code::internal, "");
+    std::thread other([&] { one = first.change(change); });
+    CHECK(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
+    std::atomic<bool> done{false};
+    std::thread same([&] {
+      two = second.change(again);
+      done = true;
+    });
+    proxy.move.linger();
+    CHECK_FALSE(done);
+    proxy.move.target.release();
+    CHECK(proxy.move.eventually([&] { return done.load(); }));
+    other.join();
+    same.join();
+    REQUIRE(one);
+    REQUIRE(two);
+    CHECK(two->native_id == "first");
+    CHECK(proxy.move.target.calls(Call::create) == creates + 1);
+  }
 }
 
 TEST_CASE("a collection made, dropped and made again after the promotion is no gap while the source has never had it") {

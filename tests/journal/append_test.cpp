@@ -241,6 +241,28 @@ TEST_CASE("a journal destroyed with appends under way calls every one of them ba
   CHECK(at.seqs().size() == acknowledged);
 }
 
+TEST_CASE("whether the primary makes up keys is kept beside the class") {
+  Fixture at;
+  at.open();
+  Results<Seq> results;
+  for (const bool makes : {true, false}) {
+    auto head = intent_of("a");
+    head.cls = IntentClass::read_back;
+    head.makes_keys = makes;
+    at.journal->append(head, {}, results.next());
+  }
+  REQUIRE(results.wait(2).size() == 2);
+  at.power_cut();
+  at.open();
+  for (const Seq seq : {1, 2}) {
+    const auto head = at.journal->head(seq);
+    REQUIRE(head);
+    CHECK(head->makes_keys == (seq == 1));
+    CHECK(head->cls == IntentClass::read_back);
+    CHECK(head->keys == intent_of("a").keys);
+  }
+}
+
 TEST_CASE("an empty body is not kept, and is missed only where one is needed") {
   Fixture at;
   at.open();

@@ -203,6 +203,53 @@ TEST_CASE("a write with a field of the request that we do not know is no image, 
   CHECK(dialect.serve(*row, request_of(whole), backend).has_value());
 }
 
+// Milvus deletes the record of the key that an Upsert names, and stores it under a key of its own making.
+TEST_CASE("an Upsert into a collection with autoID touches the keys that it names and those that the answer names") {
+  const MilvusDialect dialect;
+  Collection collection;
+  collection.described.name = "made";
+  collection.described.schema.name = "made";
+  FieldSchema key;
+  key.name = "id";
+  key.primary = key.auto_id = true;
+  key.type = DataType::int64;
+  FieldSchema vector;
+  vector.name = "vector";
+  vector.type = DataType::float_vector;
+  vector.type_params = {{"dim", "2"}};
+  collection.described.schema.fields = {key, vector};
+  Catalog known;
+  known.collections.push_back(to_schema(collection));
+
+  Column ids;
+  ids.type = DataType::int64;
+  ids.name = "id";
+  ids.longs = {7, 8};
+  ProtoWriter message;
+  message.bytes(3, "made");
+  message.bytes(5, encode(ids));
+  message.always_u64(7, 2);
+  const auto decoded = [&](const std::string& rpc) {
+    return dialect.decode(*row_of(dialect, rpc), request_of({rpc, std::string(message.view()), ""}), known).value();
+  };
+  const auto upsert = decoded("Upsert");
+  CHECK(upsert.write_class == WriteClass::read_back);
+  CHECK(upsert.makes_keys);
+  CHECK(upsert.keys == std::vector<model::Key>{key_of(7), key_of(8)});
+  const auto insert = decoded("Insert");
+  CHECK(insert.makes_keys);
+  CHECK(insert.keys.empty());
+
+  ProtoWriter answer;
+  answer.always_bytes(1, encode(Status()));
+  answer.bytes(2, encode(Ids{{101, 102}, {}}));
+  for (const auto& operation : {upsert, insert}) {
+    const auto outcome = dialect.outcome(operation, response_of({"", "", std::string(answer.view())}));
+    CHECK(outcome.whole == model::Outcome::applied);
+    CHECK(outcome.generated == std::vector<model::Key>{key_of(101), key_of(102)});
+  }
+}
+
 TEST_CASE("what the server showed of collections, indexes and partitions is shown again byte for byte") {
   size_t shown = 0;
   for (const auto& one : recorded()) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <memory>
 
 using vmproxy::proxy::InFlight;
 
@@ -99,4 +100,75 @@ TEST_CASE("H42: a collection's window collects what is written while it is open"
   CHECK(keys == std::vector<std::string>{"new", "old"});
   const auto later = table.begin_keyed("c", {"new"});
   CHECK(table.end_keyed(later).overlapped == std::vector<bool>{false});
+}
+
+TEST_CASE("keys that a write learned of only at its end overlap like those it began with") {
+  InFlight table;
+  const auto op = table.begin_keyed("c", {"old"});
+  const auto other = table.begin_keyed("c", {"made"});
+  const auto predicate = table.begin_broad("c");
+  const auto window = table.open_collection_window("c", {});
+  table.add_keys(op, {"made", "also"});
+  const auto ended = table.end_keyed(op);
+  CHECK(ended.overlapped == std::vector<bool>{true, true, true});
+  CHECK(ended.waits == std::vector<vmproxy::proxy::OpId>{predicate});
+  CHECK(table.end_keyed(other).overlapped == std::vector<bool>{true});
+  for (auto keys : {table.end_broad(predicate).keys, table.close_collection_window(window)}) {
+    std::sort(keys.begin(), keys.end());
+    CHECK(keys == std::vector<std::string>{"also", "made", "old"});
+  }
+  CHECK(table.size() == 0);
+  CHECK_FALSE(table.busy("c", "made"));
+}
+
+TEST_CASE("a key that a write learned of, and nobody else writes, is not overlapped") {
+  InFlight table;
+  const auto op = table.begin_keyed("c", {});
+  table.add_keys(op, {"made"});
+  CHECK(table.busy("c", "made"));
+  CHECK(table.end_keyed(op).overlapped == std::vector<bool>{false});
+}
+
+TEST_CASE("a broad op is alone only when no other write was under way, might still be executed, or has begun since") {
+  InFlight table;
+  SECTION("nobody") {
+    const auto op = table.begin_broad("c");
+    CHECK(table.alone(op));
+    table.end_broad(op);
+    CHECK_FALSE(table.alone(op));
+  }
+  SECTION("a write of another collection that ends first") {
+    const auto other = table.begin_keyed("d", {"a"});
+    const auto op = table.begin_broad("c");
+    table.end_keyed(other);
+    CHECK_FALSE(table.alone(op));
+  }
+  SECTION("a write that came and went") {
+    const auto op = table.begin_broad("c");
+    table.end_keyed(table.begin_keyed("d", {"a"}));
+    CHECK_FALSE(table.alone(op));
+  }
+  SECTION("an open window") {
+    table.open_window("d", "a");
+    CHECK_FALSE(table.alone(table.begin_broad("c")));
+  }
+  SECTION("a window that is closed") {
+    table.open_window("d", "a");
+    table.close_window("d", "a");
+    CHECK(table.alone(table.begin_broad("c")));
+  }
+  SECTION("a write without an op, before") {
+    auto passing = std::make_unique<InFlight::Passing>(table);
+    const auto op = table.begin_broad("c");
+    passing.reset();
+    CHECK_FALSE(table.alone(op));
+    table.end_broad(op);
+    CHECK(table.alone(table.begin_broad("c")));
+  }
+  SECTION("a write without an op, meanwhile") {
+    const auto op = table.begin_broad("c");
+    InFlight::Passing first(table);
+    const InFlight::Passing moved(std::move(first));
+    CHECK_FALSE(table.alone(op));
+  }
 }

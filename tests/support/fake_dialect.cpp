@@ -25,6 +25,15 @@ constexpr std::array rows{
     OperationRow{"GET", "/health", "health", OperationClass::health},
 };
 
+// By its name or its other name.
+const model::Schema* named(const protocols::Catalog& catalog, std::string_view name) {
+  for (const auto& schema : catalog.collections) {
+    const auto* other = schema.native.find("name");
+    if (schema.name.name == name || (other != nullptr && other->is_string() && other->string() == name)) return &schema;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 net::Request put_request(const std::vector<journal::Image>& images) {
@@ -45,10 +54,15 @@ const OperationRow* FakeDialect::classify(const net::RequestHead& head) const {
   return nullptr;
 }
 
-Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Request& request, const protocols::Catalog&) const {
+Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Request& request, const protocols::Catalog& catalog) const {
   Operation operation;
   operation.row = &row;
   operation.collection = {"", "things"};
+  if (const auto to = request.headers.find("to"); to && row.cls != OperationClass::ddl) {
+    const auto* schema = named(catalog, *to);
+    if (schema == nullptr) return Error(Code::not_found, "no collection '" + std::string(*to) + "'");
+    operation.collection = schema->name;
+  }
   if (row.name == "records.delete_where") {
     operation.write_class = WriteClass::predicate;
     operation.predicate = version_at_most(std::stoll(request.body));
@@ -61,15 +75,17 @@ Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Reques
   }
   if (row.name == "collection.create") {
     operation.write_class = WriteClass::ddl;
-    operation.creates_collection = true;
+    operation.creates_collection = !moves_name;
     operation.collection = creates;
     operation.moves_name = moves_name;
-    operation.finds_collection = finds;
     return operation;
   }
   if (row.name == "records.generate") {
     operation.write_class = WriteClass::read_back;
     operation.makes_keys = true;
+    if (const auto known = proxy::decode_images(request.body)) {
+      for (const auto& image : *known) operation.keys.push_back(image.key);
+    }
     return operation;
   }
   if (row.name == "records.drop_some") {
@@ -119,6 +135,17 @@ protocols::Ending FakeDialect::ending(const OperationRow* row, const net::Respon
 Result<net::Response> FakeDialect::serve(const OperationRow& row, const net::Request& request,
                                          protocols::Backend& backend) const {
   if (row.cls == OperationClass::health) return net::Response{200, {}, "healthy", {}};
+  if (row.name == "collection.create" || row.name == "collection.drop") {
+    model::SchemaChange change;
+    change.kind = row.name == "collection.drop" ? model::SchemaChange::Kind::drop_collection : model::SchemaChange::Kind::create_collection;
+    change.name = {"", std::string(request.headers.find("to").value_or("things"))};
+    if (!backend.catalog().collections.empty()) change.schema = backend.catalog().collections.front();
+    change.schema.name = change.name;
+    change.schema.native_id = "made for " + change.name.name;
+    auto done = backend.change(change);
+    if (!done) return done.error();
+    return net::Response{};
+  }
   if (row.name == "records.delete_where") {
     model::Write write;
     write.kind = model::Write::Kind::delete_where;

@@ -3,12 +3,14 @@
 //   POST /put           whole records, or deletes by id            image
 //   POST /merge         records that only a read shows             read_back
 //   POST /delete_where  body: a number; records of at most that version   predicate
-//   POST /generate      records whose keys only the answer tells (a list of images)   read_back
-//   POST /create                                                   ddl
+//   POST /generate      records whose keys only the answer tells (a list of images), beside those that the body may name   read_back
+//   POST /create        after the promotion: a collection like the others, by the name in the header "to"   ddl
 //   POST /drop                                                     ddl
 //   POST /drop_some                records go, and nothing says which       ddl
 //   GET  /health                                                   health
 //   POST /read          records by key ("/read?page": part of a paged walk)   read
+// The header "to" names the collection of a call, by its name or by the other one that it has (FakeDriver::name_also);
+// without it: "things".
 #pragma once
 
 #include "protocols/api/dialect.h"
@@ -28,8 +30,7 @@ class FakeDialect final : public protocols::Dialect {
                                       const protocols::Catalog& catalog) const override;
   Result<std::vector<Image>> images(const protocols::OperationRow& row, const net::Request& request,
                                     const protocols::Catalog& catalog) const override;
-  bool finds = false;                  // get or create
-  bool moves_name = false;             // what /create does
+  bool moves_name = false;             // what /create does, instead of making a collection
   model::CollectionName creates;       // what /create names
   bool can_ask_for_all = true;         // up_to_date
   std::string ask_for_all;             // the body then

@@ -1,6 +1,7 @@
 #include "tests/support/fake_driver.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "model/filter.h"
 
@@ -68,6 +69,15 @@ void FakeDriver::drop_collection(const std::string& collection) {
   collections_.erase(collection);
 }
 
+void FakeDriver::name_also(const std::string& collection, const std::string& name) {
+  std::lock_guard hold(mutex_);
+  for (auto& [key, other] : collections_) {
+    const auto* had = other.schema.native.find("name");
+    if (had != nullptr && had->is_string() && had->string() == name) other.schema.native = model::Value();
+  }
+  collections_.at(collection).schema.native = model::Object{{"name", name}};
+}
+
 FakeDriver::Rows FakeDriver::rows(const std::string& collection) const {
   std::lock_guard hold(mutex_);
   Rows rows;
@@ -119,6 +129,10 @@ void FakeDriver::land() {
 size_t FakeDriver::delayed() const {
   std::lock_guard hold(mutex_);
   return delayed_.size();
+}
+void FakeDriver::lose_answer_of_create() {
+  std::lock_guard hold(mutex_);
+  lose_create_ = true;
 }
 void FakeDriver::hold(Call call) {
   std::lock_guard hold(mutex_);
@@ -223,6 +237,7 @@ Result<void> FakeDriver::create(const model::Schema& schema, Deadline) {
   if (collections_.contains(name)) return Error(Code::already_exists, "'" + name + "' exists");
   collections_[name].schema = schema;
   collections_[name].schema.native_id = "life " + std::to_string(++lives_);
+  if (std::exchange(lose_create_, false)) return Error(Code::timeout, "no answer came");
   return {};
 }
 

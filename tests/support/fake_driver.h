@@ -37,6 +37,8 @@ class FakeDriver final : public protocols::Driver {
   // Dropped and created again under its name: empty, another native id.
   void recreate(const std::string& collection);
   void drop_collection(const std::string& collection);
+  // The collection answers to this name as well, and no other does.
+  void name_also(const std::string& collection, const std::string& name);
   Rows rows(const std::string& collection = "things") const;
   std::optional<int64_t> find(const std::string& id) const;
   bool has_collection(const std::string& collection) const;
@@ -55,6 +57,8 @@ class FakeDriver final : public protocols::Driver {
   void delay_next(Call call);
   void land();              // executes what was delayed, in order
   size_t delayed() const;
+  // The next create is executed, and its answer lost.
+  void lose_answer_of_create();
   // Calls of this kind wait, before they look or change anything, until release().
   void hold(Call call);
   void release();
@@ -132,6 +136,7 @@ class FakeDriver final : public protocols::Driver {
   std::map<Call, std::deque<std::optional<Error>>> failures_;  // nothing: executed
   std::optional<Error> down_;
   std::set<Call> delays_, holds_;
+  bool lose_create_ = false;
   std::vector<std::function<void()>> delayed_;
   size_t held_ = 0;
   bool flaps_ = false;

@@ -91,12 +91,16 @@ void Move::crash(const Disk& disk) {
   if (!store->commit(batch, store::Sync::yes)) FAIL("the store does not take its own content");
 }
 
-void Move::promote_aside() {
+void Move::aside(std::function<Result<void>()> call) {
   aside_done_ = false;
-  aside_ = std::thread([this] {
-    aside_result_ = migration->promote({});
+  aside_ = std::thread([this, call = std::move(call)] {
+    aside_result_ = call();
     aside_done_ = true;
   });
+}
+
+void Move::promote_aside() {
+  aside([this] { return migration->promote({}); });
 }
 
 Result<void> Move::ended() {

@@ -33,6 +33,7 @@ class Move {
   Result<void> promote(std::vector<std::string> force = {});
   Result<void> rollback(std::vector<std::string> force = {});
   // In the background; ended() waits for it.
+  void aside(std::function<Result<void>()> call);
   void promote_aside();
   Result<void> ended();
 

@@ -44,7 +44,7 @@ void Rig::start(Side primary) {
   if (!opened) FAIL(opened.error().message);
   journal = std::move(*opened);
   collections = std::make_unique<proxy::Collections>(
-      *journal, source, target, [](const model::CollectionName&) { return true; }, std::map<std::string, std::string>{});
+      *journal, source, target, clock, [](const model::CollectionName&) { return true; }, std::map<std::string, std::string>{});
   const auto must = [](const Result<void>& done) {
     if (!done) FAIL(done.error().message);
   };
@@ -111,7 +111,7 @@ Rig::Ticket Rig::begin_delete_where(int64_t version_max) {
   for (const auto& [id, version] : source.rows()) {
     if (version <= version_max) keys.push_back(key_of(id));
   }
-  proxy::Mirror::add_keys(ticket, std::move(keys));
+  mirror->add_keys(ticket, std::move(keys));
   return journaled(std::move(ticket), std::to_string(version_max));
 }
 

@@ -1,0 +1,234 @@
+// Changes of collections through the proxy: names that move, and what is made and dropped after a promotion.
+#include <list>
+
+#include "tests/hazards/fake_proxy.h"
+
+using namespace vmproxy::support;
+using vmproxy::Code;
+using vmproxy::Error;
+using vmproxy::Result;
+namespace net = vmproxy::net;
+namespace proxy = vmproxy::proxy;
+namespace asio = boost::asio;
+
+namespace {
+
+// "things" and "others"; the first answers to "live" as well, until a call of /create gives the name away.
+struct Names : Proxy {
+  Names() {
+    move.source.add_collection(things("others"));
+    move.source.name_also("things", "live");
+    move.dialect.moves_name = true;
+    move.dialect.creates = things().name;
+  }
+  // By the name "live", which the source takes for this collection.
+  void write_live(const std::string& collection, const std::string& id) {
+    auto request = exchange({"POST", "/put", {{"to", "live"}}, proxy::encode_images({{key_of(id), record_of(id, 1)}})},
+                            [&](const net::Request&) {
+                              move.source.put(collection, id, 1);
+                              return net::Response{};
+                            });
+    handle(request);
+    REQUIRE(request.answer);
+    CHECK(request.answer->status == 200);
+  }
+  bool arrives(const std::string& collection, const std::string& id) {
+    return until([&] { return move.target.rows(collection).contains(id); });
+  }
+  bool equal() const {
+    return move.source.rows() == move.target.rows() && move.source.rows("others") == move.target.rows("others");
+  }
+};
+
+// What an application creates after the promotion.
+vmproxy::model::SchemaChange creation(const std::string& name) {
+  vmproxy::model::SchemaChange change;
+  change.kind = vmproxy::model::SchemaChange::Kind::create_collection;
+  change.schema = things(name);
+  return change;
+}
+
+Result<vmproxy::model::WriteResult> put_into(Proxy& proxy, const std::string& collection, const std::string& id) {
+  vmproxy::model::Write put;
+  put.collection = {"", collection};
+  put.kind = vmproxy::model::Write::Kind::replace;
+  const auto record = record_of(id, 1);
+  put.patches.push_back({record.key, record.vectors, record.document, false, record.metadata.value_or(vmproxy::model::Object{}), {}, true});
+  return proxy.backend().write(put);
+}
+
+}  // namespace
+
+TEST_CASE("a name that moved right before a crash is asked for, and a write by it reaches the collection that has it now") {
+  Names proxy;
+  proxy.ready();
+  auto call = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.name_also("others", "live");
+    proxy.move.source.hold(Call::describe);
+    return net::Response{};
+  });
+  const auto ended = proxy.begin(call);
+  REQUIRE(proxy.until([&] { return proxy.move.source.held() > 0; }));  // done, and the proxy looks what it left
+  proxy.move.linger();
+  const auto disk = proxy.move.disk();
+  proxy.move.source.release();
+  REQUIRE(proxy.until([&] { return *ended; }));
+  proxy.restart(disk);
+  CHECK(proxy.move.status().gaps >= 1);
+  proxy.write_live("others", "x");
+  proxy.move.clock.advance(seconds(61));  // attempts of the last run have landed or died
+  CHECK(proxy.arrives("others", "x"));
+  CHECK(proxy.equal());
+  proxy.validate();
+  CHECK(proxy.until([&] { return proxy.move.status().gaps == 0; }));
+  CHECK(proxy.equal());
+}
+
+TEST_CASE("a name that may move late leaves every write by it in doubt, until the source can be asked for good") {
+  Names proxy;
+  proxy.move.target.caps.max_zombie = seconds(0);
+  proxy.ready();
+  auto call = proxy.exchange({"POST", "/create", {}, ""}, [](const net::Request&) { return net::Response{500, {}, "", {}}; });
+  proxy.handle(call);
+  CHECK(proxy.until([&] { return proxy.move.status().gaps == 1; }));
+  proxy.validate();
+  CHECK(proxy.until([&] { return proxy.move.status().gaps == 0; }));
+  proxy.move.source.name_also("others", "live");  // it is executed late
+  proxy.write_live("others", "x");
+  CHECK(proxy.until([&] { return proxy.move.status().gaps == 1; }));  // it may have moved a moment later
+  SECTION("it is not forgotten in a restart") {
+    REQUIRE(proxy.move.quiet());
+    proxy.restart(proxy.move.disk());
+    proxy.write_live("others", "y");
+    proxy.validate();
+    CHECK(proxy.move.context().collections.in_doubt());
+    proxy.write_live("others", "z");
+    CHECK(proxy.until([&] { return proxy.move.status().gaps > 0; }));
+  }
+  SECTION("it ends") {}
+  proxy.move.clock.advance(seconds(61));
+  proxy.write_live("others", "end");
+  CHECK(proxy.arrives("others", "end"));
+  proxy.validate();
+  CHECK_FALSE(proxy.move.context().collections.in_doubt());
+  CHECK(proxy.until([&] { return proxy.move.status().gaps == 0; }));
+  CHECK(proxy.equal());
+  CHECK(proxy.move.promote());
+}
+
+TEST_CASE("when nobody can look what a change of collections left, writes are in doubt until somebody can") {
+  Names proxy;
+  proxy.ready();
+  auto call = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.name_also("others", "live");
+    proxy.move.source.fail(Call::describe, Error(Code::unavailable, "busy"));
+    return net::Response{};
+  });
+  proxy.handle(call);
+  CHECK(proxy.until([&] { return proxy.move.status().gaps == 1; }));
+  CHECK(proxy.move.context().collections.in_doubt());
+  proxy.write_live("others", "x");
+  CHECK_FALSE(proxy.move.context().collections.in_doubt());
+  CHECK(proxy.arrives("others", "x"));
+  CHECK(proxy.equal());
+}
+
+TEST_CASE("a collection made beside the proxy is found by a full validation, which mends what it held") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.move.source.add_collection(things("other"));
+  proxy.move.source.put("other", "x", 1);
+  for (int pass = 0; pass < 5 && proxy.move.target.rows("other").empty(); ++pass) proxy.validate();
+  proxy.validate();
+  CHECK(proxy.move.source.rows("other") == proxy.move.target.rows("other"));
+  CHECK(proxy.until([&] { return proxy.move.status().gaps == 0; }));
+}
+
+// --- after the promotion
+
+TEST_CASE("a change of collections that ends in the fence of a rollback refuses it") {
+  Proxy proxy;
+  proxy.move.options.fence_max = seconds(600);
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.target.hold(Call::drop);
+  auto drop = proxy.exchange({"POST", "/drop", {}, ""});
+  const auto ended = proxy.begin(drop);
+  REQUIRE(proxy.until([&] { return proxy.move.target.held() == 1; }));
+  proxy.move.aside([&] { return proxy.move.migration->rollback({}); });
+  REQUIRE(proxy.until([&] { return proxy.move.intended(); }));
+  proxy.move.target.release();
+  REQUIRE(proxy.until([&] { return *ended; }));
+  CHECK(drop.answer->status == 200);
+  CHECK_FALSE(proxy.move.ended());
+  CHECK(proxy.move.primary() == "target");
+}
+
+TEST_CASE("a collection whose creation lost its answer after the promotion can be created by asking again") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.target.lose_answer_of_create();
+  CHECK_FALSE(proxy.backend().change(creation("other")));
+  REQUIRE(proxy.move.target.has_collection("other"));
+  REQUIRE(proxy.backend().change(creation("other")));
+  CHECK(put_into(proxy, "other", "x"));
+  CHECK(proxy.move.target.rows("other") == FakeDriver::Rows{{"x", 1}});
+}
+
+TEST_CASE("what somebody else keeps under the name of a new collection is not taken") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.target.add_collection(things("other"));
+  proxy.move.target.put("other", "theirs", 1);
+  CHECK_FALSE(proxy.backend().change(creation("other")));
+  CHECK(proxy.move.target.rows("other") == FakeDriver::Rows{{"theirs", 1}});
+  CHECK_FALSE(proxy.move.context().collections.find("other"));
+  CHECK(proxy.move.rollback());  // nothing was changed
+}
+
+TEST_CASE("a crash while a collection is made after the promotion leaves one that can be written, and that a rollback knows of") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.target.hold(Call::create);
+  auto backend = proxy.backend();
+  std::thread making([&] { (void)backend.change(creation("other")); });
+  CHECK(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
+  const auto disk = proxy.move.disk();
+  SECTION("it arrived") {}
+  SECTION("it did not") { proxy.move.target.fail(Call::create, Error(Code::refused_connection, "away")); }
+  proxy.move.target.release();
+  making.join();
+  proxy.restart(disk);
+  CHECK(proxy.backend().change(creation("other")));
+  CHECK(put_into(proxy, "other", "x"));
+  CHECK(proxy.move.target.rows("other") == FakeDriver::Rows{{"x", 1}});
+  CHECK_FALSE(proxy.move.rollback());
+}
+
+TEST_CASE("changes of collections that hang leave threads for reads") {
+  Proxy proxy;
+  proxy.move.options.pool_threads = 4;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.target.hold(Call::create);
+  std::list<FakeExchange> creates;
+  std::vector<std::shared_ptr<bool>> ended;
+  for (int i = 0; i < 6; ++i) {
+    const std::string name = i < 3 ? "same" : "other" + std::to_string(i);
+    creates.emplace_back(proxy.io, net::Request{"POST", "/create", {{"to", name}}, ""}, proxy.move.clock.in(seconds(300)),
+                         [](const net::Request&) { return net::Response{}; });
+    ended.push_back(proxy.begin(creates.back()));
+  }
+  REQUIRE(proxy.until([&] { return proxy.move.target.held() > 0; }));
+  CHECK_FALSE(proxy.read_by_source("a"));
+  proxy.move.target.release();
+  for (const auto& done : ended) CHECK(proxy.until([&] { return *done; }));
+  for (const auto& create : creates) {
+    REQUIRE(create.answer);
+    CHECK(create.answer->status == 200);
+  }
+  for (const char* name : {"same", "other3", "other4", "other5"}) CHECK(proxy.move.target.has_collection(name));
+}
