@@ -28,7 +28,7 @@ function(vmproxy_test name)
   target_link_libraries(test_${name} PRIVATE vmproxy_flags ${arg_DEPS} Catch2::Catch2WithMain rapidcheck)
   add_test(NAME ${name} COMMAND test_${name})
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 120)
+    set(arg_TIMEOUT 600)  # sanitizers, on a busy machine
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABEL}" TIMEOUT ${arg_TIMEOUT})
 endfunction()

@@ -247,6 +247,7 @@ TEST_CASE("H46: a promotion with changes not applied is refused however it is fo
 
 TEST_CASE("H47: the copy begins only when writes sent before the barrier cannot be executed any more") {
   Move move;
+  move.source.caps.max_exec = seconds(60);
   move.source.put("a", 1);
   move.start();
   REQUIRE(move.migration->start("ready", {}));

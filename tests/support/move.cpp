@@ -9,6 +9,8 @@ namespace vmproxy::support {
 
 Move::Move() {
   source.add_collection(things());
+  // How long a start waits for writes from before it, in steps of the clock that take real time.
+  source.caps.max_exec = target.caps.max_exec = seconds(10);
   source.stamp_with(clock);
   target.stamp_with(clock);
   options.name = "move";
