@@ -6,6 +6,7 @@
 #include "journal/rows.h"
 #include "model/codec.h"
 #include "store/memory_store.h"
+#include "tests/store/print_result.h"
 
 using namespace vmproxy;
 using cutover::Phase;
