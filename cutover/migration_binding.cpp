@@ -92,7 +92,7 @@ Result<void> Migration::bind(State& state) {
   if (auto same = same_system("target", was.target, now.target); !same) return same;
   const std::string source_moved = moved("source", was.source, now.source);
   const std::string target_moved = moved("target", was.target, now.target);
-  if (collections_.changes().empty() && source_moved.empty() && target_moved.empty()) return {};
+  if (collections_.reconfigured().empty() && source_moved.empty() && target_moved.empty()) return {};
   return state.primary == Side::source ? bind_before_promotion(state, source_moved, target_moved)
                                        : bind_after_promotion(state, source_moved, target_moved);
 }
@@ -104,7 +104,7 @@ Result<void> Migration::bind_before_promotion(State& state, const std::string& s
     if (!text.empty()) said.push_back(text);
   }
   bool copies = !said.empty();  // arms anew, too: what exists there, and whose it is, is asked again
-  for (const Change& change : collections_.changes()) {
+  for (const Change& change : collections_.reconfigured()) {
     if (change.kind == Change::Kind::removed) continue;  // what is left is as whole as it was
     said.push_back(change.text);
     if (change.kind == Change::Kind::remapped) continue;  // the comparison finds what has the former form, and mends it
@@ -149,7 +149,7 @@ Result<void> Migration::bind_before_promotion(State& state, const std::string& s
 // The target has the newest of everything: a start that would answer from another place, or leave collections out, is none.
 Result<void> Migration::bind_after_promotion(State& state, const std::string& source_moved, const std::string& target_moved) {
   std::vector<std::string> lost, doubted;
-  for (const Change& change : collections_.changes()) {
+  for (const Change& change : collections_.reconfigured()) {
     (change.kind == Change::Kind::remapped ? doubted : lost).push_back(change.text);
   }
   if (!lost.empty()) {

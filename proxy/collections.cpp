@@ -84,17 +84,17 @@ Result<void> Collections::compare(const std::string& carried, const ByKey& now) 
     const std::string target = model::to_string(collection->plan->target().name);
     const auto was = before.find(key);
     if (was == before.end()) {
-      changes_.push_back({Change::Kind::added, key, "collection '" + key + "' is included now and was not before"});
+      reconfigured_.push_back({Change::Kind::added, key, "collection '" + key + "' is included now and was not before"});
     } else if (was->second.target != target) {
-      changes_.push_back({Change::Kind::renamed, key,
+      reconfigured_.push_back({Change::Kind::renamed, key,
                           "collection '" + key + "' is called '" + target + "' on the target now and was '" + was->second.target + "'"});
     } else if (was->second.hash != collection->plan->hash()) {
-      changes_.push_back({Change::Kind::remapped, key, "the records of collection '" + key + "' take another form on the target now"});
+      reconfigured_.push_back({Change::Kind::remapped, key, "the records of collection '" + key + "' take another form on the target now"});
     }
   }
   for (const auto& [key, was] : before) {
     if (!now.contains(key)) {
-      changes_.push_back({Change::Kind::removed, key, "collection '" + key + "' is no longer included"});
+      reconfigured_.push_back({Change::Kind::removed, key, "collection '" + key + "' is no longer included"});
     }
   }
   return {};
@@ -111,7 +111,7 @@ Result<void> Collections::accept() {
   }
   auto kept = keep(*known, collections);
   if (!kept) return kept;
-  changes_.clear();
+  reconfigured_.clear();
   return {};
 }
 

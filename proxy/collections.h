@@ -33,7 +33,7 @@ class Collections {
               std::map<std::string, std::string> names);
 
   // From the state, else nothing is known yet. Compares what this configuration makes of the catalog with what the one before
-  // made of the very same catalog: what differs is changes(), until accept(). Nothing is written.
+  // made of the very same catalog: what differs is reconfigured(), until accept(). Nothing is written.
   Result<void> load();
   // A collection that the configuration moves otherwise than the last run's did. Not what the application created, changed or
   // dropped: that is in the catalog for both.
@@ -48,7 +48,7 @@ class Collections {
     std::string key;   // of the source
     std::string text;  // for people: "collection 'x' is included now and was not before"
   };
-  const std::vector<Change>& changes() const { return changes_; }
+  const std::vector<Change>& reconfigured() const { return reconfigured_; }
   // What load() found is what the next start compares with. Durable when it returns; so is then whatever the changes led to.
   Result<void> accept();
   // Asks the source what exists; keeps incarnations of what was known. Blocking. A collection that began a new life while the
@@ -125,7 +125,7 @@ class Collections {
   mutable std::mutex mutex_;
   std::shared_ptr<const protocols::Catalog> catalog_;
   ByKey collections_;
-  std::vector<Change> changes_;
+  std::vector<Change> reconfigured_;
   std::set<std::string> claimed_;  // names on the target
   uint64_t incarnations_ = 0;
   std::atomic<bool> in_doubt_{false};
