@@ -212,8 +212,7 @@ Result<void> Migration::rollback(const Actor& actor) {
     case Phase::canary:
     case Phase::reads_moved: return reads_back(actor);
     case Phase::finalized: return wrong_state("rollback", next.phase, "the source has not been written since; start a new migration back");
-    default: {  // reads and writes are at the source already; perhaps by a rollback that the journal could not keep
-      if (!journal_.failure()) return {};
+    default: {  // reads and writes are at the source already; perhaps by a rollback that is not durable yet
       auto saved = save_state(journal_, next);
       if (!saved) return not_durable(saved.error());
       return {};
