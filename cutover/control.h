@@ -41,6 +41,7 @@ struct Status {
     std::string phase;  // none, running, clean, different, failed
     std::string reason;
     uint64_t compared = 0, different = 0, missing = 0, extra = 0;
+    uint64_t unsettled = 0;  // written or owed all the while, so not compared: read again, and compared before a promotion
   } validation;
   struct {
     uint64_t to_target = 0, to_source = 0;         // reads served

@@ -310,11 +310,16 @@ void Mirror::backfill(const model::CollectionName& collection, uint64_t incarnat
 }
 
 Result<void> Mirror::repair(const model::CollectionName& collection, const std::vector<model::Key>& keys) {
+  const std::string name = model::to_string(collection);
   std::vector<Debt> debts;
+  std::vector<std::string> encoded;
   for (const auto& key : keys) {
-    debts.push_back({0, model::to_string(collection), model::encode(key), DebtReason::repair, Duration::zero()});
+    encoded.push_back(model::encode(key));
+    debts.push_back({0, name, encoded.back(), DebtReason::repair, Duration::zero()});
   }
   debts_.add(debts);
+  // Nobody has seen both sides equal there: compared before the primary changes.
+  written_.note(name, encoded);
   changed_.notify_all();
   return {};
 }

@@ -402,6 +402,31 @@ TEST_CASE("H3: a capture gap closes the promotion until a full validation after 
   CHECK(move.promote());
 }
 
+TEST_CASE("H3: a validation does not vouch for a key that is owed all the while: it is read again, and compared before a promotion") {
+  Move move;
+  move.source.put("k", 1);
+  move.ready();
+  move.target.writes_fail(Error(Code::quota, "full"));
+  move.write("k", 2);        // its image waits
+  move.source.put("k", 3);   // and this one passed while the journal could not be written
+  REQUIRE(move.journal->mark_gap("writes passed while the journal could not be written"));
+  REQUIRE(move.migration->validate({}, {}));
+  // The key is looked at once a second for a minute.
+  const auto give_up = std::chrono::steady_clock::now() + seconds(60);
+  while (move.status().validation.phase == "running" && std::chrono::steady_clock::now() < give_up) {
+    move.clock.advance(milliseconds(100));
+    std::this_thread::sleep_for(std::chrono::microseconds(200));  // of polling; nothing relies on its length
+  }
+  CHECK(move.status().validation.phase == "clean");
+  CHECK(move.status().validation.unsettled == 1);
+  CHECK(move.status().gaps == 0);
+  CHECK(move.context().mirror.written().count() > 0);
+  move.target.writes_fail(std::nullopt);
+  REQUIRE(move.quiet());
+  CHECK(move.equal());
+  CHECK(move.promote());
+}
+
 TEST_CASE("H29: reads that the target could not answer faithfully close the promotion; those it only was late for do not") {
   Move move;
   move.ready();

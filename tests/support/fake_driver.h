@@ -49,6 +49,8 @@ class FakeDriver final : public protocols::Driver {
   void fail_after(int calls, Call call, Error error);
   // Every call fails so until it is taken back.
   void down(std::optional<Error> error);
+  // Every write fails so until it is taken back; reads go on.
+  void writes_fail(std::optional<Error> error);
   // Every second write fails, refused before it is done.
   void flap(bool flaps);
   // The next write of this kind loses its answer and is not executed yet: it is when land() is called.
@@ -130,7 +132,7 @@ class FakeDriver final : public protocols::Driver {
   uint64_t lives_ = 0;
   std::map<Call, uint64_t> calls_;
   std::map<Call, std::deque<std::optional<Error>>> failures_;  // nothing: executed
-  std::optional<Error> down_;
+  std::optional<Error> down_, writes_fail_;
   std::set<Call> delays_, holds_;
   std::vector<std::function<void()>> delayed_;
   size_t held_ = 0;

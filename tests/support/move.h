@@ -29,6 +29,7 @@ class Move {
   Result<void> promote(std::vector<std::string> force = {});
   Result<void> rollback(std::vector<std::string> force = {});
   // In the background; ended() waits for it.
+  void aside(std::function<Result<void>()> call);
   void promote_aside();
   Result<void> ended();
 
@@ -43,6 +44,10 @@ class Move {
   // A request between gate and answer.
   void enter();
   void leave() { context().gate.leave(); }
+  // A write that is read back, done by the primary whatever its gate says.
+  void write_inside(const std::string& id, int64_t version);
+  // Full validations with repair until no gap is open.
+  void validate_until_no_gap();
 
   bool eventually(const std::function<bool()>& what) { return support::eventually(clock, what); }
   void linger() { support::linger(clock); }
