@@ -107,7 +107,8 @@ class Migration final : public Control {
   // the change of the primary
   // `old_primary_dead`: it cannot be read, and what only it has is given up (the operator was asked).
   Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead = false);
-  Result<void> still_whole(journal::Side to, const Actor& actor) const;
+  Result<void> still_there(journal::Side to);
+  Result<void> still_whole(journal::Side to, const Actor& actor, size_t given_up);
   // The rollback of a promotion, once reads are on their way back.
   Result<void> flip_back(const State& now, const Actor& actor);
   // Nothing when the target answers; else why not.

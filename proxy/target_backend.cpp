@@ -228,12 +228,13 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
       (void)context_.collections.remove(change.schema.name);
       return created.error();
     }
+    // Before anybody can write to it: the mirror makes it on the source without taking it for one that was lost there.
+    note_ddl("created " + made->key);
     auto claimed = context_.collections.claim(*made);
     if (!claimed) return claimed.error();
     if (dropped_before(*made)) {
       (void)context_.journal.mark_gap("collection '" + made->key + "' was dropped and created again after the promotion; the source holds records of its former life");
     }
-    note_ddl("created " + made->key);
     renew_catalog();
     return made->plan->source();
   }

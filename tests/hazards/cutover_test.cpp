@@ -68,6 +68,46 @@ TEST_CASE("H1, H22: what the replica refused closes the promotion until it is cl
   CHECK(move.target.find("bad") == 1);
 }
 
+TEST_CASE("H1: a record that the new primary refuses while the change is under way ends it, unless that was forced") {
+  Move move;
+  move.options.fence_max = seconds(600);
+  move.ready();
+  bool back = false;
+  std::vector<std::string> force;
+  SECTION("a promotion") {}
+  SECTION("a rollback") {
+    REQUIRE(move.promote());
+    back = true;
+  }
+  SECTION("forced") { force = {"quarantine"}; }
+  FakeDriver& old_primary = back ? move.target : move.source;
+  FakeDriver& new_primary = back ? move.source : move.target;
+  const std::string before = move.primary();
+  move.enter();
+  move.aside([&] {
+    const vmproxy::cutover::Actor actor{"test", "", force};
+    return back ? move.migration->rollback(actor) : move.migration->promote(actor);
+  });
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  new_primary.refuse("bad", Error(Code::invalid, "too large"));
+  move.write_inside("bad", 1);
+  move.leave();
+  const auto ended = move.ended();
+  CHECK(old_primary.find("bad") == 1);
+  if (!force.empty()) {
+    CHECK(ended);
+    CHECK(move.status().at_risk == 1);
+    return;
+  }
+  CHECK(says(ended, "vmproxy quarantine"));
+  CHECK(move.primary() == before);
+  new_primary.refuse("bad", std::nullopt);
+  REQUIRE(move.migration->quarantine_retry(std::nullopt, {}));
+  REQUIRE(move.eventually([&] { return move.status().quarantined == 0; }));
+  CHECK((back ? move.rollback() : move.promote()));
+  CHECK(new_primary.find("bad") == 1);
+}
+
 TEST_CASE("H16: killed between intention and decision, the old primary stays and everything it acknowledged is there") {
   Move move;
   move.source.put("a", 1);
