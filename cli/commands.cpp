@@ -139,7 +139,8 @@ Ending print_validation(Session& session, AdminClient& client, const std::string
     out << pretty(status);
   } else {
     out << grouped(count_at(status, "validation.compared")) << " compared: " << grouped(different)
-        << " different, " << grouped(missing) << " missing, " << grouped(extra) << " extra\n";
+        << " different, " << grouped(missing) << " missing, " << grouped(extra) << " extra"
+        << unsettled_part(status) << '\n';
     for (const auto& item : differences) {
       if (!item.is_object()) continue;
       const auto& d = item.get_object();

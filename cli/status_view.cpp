@@ -182,6 +182,7 @@ std::vector<Part> parts(const json::object& s) {
               grouped(count_at(s, "validation.missing")) + " missing, " +
               grouped(count_at(s, "validation.extra")) + " extra";
     }
+    text += unsettled_part(s);
   }
   out.push_back({mark, "validate", text});
 
@@ -230,6 +231,11 @@ const json::array& array_at(const json::object& object, std::string_view name) {
   static const json::array none;
   const auto* value = object.if_contains(name);
   return value && value->is_array() ? value->get_array() : none;
+}
+
+std::string unsettled_part(const json::object& s) {
+  const uint64_t unsettled = count_at(s, "validation.unsettled");
+  return unsettled == 0 ? "" : ", " + grouped(unsettled) + " not compared (written all the while)";
 }
 
 std::string progress_line(const json::object& s) {

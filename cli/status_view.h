@@ -13,6 +13,9 @@ std::string status_screen(const boost::json::object& status, const Terminal& ter
 // One line, for waiting: "copying [####....] 42 % 1 876 056 / 4 466 810 12 300/s 2 m 31 s left".
 std::string progress_line(const boost::json::object& status);
 
+// ", 3 not compared (written all the while)"; empty when there are none.
+std::string unsettled_part(const boost::json::object& status);
+
 // Members by a path like "backfill.records"; a default where absent or of another type.
 std::string text_at(const boost::json::object& object, std::string_view path);
 double number_at(const boost::json::object& object, std::string_view path, double absent = 0);

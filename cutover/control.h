@@ -41,6 +41,7 @@ struct Status {
     std::string phase;  // none, running, clean, different, failed
     std::string reason;
     uint64_t compared = 0, different = 0, missing = 0, extra = 0;
+    uint64_t unsettled = 0;  // written or owed all the while, so not compared: read again, and compared before a promotion
   } validation;
   // "collection.field" -> records of which the target could not hold that field, since vmproxy started: at most a hundred,
   // most first, then "others".

@@ -223,6 +223,7 @@ Status Migration::status() {
     s.validation.different = shown.different;
     s.validation.missing = shown.missing;
     s.validation.extra = shown.extra;
+    s.validation.unsettled = shown.unsettled;
     s.last_pause_seconds = last_pause_seconds_;
     problem = problem_;
     s.work.problem = problem_;

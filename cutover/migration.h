@@ -126,7 +126,8 @@ class Migration final : public Control {
   // the change of the primary
   // `old_primary_dead`: it cannot be read, and what only it has is given up (the operator was asked).
   Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead = false);
-  Result<void> still_whole(journal::Side to, const Actor& actor) const;
+  Result<void> still_there(journal::Side to);
+  Result<void> still_whole(journal::Side to, const Actor& actor, size_t given_up);
   // A promotion that is under way gives way: who asks for the way back does not want to see it succeed first.
   Result<Turn::Held> turn_of_rollback();
   static Error gives_way();

@@ -26,6 +26,7 @@ constexpr uint64_t remainder_max = 300;      // keys left to compare in the fenc
 constexpr double remainder_grows = 4;        // so many times, as the patience ends
 constexpr int repairs_max = 3;
 constexpr uint64_t urgent_keys_max = 100;    // keys compared in the fence of a rollback
+constexpr Duration still_there_timeout = std::chrono::seconds(10);  // for each collection
 
 // Beside the caller; where there is no thread to be had, when its result is asked for.
 template <class Work>
@@ -72,7 +73,8 @@ class Pacer {
 
 // Outside the fence: everything that can be paid while writes go on is paid, so that the fence is short.
 Result<void> Migration::pre_drain(bool urgent) {
-  mirror_.reread_suspects();
+  auto reread = mirror_.reread_suspects();
+  if (!reread) return reread.error().within("nothing changed");
   const TimePoint began = clock_.now();
   const Deadline deadline = began + options_.pre_drain_max;
   const uint64_t first = mirror_.numbers().lag_changes;
@@ -144,13 +146,33 @@ void Migration::keep_aborted(const State& aborted) {
              "`vmproxy status` shows the journal as writable", {{"migration", options_.name}});
 }
 
-// Asked with the gate closed: a gap, or a change of collections, that came after the gates were asked is nothing the
-// comparison could find.
-Result<void> Migration::still_whole(Side to, const Actor& actor) const {
+// The new primary must still hold its collections. One that came back empty has no lag, and nothing that was written lately
+// differs there: only asking tells. What it has lost is a gap now.
+Result<void> Migration::still_there(Side to) {
+  for (const auto& collection : jobs()) {
+    auto there = collections_.still_there(to, *collection, clock_.in(still_there_timeout));
+    if (there) continue;
+    if (to == Side::target || there.error().retryable()) return there.error().within("nothing changed");
+    // What was made after the promotion and cannot be made on the source is no reason to stay where trouble is.
+    log::warn("a collection could not be made on the source before the rollback", {{"collection", collection->key}, {"error", there.error().message}});
+  }
+  return {};
+}
+
+// Asked before the preparation, and with the gate closed: a gap, a refused record, or a change of collections that came after
+// the gates were asked is nothing the comparison could find. `given_up`: so many are in quarantine by the operator's choice.
+Result<void> Migration::still_whole(Side to, const Actor& actor, size_t given_up) {
   const auto forced = [&](const char* gate) { return std::find(actor.force.begin(), actor.force.end(), gate) != actor.force.end(); };
   if (journal_.has_gaps() && !forced("gaps")) {
     return Error(Code::precondition, "a capture gap was opened meanwhile: `vmproxy status` names it, `vmproxy validate --full --repair` closes it, "
                                      "--force gaps goes on in spite of it");
+  }
+  const uint64_t refused = mirror_.quarantine().count();
+  if (refused > given_up && !forced("quarantine")) {
+    return Error(Code::precondition, std::to_string(refused - given_up) + " records were refused by the " +
+                                         (to == Side::target ? "target" : "source") +
+                                         " meanwhile, which lacks them: `vmproxy quarantine list` names them and the reasons; once it can "
+                                         "take them, `vmproxy quarantine retry` brings them over (--force quarantine goes on without them)");
   }
   if (to == Side::source && !forced("ddl")) {
     bool changed = false;
@@ -168,7 +190,9 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   std::lock_guard comparing(comparing_);
   const bool urgent = to == Side::source;
   StepTimes steps(clock_);
-  auto drained = old_primary_dead ? pre_drain_without_primary() : pre_drain(urgent);
+  auto drained = still_there(to);
+  if (drained) drained = still_whole(to, actor, 0);
+  if (drained) drained = old_primary_dead ? pre_drain_without_primary() : pre_drain(urgent);
   if (!drained) {
     audit_.note(actor, action, "refused: " + drained.error().message);
     return drained;
@@ -199,8 +223,9 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   steps.ended("drain");
   // POSITION, CATCHUP: the lanes are stopped afterwards, nothing is in flight on the follower (H58).
   // What the gates asked about may have happened since.
-  if (done) done = still_whole(to, actor);
-  if (done && old_primary_dead) mirror_.give_up_reads("only the former primary had this; it did not answer when the primary was changed");
+  if (done) done = still_whole(to, actor, 0);
+  size_t given_up = 0;
+  if (done && old_primary_dead) given_up = mirror_.give_up_reads("only the former primary had this; it did not answer when the primary was changed");
   // DELTA begins beside it: the old primary does not change any more, so it is read while the lanes still catch up. Where
   // such a read has to wait (Capabilities::read_wait), the two waits are one.
   const uint64_t keys_max = urgent ? urgent_keys_max : UINT64_MAX;
@@ -226,10 +251,11 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
                                            "); they are repaired, try again");
     }
   }
+  // What came while the lanes caught up: they may have found what is a gap, and a record that the new primary refused has left
+  // its lane and is nowhere there.
+  if (done) done = still_whole(to, actor, given_up);
   steps.ended("compare");
   if (done && !urgent && give_way_) done = gives_way();
-  // Again: while the lanes caught up they may have found what is a gap.
-  if (done) done = still_whole(to, actor);
   if (done) {
     // COMMIT
     State committed = prepared;
@@ -268,7 +294,8 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   }
   metrics_.histogram("promotion_pause_seconds", "How long writes waited in the fence of a promotion or rollback").observe(pause);
   if (!done) return done.error().within(action + " aborted, nothing changed");
-  mirror_.reread_suspects();
+  auto carried = mirror_.carry_suspects();
+  if (!carried) log::warn("suspects stay as they are until the next validation", {{"migration", options_.name}, {"error", carried.error().message}});
   log::info("primary changed", {{"migration", options_.name}, {"action", action}, {"pause_seconds", pause}, {"steps", steps.text()}});
   return {};
 }

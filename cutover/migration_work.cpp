@@ -197,10 +197,15 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     });
     if (!refreshed) return refreshed.error().within("validation");
   }
+  bool away = false;  // the comparison waits for it
   for (const auto& collection : jobs()) {
-    if (collections_.claimed(*collection)) continue;
-    auto claimed = collections_.create_on_target(*collection, clock_.in(std::chrono::seconds(30)));
-    if (!claimed) return claimed.error();
+    const bool ours = collections_.claimed(*collection);
+    if (ours && away) continue;
+    // One that the target has lost is made anew, and is a gap, so that a repair has somewhere to go.
+    auto there = collections_.still_there(Side::target, *collection, clock_.in(std::chrono::seconds(30)));
+    if (there) continue;
+    if (!ours || !there.error().retryable()) return there.error();
+    away = true;
   }
   if (state().primary == Side::target) {
     for (const auto& collection : jobs()) {
@@ -228,7 +233,8 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     auto moved = move(*next, worker_actor, "validation pass " + std::to_string(pass) + (resumes ? " goes on" : ""));
     if (!moved) return moved.error();
   }
-  mirror_.reread_suspects();
+  auto reread = mirror_.reread_suspects();
+  if (!reread) return reread.error().within("validation");
   std::vector<validation::Job> compared;
   for (const auto& collection : jobs()) compared.push_back({collection->name, collection->plan});
   validation::Options how;

@@ -8,7 +8,7 @@ namespace vmproxy::journal::rows {
 inline constexpr std::string_view debts = "d";        // collection NUL key seq -> debt
 inline constexpr std::string_view touched = "t";      // generation, collection NUL key -> empty
 inline constexpr std::string_view written = "w";      // round, collection NUL key -> empty
-inline constexpr std::string_view suspects = "s";     // collection NUL key -> since
+inline constexpr std::string_view suspects = "s";     // collection NUL key -> empty
 inline constexpr std::string_view quarantine = "q";   // number -> refused change with payload and reason
 inline constexpr std::string_view checkpoints = "c";  // backfill ranges
 inline constexpr std::string_view validation = "v";   // validation progress and findings

@@ -37,7 +37,7 @@ class Sink {
   // there is no news, and a repair would only be refused again.
   virtual bool quarantined(const model::CollectionName&, const model::Key&) { return false; }
 
-  // Owes each key a READ of the primary (a durable debt with a new position).
+  // Owes each key a READ of the primary (a durable debt with a new position), and a comparison before the primary changes.
   virtual Result<void> repair(const model::CollectionName& collection,
                               const std::vector<model::Key>& keys) = 0;
 };

@@ -21,6 +21,8 @@ struct Carried {
   std::string target;  // its name there
   uint64_t hash = 0;   // of its plan
 };
+// What TargetBackend notes of changes since the promotion: + what, as people read it.
+constexpr std::string_view created_rows = "ddl/created ", renamed_rows = "ddl/renamed ";
 
 }  // namespace
 
@@ -347,7 +349,19 @@ Result<void> Collections::create_on_target(Deadline deadline, bool take_foreign)
 Result<void> Collections::create_on_target(const Collection& collection, Deadline deadline, bool take_foreign) {
   const model::Schema& schema = collection.plan->target();
   const std::string name = model::to_string(schema.name);
+  bool lost = false;
+  if (claimed(collection)) {
+    auto there = target_.describe(schema.name, deadline);
+    if (!there && there.error().retryable()) return there.error().within("asking the target for '" + name + "'");
+    // Noted before it is made: a crash in between may leave a gap too many, never one too few.
+    lost = !there || !*there;
+    if (lost) {
+      auto marked = mark_lost(collection.key, "target");
+      if (!marked) return marked;
+    }
+  }
   auto made = target_.create(schema, deadline);
+  if (made && lost) log::error("a collection that the target had lost was made anew, empty", {{"collection", collection.key}});
   if (!made && made.error().code != Code::already_exists) return made.error().within("creating '" + name + "' on the target");
   if (claimed(collection)) return {};
   if (!made && !take_foreign) {
@@ -371,8 +385,15 @@ Result<void> Collections::create_on_source(const Collection& collection, Deadlin
   if (!there) return there.error().within("asking the source for '" + collection.key + "'");
   const model::Schema& wanted = collection.plan->source();
   if (!*there) {
+    const auto never_had = made_since_promotion(collection.key);
+    if (!never_had) return never_had.error();
+    if (!*never_had) {
+      auto marked = mark_lost(collection.key, "source");
+      if (!marked) return marked;
+    }
     auto made = source_.create(wanted, deadline);
     if (!made && made.error().code != Code::already_exists) return made.error().within("creating '" + collection.key + "' on the source");
+    if (made && !*never_had) log::error("a collection that the source had lost was made anew, empty", {{"collection", collection.key}});
     return {};
   }
   // Partitions made after the promotion: only the target was told of them.
@@ -384,6 +405,37 @@ Result<void> Collections::create_on_source(const Collection& collection, Deadlin
   auto altered = source_.alter(collection.name, wanted, deadline);
   if (!altered) return altered.error().within("making the partitions of '" + collection.key + "' on the source");
   return {};
+}
+
+Result<void> Collections::still_there(journal::Side side, const Collection& collection, Deadline deadline) {
+  if (side == journal::Side::source) return create_on_source(collection, deadline);
+  if (claimed(collection)) {
+    auto there = target_.describe(collection.plan->target().name, deadline);
+    if (!there) return there.error().within("asking the target for '" + collection.key + "'");
+    if (*there) return {};
+  }
+  return create_on_target(collection, deadline);
+}
+
+Result<void> Collections::mark_lost(const std::string& key, std::string_view side) {
+  const std::string what = "collection '" + key + "' was missing on the " + std::string(side) +
+                           ", where it had been made before: what it held is not there";
+  auto marked = journal_.mark_gap(what);
+  if (!marked) return marked.error().within("a capture gap could not be recorded, so nothing was made anew");
+  return {};
+}
+
+Result<bool> Collections::made_since_promotion(const std::string& key) {
+  auto created = journal_.row(journal::rows::state, std::string(created_rows) + key);
+  if (!created) return created.error();
+  if (*created) return true;
+  bool renamed = false;
+  auto looked = journal_.scan_latest_rows(journal::rows::state, renamed_rows, "", [&](std::string_view row, std::string_view) {
+    renamed = row.ends_with(" to " + key);
+    return !renamed;
+  });
+  if (!looked) return looked.error();
+  return renamed;
 }
 
 bool Collections::claimed(const Collection& collection) const {

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -82,12 +83,15 @@ class Collections {
   Result<void> remove_space(const std::string& path);
   // Creates on the target what is included and missing there, and claims it: durably, before the first record goes there.
   // A collection that was there before and holds records is somebody else's: writing and repairing would overwrite and erase
-  // them. Code::precondition names each with its count, unless `take_foreign`.
+  // them. Code::precondition names each with its count, unless `take_foreign`. One that is ours and missing was lost with
+  // what it held: that is a capture gap, durable before the collection is made anew.
   Result<void> create_on_target(Deadline deadline, bool take_foreign = false);
   Result<void> create_on_target(const Collection& collection, Deadline deadline, bool take_foreign = false);
   // Made after the promotion, or partitions of it were, so the source has never had them: made there too, as the way back
-  // needs them.
+  // needs them. Any other collection that is missing there was lost: a capture gap first.
   Result<void> create_on_source(const Collection& collection, Deadline deadline);
+  // Asks whether that side still has it; if not, the same as create_on_*. An error: not known.
+  Result<void> still_there(journal::Side side, const Collection& collection, Deadline deadline);
   // May records be written to and erased from this collection's target? From memory.
   bool claimed(const Collection& collection) const;
   // Made by us on the application's behalf, so ours.
@@ -112,6 +116,8 @@ class Collections {
   // What the target lacks, or has too much, of a collection that is new.
   Result<void> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
   Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
+  Result<void> mark_lost(const std::string& key, std::string_view side);
+  Result<bool> made_since_promotion(const std::string& key);
 
   journal::Journal& journal_;
   protocols::Driver& source_;

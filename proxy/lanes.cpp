@@ -379,8 +379,12 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   }
   Error error = !upserted ? upserted.error() : erased.error();
   if (error.code == Code::not_found) {
-    const auto made = side == Side::target ? parts_.collections.create_on_target(collection, deadline)
-                                           : parts_.collections.create_on_source(collection, deadline);
+    Result<void> made;
+    // Dropped by a call that is being mirrored: what exists is for that call to say.
+    if (!paused(collection.key) && same_life(collection)) {
+      made = side == Side::target ? parts_.collections.create_on_target(collection, deadline)
+                                  : parts_.collections.create_on_source(collection, deadline);
+    }
     if (made && !std::exchange(lane.made, true)) {
       health_.unused();
       return;  // tried again at once; found missing all the same, later

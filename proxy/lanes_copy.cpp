@@ -138,6 +138,7 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     }
     const Error& error = written.error();
     if (error.code == Code::not_found && replica() == Side::target) {
+      if (paused(collection.key) || !same_life(*now)) continue;  // a call that is being mirrored dropped it
       if (parts_.collections.create_on_target(*now, parts_.clock.in(options_.apply_timeout))) continue;
     }
     if (refused_for_good(error)) return error;

@@ -25,6 +25,7 @@ Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& tr
       ledger_(journal),
       quarantine_(journal, clock),
       written_(journal),
+      suspects_(journal),
       lanes_({journal, collections, transfer, dialect, in_flight_, freshness_, debts_, ledger_, quarantine_, clock, random, metrics},
              options.lanes) {}
 
@@ -176,23 +177,13 @@ void Mirror::touch(const std::string& collection, const std::vector<std::string>
   journal_.put_rows(std::move(rows));
 }
 
-void Mirror::add_suspects(const std::vector<std::string>& rows) {
-  if (rows.empty()) return;
-  const auto known = journal_.rows_exist(journal::rows::suspects, rows);
-  std::vector<journal::Row> fresh;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (!known || !(*known)[i]) fresh.push_back({std::string(journal::rows::suspects), rows[i], ""});
-  }
-  suspects_ += fresh.size();
-  journal_.put_rows(std::move(fresh));
+bool Mirror::reads_settle() const {
+  const auto& primary = transfer_.driver(primary_).capabilities();
+  return primary.read_after_write && primary.max_exec.has_value();
 }
 
 void Mirror::suspect_reads(const std::string& collection, const std::vector<std::string>& keys) {
-  if (keys.empty() || transfer_.driver(primary_).capabilities().read_after_write) return;
-  std::vector<journal::Row> rows;
-  for (const auto& key : keys) rows.push_back({std::string(journal::rows::suspects), suspect_row(collection, key), ""});
-  suspects_ += rows.size();
-  journal_.put_rows(std::move(rows));
+  if (!transfer_.driver(primary_).capabilities().read_after_write) suspects_.mark(collection, keys);
 }
 
 Entry Mirror::read_entry(const std::string& collection, std::string key) {
@@ -313,11 +304,16 @@ void Mirror::backfill(const model::CollectionName& collection, uint64_t incarnat
 }
 
 Result<void> Mirror::repair(const model::CollectionName& collection, const std::vector<model::Key>& keys) {
+  const std::string name = model::to_string(collection);
   std::vector<Debt> debts;
+  std::vector<std::string> encoded;
   for (const auto& key : keys) {
-    debts.push_back({0, model::to_string(collection), model::encode(key), DebtReason::repair, Duration::zero()});
+    encoded.push_back(model::encode(key));
+    debts.push_back({0, name, encoded.back(), DebtReason::repair, Duration::zero()});
   }
   debts_.add(debts);
+  // Nobody has seen both sides equal there: compared before the primary changes.
+  written_.note(name, encoded);
   changed_.notify_all();
   return {};
 }
@@ -408,7 +404,7 @@ Mirror::Numbers Mirror::numbers() {
     n.lag_seconds = std::max(0.0, std::chrono::duration<double>(age).count());
   }
   n.dirty = lanes_.size() + debts_.count();
-  n.suspects = suspects_;
+  n.suspects = suspects_.count();
   n.quarantined = quarantine_.count();
   n.writes = writes_;
   n.applied = lanes_.applied();

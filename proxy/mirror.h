@@ -18,6 +18,7 @@
 #include "proxy/in_flight.h"
 #include "proxy/lanes.h"
 #include "proxy/routing.h"
+#include "proxy/suspects.h"
 #include "proxy/write_marks.h"
 #include "proxy/written_keys.h"
 
@@ -116,13 +117,17 @@ class Mirror final : public journal::Sink {
   };
   Unread unread(size_t names_max);
   size_t images_waiting() const { return lanes_.size() - lanes_.reads(0).second; }
-  void give_up_reads(const std::string& why);
+  size_t give_up_reads(const std::string& why);  // how many are in quarantine for it that were not
   // Nothing is owed but open uncertainty windows: what a change of the primary may carry over.
   bool only_windows_owed() const { return debts_.count() == debts_.count(DebtReason::uncertain); }
   void set_primary(Side primary);  // lanes stopped
   void resume_lanes();
-  // Reads every suspect again.
-  void reread_suspects();
+  // Reads every suspect again. Blocking; an error: not all of them.
+  Result<void> reread_suspects();
+  // After a change of the primary. What was in doubt is what the former one may still do, and that one is the replica now:
+  // its suspects become open windows that end as lost attempts on a replica do (Capabilities::max_zombie), with a READ of
+  // this primary. Where such a READ settles nothing they stay suspects, and are read again.
+  Result<void> carry_suspects();
   // Written since both sides were last seen equal there.
   WrittenKeys& written() { return written_; }
   const WriteMarks& marks() const { return marks_; }
@@ -152,10 +157,10 @@ class Mirror final : public journal::Sink {
   // Takes back from `outcome` what may not be relied on after a restart.
   void finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome);
   void finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome);
-  static std::string suspect_row(const std::string& collection, const std::string& key) { return collection + '\0' + key; }
   // H48: without read-after-write a READ proves nothing: the keys are read again at each validation pass.
-  void add_suspects(const std::vector<std::string>& rows);  // blocks on disk
   void suspect_reads(const std::string& collection, const std::vector<std::string>& keys);
+  // A READ of the primary settles what was in doubt: it shows every acknowledged write, and nothing runs on for ever there.
+  bool reads_settle() const;
   void touch(const std::string& collection, const std::vector<std::string>& keys);
   void run();  // due debts, windows, trimming
   void pay_due();
@@ -180,6 +185,7 @@ class Mirror final : public journal::Sink {
   Ledger ledger_;
   Quarantine quarantine_;
   WrittenKeys written_;
+  Suspects suspects_;
   WriteMarks marks_;
   Lanes lanes_;
 
@@ -187,7 +193,7 @@ class Mirror final : public journal::Sink {
   std::atomic<uint64_t> last_position_{0};
   std::atomic<uint64_t> generation_{0};
   std::atomic<Side> primary_{Side::source};
-  std::atomic<uint64_t> writes_{0}, suspects_{0}, collapsed_{0};
+  std::atomic<uint64_t> writes_{0}, collapsed_{0};
   TimePoint not_before_{};
   std::atomic<bool> journal_full_ = false;  // more than journal_bytes_max; set by run()
   std::vector<std::string> unresolved_ddl_;

@@ -1,11 +1,16 @@
 // The mirror while the primary changes: nothing new begins, what is owed is applied, or given up when the primary is dead.
 #include "proxy/mirror.h"
 
+#include <optional>
 #include <set>
 
-#include "journal/rows.h"
-
 namespace vmproxy::proxy {
+namespace {
+
+constexpr size_t suspects_at_once = 10'000;
+constexpr size_t carried_max = 200'000;
+
+}  // namespace
 
 Result<void> Mirror::catch_up(Deadline deadline) {
   const auto owed = [this] { return debts_.count() - debts_.count(DebtReason::uncertain); };
@@ -37,7 +42,7 @@ Mirror::Unread Mirror::unread(size_t names_max) {
   return {count, std::move(names)};
 }
 
-void Mirror::give_up_reads(const std::string& why) {
+size_t Mirror::give_up_reads(const std::string& why) {
   std::vector<Debt> debts = debts_.take_all_but(DebtReason::uncertain);
   std::set<std::pair<std::string, std::string>> keys;
   for (const auto& debt : debts) keys.emplace(debt.collection, debt.key);
@@ -47,27 +52,54 @@ void Mirror::give_up_reads(const std::string& why) {
     for (auto& debt : entry.debts) debts.push_back(std::move(debt));
   }
   // Kept before anything is struck out: a crash in between keeps both.
-  for (const auto& [collection, key] : keys) quarantine_.add(collection, key, why, std::nullopt, primary_);
+  size_t kept = 0;
+  for (const auto& [collection, key] : keys) kept += quarantine_.add(collection, key, why, std::nullopt, primary_) ? 1 : 0;
   debts_.paid(debts);
   for (const auto& entry : entries) {
     for (const auto seq : entry.seqs) ledger_.done(seq);
     for (const auto position : entry.owed) freshness_.arrived(entry.collection, position);
   }
+  return kept;
 }
 
 void Mirror::set_primary(Side primary) { primary_ = primary; }
 
 void Mirror::resume_lanes() { lanes_.start(primary_, clock_.now()); }
 
-void Mirror::reread_suspects() {
-  std::vector<std::pair<std::string, std::string>> keys;
-  (void)journal_.scan_rows(journal::rows::suspects, "", "", [&](std::string_view row, std::string_view) {
-    const auto end = row.find('\0');
-    if (end != std::string_view::npos) keys.emplace_back(row.substr(0, end), row.substr(end + 1));
-    return keys.size() < 100'000;
-  });
-  std::lock_guard ordered(finish_mutex_);
-  for (auto& [collection, key] : keys) put(read_entry(collection, std::move(key)));
+Result<void> Mirror::reread_suspects() {
+  std::optional<SuspectKey> last;
+  while (true) {
+    auto page = suspects_.after(last ? &*last : nullptr, suspects_at_once);
+    if (!page) return page.error().within("the suspects could not be read from the journal");
+    if (page->empty()) return {};
+    last = page->back();
+    std::lock_guard ordered(finish_mutex_);
+    for (auto& [collection, key] : *page) put(read_entry(collection, std::move(key)));
+  }
+}
+
+Result<void> Mirror::carry_suspects() {
+  if (!reads_settle()) return reread_suspects();
+  const Duration window = transfer_.driver(other(primary_)).capabilities().max_zombie;
+  std::optional<SuspectKey> last;
+  // Open windows are held in memory, so only so many.
+  for (size_t carried = 0; carried < carried_max;) {
+    auto page = suspects_.after(last ? &*last : nullptr, suspects_at_once);
+    if (!page) return page.error().within("the suspects could not be read from the journal");
+    if (page->empty()) return {};
+    last = page->back();
+    carried += page->size();
+    std::vector<Debt> debts;
+    std::lock_guard ordered(finish_mutex_);
+    for (const auto& [collection, key] : *page) {
+      in_flight_.open_window(collection, key);
+      debts.push_back({0, collection, key, DebtReason::uncertain, window});
+      put(read_entry(collection, key));
+    }
+    debts_.add(debts);
+    suspects_.strike(*page);
+  }
+  return reread_suspects();
 }
 
 }  // namespace vmproxy::proxy

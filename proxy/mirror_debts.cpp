@@ -55,22 +55,19 @@ void Mirror::pay_due() {
   while (lanes_.size() < options_.entries_max / 2) {
     auto due = debts_.due(1024);
     if (due.empty()) return;
-    std::vector<std::string> suspects;
-    {
-      std::lock_guard ordered(finish_mutex_);
-      for (auto& debt : due) {
-        if (debt.reason == DebtReason::uncertain) {
-          in_flight_.close_window(debt.collection, debt.key);
-          if (!transfer_.driver(primary_).capabilities().max_exec) suspects.push_back(suspect_row(debt.collection, debt.key));
-        }
-        Entry entry = read_entry(debt.collection, debt.key);
-        entry.waits = in_flight_.broad_of(debt.collection);
-        entry.debts.push_back(std::move(debt));
-        const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
-        lanes_.put(std::move(entry));
+    std::lock_guard ordered(finish_mutex_);
+    for (auto& debt : due) {
+      if (debt.reason == DebtReason::uncertain) {
+        in_flight_.close_window(debt.collection, debt.key);
+        // Before the debt can be paid: one of the two is always on the disk.
+        if (!reads_settle()) suspects_.mark(debt.collection, {debt.key});
       }
+      Entry entry = read_entry(debt.collection, debt.key);
+      entry.waits = in_flight_.broad_of(debt.collection);
+      entry.debts.push_back(std::move(debt));
+      const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
+      lanes_.put(std::move(entry));
     }
-    add_suspects(suspects);
   }
 }
 

@@ -43,10 +43,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
   if (!quarantined) return quarantined;
   auto written = written_.restore();
   if (!written) return written;
-  auto suspects = journal_.scan_rows(journal::rows::suspects, "", "", [this](std::string_view, std::string_view) {
-    ++suspects_;
-    return true;
-  });
+  auto suspects = suspects_.restore();
   if (!suspects) return suspects;
   if (!clean_start) {
     // H57: attempts that were on the wire when the process died must have landed or died first.

@@ -79,7 +79,7 @@ uint64_t Quarantine::at_risk_count() const {
   return at_risk_.size();
 }
 
-void Quarantine::add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
+bool Quarantine::add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
                      journal::Side primary) {
   std::lock_guard hold(mutex_);
   model::Writer writer;
@@ -103,6 +103,7 @@ void Quarantine::add(std::string collection, std::string key, std::string reason
   }
   ++next_;
   journal_.put_rows(std::move(rows));
+  return first;
 }
 
 void Quarantine::remove(const std::vector<uint64_t>& numbers) {

@@ -29,8 +29,8 @@ class Quarantine {
   Quarantine(journal::Journal& journal, Clock& clock) : journal_(journal), clock_(clock) {}
 
   Result<void> restore();  // counts what is there
-  // Replaces what the same primary's earlier refusal of this key left.
-  void add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
+  // Replaces what the same primary's earlier refusal of this key left; false then.
+  bool add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
            journal::Side primary);
   // H46: from now on `primary` is the primary. Keys that were refused while the other side was are at risk: that side may
   // have their last copy, so they are never read from this one.

@@ -230,6 +230,9 @@ void RangeCheck::decide(Page& page, Suspect& suspect, Verdict verdict,
       return;
     case Verdict::unsettled:
       ++page.counts.unsettled;
+      // A clean pass closes gaps, but it does not vouch for this key: whatever the replica still gets of it is followed
+      // by a READ, and it is compared before the primary changes.
+      page.repairs.push_back(suspect.key);
       return;
     case Verdict::mismatch:
       if (!suspect.foreign && at_.parts.sink.quarantined(comparison_.name(), suspect.key)) return;
@@ -248,7 +251,9 @@ void RangeCheck::decide(Page& page, Suspect& suspect, Verdict verdict,
   }
   page.findings.push_back(
       {name_.collection, shown(suspect.key), std::string(name_of(mismatch->kind)), mismatch->detail});
-  if (at_.options.repair && !suspect.foreign) page.repairs.push_back(suspect.key);
+  if (!at_.options.repair || suspect.foreign) return;
+  page.repairs.push_back(suspect.key);
+  ++page.counts.repaired;
 }
 
 // Pages at the front whose suspects are all decided: repairs first, then counts, findings and cursor in one
@@ -259,7 +264,6 @@ Result<void> RangeCheck::settle() {
     if (!page.repairs.empty()) {
       if (auto owed = at_.parts.sink.repair(comparison_.name(), page.repairs); !owed)
         return tolerate(owed.error());
-      page.counts.repaired = page.repairs.size();
     }
     row_.cursor = page.cursor;
     row_.counts += page.counts;

@@ -73,8 +73,8 @@ Result<Report> Validation::run(std::vector<Job> jobs, journal::Side primary, Opt
   if (state.counts.unsettled > 0) {
     state.reason =
         std::to_string(state.counts.unsettled) +
-        " records were written all the time and could not be compared; the mirror has them, and a promotion "
-        "compares them while writes wait";
+        " records were written, or owed to the replica, all the time and could not be compared; each is read "
+        "again, and a promotion compares them first";
   }
   return report_of(state);
 }

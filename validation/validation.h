@@ -53,8 +53,8 @@ struct Report {
   uint64_t missing = 0;        // on the primary only
   uint64_t extra = 0;          // not on the primary
   uint64_t repaired = 0;       // of those three: handed to the mirror
-  // Written all the time while we looked, so that neither equal nor different could be said. The mirror has
-  // them as dirty keys; the promotion compares them in its fence.
+  // Written, or owed to the replica, all the time while we looked, so that neither equal nor different could be
+  // said. Each was handed to the mirror like a repair, whatever Options::repair says.
   uint64_t unsettled = 0;
 
   uint64_t differences() const { return different + missing + extra; }

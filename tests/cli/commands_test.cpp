@@ -140,6 +140,16 @@ TEST_CASE_METHOD(CliFixture, "differences are listed on demand, as lines or as J
   CHECK(json()["validation"].as_object()["missing"] == 1);
 }
 
+TEST_CASE_METHOD(CliFixture, "a clean comparison says what it could not compare") {
+  control.answer.validation = {"clean", "", 10, 0, 0, 0, 1200};
+  CHECK(run({"validate"}) == 0);
+  CHECK(out == "10 compared: 0 different, 0 missing, 0 extra, 1 200 not compared (written all the while)\n");
+  CHECK(run({"validate", "-o", "json"}) == 0);
+  CHECK(json()["validation"].as_object()["unsettled"] == 1200);
+  CHECK(run({"status"}) == 0);
+  CHECK_THAT(out, Contains("0 of 10 differ, 1 200 not compared"));
+}
+
 TEST_CASE_METHOD(CliFixture, "the quarantine is listed and shown") {
   CHECK(run({"quarantine", "list"}) == 0);
   CHECK(out.empty());

@@ -68,6 +68,46 @@ TEST_CASE("H1, H22: what the replica refused closes the promotion until it is cl
   CHECK(move.target.find("bad") == 1);
 }
 
+TEST_CASE("H1: a record that the new primary refuses while the change is under way ends it, unless that was forced") {
+  Move move;
+  move.options.fence_max = seconds(600);
+  move.ready();
+  bool back = false;
+  std::vector<std::string> force;
+  SECTION("a promotion") {}
+  SECTION("a rollback") {
+    REQUIRE(move.promote());
+    back = true;
+  }
+  SECTION("forced") { force = {"quarantine"}; }
+  FakeDriver& old_primary = back ? move.target : move.source;
+  FakeDriver& new_primary = back ? move.source : move.target;
+  const std::string before = move.primary();
+  move.enter();
+  move.aside([&] {
+    const vmproxy::cutover::Actor actor{"test", "", force};
+    return back ? move.migration->rollback(actor) : move.migration->promote(actor);
+  });
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  new_primary.refuse("bad", Error(Code::invalid, "too large"));
+  move.write_inside("bad", 1);
+  move.leave();
+  const auto ended = move.ended();
+  CHECK(old_primary.find("bad") == 1);
+  if (!force.empty()) {
+    CHECK(ended);
+    CHECK(move.status().at_risk == 1);
+    return;
+  }
+  CHECK(says(ended, "vmproxy quarantine"));
+  CHECK(move.primary() == before);
+  new_primary.refuse("bad", std::nullopt);
+  REQUIRE(move.migration->quarantine_retry(std::nullopt, {}));
+  REQUIRE(move.eventually([&] { return move.status().quarantined == 0; }));
+  CHECK((back ? move.rollback() : move.promote()));
+  CHECK(new_primary.find("bad") == 1);
+}
+
 TEST_CASE("H16: killed between intention and decision, the old primary stays and everything it acknowledged is there") {
   Move move;
   move.source.put("a", 1);
@@ -400,6 +440,31 @@ TEST_CASE("H3: a capture gap closes the promotion until a full validation after 
   }
   CHECK(move.status().gaps == 0);
   CHECK(move.target.find("unseen") == 1);
+  CHECK(move.promote());
+}
+
+TEST_CASE("H3: a validation does not vouch for a key that is owed all the while: it is read again, and compared before a promotion") {
+  Move move;
+  move.source.put("k", 1);
+  move.ready();
+  move.target.writes_fail(Error(Code::quota, "full"));
+  move.write("k", 2);        // its image waits
+  move.source.put("k", 3);   // and this one passed while the journal could not be written
+  REQUIRE(move.journal->mark_gap("writes passed while the journal could not be written"));
+  REQUIRE(move.migration->validate({}, {}));
+  // The key is looked at once a second for a minute.
+  const auto give_up = std::chrono::steady_clock::now() + seconds(60);
+  while (move.status().validation.phase == "running" && std::chrono::steady_clock::now() < give_up) {
+    move.clock.advance(milliseconds(100));
+    std::this_thread::sleep_for(std::chrono::microseconds(200));  // of polling; nothing relies on its length
+  }
+  CHECK(move.status().validation.phase == "clean");
+  CHECK(move.status().validation.unsettled == 1);
+  CHECK(move.status().gaps == 0);
+  CHECK(move.context().mirror.written().count() > 0);
+  move.target.writes_fail(std::nullopt);
+  REQUIRE(move.quiet());
+  CHECK(move.equal());
   CHECK(move.promote());
 }
 

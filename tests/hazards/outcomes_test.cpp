@@ -165,6 +165,41 @@ TEST_CASE("H48: what was read where reads may be stale is suspect, and read agai
   CHECK(rig.target.find("a") == 2);
 }
 
+TEST_CASE("H48: a key is one suspect, however often it was left in doubt, also after a crash") {
+  Rig rig;
+  rig.source.caps.read_after_write = false;
+  rig.start();
+  for (int version = 1; version <= 3; ++version) {
+    rig.write("a", version, IntentClass::read_back);
+    REQUIRE(rig.quiet());
+  }
+  CHECK(rig.mirror->numbers().suspects == 1);
+  rig.linger();
+  rig.crash();
+  rig.start();
+  rig.pass(seconds(60));
+  rig.write("a", 4, IntentClass::read_back);
+  REQUIRE(rig.quiet());
+  CHECK(rig.mirror->numbers().suspects == 1);
+}
+
+TEST_CASE("H48: all suspects are read again, however many there are") {
+  Rig rig;
+  rig.source.caps.max_exec = std::nullopt;
+  rig.start();
+  const auto id = [](int i) { return "k" + std::to_string(1'000'000 + i); };
+  constexpr int count = 100'010;
+  std::vector<vmproxy::journal::Row> marks;
+  for (int i = 0; i < count; ++i) {
+    marks.push_back({std::string(rows::suspects), std::string("things") + '\0' + vmproxy::model::encode(key_of(id(i))), ""});
+  }
+  REQUIRE(rig.journal->commit_rows(marks));
+  for (const int i : {0, count / 2, count - 1}) rig.source.put(id(i), 1);
+  REQUIRE(rig.mirror->reread_suspects());
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+}
+
 TEST_CASE("H48: an uncertain write of a primary without an enforced bound leaves a durable suspect") {
   Rig rig;
   rig.source.caps.max_exec = std::nullopt;

@@ -145,6 +145,26 @@ TEST_CASE("H43: a drop that the source does is done on the target, once") {
   CHECK_FALSE(proxy.move.context().collections.claimed(*dropped));  // what somebody makes there later is not ours
 }
 
+TEST_CASE("H43: a change that was on its way when its collection was dropped does not make it anew on the target") {
+  Proxy proxy;
+  proxy.move.options.proxy.mirror_drops = true;
+  proxy.ready();
+  proxy.move.target.hold(Call::upsert);
+  CHECK(proxy.put("b", 1) == 200);
+  REQUIRE(proxy.move.eventually([&] { return proxy.move.target.held() > 0; }));
+  auto request = proxy.exchange({"POST", "/drop", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.drop_collection("things");
+    return net::Response{200, {}, "", {}};
+  });
+  proxy.handle(request);
+  REQUIRE(proxy.move.target.calls(Call::drop) == 1);
+  proxy.move.target.release();
+  REQUIRE(proxy.move.quiet());
+  proxy.move.linger();
+  CHECK_FALSE(proxy.move.target.has_collection("things"));
+  CHECK(proxy.move.status().gaps == 0);
+}
+
 TEST_CASE("H43: a drop that the target does not do leaves a gap that names it") {
   Proxy proxy;
   proxy.move.options.proxy.mirror_drops = true;
@@ -703,6 +723,7 @@ TEST_CASE("C6: a collection made after the promotion is made on the source, too,
     REQUIRE(proxy.move.quiet());
     CHECK(proxy.move.source.rows("other") == proxy.move.target.rows("other"));
     CHECK(proxy.move.source.find("b") == 1);
+    CHECK(proxy.move.status().gaps == 0);  // the source has never had it, so it has lost nothing
     CHECK_FALSE(proxy.move.rollback());  // the application may hold on to the id that it was told
     CHECK(proxy.move.rollback({"ddl"}));
   }

@@ -113,6 +113,10 @@ void FakeDriver::down(std::optional<Error> error) {
   std::lock_guard hold(mutex_);
   down_ = std::move(error);
 }
+void FakeDriver::writes_fail(std::optional<Error> error) {
+  std::lock_guard hold(mutex_);
+  writes_fail_ = std::move(error);
+}
 void FakeDriver::flap(bool flaps) {
   std::lock_guard hold(mutex_);
   flaps_ = flaps;
@@ -199,6 +203,7 @@ std::optional<Error> FakeDriver::ask(Lock& lock, Call call) {
     if (error) return error;
   }
   const bool writes = call == Call::upsert || call == Call::insert_only || call == Call::erase;
+  if (writes && writes_fail_) return writes_fail_;
   if (flaps_ && writes && ++flapped_ % 2 == 1) return Error(Code::refused_connection, "flapping");
   return std::nullopt;
 }

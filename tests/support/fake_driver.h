@@ -53,6 +53,8 @@ class FakeDriver final : public protocols::Driver {
   void fail_after(int calls, Call call, Error error);
   // Every call fails so until it is taken back.
   void down(std::optional<Error> error);
+  // Every write fails so until it is taken back; reads go on.
+  void writes_fail(std::optional<Error> error);
   // Every second write fails, refused before it is done.
   void flap(bool flaps);
   // The next write of this kind loses its answer and is not executed yet: it is when land() is called.
@@ -138,7 +140,7 @@ class FakeDriver final : public protocols::Driver {
   uint64_t lives_ = 0;
   std::map<Call, uint64_t> calls_;
   std::map<Call, std::deque<std::optional<Error>>> failures_;  // nothing: executed
-  std::optional<Error> down_;
+  std::optional<Error> down_, writes_fail_;
   std::set<Call> delays_, holds_;
   bool lose_create_ = false;
   std::vector<std::function<void()>> delayed_;

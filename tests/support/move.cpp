@@ -100,6 +100,9 @@ void Move::aside(std::function<Result<void>()> call) {
     aside_done_ = true;
   });
 }
+void Move::promote_aside() {
+  aside([this] { return migration->promote({}); });
+}
 
 void Move::promote_aside() {
   aside([this] { return migration->promote({}); });
@@ -175,6 +178,32 @@ void Move::change(const journal::Image& image, bool uncertain) {
 void Move::write(const std::string& id, int64_t version) { change({key_of(id), record_of(id, version)}, false); }
 void Move::erase(const std::string& id) { change({key_of(id), std::nullopt}, false); }
 void Move::write_uncertain(const std::string& id, int64_t version) { change({key_of(id), record_of(id, version)}, true); }
+
+void Move::write_inside(const std::string& id, int64_t version) {
+  const auto routing = context().routing.get();
+  auto ticket = context().mirror.begin_keyed(*routing, "records.put", {"", "things"}, {key_of(id)}, IntentClass::read_back);
+  (routing->primary == Side::source ? source : target).put(id, version);
+  journal::OutcomeRecord outcome;
+  outcome.whole = Outcome::applied;
+  context().mirror.finish(std::move(ticket), outcome);
+}
+
+void Move::validate_until_no_gap() {
+  cutover::ValidateOptions all;
+  all.repair = true;
+  for (int pass = 0; pass < 10 && status().gaps > 0; ++pass) {
+    auto begun = migration->validate(all, {});
+    if (!begun) FAIL(begun.error().message);
+    if (!eventually([&] { return status().validation.phase != "running"; })) FAIL("the validation does not end");
+    if (!quiet()) FAIL("what was repaired does not arrive: " << status().verdict);
+  }
+  // The gaps are closed a moment before the state says so.
+  const bool validated = eventually([&] {
+    const auto state = cutover::load_state(*journal);
+    return state && state->validated;
+  });
+  if (!validated) FAIL("no validation is clean: " << status().verdict);
+}
 
 bool Move::quiet() {
   return eventually([&] {

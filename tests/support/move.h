@@ -48,6 +48,10 @@ class Move {
   // A request between gate and answer.
   void enter();
   void leave() { context().gate.leave(); }
+  // A write that is read back, done by the primary whatever its gate says.
+  void write_inside(const std::string& id, int64_t version);
+  // Full validations with repair until no gap is open.
+  void validate_until_no_gap();
 
   bool eventually(const std::function<bool()>& what) { return support::eventually(clock, what); }
   void linger() { support::linger(clock); }

@@ -39,7 +39,10 @@ TEST_CASE("H23: a key that is dirty is not called different, however long it sta
   REQUIRE(report);
   CHECK(report->clean());
   CHECK(report->unsettled == 1);
+  CHECK(report->repaired == 0);
   CHECK(report->reason.find("1 records") == 0);
+  // Not vouched for, so the mirror reads it again, without --repair too.
+  CHECK(at.sink->repaired() == std::vector<model::Key>{key_of(FakeDatabase::name(5))});
 }
 
 TEST_CASE("H23: a key that is dirty for a while and then still different is found") {
