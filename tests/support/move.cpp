@@ -100,9 +100,6 @@ void Move::aside(std::function<Result<void>()> call) {
     aside_done_ = true;
   });
 }
-void Move::promote_aside() {
-  aside([this] { return migration->promote({}); });
-}
 
 void Move::promote_aside() {
   aside([this] { return migration->promote({}); });
