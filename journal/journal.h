@@ -80,7 +80,7 @@ struct Options {
   uint64_t bytes_max = 50ull << 30;
   uint64_t pending_bytes_max = 256ull
                                << 20;  // of appends not yet committed; above: append fails with overloaded
-  Metrics::Labels labels;  // of its gauge, which other journals of the process have, too
+  Metrics::Labels labels{};  // of its gauge, which other journals of the process have, too
   // After a failure the journal tries reopen() by itself this often; zero: only when it is called.
   Duration reopen_every = std::chrono::seconds(1);
 };
