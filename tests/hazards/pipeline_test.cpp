@@ -801,6 +801,7 @@ TEST_CASE("H20: a collection that was made again beside the proxy is a gap, and 
   proxy.move.target.release();
   REQUIRE(proxy.move.quiet());
   CHECK_FALSE(proxy.move.target.find("c"));
+  proxy.move.linger();  // the row becomes durable
   proxy.restart(proxy.move.disk());
   const auto life = proxy.move.journal->row(vmproxy::journal::rows::state, "life/things");
   REQUIRE(life);
