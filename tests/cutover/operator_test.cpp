@@ -31,6 +31,7 @@ TEST_CASE("a promotion that waits for its replica ends for a rollback, and tells
   move.target.hold(Call::upsert);
   move.write("a", 1);
   REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  move.clock.advance(seconds(3));  // so far behind no fence is begun
   move.promote_aside();
   Result<void> refused;
   REQUIRE(move.eventually([&] {
