@@ -234,9 +234,20 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
 Result<void> Collections::create_on_source(const Collection& collection, Deadline deadline) {
   auto there = source_.describe(collection.name, deadline);
   if (!there) return there.error().within("asking the source for '" + collection.key + "'");
-  if (*there) return {};
-  auto made = source_.create(collection.plan->source(), deadline);
-  if (!made && made.error().code != Code::already_exists) return made.error().within("creating '" + collection.key + "' on the source");
+  const model::Schema& wanted = collection.plan->source();
+  if (!*there) {
+    auto made = source_.create(wanted, deadline);
+    if (!made && made.error().code != Code::already_exists) return made.error().within("creating '" + collection.key + "' on the source");
+    return {};
+  }
+  // Partitions made after the promotion: only the target was told of them.
+  const auto& known = (*there)->partitions;
+  const bool whole = std::ranges::all_of(wanted.partitions, [&](const std::string& name) {
+    return name.empty() || std::ranges::find(known, name) != known.end();
+  });
+  if (whole) return {};
+  auto altered = source_.alter(collection.name, wanted, deadline);
+  if (!altered) return altered.error().within("making the partitions of '" + collection.key + "' on the source");
   return {};
 }
 

@@ -60,7 +60,8 @@ class Collections {
   // them. Code::precondition names each with its count, unless `take_foreign`.
   Result<void> create_on_target(Deadline deadline, bool take_foreign = false);
   Result<void> create_on_target(const Collection& collection, Deadline deadline, bool take_foreign = false);
-  // Made after the promotion, so the source has never had it: made there too, as the way back needs it.
+  // Made after the promotion, or partitions of it were, so the source has never had them: made there too, as the way back
+  // needs them.
   Result<void> create_on_source(const Collection& collection, Deadline deadline);
   // May records be written to and erased from this collection's target? From memory.
   bool claimed(const Collection& collection) const;

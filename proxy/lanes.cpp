@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "base/log.h"
 #include "base/thread_class.h"
@@ -356,6 +357,7 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   if (!records->empty()) upserted = parts_.transfer.upsert(side, collection, *records, protocols::UpsertMode::replace, deadline);
   if (upserted && !absent.empty()) erased = parts_.transfer.erase(side, collection, absent, deadline);
   if (upserted && erased) {
+    lane.made = false;
     if (health_.succeeded()) {
       log::info("replica answers again", {{"collection", collection.key}});
       wake();
@@ -379,8 +381,11 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   if (error.code == Code::not_found) {
     const auto made = side == Side::target ? parts_.collections.create_on_target(collection, deadline)
                                            : parts_.collections.create_on_source(collection, deadline);
-    if (made) return;  // tried again at once
-    error = made.error();
+    if (made && !std::exchange(lane.made, true)) {
+      health_.unused();
+      return;  // tried again at once; found missing all the same, later
+    }
+    if (!made) error = made.error();
   }
   const bool for_good = refused_for_good(error);
   if (for_good && entries.size() > 1) {

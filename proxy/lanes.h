@@ -114,6 +114,7 @@ class Lanes {
     uint64_t wakes = 0;
     bool idle = false;        // it waits for any work
     size_t last_batch = 0;    // its thread only
+    bool made = false;        // its thread only: what its last batch missed was made
   };
   size_t lane_of(const std::string& collection, const std::string& key) const;
   void run(Lane& lane);

@@ -217,6 +217,50 @@ TEST_CASE("H55: after a promotion bodies are kept, whatever they cost: a rollbac
   CHECK(rig.eventually([&] { return rig.source.find("a") == 1; }));
 }
 
+TEST_CASE("a partition made after the promotion is made on the source too, once, and holds nothing up there") {
+  Rig rig;
+  rig.options.lanes.lanes = 1;
+  rig.source.knows_partitions = true;
+  rig.start(Side::target);
+  auto schema = rig.collection()->plan->source();
+  schema.partitions = {"later"};
+  REQUIRE(rig.collections->put(std::move(schema), false));
+  std::vector<vmproxy::journal::Image> images;
+  for (const char* id : {"a", "b", "c"}) {
+    auto record = record_of(id, 1);
+    if (record.key != key_of("a")) record.key.partition = "later";
+    images.push_back({record.key, record});
+  }
+  rig.applied(rig.begin(std::move(images)));
+  REQUIRE(rig.quiet());
+  CHECK(rig.source.rows() == FakeDriver::Rows{{"a", 1}, {"b", 1}, {"c", 1}});
+  CHECK(rig.source.calls(Call::alter) == 1);
+  CHECK(rig.source.calls(Call::upsert) <= 6);
+  CHECK(rig.mirror->numbers().dirty == 0);  // nor is anything owed for an attempt that did nothing
+}
+
+TEST_CASE("what a replica goes on missing although it was made is tried again with pauses") {
+  Rig rig;
+  rig.start();
+  rig.target.fail(Call::upsert, Error(Code::not_found, "something is not there"), 100'000);
+  rig.write("a", 1);
+  rig.linger();
+  CHECK(rig.target.calls(Call::upsert) >= 2);  // at once, when something may have been made
+  CHECK(rig.target.calls(Call::upsert) <= 20);
+  CHECK_FALSE(rig.mirror->numbers().problem.empty());
+}
+
+TEST_CASE("a replica that comes back without the collection gets it again, and what is owed") {
+  Rig rig;
+  rig.start();
+  rig.target.down(Error(Code::unavailable, "503"));
+  rig.write("a", 1);
+  rig.linger();
+  rig.target.drop_collection("things");
+  rig.target.down(std::nullopt);
+  CHECK(rig.eventually([&] { return rig.target.find("a") == 1; }));
+}
+
 TEST_CASE("H55: collapsed changes are still owed after a crash") {
   Rig rig;
   rig.options.entries_max = 0;

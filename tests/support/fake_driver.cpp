@@ -228,10 +228,12 @@ Result<void> FakeDriver::create(const model::Schema& schema, Deadline) {
 
 Result<void> FakeDriver::alter(const model::CollectionName& now, const model::Schema& wanted, Deadline) {
   Lock lock(mutex_);
+  if (auto error = ask(lock, Call::alter)) return *error;
   auto node = collections_.extract(model::to_string(now));
   if (node.empty()) return no_collection(model::to_string(now));
   node.key() = model::to_string(wanted.name);
   node.mapped().schema.name = wanted.name;
+  node.mapped().schema.partitions = wanted.partitions;
   collections_.insert(std::move(node));
   return {};
 }
@@ -312,6 +314,14 @@ Result<ApplyResult> FakeDriver::upsert(const model::Schema& schema, std::span<co
   Lock lock(mutex_);
   sent_.push_back(sent);
   if (auto error = ask(lock, call)) return *error;
+  if (const auto at = collections_.find(sent.collection); knows_partitions && at != collections_.end()) {
+    const auto& known = at->second.schema.partitions;
+    for (const auto& row : rows) {
+      const std::string& partition = row.key.partition;
+      if (!partition.empty() && std::find(known.begin(), known.end(), partition) == known.end())
+        return Error(Code::not_found, "no partition '" + partition + "'");
+    }
+  }
   return write(call, sent.collection, ids, [rows, insert](Collection& to, size_t i) {
     if (insert) {
       to.rows.emplace(rows[i].key, rows[i]);
@@ -335,8 +345,11 @@ Result<ApplyResult> FakeDriver::erase(const model::Schema& schema, std::span<con
   return write(Call::erase, sent.collection, ids, [keys](Collection& to, size_t i) { to.rows.erase(keys[i]); });
 }
 
-Result<model::QueryResult> FakeDriver::query(const model::Schema& schema, const model::Query& query, Deadline) {
+Result<model::QueryResult> FakeDriver::query(const model::Schema& schema, const model::Query& query, Deadline deadline) {
   model::QueryResult result;
+  if (before_query) {
+    if (auto error = before_query(deadline)) return *error;
+  }
   {
     Lock lock(mutex_);
     if (auto error = ask(lock, Call::query)) return *error;

@@ -20,7 +20,7 @@ inline model::Key key_of(const std::string& id) { return {"", {id}}; }
 model::Record record_of(const std::string& id, int64_t version);
 int64_t version_of(const model::Record& record);
 
-enum class Call { read, upsert, insert_only, erase, query, scan, plan, create, drop, index, describe };
+enum class Call { read, upsert, insert_only, erase, query, scan, plan, create, alter, drop, index, describe };
 
 class FakeDriver final : public protocols::Driver {
  public:
@@ -43,6 +43,8 @@ class FakeDriver final : public protocols::Driver {
 
   // --- the script
   model::Capabilities caps;  // change before anybody asks
+  // An upsert that names a partition which the collection does not have is refused: not_found.
+  std::atomic<bool> knows_partitions{false};
   // The next `times` calls of this kind fail without having been executed.
   void fail(Call call, Error error, int times = 1);
   // ... after `calls` of them that are executed.
@@ -72,6 +74,8 @@ class FakeDriver final : public protocols::Driver {
   void show_also(const std::string& id, int64_t version);
   // Runs after a read or scan took its rows, before they are returned; not under the lock.
   std::function<void()> after_read, after_scan;
+  // Runs before a query looks; an error is its answer. Not under the lock.
+  std::function<std::optional<Error>(Deadline)> before_query;
 
   // --- what was asked
   uint64_t calls(Call call) const;
