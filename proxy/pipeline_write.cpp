@@ -16,6 +16,8 @@ using protocols::WriteClass;
 
 namespace {
 
+constexpr Duration enumerate_time_max = std::chrono::seconds(3);
+
 journal::IntentClass intent_class(WriteClass cls) {
   switch (cls) {
     case WriteClass::image: return journal::IntentClass::image;
@@ -97,7 +99,9 @@ asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& cap
   query.with_document = false;
   query.with_metadata = false;
   const auto collection = context_.collections.find(model::to_string(captured.operation.collection));
-  const Deadline deadline = exchange.deadline();
+  // The application waits for its write, not for this: half of its time is the write's own.
+  const TimePoint now = context_.clock.now();
+  const Deadline deadline = now + std::min<Duration>((exchange.deadline() - now) / 2, enumerate_time_max);
   auto found = co_await on_pool<model::QueryResult>(exchange, [this, query, collection, deadline] {
     return context_.transfer.query(Side::source, *collection, query, deadline);
   });

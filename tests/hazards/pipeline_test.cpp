@@ -613,6 +613,27 @@ TEST_CASE("C8: a write by filter whose records cannot be listed is a gap before 
   CHECK(proxy.move.status().gaps == 1);
 }
 
+TEST_CASE("listing what a delete by filter reaches does not take the time of the delete itself") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.move.source.before_query = [&](vmproxy::Deadline until) -> std::optional<Error> {
+    while (proxy.move.clock.now() < until) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    return Error(Code::timeout, "it takes too long");
+  };
+  const auto deadline = proxy.move.clock.in(seconds(4));
+  bool in_time = false;
+  FakeExchange request(proxy.io, {"POST", "/delete_where", {}, "1"}, deadline, [&](const net::Request&) {
+    in_time = proxy.move.clock.now() < deadline - seconds(1);
+    proxy.move.source.remove("a");
+    return net::Response{};
+  });
+  proxy.handle(request);
+  CHECK(in_time);
+  REQUIRE(request.answer);
+  CHECK(request.answer->status == 200);
+  CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == 1; }));
+}
+
 // --- who may read what from the target
 
 TEST_CASE("nobody reads from the target whom the source has not let in") {
