@@ -10,6 +10,8 @@
 namespace vmproxy::protocols::pgvector {
 namespace {
 
+constexpr size_t arguments_max = 65'535;  // libpq takes no more in one statement
+
 // PQcancel makes a connection of its own and waits for it without a deadline, so it gets a thread; at most
 // this many at once, for a stopped server would hold each of them.
 std::atomic<int> cancels_under_way{0};
@@ -156,6 +158,10 @@ Result<void> Connection::learn_types(Deadline deadline) {
 Result<Answer> Connection::run(const std::string& sql, std::span<const Parameter> parameters,
                                Deadline deadline) {
   if (auto ready = begin(deadline); !ready) return ready.error();
+  if (parameters.size() > arguments_max) {
+    return Error{Code::invalid, "a statement for " + shown_ + " has " + std::to_string(parameters.size()) +
+                                    " arguments, more than PostgreSQL takes; nothing was sent"};
+  }
   std::vector<Oid> types;
   std::vector<const char*> values;
   std::vector<int> lengths;

@@ -14,6 +14,8 @@ using model::Value;
 using Kind = Filter::Kind;
 using Type = Operand::Type;
 
+constexpr size_t path_steps_max = 64;
+
 Error refused(std::string_view code, const std::string& why) {
   return {Code::unsupported, std::string(code) + ": " + why};
 }
@@ -59,15 +61,17 @@ Result<Operand> field_operand(const Table& table, const Filter& filter, Argument
     operand.sql =
         "(t." + quoted(table.columns[*table.metadata].name) + " -> " + arguments.text(filter.name) + ")";
   }
+  if (filter.path.size() > path_steps_max)
+    return refused("filter.depth", "a path of more than " + std::to_string(path_steps_max) + " steps");
   for (const Value& step : filter.path) {
     if (step.is_string()) {
       if (text_fault(step.string())) return Operand{Type::json, "NULL::jsonb", false};
       operand.sql = "(" + operand.sql + " -> " + arguments.text(step.string()) + ")";
     } else if (const auto* index = std::get_if<int64_t>(&step.data);
                index != nullptr && *index >= 0 && *index <= INT32_MAX) {
-      // A scalar answers to "-> 0" as if it were an array of one.
-      operand.sql = "(CASE WHEN jsonb_typeof(" + operand.sql + ") = 'array' THEN " + operand.sql + " -> " +
-                    std::to_string(*index) + " END)";
+      // "-> 0" of a scalar would be the scalar. Each step mentions the one before once, or the text would double each time.
+      operand.sql = "jsonb_path_query_first(" + operand.sql + ", 'strict $[" + std::to_string(*index) +
+                    "]', '{}', true)";
     } else {
       return Operand{Type::json, "NULL::jsonb", false};
     }
@@ -239,7 +243,8 @@ Result<Operand> operand_sql(const Table& table, const Filter& filter, Arguments&
     case Kind::array_length: {
       auto array = operand_sql(table, filter.children[0], arguments);
       if (!array) return array.error();
-      const std::string json = array->as_json();
+      if (array->type != Type::json) return Operand{Type::integer, "NULL::bigint", false};  // no array
+      const std::string& json = array->sql;
       return Operand{Type::integer,
                      "(CASE WHEN jsonb_typeof(" + json + ") = 'array' THEN jsonb_array_length(" + json +
                          ")::bigint END)",

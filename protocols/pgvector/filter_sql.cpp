@@ -13,6 +13,7 @@ using Kind = Filter::Kind;
 using Type = Operand::Type;
 
 constexpr int depth_max = 200;
+constexpr size_t arguments_max = 60'000;  // a statement takes 65,535, and there are others than the filter's
 
 Error refused(std::string_view code, const std::string& why) {
   return {Code::unsupported, std::string(code) + ": " + why};
@@ -131,9 +132,7 @@ class Translator {
       case Kind::in:
       case Kind::not_in: {
         if (!constant.is_array()) return std::string("FALSE");
-        return any_element(constant.array(), " OR ", "FALSE", [&](const Value& element) {
-          return compare_sql(left, Kind::equal, element, filter.numbers_by_value, arguments_);
-        });
+        return one_of(left, constant.array(), filter.numbers_by_value);
       }
       case Kind::like:
       case Kind::matches:
@@ -155,6 +154,36 @@ class Translator {
       default:
         return refused("filter.operator", "this comparison is not supported");
     }
+  }
+
+  // Constants of the column's own kind are one argument, however many they are; the others one each.
+  Result<std::string> one_of(const Operand& left, const model::Array& constants, bool by_value) {
+    const bool text = left.type == Type::text;
+    const auto alike = [&](const Value& one) {
+      return text ? one.is_string() : left.type == Type::integer && std::holds_alternative<int64_t>(one.data);
+    };
+    std::string cells;
+    size_t count = 0;
+    model::Array others;
+    for (const Value& one : constants) {
+      if (!alike(one)) {
+        others.push_back(one);
+        continue;
+      }
+      if (auto fault = text ? text_fault(one.string()) : std::nullopt)
+        return refused("filter.value", "a constant " + *fault);
+      put_cell(cells, text ? one.string() : bytes_of(std::get<int64_t>(one.data)));
+      ++count;
+    }
+    auto rest = any_element(others, " OR ", "FALSE", [&](const Value& element) {
+      return compare_sql(left, Kind::equal, element, by_value, arguments_);
+    });
+    if (!rest || count == 0) return rest;
+    const std::string type = text ? "text" : "bigint";
+    const std::string array = arguments_.add(text ? oid::text_array : oid::int8_array,
+                                             array_of(text ? oid::text : oid::int8, count, cells));
+    const std::string among = "(" + left.sql + " IS NOT NULL AND " + left.sql + " = ANY(" + array + "::" + type + "[]))";
+    return others.empty() ? among : "(" + among + " OR " + *rest + ")";
   }
 
   template <class Each>
@@ -255,7 +284,10 @@ class Translator {
 }  // namespace
 
 Result<std::string> filter_sql(const Table& table, const Filter& filter, std::vector<Parameter>& parameters) {
-  return Translator(table, parameters).condition(filter);
+  auto condition = Translator(table, parameters).condition(filter);
+  if (condition && parameters.size() > arguments_max)
+    return refused("filter.size", "more than " + std::to_string(arguments_max) + " constants");
+  return condition;
 }
 
 }  // namespace vmproxy::protocols::pgvector

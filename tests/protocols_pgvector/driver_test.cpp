@@ -388,3 +388,45 @@ TEST_CASE("half precision and sparse vectors live in their own types") {
   r.vectors["half"] = model::DenseVector{70000, 0, 0, 0};
   CHECK(good(d->upsert(schema, std::vector{r}, UpsertMode::replace, soon())).refused.size() == 1);
 }
+
+TEST_CASE("a list of more constants than a statement has arguments finds its records, and the session lives on") {
+  const auto d = driver();
+  for (const auto kind : {model::IdKind::string, model::IdKind::i64, model::IdKind::u64}) {
+    const auto schema = fresh(*d, things("long_lists", kind));
+    const auto id = [&](int64_t n) {
+      model::Id one;
+      if (kind == model::IdKind::string) one.value = std::to_string(n);
+      if (kind == model::IdKind::i64) one.value = n;
+      if (kind == model::IdKind::u64) one.value = static_cast<uint64_t>(n);
+      return one;
+    };
+    std::vector<model::Record> records{record("x"), record("x")};
+    records[0].key.id = id(69'999);
+    records[1].key.id = id(70'000);
+    good(d->upsert(schema, records, UpsertMode::replace, soon()));
+    const std::string last_session =
+        "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'vmproxy' ORDER BY backend_start DESC LIMIT 1";
+    const std::string session = sql(last_session);
+    REQUIRE_FALSE(session.empty());
+    model::Array list;
+    for (int64_t n = 0; n < 70'000; ++n) {
+      list.push_back(kind == model::IdKind::string ? model::Value(std::to_string(n)) : model::Value(n));
+    }
+    list.emplace_back(nullptr);  // equals no id
+    model::Query query;
+    for (const auto how : {model::Filter::Kind::in, model::Filter::Kind::not_in}) {
+      query.filter = model::Filter::make(how, model::Filter::record_id(), model::Filter::literal_of(list));
+      const auto found = good(d->query(schema, query, soon()));
+      REQUIRE(found.records.size() == 1);
+      CHECK(found.records[0].key == records[how == model::Filter::Kind::in ? 0 : 1].key);
+    }
+    // One argument each: refused before anything is sent.
+    query.filter = model::Filter::make(model::Filter::Kind::in, model::Filter::field_of("a"), model::Filter::literal_of(list));
+    const auto refused = d->query(schema, query, soon());
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().message.starts_with("filter.size: "));
+    query.filter.reset();
+    CHECK(good(d->query(schema, query, soon())).records.size() == 2);
+    CHECK(sql(last_session) == session);
+  }
+}

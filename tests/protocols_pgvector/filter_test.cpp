@@ -265,6 +265,47 @@ TEST_CASE("digits and white space in documents are Unicode's") {
   }
 }
 
+TEST_CASE("places in arrays select what the model says, whatever is there") {
+  const auto d = driver();
+  const auto schema = fresh(*d, things("places"));
+  const model::Array inner{1, "x", nullptr, model::Array{7}};
+  model::Array deep{1};
+  for (int i = 0; i < 3; ++i) deep = model::Array{0, std::move(deep)};
+  const std::vector<model::Value> values{5, "text", nullptr, true, model::Array(), model::Array{1, 2}, model::Array{inner, inner},
+                                         model::Object{{"0", 1}}, model::Array{nullptr, 1}, deep,
+                                         model::Array{model::Object{{"b", inner}}, 2}};
+  std::vector<model::Record> records;
+  for (const auto& value : values) {
+    records.push_back(record("id" + std::to_string(records.size())));
+    records.back().metadata = model::Object{{"a", value}};
+  }
+  records.push_back(record("without"));
+  good(d->upsert(schema, records, protocols::UpsertMode::replace, soon()));
+  const std::vector<model::Value> steps{0, 1, 3, "b", "0", INT32_MAX};
+  std::vector<std::vector<model::Value>> paths{{}};
+  for (size_t from = 0, length = 1; length <= 3; ++length) {
+    for (const size_t end = paths.size(); from < end; ++from) {
+      for (const auto& step : steps) {
+        auto path = paths[from];
+        path.push_back(step);
+        paths.push_back(std::move(path));
+      }
+    }
+  }
+  for (const auto& path : paths) {
+    const Filter field = Filter::field_of("a", path);
+    Filter exists, null;
+    exists.kind = Kind::exists;
+    null.kind = Kind::is_null;
+    exists.children = null.children = {field};
+    for (const auto& filter : {exists, null, Filter::make(Kind::equal, field, Filter::literal_of(1)),
+                               Filter::make(Kind::in, field, Filter::literal_of(model::Array{"x", 7, 1}))}) {
+      INFO(shown(filter));
+      REQUIRE(selected(*d, schema, filter) == expected(records, filter));
+    }
+  }
+}
+
 TEST_CASE("filters that cannot be said exactly are refused with a stable code first") {
   const auto d = driver();
   const auto schema = fresh(*d, things("refused_filters"));

@@ -3,10 +3,12 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <tuple>
 
 #include "../mapping/generate.h"
 #include "protocols/pgvector/address.h"
 #include "protocols/pgvector/cell.h"
+#include "protocols/pgvector/filter_sql.h"
 #include "protocols/pgvector/half.h"
 #include "protocols/pgvector/json_cell.h"
 #include "protocols/pgvector/pgvector.h"
@@ -35,6 +37,70 @@ TEST_CASE("the schema is taken out of the url and everything else is left to lib
     CHECK(result.error().code == Code::invalid);
     CHECK(result.error().message.find("postgresql://user@host") != std::string::npos);
   }
+}
+
+namespace {
+
+// A table with a text id and dynamic metadata.
+Table books() {
+  Table table;
+  table.schema = "public";
+  table.name = "books";
+  for (const auto& [name, type, codec] :
+       {std::tuple("id", "text", Codec::text), std::tuple("metadata", "jsonb", Codec::jsonb)}) {
+    Column column;
+    column.name = name;
+    column.type = type;
+    column.codec = codec;
+    table.columns.push_back(column);
+  }
+  table.id = 0;
+  table.metadata = 1;
+  return table;
+}
+
+}  // namespace
+
+TEST_CASE("the text of a filter grows with its path, and a path has its limit") {
+  const auto at = [](size_t steps) {
+    const auto field = model::Filter::field_of("a", std::vector<model::Value>(steps, model::Value(0)));
+    const auto filter = model::Filter::make(model::Filter::Kind::equal, field, model::Filter::literal_of(1));
+    std::vector<Parameter> parameters;
+    return filter_sql(books(), filter, parameters);
+  };
+  CHECK(at(40).value().size() < 10'000);
+  CHECK(at(64).has_value());
+  const auto refused = at(65);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == Code::unsupported);
+  CHECK(refused.error().message.starts_with("filter.depth: "));
+  model::Filter lengths = model::Filter::field_of("a");
+  for (int i = 0; i < 40; ++i) {
+    model::Filter longer;
+    longer.kind = model::Filter::Kind::array_length;
+    longer.children.push_back(std::move(lengths));
+    lengths = std::move(longer);
+  }
+  std::vector<Parameter> parameters;
+  const auto nested = model::Filter::make(model::Filter::Kind::equal, lengths, model::Filter::literal_of(1));
+  CHECK(filter_sql(books(), nested, parameters).value().size() < 10'000);
+}
+
+TEST_CASE("a list of constants is one argument where it can be, and is refused where it would be too many") {
+  const auto among = [](const model::Filter& left, std::vector<Parameter>& parameters) {
+    model::Array names;
+    for (int i = 0; i < 70'000; ++i) names.emplace_back("name " + std::to_string(i));
+    return filter_sql(books(), model::Filter::make(model::Filter::Kind::in, left, model::Filter::literal_of(names)),
+                      parameters);
+  };
+  std::vector<Parameter> parameters;
+  REQUIRE(among(model::Filter::record_id(), parameters).has_value());
+  CHECK(parameters.size() == 1);
+  parameters.clear();
+  const auto refused = among(model::Filter::field_of("a"), parameters);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == Code::unsupported);
+  CHECK(refused.error().message.starts_with("filter.size: "));
 }
 
 TEST_CASE("half precision rounds to nearest, ties to even, over the whole range") {
