@@ -14,6 +14,7 @@ using model::Value;
 using Kind = Filter::Kind;
 
 constexpr int depth_max = 100;
+constexpr size_t path_max = 64;
 
 // An expression and what it is, as the server's own type check sees it.
 struct Part {
@@ -559,6 +560,8 @@ class Parser {
     std::vector<Value> path;
     while (symbol("[") &&
            (tokens_[at_ + 1].kind == Token::Kind::text || tokens_[at_ + 1].value.is_integer())) {
+      if (path.size() == path_max)
+        return Error(Code::unsupported, "filter.depth: a path of more than " + std::to_string(path_max) + " steps");
       path.push_back(tokens_[at_ + 1].value);
       at_ += 2;
       if (!take("]")) return unexpected();

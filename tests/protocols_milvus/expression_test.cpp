@@ -315,6 +315,13 @@ TEST_CASE("an expression of more words than are read is unsupported, with a code
   CHECK(filter.error().message.size() < 200);
 }
 
+TEST_CASE("a path of more steps than are read is unsupported, with a code") {
+  std::string text = "info";
+  for (int i = 0; i < 64; ++i) text += "[0]";
+  CHECK(parse_expression(text + " == 1", books(), recent).has_value());
+  CHECK(refusal(text + "[0] == 1").starts_with("filter.depth: "));
+}
+
 TEST_CASE("templates stand for their values") {
   const Templates templates{{"low", 3}, {"ids", model::Array{1, 5}}, {"name", "title 2"}};
   CHECK(matching(*parse_expression("id < {low}", books(), recent, templates)) == Numbers{1, 2});
