@@ -27,6 +27,8 @@ enum : int32_t {
   collection_not_found = 100,
   collection_not_loaded = 101,
   partition_not_found = 200,
+  partition_not_loaded = 201,
+  partition_not_fully_loaded = 202,
   database_not_found = 800,
   index_not_found = 700,
   io_failed = 1001,
@@ -57,6 +59,10 @@ bool is_check(std::string_view reason) {
 
 }  // namespace
 
+bool said_of_the_answer(std::string_view text) {
+  return text.find("trying to send message larger than max") != std::string_view::npos;
+}
+
 Error grpc_error(int code, std::string message) {
   message += " (gRPC status " + std::to_string(code) + ")";
   switch (code) {
@@ -67,7 +73,7 @@ Error grpc_error(int code, std::string message) {
     case 12:
       return {Code::unsupported, "milvus.unimplemented: " + message};
     case 8:
-      return {Code::quota, std::move(message)};
+      return {said_of_the_answer(message) ? Code::unavailable : Code::quota, std::move(message)};
     case 4:
     case 1:
       return {Code::timeout, std::move(message)};
@@ -113,6 +119,8 @@ Error status_error(const Status& status) {
     case index_not_found:
       return {Code::not_found, message};
     case collection_not_loaded:
+    case partition_not_loaded:
+    case partition_not_fully_loaded:
       return {Code::precondition, message};
     case service_rate_limit:
     case service_force_deny:
@@ -124,6 +132,8 @@ Error status_error(const Status& status) {
     default:
       break;
   }
+  // 2.3: a code that says nothing. Only what reads needs something loaded, so no write of the driver's ends so.
+  if (status.reason.find("partition not loaded") != std::string::npos) return {Code::precondition, message};
   // Milvus Lite finds out late what it cannot evaluate.
   if (status.reason.find("unsupported expr proto node") != std::string::npos)
     return {Code::unsupported, "filter.refused: " + message};

@@ -18,10 +18,13 @@ namespace vmproxy::protocols::milvus {
 using Caller = std::function<Result<std::string>(const std::string& path, const net::Headers& metadata,
                                                  const std::string& message, Deadline deadline)>;
 
+// Of RESOURCE_EXHAUSTED: its transport could not send the answer, so the call was carried out. Anything else with that code
+// is said before a call begins.
+bool said_of_the_answer(std::string_view text);
 // A gRPC status that is not OK, by its number.
 Error grpc_error(int code, std::string message);
 // A Status that is not a success. `invalid` and its like are only said of what Milvus refuses before it
-// begins.
+// begins; `precondition` of a read of what is not loaded.
 Error status_error(const Status& status);
 // True when the proof is there that nothing was done.
 bool refused_before_start(const Status& status);

@@ -186,8 +186,9 @@ model::Outcome of_grpc(wire::GrpcCode code, std::string_view text) {
     case GrpcCode::unauthenticated:
     case GrpcCode::permission_denied:
     case GrpcCode::invalid_argument:
-    case GrpcCode::resource_exhausted:
       return model::Outcome::rejected;
+    case GrpcCode::resource_exhausted:
+      return said_of_the_answer(text) ? model::Outcome::uncertain : model::Outcome::rejected;
     default:
       return model::Outcome::uncertain;
   }

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "memory_backend.h"
+#include "protocols/milvus/client.h"
 #include "protocols/milvus/dialect.h"
 #include "protocols/milvus/half.h"
 #include "protocols/milvus/requests.h"
@@ -356,6 +357,17 @@ TEST_CASE("a call has ended as its gRPC status and its message say, not as HTTP 
   CHECK(dialect.ending(insert, unread).outcome == model::Outcome::uncertain);
   unread.trailers.add("grpc-message", "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data");
   CHECK(dialect.ending(insert, unread).outcome == model::Outcome::rejected);
+
+  // The same code is said of a call that was refused and of an answer that could not be sent.
+  auto exhausted = answer("8", std::nullopt);
+  exhausted.trailers.add("grpc-message", "grpc: received message larger than max (70000000 vs. 67108864)");
+  CHECK(dialect.ending(insert, exhausted).outcome == model::Outcome::rejected);
+  auto unsent = answer("8", std::nullopt);
+  unsent.trailers.add("grpc-message", "grpc: trying to send message larger than max (70000000 vs. 67108864)");
+  CHECK(dialect.ending(insert, unsent).outcome == model::Outcome::uncertain);
+  CHECK(dialect.ending(insert, unsent).failed);
+  CHECK(grpc_error(8, "request is rejected by limiter").surely_not_done());
+  CHECK_FALSE(grpc_error(8, "grpc: trying to send message larger than max (2 vs. 1)").surely_not_done());
 
   // Streamed: only the trailers are there.
   const auto streamed = dialect.ending(list, answer("0", std::nullopt));
