@@ -62,6 +62,7 @@ class MilvusDriver final : public Driver {
     uint64_t timestamp = 0;  // 0: Strong; else the server waits until it has seen everything up to there
     bool past = false;       // of a scan: what is written meanwhile is mirrored
     bool ordered = false;    // the smallest keys first
+    const Overlap::Read* since = nullptr;  // of several requests at one timestamp: began before that was taken
   };
   using Shape = std::shared_ptr<const CollectionSchema>;
 
@@ -80,10 +81,18 @@ class MilvusDriver final : public Driver {
   Result<Collection> look_at(const model::CollectionName& name, Deadline deadline);
   // Whether a write came across the read and may have changed its answer.
   using Crossed = std::function<bool(const Overlap::Read& read)>;
-  // A call that reads, loading the collection where it must be. When a write came across it is asked again, after
-  // `tries` with no write beside it (overlap.h).
-  Result<std::string> ask(const model::Schema& schema, std::string_view rpc, const ProtoWriter& request, int tries,
-                          const Crossed& crossed, Deadline deadline);
+  struct Asking {
+    std::string_view rpc;
+    // What is sent. Alone it has to show the writes that it waited for, whatever timestamp it had.
+    std::function<ProtoWriter(bool alone)> request;
+    std::vector<std::string> partitions;  // that it names
+    Crossed crossed;
+    int tries = 1;  // beside writes
+    const Overlap::Read* since = nullptr;  // as Rows::since
+  };
+  // A call that reads, loading the collection or the partitions where they must be. When a write came across it is asked
+  // again, after `tries` with no write beside it (overlap.h).
+  Result<std::string> ask(const model::Schema& schema, const Asking& asking, Deadline deadline);
   Result<std::vector<Column>> fetch(const model::Schema& schema, const CollectionSchema& shape,
                                     const Rows& rows, const std::vector<std::string>& fields,
                                     Deadline deadline);
@@ -97,11 +106,26 @@ class MilvusDriver final : public Driver {
   Result<std::vector<model::Record>> fetch_ordered(const model::Schema& schema, const CollectionSchema& shape,
                                                    const model::Query& query, const std::string& expression,
                                                    ReadParts parts, Deadline deadline);
+  // --- driver_partitions.cpp; the default one is ""
+  // Those that the server has now.
+  Result<std::set<std::string>> partitions_shown(const model::Schema& schema, Deadline deadline);
   // Where records of the query can be, in the order of their names.
   Result<std::set<std::string>> partitions_to_ask(const model::Schema& schema, const model::Query& query,
                                                   Deadline deadline);
+  // Of these the ones where records of `match` are, and maybe others; in their order.
+  Result<void> find_partitions(const model::Schema& schema, const CollectionSchema& shape, const Rows& match,
+                               std::span<const std::string> names, std::vector<std::string>& found, Deadline deadline);
+  // Whether a request that names this partition failed because it is there no more: then no record is in it.
+  Result<bool> was_dropped(const model::Schema& schema, const std::string& partition, const Error& error,
+                           Deadline deadline);
+  // not_found when one is missing. Asked before the first of several requests of a write is sent, since the same error of
+  // a later one would not say that nothing was done.
+  Result<void> check_partitions(const model::Schema& schema, std::span<const std::string> names, Deadline deadline);
   Result<void> check_largest_key(const model::Schema& schema, const CollectionSchema& shape, Deadline deadline);
-  Result<void> load(const model::CollectionName& name, Deadline deadline);
+  // With the names of partitions, and something of the collection loaded: only those. The others may be released for want
+  // of memory.
+  Result<void> load(const model::CollectionName& name, std::span<const std::string> partitions, Deadline deadline);
+  Result<bool> is_loaded(const model::CollectionName& name, std::span<const std::string> partitions, Deadline deadline);
   Result<void> send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                            std::span<const std::pair<size_t, const model::Record*>> records,
                            ApplyResult& result, bool& some_done, Deadline deadline);

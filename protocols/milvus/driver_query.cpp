@@ -101,29 +101,12 @@ Result<QueryResult> MilvusDriver::query(const model::Schema& schema, const Query
   return result;
 }
 
-// Records do not say which partition they are in, so each partition is asked by itself. The server is asked which there
-// are: one that was made or dropped beside us is not in the schema, or still is.
-Result<std::set<std::string>> MilvusDriver::partitions_to_ask(const model::Schema& schema, const Query& query,
-                                                              Deadline deadline) {
-  if (schema.partitions.empty()) return std::set<std::string>{""};
-  if (!query.partitions.empty()) return std::set(query.partitions.begin(), query.partitions.end());
-  const auto within = "collection '" + to_string(schema.name) + "'";
-  const auto shown =
-      client_.call("ShowPartitions", database_of(schema.name.space), on_collection(schema.name), deadline);
-  if (!shown) return shown.error().within(within);
-  const auto list = read_partitions(*shown);
-  if (!list) return Error(Code::corrupt, "ShowPartitions of " + within + " is no message that can be read");
-  std::set<std::string> names;
-  for (const auto& one : *list) names.insert(one.name == default_partition ? std::string() : one.name);
-  return names;
-}
-
 // By key, page after page: an answer of any size, and one order whatever the server's own.
 Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& schema, const CollectionSchema& shape,
                                                         const Query& query, const std::string& expression,
                                                         ReadParts parts, Deadline deadline) {
-  const auto partitions = partitions_to_ask(schema, query, deadline);
-  if (!partitions) return partitions.error();
+  const auto asked = partitions_to_ask(schema, query, deadline);
+  if (!asked) return asked.error();
   struct Walk {
     std::string partition;
     std::vector<Record> page = {};
@@ -131,17 +114,25 @@ Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& sch
     std::optional<model::Key> last = {};  // of the page
     bool ended = false;
   };
+  const auto since = overlap_.read(to_string(schema.name));
+  Rows match;
   // Strong waits for a time tick in each request, 200 ms and more: with many partitions they all ask about one moment.
-  const uint64_t timestamp = partitions->size() > 1 ? timestamp_now(client_, deadline) : 0;
+  match.timestamp = asked->size() > 1 ? timestamp_now(client_, deadline) : 0;
+  if (match.timestamp != 0) match.since = &since;
+  match.expression = expression;
+  std::vector<std::string> partitions(asked->begin(), asked->end());
+  if (!expression.empty()) {
+    std::vector<std::string> found;
+    if (auto looked = find_partitions(schema, shape, match, partitions, found, deadline); !looked) return looked.error();
+    partitions = std::move(found);
+  }
   std::vector<Walk> walks;
-  for (const auto& partition : *partitions) walks.push_back({partition});
+  for (const auto& partition : partitions) walks.push_back({partition});
   const auto next_page = [&](Walk& walk, uint64_t wanted) -> Result<void> {
-    Rows rows;
+    Rows rows = match;
     rows.ordered = true;
-    rows.timestamp = timestamp;
     rows.partitions = partition_names(schema, walk.partition);
     rows.limit = wanted;
-    rows.expression = expression;
     if (walk.last) {
       rows.expression = last_key_bound(shape, *walk.last);
       if (!expression.empty()) rows.expression = "(" + rows.expression + ") and " + expression;
@@ -151,7 +142,14 @@ Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& sch
       rows.expression = std::move(*all);
     }
     auto found = fetch_records(schema, shape, rows, parts, deadline);
-    if (!found) return found.error();
+    if (!found) {
+      // Shown a moment ago. One that the query names has to be there.
+      const auto dropped = query.partitions.empty() ? was_dropped(schema, walk.partition, found.error(), deadline)
+                                                    : Result<bool>(false);
+      if (!dropped) return dropped.error();
+      if (!*dropped) return found.error();
+      found = std::vector<Record>();
+    }
     walk.page = std::move(*found);
     walk.at = 0;
     walk.ended = walk.page.empty();
@@ -239,10 +237,16 @@ Result<QueryResult> MilvusDriver::search(const model::Schema& schema, const Coll
   }
   if (query.with_metadata && shape.dynamic) request.output_fields.emplace_back(meta_field);
   const std::string message = encode(request);
-  ProtoWriter raw;
-  raw.raw(message);
-  const auto crossed = [](const Overlap::Read& read) { return read.crossed_any(); };
-  const auto answer = ask(schema, "Search", raw, 1, crossed, deadline);
+  Asking asking;
+  asking.rpc = "Search";
+  asking.request = [&](bool) {
+    ProtoWriter raw;
+    raw.raw(message);
+    return raw;
+  };
+  asking.partitions = request.partitions;
+  asking.crossed = [](const Overlap::Read& read) { return read.crossed_any(); };
+  const auto answer = ask(schema, asking, deadline);
   if (!answer) return answer.error();
   auto found = read_search_answer(*answer);
   const auto broken = [&](const std::string& why) {

@@ -97,48 +97,59 @@ std::string keys_expression(const CollectionSchema& shape, std::span<const Key> 
   return out + "]";
 }
 
-Result<std::string> MilvusDriver::ask(const model::Schema& schema, std::string_view rpc, const ProtoWriter& request,
-                                      int tries, const Crossed& crossed, Deadline deadline) {
+Result<std::string> MilvusDriver::ask(const model::Schema& schema, const Asking& asking, Deadline deadline) {
   const std::string name = to_string(schema.name), database = database_of(schema.name.space);
+  const auto& rpc = asking.rpc;
+  const auto crossed_before = [&] { return asking.since != nullptr && asking.crossed(*asking.since); };
   for (int attempt = 1;; ++attempt) {
-    const bool alone = attempt > tries;
+    const bool alone = attempt > asking.tries || crossed_before();
     const auto read = alone ? overlap_.read_alone(name, deadline) : Result<Overlap::Read>(overlap_.read(name));
     if (!read) return read.error();
+    const ProtoWriter request = asking.request(alone);
     const uint64_t since = settlings();
     auto answer = client_.call(rpc, database, request, deadline);
     // While the collection is being made anew a read of it fails in many words of the server's own.
     if (!answer && was_settling(schema.name, since, deadline)) answer = client_.call(rpc, database, request, deadline);
     if (!answer && answer.error().code == Code::precondition) {
-      if (auto loaded = load(schema.name, deadline); !loaded) return loaded.error();
+      if (auto loaded = load(schema.name, asking.partitions, deadline); !loaded) return loaded.error();
       answer = client_.call(rpc, database, request, deadline);
     }
     if (!answer) return answer.error().within("collection '" + name + "'");
-    if (alone || !crossed(*read)) return answer;
+    if (alone || !(asking.since != nullptr ? crossed_before() : asking.crossed(*read))) return answer;
   }
 }
 
 Result<std::vector<Column>> MilvusDriver::fetch(const model::Schema& schema, const CollectionSchema& shape,
                                                 const Rows& rows, const std::vector<std::string>& fields,
                                                 Deadline deadline) {
-  ProtoWriter request = on_collection(schema.name);
-  request.bytes(4, rows.expression);
-  for (const auto& field : fields) request.always_bytes(5, field);
-  for (const auto& partition : rows.partitions) request.always_bytes(6, partition);
-  request.u64(8, rows.timestamp);
-  Pairs params;
-  if (rows.limit) params.emplace_back("limit", std::to_string(*rows.limit));
-  if (rows.offset > 0) params.emplace_back("offset", std::to_string(rows.offset));
-  if (rows.ordered) {
-    params.emplace_back("iterator", "True");
-    params.emplace_back("reduce_stop_for_best", "True");
-  }
-  write_pairs(request, 9, params);
-  request.i32(11, static_cast<int32_t>(rows.timestamp == 0 ? Consistency::strong : Consistency::customized));
-  const auto crossed = [&](const Overlap::Read& read) {
+  Asking asking;
+  asking.rpc = "Query";
+  asking.request = [&](bool alone) {
+    const uint64_t timestamp = alone ? 0 : rows.timestamp;
+    ProtoWriter request = on_collection(schema.name);
+    request.bytes(4, rows.expression);
+    for (const auto& field : fields) request.always_bytes(5, field);
+    for (const auto& partition : rows.partitions) request.always_bytes(6, partition);
+    request.u64(8, timestamp);
+    Pairs params;
+    if (rows.limit) params.emplace_back("limit", std::to_string(*rows.limit));
+    if (rows.offset > 0) params.emplace_back("offset", std::to_string(rows.offset));
+    if (rows.ordered) {
+      params.emplace_back("iterator", "True");
+      params.emplace_back("reduce_stop_for_best", "True");
+    }
+    write_pairs(request, 9, params);
+    request.i32(11, static_cast<int32_t>(timestamp == 0 ? Consistency::strong : Consistency::customized));
+    return request;
+  };
+  asking.partitions = rows.partitions;
+  asking.crossed = [&](const Overlap::Read& read) {
     if (rows.past) return false;
     return rows.keys.empty() ? read.crossed_any() : read.crossed(marks_of(rows.keys));
   };
-  auto answer = ask(schema, "Query", request, rows.keys.empty() ? 1 : 2, crossed, deadline);
+  asking.tries = rows.keys.empty() ? 1 : 2;
+  asking.since = rows.since;
+  auto answer = ask(schema, asking, deadline);
   if (!answer) return answer.error();
   std::vector<Column> columns;
   ProtoReader reader(*answer);
@@ -194,7 +205,12 @@ Result<std::vector<Record>> MilvusDriver::fetch_keys(const model::Schema& schema
       if (!expression.empty()) rows.expression = "(" + rows.expression + ") and " + expression;
       rows.partitions = partition_names(schema, partition);
       auto found = fetch_records(schema, shape, rows, parts, deadline);
-      if (!found) return found.error();
+      if (!found) {
+        const auto dropped = was_dropped(schema, partition, found.error(), deadline);
+        if (!dropped) return dropped.error();
+        if (*dropped) break;
+        return found.error();
+      }
       std::ranges::move(*found, std::back_inserter(records));
     }
   }
@@ -278,11 +294,18 @@ Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<
     }
   }
   std::vector<Key> keys;
-  for (const auto& [key, index] : chosen) keys.push_back(key);
+  std::map<std::string, std::vector<std::pair<size_t, const Record*>>> parts;
+  for (const auto& [key, index] : chosen) {
+    keys.push_back(key);
+    parts[key.partition].emplace_back(index, &records[index]);
+  }
+  if (parts.size() > 1) {
+    std::vector<std::string> names;
+    for (const auto& [partition, part] : parts) names.push_back(partition);
+    if (auto known = check_partitions(schema, names, deadline); !known) return known.error();
+  }
   const auto writing = overlap_.write(to_string(schema.name), keys, deadline);
   if (!writing) return writing.error();
-  std::map<std::string, std::vector<std::pair<size_t, const Record*>>> parts;
-  for (const auto& [key, index] : chosen) parts[key.partition].emplace_back(index, &records[index]);
   bool some_done = false;
   for (const auto& [partition, part] : parts) {
     std::vector<std::pair<size_t, const Record*>> batch;
@@ -324,8 +347,12 @@ Result<ApplyResult> MilvusDriver::erase(const model::Schema& schema, std::span<c
       auto done = client_.call("Delete", database_of(schema.name.space), request, deadline);
       if (!done && done.error().code == Code::not_found && was_settling(schema.name, since, deadline))
         done = client_.call("Delete", database_of(schema.name.space), request, deadline);
-      if (!done)
-        return done.error().within("collection '" + to_string(schema.name) + "'").not_whole(some_done);
+      if (!done) {
+        const auto dropped = was_dropped(schema, partition, done.error(), deadline);
+        if (dropped && *dropped) break;
+        const Error& error = dropped ? done.error() : dropped.error();
+        return error.within("collection '" + to_string(schema.name) + "'").not_whole(some_done);
+      }
       some_done = true;
     }
   }

@@ -131,7 +131,12 @@ Result<std::vector<ScanRange>> MilvusDriver::plan_scan(const model::Schema& sche
       return std::nullopt;
     };
     const auto smallest = first_above({});
-    if (failed) return *failed;
+    if (failed) {
+      const auto dropped = was_dropped(schema, partition, *failed, deadline);
+      if (!dropped) return dropped.error();
+      if (*dropped) continue;
+      return *failed;
+    }
     if (!smallest) {
       ranges.push_back({encode_range({partition, {}, {}})});
       continue;
@@ -222,7 +227,12 @@ Result<ScanPage> MilvusDriver::scan(const model::Schema& schema, const ScanRange
   rows.past = from.timestamp != 0;
   rows.ordered = true;
   auto records = fetch_records(schema, shape, rows, parts, deadline);
-  if (!records) return records.error();
+  if (!records) {
+    const auto dropped = was_dropped(schema, bounds->partition, records.error(), deadline);
+    if (!dropped) return dropped.error();
+    if (!*dropped) return records.error();
+    records = std::vector<Record>();
+  }
   ScanPage page;
   // Fewer than asked for is no end: of records with one key the server shows one, after it has counted them.
   page.done = records->empty();

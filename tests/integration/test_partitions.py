@@ -1,4 +1,6 @@
-"""A Milvus collection with partitions: a delete that names no partition reaches the record wherever it is."""
+"""Milvus collections with partitions: deletes that name none, partitions made after the promotion, released, dropped."""
+
+import json
 
 import numpy
 import pytest
@@ -23,10 +25,18 @@ def on_replica(pgvector) -> set:
         return set(connection.execute('select partition, id from public.parted').fetchall())
 
 
-@pytest.mark.timeout(600)
-def test_deletes_without_a_partition_come_over(milvus, pgvector, make_vmproxy):
+def on_source(client, *partitions: str) -> set:
+    found = set()
+    for name in partitions:
+        answer = client.query("parted", filter="id >= 0", output_fields=["id"], partition_names=[name],
+                              consistency_level="Strong")
+        found |= {("" if name == "_default" else name, row["id"]) for row in answer}
+    return found
+
+
+def create_parted(client) -> None:
+    """Records 1 to 4 in the default partition, 5 to 8 in "p"."""
     from pymilvus import DataType
-    client = separate_client("127.0.0.1", milvus.port)
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=4)
@@ -37,10 +47,25 @@ def test_deletes_without_a_partition_come_over(milvus, pgvector, make_vmproxy):
     client.create_partition("parted", "p")
     client.insert("parted", rows(1, 2, 3, 4))
     client.insert("parted", rows(5, 6, 7, 8), partition_name="p")
+
+
+@pytest.fixture
+def moving(milvus, pgvector, make_vmproxy):
+    """(a client of the source, vmproxy, a client of vmproxy), with everything copied."""
+    client = separate_client("127.0.0.1", milvus.port)
+    create_parted(client)
     vmproxy = make_vmproxy(*milvus_to_pgvector(milvus, pgvector), dialect="milvus")
     vmproxy.command("start", timeout=300)
     assert on_replica(pgvector) == {("", n) for n in (1, 2, 3, 4)} | {("p", n) for n in (5, 6, 7, 8)}
     live = separate_client("127.0.0.1", vmproxy.port)
+    yield client, vmproxy, live
+    live.close()
+    client.close()
+
+
+@pytest.mark.timeout(600)
+def test_deletes_without_a_partition_come_over(moving, pgvector):
+    _, vmproxy, live = moving
     live.create_partition("parted", "later")
     live.insert("parted", rows(9, 10), partition_name="later")
     live.delete("parted", ids=[1, 5, 9, 77])
@@ -51,5 +76,50 @@ def test_deletes_without_a_partition_come_over(milvus, pgvector, make_vmproxy):
     assert on_replica(pgvector) == {("", 3), ("", 4), ("p", 8)}
     compared = vmproxy.run("validate", "--full")
     assert compared.returncode == 0, compared
-    live.close()
-    client.close()
+
+
+@pytest.mark.timeout(600)
+def test_a_partition_made_after_the_promotion_goes_back_with_its_records(moving, pgvector):
+    client, vmproxy, live = moving
+    vmproxy.command("cutover", "--percent", "100")
+    vmproxy.command("promote")
+    live.create_partition("parted", "p2")
+    live.insert("parted", rows(20))
+    live.insert("parted", rows(21), partition_name="p2")
+    assert on_replica(pgvector) >= {("", 20), ("p2", 21)}
+    vmproxy.wait_drained()
+    vmproxy.command("rollback")
+    assert vmproxy.status()["primary"] == "source"
+    assert on_source(client, "_default", "p", "p2") == {("", n) for n in (1, 2, 3, 4, 20)} | \
+        {("p", n) for n in (5, 6, 7, 8)} | {("p2", 21)}
+
+
+@pytest.mark.timeout(600)
+def test_a_partition_that_the_application_dropped_is_no_obstacle(moving, pgvector):
+    client, vmproxy, live = moving
+    live.release_partitions("parted", ["p"])
+    live.drop_partition("parted", "p")
+    vmproxy.wait(lambda status: status["gaps"] == 1, 30, "the gap that the drop leaves")
+    # The mirror goes on, and reads what it has to.
+    live.insert("parted", rows(9))
+    vmproxy.wait_drained()
+    assert ("", 9) in on_replica(pgvector)
+    repaired = vmproxy.run("validate", "--full", "--repair")
+    assert repaired.returncode in (0, 4), repaired
+    vmproxy.wait_drained()
+    compared = vmproxy.run("validate", "--full", "--repair")
+    assert compared.returncode == 0, compared
+    status = vmproxy.status()
+    assert status["gaps"] == 0, json.dumps(status)
+    assert on_replica(pgvector) == {("", n) for n in (1, 2, 3, 4, 9)}
+
+
+@pytest.mark.timeout(600)
+def test_a_released_partition_is_read_all_the_same(moving, pgvector):
+    client, vmproxy, live = moving
+    live.release_partitions("parted", ["p"])
+    live.insert("parted", rows(9), partition_name="p")
+    live.delete("parted", ids=[5])
+    vmproxy.wait_drained()
+    assert on_replica(pgvector) == {("", n) for n in (1, 2, 3, 4)} | {("p", n) for n in (6, 7, 8, 9)}
+    assert vmproxy.run("validate", "--full").returncode == 0

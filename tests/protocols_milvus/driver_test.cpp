@@ -12,6 +12,8 @@
 #include <tuple>
 
 #include "mapping/equality.h"
+#include "net/grpc_client.h"
+#include "protocols/milvus/driver.h"
 #include "real_server.h"
 
 using namespace vmproxy;
@@ -83,6 +85,17 @@ std::vector<int64_t> ids(const model::QueryResult& result) {
   std::vector<int64_t> out;
   for (const auto& one : result.records) out.push_back(std::get<int64_t>(one.key.id.value));
   return out;
+}
+
+// A call of the API beside the driver, as applications make it.
+void command(const std::string& rpc, const milvus::ProtoWriter& request) {
+  net::GrpcClient client(good(net::parse_upstream_url(environment("VMPROXY_TEST_MILVUS"))), 1);
+  const auto answer = good(client.send("/milvus.proto.milvus.MilvusService/" + rpc, {}, request.view(), soon()));
+  REQUIRE(answer.status == 0);
+  const auto status = milvus::read_status(answer.body);
+  REQUIRE(status);
+  INFO(rpc << ": " << status->reason);
+  REQUIRE(status->ok());
 }
 
 }  // namespace
@@ -745,4 +758,60 @@ TEST_CASE("a partition that the schema does not know yet hides no record", "[par
   CHECK(keys_of(good(own.driver->read(own.schema, wanted, {}, soon()))) == std::vector<model::Key>{late.key});
   good(own.driver->erase(none, std::vector<model::Key>{{"old", late.key.id}}, soon()));
   check_same(good(own.driver->read(none, std::vector<model::Key>{late.key}, {}, soon())), {late});
+}
+
+TEST_CASE("a partition that was dropped or released at the server is no obstacle", "[partitions]") {
+  if (is_lite()) return;
+  model::Schema schema = simple();
+  schema.partitions = {"gone", "cold", "colder"};
+  OwnCollection own(schema);
+  std::vector<Record> all{record(5), record(6), record(7), record(8)};
+  all[0].key.partition = "gone";
+  all[2].key.partition = "cold";
+  all[3].key.partition = "colder";
+  put(*own.driver, own.schema, all);
+  const auto ranges = good(own.driver->plan_scan(own.schema, 1, soon()));
+  const auto scanned = [&](const std::vector<ScanRange>& some) {
+    std::set<model::Key> seen;
+    for (const auto& range : some) {
+      std::string cursor;
+      for (bool done = false; !done;) {
+        auto page = good(own.driver->scan(own.schema, range, cursor, 50, {}, soon()));
+        for (const auto& one : page.records) seen.insert(one.key);
+        cursor = page.cursor;
+        done = page.done;
+      }
+    }
+    return seen;
+  };
+  CHECK(scanned(ranges).size() == 4);
+  const auto on_partitions = [&](const char* rpc, std::initializer_list<const char*> names) {
+    milvus::ProtoWriter request = milvus::on_collection(own.schema.name);
+    for (const char* name : names) request.always_bytes(4, name);
+    command(rpc, request);
+  };
+
+  on_partitions("ReleasePartitions", {"gone", "cold", "colder"});
+  check_same(good(own.driver->read(own.schema, keys_of({all[1], all[2]}), {}, soon())), {all[1], all[2]});
+  on_partitions("DropPartition", {"gone"});
+  const std::vector<model::Key> wanted = keys_of({all[0], all[1], all[2]});
+  check_same(good(own.driver->read(own.schema, wanted, {}, soon())), {all[1], all[2]});
+  auto none = own.schema;  // as it was when there was no partition at all
+  none.partitions.clear();
+  check_same(good(own.driver->read(none, wanted, {}, soon())), {all[1], all[2]});
+  CHECK(scanned(ranges) == std::set<model::Key>{all[1].key, all[2].key, all[3].key});
+  CHECK(good(own.driver->plan_scan(own.schema, 2, soon())).size() == ranges.size() - 1);
+  model::Query above;
+  above.filter = Filter::make(Filter::Kind::greater, Filter::field_of("n"), Filter::literal_of(5));
+  CHECK(keys_of(good(own.driver->query(own.schema, above, soon())).records) == keys_of({all[1], all[2], all[3]}));
+  good(own.driver->erase(own.schema, wanted, soon()));
+  check_same(good(own.driver->read(own.schema, keys_of(all), {}, soon())), {all[3]});
+  // It comes back with the next batch's alter; nothing of that batch is done before.
+  const std::vector<Record> late{record(5), all[0]};
+  const auto refused = own.driver->upsert(own.schema, late, UpsertMode::replace, soon());
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().code == Code::not_found);
+  good(own.driver->alter(own.schema.name, own.schema, soon()));
+  put(*own.driver, own.schema, late);
+  check_same(good(own.driver->read(own.schema, keys_of(late), {}, soon())), late);
 }
