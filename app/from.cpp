@@ -287,6 +287,7 @@ Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status&
                                            {"different", status.validation.different},
                                            {"missing", status.validation.missing},
                                            {"extra", status.validation.extra},
+                                           {"unsettled", status.validation.unsettled},
                                            {"quarantined", status.quarantined},
                                            {"lost_fields", losses},
                                            {"lost_fields_complete", !some_lost_before}});
@@ -315,6 +316,12 @@ Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status&
     return Failure{cli::exit_differences,
                    "the target refused " + cli::count(status.quarantined, "record", "records") + ":" + list,
                    ""};
+  }
+  if (status.validation.unsettled > 0) {
+    return Failure{cli::exit_differences,
+                   cli::count(status.validation.unsettled, "record", "records") +
+                       " could not be compared: they changed, or waited for the target, all the while",
+                   "Nothing was lost: the source has them. Run the same command again to compare them"};
   }
   if (differ > 0)
     return Failure{cli::exit_differences, "the two sides differ",
