@@ -717,8 +717,11 @@ TEST_CASE("C6: a collection made after the promotion is made on the source, too,
     put.patches.push_back({record.key, record.vectors, record.document, false, record.metadata.value_or(vmproxy::model::Object{}), {}, true});
     return backend.write(put);
   };
+  // Not before the source says whether it can.
+  proxy.move.source.hold(Call::upsert);
   REQUIRE(write("other", "new"));
   SECTION("it can be made there") {
+    proxy.move.source.release();
     REQUIRE(write("things", "b"));
     REQUIRE(proxy.move.quiet());
     CHECK(proxy.move.source.rows("other") == proxy.move.target.rows("other"));
@@ -729,6 +732,7 @@ TEST_CASE("C6: a collection made after the promotion is made on the source, too,
   }
   SECTION("it cannot") {
     proxy.move.source.fail(Call::create, Error(Code::unsupported, "not here"), 1000);
+    proxy.move.source.release();
     REQUIRE(write("things", "b"));
     REQUIRE(proxy.move.eventually([&] { return proxy.move.source.find("b") == 1; }));
     REQUIRE(proxy.move.quiet());
