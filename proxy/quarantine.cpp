@@ -95,7 +95,6 @@ bool Quarantine::add(std::string collection, std::string key, std::string reason
   std::vector<journal::Row> rows{{std::string(journal::rows::quarantine), row_key(next_), writer.take()}};
   const auto [at, first] = by_key_[index_of(primary)].try_emplace(name_of(collection, key), next_);
   if (first) {
-    ++count_;
     ++by_collection_[collection];
   } else {
     rows.push_back({std::string(journal::rows::quarantine), row_key(at->second), std::nullopt});
@@ -103,6 +102,7 @@ bool Quarantine::add(std::string collection, std::string key, std::string reason
   }
   ++next_;
   journal_.put_rows(std::move(rows));
+  if (first) ++count_;  // who sees it counted finds it in list()
   return first;
 }
 
@@ -129,7 +129,7 @@ void Quarantine::remove(const std::vector<uint64_t>& numbers) {
 
 Result<std::vector<Quarantined>> Quarantine::list(size_t max) {
   std::vector<Quarantined> items;
-  auto scanned = journal_.scan_rows(journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view value) {
+  auto scanned = journal_.scan_latest_rows(journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view value) {
     if (auto item = parse(key, value)) items.push_back(std::move(*item));
     return items.size() < max;
   });
