@@ -100,6 +100,7 @@ class Migration final : public Control {
 
   // worker
   void work();
+  void ask_in_doubt();
   void conclude_report(const Result<void>& done, bool ended, bool again);
   Result<void> run_start();
   Result<void> arm();       // catalog, target collections, capture barrier, settle

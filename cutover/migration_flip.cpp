@@ -26,7 +26,9 @@ constexpr uint64_t remainder_max = 300;      // keys left to compare in the fenc
 constexpr double remainder_grows = 4;        // so many times, as the patience ends
 constexpr int repairs_max = 3;
 constexpr uint64_t urgent_keys_max = 100;    // keys compared in the fence of a rollback
-constexpr Duration still_there_timeout = std::chrono::seconds(10);  // for each collection
+constexpr Duration still_there_timeout = std::chrono::seconds(10);  // for all collections
+constexpr Duration still_there_patience = std::chrono::seconds(2);  // with a database that stumbles
+constexpr size_t asked_at_once = 16;
 
 // Beside the caller; where there is no thread to be had, when its result is asked for.
 template <class Work>
@@ -149,14 +151,33 @@ void Migration::keep_aborted(const State& aborted) {
 // The new primary must still hold its collections. One that came back empty has no lag, and nothing that was written lately
 // differs there: only asking tells. What it has lost is a gap now.
 Result<void> Migration::still_there(Side to) {
-  for (const auto& collection : jobs()) {
-    auto there = collections_.still_there(to, *collection, clock_.in(still_there_timeout));
-    if (there) continue;
-    if (to == Side::target || there.error().retryable()) return there.error().within("nothing changed");
-    // What was made after the promotion and cannot be made on the source is no reason to stay where trouble is.
-    log::warn("a collection could not be made on the source before the rollback", {{"collection", collection->key}, {"error", there.error().message}});
+  const Deadline deadline = clock_.in(still_there_timeout), patience = clock_.in(still_there_patience);
+  const auto all = jobs();
+  Result<void> done;
+  for (size_t first = 0; done && first < all.size(); first += asked_at_once) {
+    if (to == Side::target && give_way_) return gives_way().within("promote ended, nothing changed");
+    std::vector<std::pair<std::string, std::future<Result<void>>>> asked;
+    for (size_t i = first; i < std::min(all.size(), first + asked_at_once); ++i) {
+      asked.emplace_back(all[i]->key, started([this, to, collection = all[i], deadline, patience]() -> Result<void> {
+        while (true) {
+          auto there = collections_.still_there(to, *collection, deadline);
+          if (there || !there.error().retryable() || clock_.now() >= patience) return there;
+          if (!waiting(std::chrono::milliseconds(50))) return there;
+        }
+      }));
+    }
+    for (auto& [key, answer] : asked) {  // each is waited for
+      auto there = answer.get();
+      if (there) continue;
+      if (to == Side::target || there.error().retryable()) {
+        done = there.error().within("nothing changed");
+      } else {
+        // What was made after the promotion and cannot be made on the source is no reason to stay where trouble is.
+        log::warn("a collection could not be made on the source before the rollback", {{"collection", key}, {"error", there.error().message}});
+      }
+    }
   }
-  return {};
+  return done;
 }
 
 // Asked before the preparation, and with the gate closed: a gap, a refused record, or a change of collections that came after

@@ -46,6 +46,7 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
   if (now.phase == Phase::abandoned) {
     // What ended the former life of this migration must not end this one.
     backfill_.forget_stop();
+    backfill_.resume();
     validation_.forget_stop();
     read_counts_.forget();
   }
@@ -307,7 +308,7 @@ Result<void> Migration::abandon(const Actor& actor) {
   next.capture = false;
   next.reads_percent = 0;
   next.copied = next.validated = next.settled = false;
-  next.started = false;
+  next.started = next.paused = false;
   next.start_force.clear();
   auto moved = move(next, actor, "abandon");
   if (!moved) return moved;

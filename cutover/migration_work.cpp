@@ -28,6 +28,7 @@ void Migration::work() {
     const Wanted wanted = wanted_;
     if (wanted == Wanted::nothing) {
       lock.unlock();
+      ask_in_doubt();
       compare_written_beside();
       lock.lock();
       continue;
@@ -55,6 +56,15 @@ void Migration::work() {
     if (problem_.empty() || stopping_) continue;
     log::warn("background work stopped", {{"migration", options_.name}, {"error", problem_}});
   }
+}
+
+// A write asks by itself. Where only reads come they would go to the source until the next one.
+void Migration::ask_in_doubt() {
+  const State now = state();
+  if (!now.capture || now.primary != Side::source || !collections_.should_ask()) return;
+  (void)collections_.refresh(clock_.in(std::chrono::seconds(5)), [this](const model::Schema& schema) {
+    return mirror_.paused(model::to_string(schema.name));
+  });  // asked again later
 }
 
 // Who asked for a comparison waits for its end, so "running" never stays when nothing runs. With mutex_ held.
@@ -197,10 +207,22 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     });
     if (!refreshed) return refreshed.error().within("validation");
   }
+  const bool follows = state().primary == Side::source;
   bool away = false;  // the comparison waits for it
   for (const auto& collection : jobs()) {
     const bool ours = collections_.claimed(*collection);
     if (ours && away) continue;
+    if (ours && !follows) {
+      // It answers the applications: made anew, its emptiness would count as the truth, and the source's records would go.
+      const auto there = target_.describe(collection->plan->target().name, clock_.in(std::chrono::seconds(30)));
+      if (there && !*there) {
+        return Error(Code::precondition, "collection '" + collection->key + "' is missing on the target, which is the primary. Nothing was "
+                     "compared, made or erased. `vmproxy rollback` goes back to the source, which has what it held");
+      }
+      if (!there && !there.error().retryable()) return there.error();
+      away = !there;
+      continue;
+    }
     // One that the target has lost is made anew, and is a gap, so that a repair has somewhere to go.
     auto there = collections_.still_there(Side::target, *collection, clock_.in(std::chrono::seconds(30)));
     if (there) continue;

@@ -24,6 +24,12 @@ struct Carried {
 // What TargetBackend notes of changes since the promotion: + what, as people read it.
 constexpr std::string_view created_rows = "ddl/created ", renamed_rows = "ddl/renamed ";
 
+bool lacks_partitions(const model::Schema& there, const model::Schema& wanted) {
+  return std::ranges::any_of(wanted.partitions, [&](const std::string& name) {
+    return !name.empty() && std::ranges::find(there.partitions, name) == there.partitions.end();
+  });
+}
+
 }  // namespace
 
 Collections::Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Clock& clock,
@@ -358,6 +364,9 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
     if (lost) {
       auto marked = mark_lost(collection.key, "target");
       if (!marked) return marked;
+    } else if (lacks_partitions(**there, schema)) {
+      auto altered = target_.alter(schema.name, schema, deadline);
+      if (!altered) return altered.error().within("making the partitions of '" + name + "' on the target");
     }
   }
   auto made = target_.create(schema, deadline);
@@ -397,11 +406,7 @@ Result<void> Collections::create_on_source(const Collection& collection, Deadlin
     return {};
   }
   // Partitions made after the promotion: only the target was told of them.
-  const auto& known = (*there)->partitions;
-  const bool whole = std::ranges::all_of(wanted.partitions, [&](const std::string& name) {
-    return name.empty() || std::ranges::find(known, name) != known.end();
-  });
-  if (whole) return {};
+  if (!lacks_partitions(**there, wanted)) return {};
   auto altered = source_.alter(collection.name, wanted, deadline);
   if (!altered) return altered.error().within("making the partitions of '" + collection.key + "' on the source");
   return {};
@@ -414,6 +419,9 @@ Result<void> Collections::still_there(journal::Side side, const Collection& coll
     if (!there) return there.error().within("asking the target for '" + collection.key + "'");
     if (*there) return {};
   }
+  // Dropped, or made again, by the application since the caller looked.
+  const auto now = find(collection.key);
+  if (!now || now->plan->source().incarnation != collection.plan->source().incarnation) return {};
   return create_on_target(collection, deadline);
 }
 

@@ -148,8 +148,12 @@ Result<void> Quarantine::remove_collection(const std::string& collection) {
   auto items = list(SIZE_MAX);
   if (!items) return items.error();
   std::vector<uint64_t> numbers;
-  for (const auto& item : *items) {
-    if (item.collection == collection) numbers.push_back(item.number);
+  {
+    std::lock_guard hold(mutex_);
+    for (const auto& item : *items) {
+      // What may be the last copy is given up by a person only (H46).
+      if (item.collection == collection && !at_risk_.contains(item.number)) numbers.push_back(item.number);
+    }
   }
   remove(numbers);
   return {};

@@ -271,9 +271,8 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
 Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<const Record> records,
                                          UpsertMode mode, Deadline deadline) {
   auto shape = shape_of(schema, deadline);
-  // Gone in between where a crash came between the two steps of settling.
-  const bool lost_open = !shape && shape.error().code == Code::not_found && is_open(schema);
-  if (lost_open || (shape && is_open(**shape))) {
+  // One that is gone is for the caller to make: with what it held gone too, that must be seen.
+  if (shape && is_open(**shape)) {
     auto settled = settle_dimension(schema, records, deadline);
     if (!settled) return settled.error();
     shape = shape_of(schema, deadline);

@@ -106,6 +106,10 @@ TEST_CASE("a name that may move late leaves every write by it in doubt, until th
     CHECK(proxy.until([&] { return proxy.move.status().gaps > 0; }));
   }
   SECTION("it ends") {}
+  SECTION("it ends without a write, too") {
+    proxy.move.clock.advance(seconds(61));
+    CHECK(proxy.until([&] { return !proxy.move.context().collections.in_doubt(); }));
+  }
   proxy.move.clock.advance(seconds(61));
   proxy.write_live("others", "end");
   CHECK(proxy.arrives("others", "end"));

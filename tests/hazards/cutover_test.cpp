@@ -704,6 +704,8 @@ TEST_CASE("keys that only the dead target has are named before a rollback, and k
   CHECK(move.source.find("known") == 1);
   CHECK(move.source.find("journaled") == 2);
   CHECK(move.status().at_risk == 1);
+  move.context().mirror.forget("things");  // H46: also when the collection began a new life
+  CHECK(move.status().at_risk == 1);
 }
 
 TEST_CASE("while the primary cannot be read, what is journaled whole goes on to the replica") {

@@ -110,3 +110,37 @@ TEST_CASE("C8: a collection that the source has lost after the promotion is a ga
   CHECK(move.rollback());
   CHECK(move.primary() == "source");
 }
+
+TEST_CASE("C6: a collection that the target loses as the primary is not made anew, and a validation erases nothing on the source") {
+  Move move;
+  fill(move);
+  REQUIRE(move.promote());
+  REQUIRE(move.quiet());
+  move.target.drop_collection("things");
+  vmproxy::cutover::ValidateOptions how;
+  SECTION("with repair") { how.repair = true; }
+  SECTION("without") {}
+  SECTION("a sample") {
+    how.full = false;
+    how.sample_percent = 50;
+  }
+  REQUIRE(move.migration->validate(how, {}));
+  REQUIRE(move.eventually([&] { return move.status().validation.phase != "running"; }));
+  CHECK(move.status().validation.phase == "failed");
+  move.clock.advance(std::chrono::seconds(3));
+  move.linger();
+  CHECK(move.source.rows().size() == 20);
+  CHECK(move.status().gaps == 0);
+  CHECK(move.rollback());
+  CHECK(move.source.rows().size() == 20);
+}
+
+TEST_CASE("a database that stumbles when it is asked for its collections does not refuse a change of the primary") {
+  Move move;
+  fill(move);
+  move.target.fail(vmproxy::support::Call::describe, Error(Code::quota, "rate limit"), 1);
+  REQUIRE(move.promote());
+  REQUIRE(move.quiet());
+  move.source.fail(vmproxy::support::Call::describe, Error(Code::quota, "rate limit"), 1);
+  CHECK(move.rollback());
+}

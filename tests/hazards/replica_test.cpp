@@ -239,6 +239,22 @@ TEST_CASE("a partition made after the promotion is made on the source too, once,
   CHECK(rig.mirror->numbers().dirty == 0);  // nor is anything owed for an attempt that did nothing
 }
 
+TEST_CASE("a partition that the target was not told of is made there, once") {
+  Rig rig;
+  rig.options.lanes.lanes = 1;
+  rig.target.knows_partitions = true;
+  rig.start();
+  auto schema = rig.collection()->plan->source();
+  schema.partitions = {"later"};
+  REQUIRE(rig.collections->put(std::move(schema), false));
+  auto record = record_of("b", 1);
+  record.key.partition = "later";
+  rig.applied(rig.begin(std::vector<vmproxy::journal::Image>{{record.key, record}}));
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows() == FakeDriver::Rows{{"b", 1}});
+  CHECK(rig.target.calls(Call::alter) == 1);
+}
+
 TEST_CASE("what a replica goes on missing although it was made is tried again with pauses") {
   Rig rig;
   rig.start();

@@ -607,12 +607,16 @@ TEST_CASE("a collection whose dimension is not known yet is there, empty, and ta
   CHECK(good(own.driver->upsert(own.wanted, misfits, UpsertMode::replace, soon())).refused.size() == 1);
 }
 
-TEST_CASE("a crash while an open dimension is settled loses no collection") {
+TEST_CASE("a collection with an open dimension that is gone is the caller's to make: what it held may be gone, too") {
   model::Schema schema = simple();
   schema.vectors[0].dimension = 0;
   OwnCollection own(schema);
-  good(own.driver->drop(own.wanted.name, soon()));  // what a crash leaves between the two steps
+  good(own.driver->drop(own.wanted.name, soon()));  // also what a crash leaves between the two steps of settling
   const auto all = records(0, 3);
+  const auto refused = own.driver->upsert(own.wanted, all, UpsertMode::replace, soon());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Code::not_found);
+  good(own.driver->create(own.wanted, soon()));
   put(*own.driver, own.wanted, all);
   check_same(good(own.driver->read(own.wanted, keys_of(all), {}, soon())), all);
 }
