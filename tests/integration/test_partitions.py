@@ -81,6 +81,7 @@ def test_deletes_without_a_partition_come_over(moving, pgvector):
 @pytest.mark.timeout(600)
 def test_a_partition_made_after_the_promotion_goes_back_with_its_records(moving, pgvector):
     client, vmproxy, live = moving
+    live.query("parted", ids=[1])  # whom the source has let in is let in later
     vmproxy.command("cutover", "--percent", "100")
     vmproxy.command("promote")
     live.create_partition("parted", "p2")

@@ -614,7 +614,7 @@ TEST_CASE("a collection with an open dimension that is gone is the caller's to m
   good(own.driver->drop(own.wanted.name, soon()));  // also what a crash leaves between the two steps of settling
   const auto all = records(0, 3);
   const auto refused = own.driver->upsert(own.wanted, all, UpsertMode::replace, soon());
-  REQUIRE_FALSE(refused);
+  REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == Code::not_found);
   good(own.driver->create(own.wanted, soon()));
   put(*own.driver, own.wanted, all);
