@@ -27,8 +27,6 @@ enum : int32_t {
   collection_not_found = 100,
   collection_not_loaded = 101,
   partition_not_found = 200,
-  partition_not_loaded = 201,
-  partition_not_fully_loaded = 202,
   database_not_found = 800,
   index_not_found = 700,
   io_failed = 1001,
@@ -119,8 +117,6 @@ Error status_error(const Status& status) {
     case index_not_found:
       return {Code::not_found, message};
     case collection_not_loaded:
-    case partition_not_loaded:
-    case partition_not_fully_loaded:
       return {Code::precondition, message};
     case service_rate_limit:
     case service_force_deny:
@@ -132,8 +128,6 @@ Error status_error(const Status& status) {
     default:
       break;
   }
-  // 2.3: a code that says nothing. Only what reads needs something loaded, so no write of the driver's ends so.
-  if (status.reason.find("partition not loaded") != std::string::npos) return {Code::precondition, message};
   // Milvus Lite finds out late what it cannot evaluate.
   if (status.reason.find("unsupported expr proto node") != std::string::npos)
     return {Code::unsupported, "filter.refused: " + message};

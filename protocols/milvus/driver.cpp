@@ -61,10 +61,9 @@ static bool same_form(const CollectionSchema& there, const CollectionSchema& wan
 }
 
 // GetLoadState numbers its fields in its own way.
-static ProtoWriter load_state_of(const model::CollectionName& name, std::span<const std::string> partitions = {}) {
+static ProtoWriter load_state_of(const model::CollectionName& name) {
   ProtoWriter request;
   request.bytes(2, name.name);
-  for (const auto& partition : partitions) request.always_bytes(3, partition);
   request.bytes(4, database_of(name.space));
   return request;
 }
@@ -217,10 +216,8 @@ model::CollectionName MilvusDriver::name_for(const model::CollectionName& name) 
   return {space_of(home_database_), text};
 }
 
-Result<bool> MilvusDriver::is_loaded(const model::CollectionName& name, std::span<const std::string> partitions,
-                                     Deadline deadline) {
-  const auto state =
-      client_.call("GetLoadState", database_of(name.space), load_state_of(name, partitions), deadline);
+Result<bool> MilvusDriver::is_loaded(const model::CollectionName& name, Deadline deadline) {
+  const auto state = client_.call("GetLoadState", database_of(name.space), load_state_of(name), deadline);
   if (!state) return state.error();
   ProtoReader reader(*state);
   bool loaded = false;
@@ -230,22 +227,14 @@ Result<bool> MilvusDriver::is_loaded(const model::CollectionName& name, std::spa
   return loaded;
 }
 
-Result<void> MilvusDriver::load(const model::CollectionName& name, std::span<const std::string> partitions,
-                                Deadline deadline) {
-  if (!partitions.empty()) {
-    const auto any = is_loaded(name, {}, deadline);
-    if (!any || !*any) partitions = {};
-  }
-  ProtoWriter request = on_collection(name);
-  for (const auto& partition : partitions) request.always_bytes(4, partition);
-  auto begun = client_.command(partitions.empty() ? "LoadCollection" : "LoadPartitions", database_of(name.space),
-                               request, deadline);
+Result<void> MilvusDriver::load(const model::CollectionName& name, Deadline deadline) {
+  auto begun = client_.command("LoadCollection", database_of(name.space), on_collection(name), deadline);
   if (!begun)
     return begun.error().within("loading collection '" + to_string(name) + "' so that it can be read");
   std::mutex unused;
   std::condition_variable never;
   while (clock_.now() < deadline) {
-    const auto loaded = is_loaded(name, partitions, deadline);
+    const auto loaded = is_loaded(name, deadline);
     if (!loaded) return loaded.error().code == Code::unsupported ? Result<void>() : Result<void>(loaded.error());
     if (*loaded) return {};
     std::unique_lock lock(unused);
@@ -290,7 +279,7 @@ Result<void> MilvusDriver::make(const model::Schema& schema, Deadline deadline) 
         auto made = make_index(schema.name, vector, deadline);
         if (!made) return made;
       }
-      auto loaded = existing->loaded ? Result<void>() : load(schema.name, {}, deadline);
+      auto loaded = existing->loaded ? Result<void>() : load(schema.name, deadline);
       if (!loaded) return loaded;
     }
     return Error(Code::already_exists, "collection '" + to_string(schema.name) + "' exists already");
@@ -312,7 +301,7 @@ Result<void> MilvusDriver::make(const model::Schema& schema, Deadline deadline) 
     if (!made) return made;
   }
   forget(schema.name);
-  return load(schema.name, {}, deadline);
+  return load(schema.name, deadline);
 }
 
 Result<void> MilvusDriver::alter(const model::CollectionName& now, const model::Schema& wanted,
@@ -357,7 +346,7 @@ Result<void> MilvusDriver::build_indexes(const model::Schema& schema, Deadline d
   request.bytes(3, schema.name.name);
   const auto flushed = client_.call("Flush", database, request, deadline);
   if (!flushed && flushed.error().code != Code::unsupported) return flushed.error();
-  return load(schema.name, {}, deadline);
+  return load(schema.name, deadline);
 }
 
 Result<MilvusDriver::Shape> MilvusDriver::shape_of(const model::Schema& schema, Deadline deadline) {

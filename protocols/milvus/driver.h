@@ -85,12 +85,11 @@ class MilvusDriver final : public Driver {
     std::string_view rpc;
     // What is sent. Alone it has to show the writes that it waited for, whatever timestamp it had.
     std::function<ProtoWriter(bool alone)> request;
-    std::vector<std::string> partitions;  // that it names
     Crossed crossed;
     int tries = 1;  // beside writes
     const Overlap::Read* since = nullptr;  // as Rows::since
   };
-  // A call that reads, loading the collection or the partitions where they must be. When a write came across it is asked
+  // A call that reads, loading the collection where it must be. When a write came across it is asked
   // again, after `tries` with no write beside it (overlap.h).
   Result<std::string> ask(const model::Schema& schema, const Asking& asking, Deadline deadline);
   Result<std::vector<Column>> fetch(const model::Schema& schema, const CollectionSchema& shape,
@@ -122,10 +121,9 @@ class MilvusDriver final : public Driver {
   // a later one would not say that nothing was done.
   Result<void> check_partitions(const model::Schema& schema, std::span<const std::string> names, Deadline deadline);
   Result<void> check_largest_key(const model::Schema& schema, const CollectionSchema& shape, Deadline deadline);
-  // With the names of partitions, and something of the collection loaded: only those. The others may be released for want
-  // of memory.
-  Result<void> load(const model::CollectionName& name, std::span<const std::string> partitions, Deadline deadline);
-  Result<bool> is_loaded(const model::CollectionName& name, std::span<const std::string> partitions, Deadline deadline);
+  // A collection of which nothing is loaded. A partition that an application released stays so: it would see the difference.
+  Result<void> load(const model::CollectionName& name, Deadline deadline);
+  Result<bool> is_loaded(const model::CollectionName& name, Deadline deadline);
   Result<void> send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                            std::span<const std::pair<size_t, const model::Record*>> records,
                            ApplyResult& result, bool& some_done, Deadline deadline);

@@ -244,7 +244,6 @@ Result<QueryResult> MilvusDriver::search(const model::Schema& schema, const Coll
     raw.raw(message);
     return raw;
   };
-  asking.partitions = request.partitions;
   asking.crossed = [](const Overlap::Read& read) { return read.crossed_any(); };
   const auto answer = ask(schema, asking, deadline);
   if (!answer) return answer.error();

@@ -111,7 +111,7 @@ Result<std::string> MilvusDriver::ask(const model::Schema& schema, const Asking&
     // While the collection is being made anew a read of it fails in many words of the server's own.
     if (!answer && was_settling(schema.name, since, deadline)) answer = client_.call(rpc, database, request, deadline);
     if (!answer && answer.error().code == Code::precondition) {
-      if (auto loaded = load(schema.name, asking.partitions, deadline); !loaded) return loaded.error();
+      if (auto loaded = load(schema.name, deadline); !loaded) return loaded.error();
       answer = client_.call(rpc, database, request, deadline);
     }
     if (!answer) return answer.error().within("collection '" + name + "'");
@@ -142,7 +142,6 @@ Result<std::vector<Column>> MilvusDriver::fetch(const model::Schema& schema, con
     request.i32(11, static_cast<int32_t>(timestamp == 0 ? Consistency::strong : Consistency::customized));
     return request;
   };
-  asking.partitions = rows.partitions;
   asking.crossed = [&](const Overlap::Read& read) {
     if (rows.past) return false;
     return rows.keys.empty() ? read.crossed_any() : read.crossed(marks_of(rows.keys));

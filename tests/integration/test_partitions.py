@@ -116,11 +116,9 @@ def test_a_partition_that_the_application_dropped_is_no_obstacle(moving, pgvecto
 
 
 @pytest.mark.timeout(600)
-def test_a_released_partition_is_read_all_the_same(moving, pgvector):
-    client, vmproxy, live = moving
+def test_a_released_partition_stays_released(moving):
+    _, vmproxy, live = moving
     live.release_partitions("parted", ["p"])
-    live.insert("parted", rows(9), partition_name="p")
-    live.delete("parted", ids=[5])
-    vmproxy.wait_drained()
-    assert on_replica(pgvector) == {("", n) for n in (1, 2, 3, 4)} | {("p", n) for n in (6, 7, 8, 9)}
-    assert vmproxy.run("validate", "--full").returncode == 0
+    live.delete("parted", ids=[1, 5])  # what it reaches in there cannot be listed, so it is a gap
+    vmproxy.wait(lambda status: status["gaps"] > 0, 30, "the gap that the delete leaves")
+    live.drop_partition("parted", "p")  # Milvus drops none that is loaded

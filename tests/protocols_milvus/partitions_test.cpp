@@ -143,13 +143,6 @@ struct Parted {
       before_answer = act;
     }
     asked.push_back({rpc});
-    std::vector<std::string> names;  // of partitions: GetLoadState, LoadPartitions
-    ProtoReader reader(message);
-    while (reader.next()) {
-      if ((rpc == "GetLoadState" && reader.field() == 3) || (rpc == "LoadPartitions" && reader.field() == 4))
-        names.push_back(reader.text());
-    }
-    if (rpc == "GetLoadState" || rpc == "LoadPartitions") asked.back().partitions = names;
     if (rpc == "DescribeCollection") return encode(things);
     if (rpc == "Query") return query(message);
     if (rpc == "Upsert" || rpc == "Delete") return change(rpc, message);
@@ -162,15 +155,6 @@ struct Parted {
     if (rpc == "AllocTimestamp") {
       rest.u64(2, 1000);
       return with_status(encode(Status()), rest.view());
-    }
-    if (rpc == "GetLoadState") {
-      const bool all = std::ranges::none_of(names, [&](const auto& name) { return released.contains(name); });
-      rest.u64(2, all ? 3 : 1);
-      return with_status(encode(Status()), rest.view());
-    }
-    if (rpc == "LoadPartitions") {
-      for (const auto& name : names) released.erase(name);
-      return encode(Status());
     }
     return Error(Code::unsupported, path);
   }
@@ -300,19 +284,18 @@ TEST_CASE("a few matches in many partitions are found in a few queries") {
   CHECK(std::set<model::Key>(left.begin(), left.end()) == all);
 }
 
-TEST_CASE("a partition that is not loaded is loaded to be read, and no other") {
+TEST_CASE("a partition that an application released stays so: what is in it cannot be read") {
   Parted milvus;
   milvus.partitions["cold"] = {5};
   milvus.partitions["colder"] = {6};
   milvus.schema.partitions = {"cold", "colder"};
   milvus.released = {"cold", "colder"};
   const std::vector<model::Key> key{{"cold", {int64_t{5}}}};
-  CHECK(milvus.read(key) == key);
-  CHECK(milvus.calls("LoadPartitions") == 1);
+  const auto read = milvus.driver.read(milvus.schema, key, {}, milvus.soon);
+  REQUIRE_FALSE(read.has_value());
+  CHECK(read.error().retryable());
+  CHECK(milvus.calls("LoadPartitions") == 0);
   CHECK(milvus.calls("LoadCollection") == 0);
-  CHECK(milvus.released == std::set<std::string>{"colder"});
-  CHECK(milvus.read(key) == key);
-  CHECK(milvus.calls("LoadPartitions") == 1);
 }
 
 TEST_CASE("a query of several requests shows what was written since it began, or before") {
