@@ -151,17 +151,17 @@ void Migration::keep_aborted(const State& aborted) {
 // The new primary must still hold its collections. One that came back empty has no lag, and nothing that was written lately
 // differs there: only asking tells. What it has lost is a gap now.
 Result<void> Migration::still_there(Side to) {
-  const Deadline deadline = clock_.in(still_there_timeout), patience = clock_.in(still_there_patience);
+  const Deadline deadline = clock_.in(still_there_timeout), patient_until = clock_.in(still_there_patience);
   const auto all = jobs();
   Result<void> done;
   for (size_t first = 0; done && first < all.size(); first += asked_at_once) {
     if (to == Side::target && give_way_) return gives_way().within("promote ended, nothing changed");
     std::vector<std::pair<std::string, std::future<Result<void>>>> asked;
     for (size_t i = first; i < std::min(all.size(), first + asked_at_once); ++i) {
-      asked.emplace_back(all[i]->key, started([this, to, collection = all[i], deadline, patience]() -> Result<void> {
+      asked.emplace_back(all[i]->key, started([this, to, collection = all[i], deadline, patient_until]() -> Result<void> {
         while (true) {
           auto there = collections_.still_there(to, *collection, deadline);
-          if (there || !there.error().retryable() || clock_.now() >= patience) return there;
+          if (there || !there.error().retryable() || clock_.now() >= patient_until) return there;
           if (!waiting(std::chrono::milliseconds(50))) return there;
         }
       }));

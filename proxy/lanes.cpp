@@ -29,6 +29,7 @@ size_t Lanes::lane_of(const std::string& collection, const std::string& key) con
 }
 
 void Lanes::start(Side primary, TimePoint not_before) {
+  std::lock_guard one(life_mutex_);
   {
     std::lock_guard hold(mutex_);
     if (!stopping_) return;
@@ -44,6 +45,7 @@ void Lanes::start(Side primary, TimePoint not_before) {
 }
 
 void Lanes::stop() {
+  std::lock_guard one(life_mutex_);
   {
     std::lock_guard hold(mutex_);
     stopping_ = true;

@@ -150,6 +150,7 @@ class Lanes {
   std::atomic<uint64_t> applied_{0}, failed_{0};
   Counter applied_upserts_, applied_deletes_, applied_rows_;
 
+  std::mutex life_mutex_;  // start() and stop()
   mutable std::mutex mutex_;
   std::condition_variable changed_;  // lanes became empty, or have room
   std::unordered_map<std::string, int> paused_;

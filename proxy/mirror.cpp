@@ -32,6 +32,7 @@ Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& tr
 Mirror::~Mirror() { stop(); }
 
 void Mirror::start() {
+  std::lock_guard one(life_mutex_);
   if (started_) return;
   started_ = true;
   lanes_.start(primary_, not_before_);
@@ -39,6 +40,7 @@ void Mirror::start() {
 }
 
 void Mirror::stop() {
+  std::lock_guard one(life_mutex_);
   {
     std::lock_guard hold(mutex_);
     stopping_ = true;
@@ -47,7 +49,9 @@ void Mirror::stop() {
   if (thread_.joinable()) thread_.join();
   lanes_.stop();
   ledger_.flush();
-  started_ = stopping_ = false;  // may be started again
+  started_ = false;  // may be started again
+  std::lock_guard hold(mutex_);
+  stopping_ = false;
 }
 
 uint64_t Mirror::next_position() {

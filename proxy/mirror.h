@@ -189,6 +189,7 @@ class Mirror final : public journal::Sink {
   WriteMarks marks_;
   Lanes lanes_;
 
+  std::mutex life_mutex_;    // start() and stop(): a migration that closes may meet its worker arming the mirror
   std::mutex finish_mutex_;  // outcome and lane position of a write are one step (its order on the replica)
   std::atomic<uint64_t> last_position_{0};
   std::atomic<uint64_t> generation_{0};
