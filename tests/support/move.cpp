@@ -61,10 +61,10 @@ bool Move::reaches(const std::function<bool()>& what) {
 }
 
 bool Move::validates() {
-  cutover::ValidateOptions options;
-  options.repair = true;
+  cutover::ValidateOptions all;
+  all.repair = true;
   for (int pass = 0; pass < 5; ++pass) {
-    auto asked = migration->validate(options, {});
+    auto asked = migration->validate(all, {});
     if (!asked) FAIL(asked.error().message);
     if (!reaches([&] { return status().validation.phase != "running"; })) return false;
     if (status().validation.phase == "clean") return true;
