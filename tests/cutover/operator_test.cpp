@@ -8,10 +8,6 @@ using vmproxy::Result;
 
 namespace {
 
-bool says(const Result<void>& refused, const std::string& what) {
-  return !refused && refused.error().message.find(what) != std::string::npos;
-}
-
 bool break_journal(Move& move) {
   move.store->fail_next_commits(1);
   move.store->fail_reopen(true);

@@ -9,10 +9,6 @@ using vmproxy::Error;
 
 namespace {
 
-bool says(const vmproxy::Result<void>& refused, const std::string& what) {
-  return !refused && refused.error().message.find(what) != std::string::npos;
-}
-
 void include_only(Move& move, const std::string& name) {
   move.options.included = [name](const vmproxy::model::CollectionName& collection) { return collection.name == name; };
 }

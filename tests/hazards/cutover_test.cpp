@@ -5,14 +5,6 @@ using namespace vmproxy::support;
 using vmproxy::Code;
 using vmproxy::Error;
 
-namespace {
-
-bool says(const vmproxy::Result<void>& refused, const std::string& what) {
-  return !refused && refused.error().message.find(what) != std::string::npos;
-}
-
-}  // namespace
-
 TEST_CASE("H13: the promotion waits for a write under way and takes it along") {
   Move move;
   move.source.put("a", 1);

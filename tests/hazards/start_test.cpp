@@ -7,10 +7,6 @@ using vmproxy::Error;
 
 namespace {
 
-bool says(const vmproxy::Result<void>& refused, const std::string& what) {
-  return !refused && refused.error().message.find(what) != std::string::npos;
-}
-
 void give_time(Move& move) {
   for (int i = 0; i < 10; ++i) move.linger();
   move.clock.advance(seconds(61));

@@ -8,10 +8,6 @@ using vmproxy::Error;
 
 namespace {
 
-bool says(const vmproxy::Result<void>& refused, const std::string& what) {
-  return !refused && refused.error().message.find(what) != std::string::npos;
-}
-
 // Ready, but for one record that the target refused; its number in quarantine.
 uint64_t one_refused(Move& move) {
   for (int i = 0; i < 5; ++i) move.source.put("k" + std::to_string(i), 1);

@@ -11,6 +11,11 @@
 
 namespace vmproxy::support {
 
+// Refused, and the message has this in it.
+inline bool says(const Result<void>& refused, const std::string& what) {
+  return !refused && refused.error().message.find(what) != std::string::npos;
+}
+
 class Move {
  public:
   Move();
