@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -104,18 +105,31 @@ class Collections {
   Result<void> release_all();
 
  private:
-  // Either may be null; a name in both is ours.
-  Result<void> change_claims(const Collection* gone, const Collection* ours);
   using ByKey = std::map<std::string, std::shared_ptr<const Collection>>;
+  // --- the catalog: collections.cpp
+  Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
   Result<ByKey> collections_of(const protocols::Catalog& catalog) const;
   Result<void> keep(const protocols::Catalog& catalog, const ByKey& collections);
   // Publishes and persists; holds write_mutex_.
   Result<void> publish(protocols::Catalog catalog);
-  Result<void> compare(const std::string& carried, const ByKey& now);
   Result<void> refresh_locked(Deadline deadline, const Explained& explained);  // holds write_mutex_
   // What the target lacks, or has too much, of a collection that is new.
   Result<void> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
-  Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
+  // --- the configuration: collections_binding.cpp
+  // What the last run kept of its configuration, compared with this one's.
+  Result<void> compare(const ByKey& now);
+  // The row that the next start compares with.
+  static journal::Row carried(const ByKey& collections);
+  // --- doubt about names: collections_doubt.cpp
+  Result<void> load_doubt();
+  // How many there were; nothing while the last of them may still act.
+  std::optional<uint64_t> settled_doubts() const;
+  // What settled_doubts() said when the source was asked; newer ones stay.
+  void end_doubts(uint64_t doubts);
+  // --- claims: collections_claims.cpp
+  Result<void> load_claims();
+  // Either may be null; a name in both is ours.
+  Result<void> change_claims(const Collection* gone, const Collection* ours);
   Result<void> mark_lost(const std::string& key, std::string_view side);
   Result<bool> made_since_promotion(const std::string& key);
 
