@@ -10,6 +10,10 @@ namespace {
 
 constexpr std::string_view catalog_row = "catalog";
 
+Error asked_already() {
+  return {Code::timeout, "source: it is being asked already what exists, and no answer has come in time"};
+}
+
 }  // namespace
 
 Collections::Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Clock& clock,
@@ -20,6 +24,7 @@ Collections::Collections(journal::Journal& journal, protocols::Driver& source, p
       clock_(clock),
       included_(std::move(included)),
       names_(std::move(names)),
+      write_mutex_(clock),
       catalog_(std::make_shared<const protocols::Catalog>()) {}
 
 Result<void> Collections::load() {
@@ -108,7 +113,8 @@ Result<void> Collections::publish(protocols::Catalog catalog) {
 }
 
 Result<void> Collections::refresh(Deadline deadline, const Explained& explained) {
-  std::lock_guard changing(write_mutex_);
+  std::unique_lock changing(write_mutex_, deadline);
+  if (!changing) return asked_already();
   const auto settled = settled_doubts();  // before the source is asked
   auto refreshed = refresh_locked(deadline, explained);
   if (refreshed && settled) end_doubts(*settled);
@@ -158,13 +164,15 @@ Result<void> Collections::note_new(const model::Schema& schema, bool reborn, con
 }
 
 Result<void> Collections::refresh_one(const model::CollectionName& name, Deadline deadline) {
+  std::unique_lock changing(write_mutex_, deadline);
+  if (!changing) return asked_already();
   auto described = source_.describe(name, deadline);
   if (!described) return described.error().within("source");
-  if (!*described) return remove(name);
+  if (!*described) return remove_locked(name);
   const auto before = catalog();
   const model::Schema* known = before->find(name);
   const bool same = known != nullptr && known->native_id == (*described)->native_id;
-  return put(std::move(**described), !same);
+  return put_locked(std::move(**described), !same);
 }
 
 std::shared_ptr<const protocols::Catalog> Collections::catalog() const {
@@ -187,6 +195,10 @@ std::vector<std::shared_ptr<const Collection>> Collections::all() const {
 
 Result<void> Collections::put(model::Schema schema, bool new_incarnation) {
   std::lock_guard changing(write_mutex_);
+  return put_locked(std::move(schema), new_incarnation);
+}
+
+Result<void> Collections::put_locked(model::Schema schema, bool new_incarnation) {
   protocols::Catalog next = *catalog();
   const auto at = std::find_if(next.collections.begin(), next.collections.end(),
                                [&](const auto& known) { return known.name == schema.name; });
@@ -202,6 +214,10 @@ Result<void> Collections::put(model::Schema schema, bool new_incarnation) {
 
 Result<void> Collections::remove(const model::CollectionName& name) {
   std::lock_guard changing(write_mutex_);
+  return remove_locked(name);
+}
+
+Result<void> Collections::remove_locked(const model::CollectionName& name) {
   protocols::Catalog next = *catalog();
   std::erase_if(next.collections, [&](const auto& known) { return known.name == name; });
   return publish(std::move(next));

@@ -67,7 +67,8 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
     count.collection = schema.name;
     auto counted = target_.query(schema, count, deadline);
     if (!counted) return counted.error().within("counting what '" + name + "' holds on the target already");
-    if (counted->count > 0) {
+    // Claimed meanwhile: another request or lane was making it too, and these are ours.
+    if (counted->count > 0 && !claimed(collection)) {
       return Error(Code::precondition,
                    "'" + name + "' on the target holds " + std::to_string(counted->count) +
                        " records that are not of this migration; nothing was written to it. Move them away, choose another name under "
@@ -144,7 +145,7 @@ Result<void> Collections::release(const Collection& collection) { return change_
 Result<void> Collections::move_claim(const Collection& from, const Collection& to) { return change_claims(&from, &to); }
 
 Result<void> Collections::release_all() {
-  std::lock_guard changing(write_mutex_);
+  std::lock_guard changing(claims_mutex_);
   auto gone = journal_.erase_rows(journal::rows::state, claim_rows);
   if (!gone) return gone.error().within("what the migration owns on the target could not be given up");
   std::lock_guard hold(mutex_);
@@ -157,7 +158,7 @@ Result<void> Collections::change_claims(const Collection* gone, const Collection
   const auto row = [](const std::string& name, std::optional<std::string> value) {
     return journal::Row{std::string(journal::rows::state), std::string(claim_rows) + name, std::move(value)};
   };
-  std::lock_guard changing(write_mutex_);
+  std::lock_guard changing(claims_mutex_);
   std::vector<journal::Row> rows;
   if (gone != nullptr) rows.push_back(row(target_name(*gone), std::nullopt));
   if (ours != nullptr) rows.push_back(row(target_name(*ours), ours->key));
