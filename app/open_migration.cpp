@@ -48,13 +48,13 @@ cutover::MigrationOptions options_of(const config::Config& config, const std::st
 
 // Where requests go as they came. A system without a dialect has no requests of its own: its address is not
 // HTTP.
-Result<std::unique_ptr<net::Upstream>> upstream_of(const config::Database& database, bool has_dialect) {
+Result<std::unique_ptr<net::Upstream>> upstream_of(const protocols::Endpoint& endpoint, bool has_dialect) {
   if (!has_dialect) return std::make_unique<net::Upstream>(net::UpstreamOptions{});
-  auto options = net::parse_upstream_url(database.url);
+  auto options = net::parse_upstream_url(endpoint.server());
   if (!options) return options.error();
-  options->tls.ca_file = database.tls.ca;
-  options->tls.server_name = database.tls.server_name;
-  options->tls.insecure = database.tls.insecure;
+  options->tls.ca_file = endpoint.tls_ca;
+  options->tls.server_name = endpoint.tls_server_name;
+  options->tls.insecure = endpoint.tls_insecure;
   return std::make_unique<net::Upstream>(std::move(*options));
 }
 
@@ -74,14 +74,15 @@ Result<std::unique_ptr<OpenMigration>> open_migration(const config::Config& conf
   const auto* target_system = cli::find_system(shared.systems, target.system);
   auto open = std::make_unique<OpenMigration>();
 
-  auto source_driver = source_system->make_driver(cli::endpoint_of(migration.source, source), shared.clock);
+  const protocols::Endpoint source_endpoint = cli::endpoint_of(migration.source, source);
+  auto source_driver = source_system->make_driver(source_endpoint, shared.clock);
   if (!source_driver) return source_driver.error().within("database '" + migration.source + "'");
   auto target_driver = target_system->make_driver(cli::endpoint_of(migration.target, target), shared.clock);
   if (!target_driver) return target_driver.error().within("database '" + migration.target + "'");
   open->source = std::move(*source_driver);
   open->target = std::move(*target_driver);
   if (source_system->make_dialect) open->dialect = source_system->make_dialect();
-  auto upstream = upstream_of(source, open->dialect != nullptr);
+  auto upstream = upstream_of(source_endpoint, open->dialect != nullptr);
   if (!upstream) return upstream.error().within("databases." + migration.source + ".url");
   open->upstream = std::move(*upstream);
 

@@ -7,12 +7,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/clock_mutex.h"
 #include "journal/journal.h"
 #include "mapping/plan.h"
 #include "protocols/api/catalog.h"
@@ -54,7 +56,8 @@ class Collections {
   Result<void> accept();
   // Asks the source what exists; keeps incarnations of what was known. Blocking. A collection that began a new life while the
   // target may hold records of the former one is a capture gap. So is a new one that is not `explained`: it was made
-  // where nobody saw it, and may hold records that nobody copied. A gap is durable before the catalog is.
+  // where nobody saw it, and may hold records that nobody copied. A gap is durable before the catalog is. Code::timeout also
+  // when another change of the catalog has not ended by the deadline: it may be asking a source that hangs.
   using Explained = std::function<bool(const model::Schema&)>;
   Result<void> refresh(Deadline deadline, const Explained& explained = [](const model::Schema&) { return true; });
   // Told of each collection that began a new life, after it is published. Set before the first refresh.
@@ -67,7 +70,8 @@ class Collections {
   bool in_doubt() const { return in_doubt_; }
   // In doubt: true for one caller every few seconds, who is to refresh() then.
   bool should_ask();
-  // The collection as the source shows it now, into the catalog. Nothing: it no longer exists and is taken out.
+  // The collection as the source shows it now, into the catalog. Nothing: it no longer exists and is taken out. Code::timeout
+  // as for refresh().
   Result<void> refresh_one(const model::CollectionName& name, Deadline deadline);
 
   std::shared_ptr<const protocols::Catalog> catalog() const;
@@ -76,7 +80,8 @@ class Collections {
   std::vector<std::shared_ptr<const Collection>> all() const;
   bool included(const model::CollectionName& name) const { return included_(name); }
 
-  // Durable changes of the catalog. A put of a schema with new_incarnation starts a new life under the same name.
+  // Durable changes of the catalog, after a refresh() that is under way. A put of a schema with new_incarnation starts a new
+  // life under the same name.
   Result<void> put(model::Schema schema, bool new_incarnation);
   Result<void> remove(const model::CollectionName& name);
   Result<void> put_space(protocols::Space space);
@@ -104,18 +109,34 @@ class Collections {
   Result<void> release_all();
 
  private:
-  // Either may be null; a name in both is ours.
-  Result<void> change_claims(const Collection* gone, const Collection* ours);
   using ByKey = std::map<std::string, std::shared_ptr<const Collection>>;
+  // --- the catalog: collections.cpp
+  Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
   Result<ByKey> collections_of(const protocols::Catalog& catalog) const;
   Result<void> keep(const protocols::Catalog& catalog, const ByKey& collections);
   // Publishes and persists; holds write_mutex_.
   Result<void> publish(protocols::Catalog catalog);
-  Result<void> compare(const std::string& carried, const ByKey& now);
-  Result<void> refresh_locked(Deadline deadline, const Explained& explained);  // holds write_mutex_
+  // The same of what their names say.
+  Result<void> refresh_locked(Deadline deadline, const Explained& explained);
+  Result<void> put_locked(model::Schema schema, bool new_incarnation);
+  Result<void> remove_locked(const model::CollectionName& name);
   // What the target lacks, or has too much, of a collection that is new.
   Result<void> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
-  Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
+  // --- the configuration: collections_binding.cpp
+  // What the last run kept of its configuration, compared with this one's.
+  Result<void> compare(const ByKey& now);
+  // The row that the next start compares with.
+  static journal::Row carried(const ByKey& collections);
+  // --- doubt about names: collections_doubt.cpp
+  Result<void> load_doubt();
+  // How many there were; nothing while the last of them may still act.
+  std::optional<uint64_t> settled_doubts() const;
+  // What settled_doubts() said when the source was asked; newer ones stay.
+  void end_doubts(uint64_t doubts);
+  // --- claims: collections_claims.cpp
+  Result<void> load_claims();
+  // Either may be null; a name in both is ours.
+  Result<void> change_claims(const Collection* gone, const Collection* ours);
   Result<void> mark_lost(const std::string& key, std::string_view side);
   Result<bool> made_since_promotion(const std::string& key);
 
@@ -127,7 +148,8 @@ class Collections {
   const std::map<std::string, std::string> names_;
 
   std::function<void(const std::string&)> reborn_;
-  std::mutex write_mutex_;  // one change at a time
+  ClockMutex write_mutex_;   // one change of the catalog at a time; held while the source is asked for it
+  std::mutex claims_mutex_;  // one change of the claims at a time; never held while a database is asked
   mutable std::mutex mutex_;
   std::shared_ptr<const protocols::Catalog> catalog_;
   ByKey collections_;

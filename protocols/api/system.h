@@ -15,12 +15,20 @@ namespace vmproxy::protocols {
 // How to reach one database: `databases.NAME` of the configuration, resolved.
 struct Endpoint {
   std::string name;
-  std::string url;
+  std::string url;          // may hold secrets, anywhere
   std::string auth_header;  // e.g. "authorization"
   std::string auth_token;
   std::string tls_ca;       // file
   std::string tls_server_name;
   bool tls_insecure = false;
+
+  // The url without its query: where the server is.
+  std::string server() const { return url.substr(0, url.find('?')); }
+  // The query, without its '?'; empty: none. For the driver alone. Lives as long as the url.
+  std::string_view parameters() const {
+    const auto mark = url.find('?');
+    return mark == std::string::npos ? std::string_view() : std::string_view(url).substr(mark + 1);
+  }
 };
 
 struct System {

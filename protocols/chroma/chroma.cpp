@@ -22,17 +22,14 @@ std::vector<std::string> values_of(std::string_view query, std::string_view name
 }
 
 Result<std::unique_ptr<Driver>> make_driver(const Endpoint& endpoint, Clock&) {
-  const auto mark = endpoint.url.find('?');
-  auto options = net::parse_upstream_url(endpoint.url.substr(0, mark));
+  auto options = net::parse_upstream_url(endpoint.server());
   if (!options) return options.error();
   if (!endpoint.tls_ca.empty()) options->tls.ca_file = endpoint.tls_ca;
   if (!endpoint.tls_server_name.empty()) options->tls.server_name = endpoint.tls_server_name;
   options->tls.insecure = endpoint.tls_insecure;
-  const std::string_view query =
-      mark == std::string::npos ? std::string_view() : std::string_view(endpoint.url).substr(mark + 1);
   std::vector<std::string> unknown;
-  const auto tenants = values_of(query, "tenant", unknown);
-  const auto databases = values_of(query, "database", unknown);
+  const auto tenants = values_of(endpoint.parameters(), "tenant", unknown);
+  const auto databases = values_of(endpoint.parameters(), "database", unknown);
   if (!unknown.empty()) {
     return Error(Code::invalid, "the url of '" + endpoint.name + "' has the parameter '" + unknown[0] +
                                     "'; a Chroma takes tenant and database");

@@ -25,15 +25,13 @@ Caller caller_over(std::shared_ptr<net::GrpcClient> client) {
 }
 
 Result<std::unique_ptr<Driver>> make_driver(const Endpoint& endpoint, Clock& clock) {
-  const auto mark = endpoint.url.find('?');
-  auto options = net::parse_upstream_url(endpoint.url.substr(0, mark));
+  auto options = net::parse_upstream_url(endpoint.server());
   if (!options) return options.error();
   if (!endpoint.tls_ca.empty()) options->tls.ca_file = endpoint.tls_ca;
   if (!endpoint.tls_server_name.empty()) options->tls.server_name = endpoint.tls_server_name;
   options->tls.insecure = endpoint.tls_insecure;
   std::string database(default_database);
-  if (mark != std::string::npos) {
-    const std::string query = endpoint.url.substr(mark + 1);
+  if (const std::string query(endpoint.parameters()); !query.empty()) {
     const std::string name = query.substr(0, query.find('='));
     if (name != "database" || query.find('&') != std::string::npos) {
       return Error(Code::invalid, "the url of '" + endpoint.name + "' has the parameter '" + name +

@@ -3,36 +3,17 @@
 
 #include <catch2/catch.hpp>
 
-#include "base/fake_clock.h"
-#include "journal/rows.h"
-#include "store/memory_store.h"
-#include "tests/store/print_result.h"
+#include "tests/support/kept.h"
 
 using namespace vmproxy;
+using support::Kept;
 
 namespace {
 
-struct Kept {
-  FakeClock clock;
-  Metrics metrics;
-  std::unique_ptr<store::MemoryStore> store = store::make_memory_store();
-  std::unique_ptr<journal::Journal> journal;
-
-  Kept() {
-    auto opened = journal::Journal::open(*store, clock, metrics, {});
-    if (!opened) FAIL(opened.error().message);
-    journal = std::move(*opened);
-  }
-  size_t rows_on_disk() {
-    REQUIRE(journal->commit_rows({}));
-    size_t rows = 0;
-    REQUIRE(journal->scan_rows(journal::rows::audit, "", "", [&](auto, auto) {
-      ++rows;
-      return true;
-    }));
-    return rows;
-  }
-};
+size_t rows_on_disk(Kept& at) {
+  at.commit();
+  return at.rows(journal::rows::audit);
+}
 
 std::vector<std::string> actions(const cutover::Audit& audit) {
   const auto entries = audit.list();
@@ -49,7 +30,7 @@ TEST_CASE("the newest entries are kept, in order, in the list and on disk") {
   cutover::Audit audit(*at.journal, at.clock, 3);
   for (int i = 0; i < 5; ++i) audit.note({"ann", "", {}}, std::to_string(i), "ok");
   CHECK(actions(audit) == std::vector<std::string>{"2", "3", "4"});
-  CHECK(at.rows_on_disk() == 3);
+  CHECK(rows_on_disk(at) == 3);
 }
 
 TEST_CASE("what an earlier run left counts, and its last entry stays before what comes now, whatever the clock says") {
@@ -64,5 +45,5 @@ TEST_CASE("what an earlier run left counts, and its last entry stays before what
   CHECK(actions(audit) == std::vector<std::string>{"2", "3", "4"});
   audit.note({"ann", "", {}}, "5", "ok");
   CHECK(actions(audit) == std::vector<std::string>{"3", "4", "5"});
-  CHECK(at.rows_on_disk() == 3);
+  CHECK(rows_on_disk(at) == 3);
 }

@@ -1,34 +1,21 @@
 // The migration's one durable row, in every format that was ever written.
+#include "cutover/state.h"
+
 #include <catch2/catch.hpp>
 
-#include "base/fake_clock.h"
-#include "cutover/state.h"
-#include "journal/rows.h"
 #include "model/codec.h"
-#include "store/memory_store.h"
-#include "tests/store/print_result.h"
+#include "tests/support/kept.h"
 
 using namespace vmproxy;
 using cutover::Phase;
 using cutover::State;
+using support::Kept;
 
 namespace {
 
-struct Kept {
-  FakeClock clock;
-  Metrics metrics;
-  std::unique_ptr<store::MemoryStore> store = store::make_memory_store();
-  std::unique_ptr<journal::Journal> journal;
-
-  Kept() {
-    auto opened = journal::Journal::open(*store, clock, metrics, {});
-    if (!opened) FAIL(opened.error().message);
-    journal = std::move(*opened);
-  }
-  void put(const model::Writer& row) {
-    REQUIRE(journal->commit_rows({{std::string(journal::rows::state), "migration", row.view()}}));
-  }
-};
+void put(Kept& kept, const model::Writer& row) {
+  REQUIRE(kept.journal->commit_rows({{std::string(journal::rows::state), "migration", row.view()}}));
+}
 
 // As version 1 wrote it.
 model::Writer row_of(uint8_t format, Phase phase, bool capture) {
@@ -66,7 +53,7 @@ TEST_CASE("a state of an earlier format opens, and goes on as that version did")
     row.u64(11);  // horizon
     row.u64(12);  // round
   }
-  kept.put(row);
+  put(kept, row);
   const auto state = cutover::load_state(*kept.journal);
   REQUIRE(state);
   CHECK(state->phase == phase);
@@ -121,14 +108,14 @@ TEST_CASE("a state comes back as it was written") {
 TEST_CASE("a state of a format that is not known is refused with its number, a damaged one as such") {
   Kept kept;
   SECTION("a later format") {
-    kept.put(row_of(4, Phase::ready, true));
+    put(kept, row_of(4, Phase::ready, true));
     const auto state = cutover::load_state(*kept.journal);
     REQUIRE_FALSE(state);
     CHECK(state.error().code == Code::unsupported);
     CHECK(state.error().message.find("format 4") != std::string::npos);
   }
   SECTION("cut short") {
-    kept.put(row_of(3, Phase::ready, true));
+    put(kept, row_of(3, Phase::ready, true));
     const auto state = cutover::load_state(*kept.journal);
     REQUIRE_FALSE(state);
     CHECK(state.error().code == Code::corrupt);

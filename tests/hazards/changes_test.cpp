@@ -148,6 +148,26 @@ TEST_CASE("a collection made beside the proxy is found by a full validation, whi
   CHECK(proxy.until([&] { return proxy.move.status().gaps == 0; }));
 }
 
+TEST_CASE("a write to what nobody knows goes on in its own time while a comparison asks a hanging source what exists") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.move.source.hold(Call::describe);
+  REQUIRE(proxy.move.migration->validate({}, {}));
+  CHECK(proxy.until([&] { return proxy.move.source.held() == 1; }));
+  auto write = proxy.exchange({"POST", "/put", {{"to", "new"}}, ""}, [](const net::Request&) { return net::Response{}; });
+  const auto ended = proxy.begin(write);
+  const auto over = [&] {
+    proxy.io.poll();
+    return *ended;
+  };
+  CHECK(proxy.move.reaches(over));
+  CHECK(proxy.move.source.held() == 1);
+  proxy.move.source.release();
+  REQUIRE(proxy.until(over));
+  REQUIRE(write.answer);
+  CHECK(write.answer->status == 200);
+}
+
 // --- after the promotion
 
 TEST_CASE("a change of collections that ends in the fence of a rollback refuses it") {

@@ -34,7 +34,7 @@ TEST_CASE("C8: a collection that the target has lost is made anew with a gap, an
   CHECK_FALSE(move.migration->cutover(10, {}));
   CHECK_FALSE(move.promote());
   CHECK(move.primary() == "source");
-  move.validate_until_no_gap();
+  move.validate_until_clean();
   CHECK(move.equal());
   CHECK(move.promote());
 }
@@ -48,7 +48,7 @@ TEST_CASE("C8: a promotion asks the target whether it still has its collections,
   CHECK(refused.error().message.find("gap") != std::string::npos);
   CHECK(move.primary() == "source");
   CHECK(move.status().gaps == 1);
-  move.validate_until_no_gap();
+  move.validate_until_clean();
   CHECK(move.equal());
   CHECK(move.promote());
 }
@@ -62,7 +62,7 @@ TEST_CASE("C8: a validation finds that the target has lost a collection, and its
   CHECK(move.status().validation.missing == 20);
   CHECK(move.status().gaps == 1);
   REQUIRE(move.quiet());
-  move.validate_until_no_gap();
+  move.validate_until_clean();
   CHECK(move.equal());
   CHECK(move.promote());
 }
@@ -105,7 +105,7 @@ TEST_CASE("C8: a collection that the source has lost after the promotion is a ga
   CHECK_FALSE(move.rollback());
   CHECK(move.primary() == "target");
   CHECK(move.status().gaps == 1);
-  move.validate_until_no_gap();
+  move.validate_until_clean();
   CHECK(move.equal());
   CHECK(move.rollback());
   CHECK(move.primary() == "source");

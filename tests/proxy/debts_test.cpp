@@ -3,10 +3,7 @@
 #include <catch2/catch.hpp>
 #include <set>
 
-#include "base/fake_clock.h"
-#include "journal/rows.h"
-#include "store/memory_store.h"
-#include "tests/store/print_result.h"
+#include "tests/support/kept.h"
 
 using namespace vmproxy;
 using proxy::Debt;
@@ -15,31 +12,16 @@ using proxy::Debts;
 
 namespace {
 
-// A journal that commits when the test says so: rows that nobody waits for wait for the clock, and the clock stands still.
-struct Desk {
-  FakeClock clock;
-  Metrics metrics;
-  std::unique_ptr<store::MemoryStore> store = store::make_memory_store();
-  std::unique_ptr<journal::Journal> journal;
+struct Desk : support::Kept {
   std::unique_ptr<Debts> debts;
 
-  explicit Desk(size_t waiting_max) {
-    auto opened = journal::Journal::open(*store, clock, metrics, {});
-    if (!opened) FAIL(opened.error().message);
-    journal = std::move(*opened);
-    debts = std::make_unique<Debts>(*journal, clock, waiting_max);
-  }
+  explicit Desk(size_t waiting_max) : debts(std::make_unique<Debts>(*journal, clock, waiting_max)) {}
   void add(const std::vector<std::string>& keys, DebtReason reason = DebtReason::repair, Duration window = Duration::zero()) {
     std::vector<Debt> list;
     for (const auto& key : keys) list.push_back({0, "c", key, reason, window});
     debts->add(list);
   }
-  void commit() { REQUIRE(journal->commit_rows({{std::string(journal::rows::state), "marker", ""}})); }
-  uint64_t committed() {
-    uint64_t rows = 0;
-    REQUIRE(journal->scan_rows(journal::rows::debts, "", "", [&](std::string_view, std::string_view) { return ++rows > 0; }));
-    return rows;
-  }
+  size_t committed() { return rows(journal::rows::debts); }
 };
 
 std::set<std::string> keys_of(const std::vector<Debt>& debts) {

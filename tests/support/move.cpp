@@ -60,17 +60,22 @@ bool Move::reaches(const std::function<bool()>& what) {
   return false;
 }
 
-bool Move::validates() {
+void Move::validate_until_clean() {
   cutover::ValidateOptions all;
   all.repair = true;
-  for (int pass = 0; pass < 5; ++pass) {
-    auto asked = migration->validate(all, {});
-    if (!asked) FAIL(asked.error().message);
-    if (!reaches([&] { return status().validation.phase != "running"; })) return false;
-    if (status().validation.phase == "clean") return true;
-    if (!quiet()) return false;
+  const auto clean = [this] { return status().validation.phase == "clean" && status().gaps == 0; };
+  for (int pass = 0; pass == 0 || (pass < 10 && !clean()); ++pass) {
+    auto begun = migration->validate(all, {});
+    if (!begun) FAIL(begun.error().message);
+    if (!eventually([&] { return status().validation.phase != "running"; })) FAIL("the validation does not end");
+    if (!quiet()) FAIL("what was repaired does not arrive: " << status().verdict);
   }
-  return false;
+  // The gaps are closed a moment before the state says so.
+  const bool validated = eventually([&] {
+    const auto state = cutover::load_state(*journal);
+    return state && state->validated;
+  });
+  if (!validated) FAIL("no validation is clean: " << status().verdict);
 }
 
 void Move::ready() {
@@ -183,23 +188,6 @@ void Move::write_inside(const std::string& id, int64_t version) {
   journal::OutcomeRecord outcome;
   outcome.whole = Outcome::applied;
   context().mirror.finish(std::move(ticket), outcome);
-}
-
-void Move::validate_until_no_gap() {
-  cutover::ValidateOptions all;
-  all.repair = true;
-  for (int pass = 0; pass < 10 && status().gaps > 0; ++pass) {
-    auto begun = migration->validate(all, {});
-    if (!begun) FAIL(begun.error().message);
-    if (!eventually([&] { return status().validation.phase != "running"; })) FAIL("the validation does not end");
-    if (!quiet()) FAIL("what was repaired does not arrive: " << status().verdict);
-  }
-  // The gaps are closed a moment before the state says so.
-  const bool validated = eventually([&] {
-    const auto state = cutover::load_state(*journal);
-    return state && state->validated;
-  });
-  if (!validated) FAIL("no validation is clean: " << status().verdict);
 }
 
 bool Move::quiet() {

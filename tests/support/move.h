@@ -26,8 +26,8 @@ class Move {
   void ready();                                    // start, then copy and validate until "ready"
   bool reaches(const std::string& state);          // runs the clock fast; no window may be open
   bool reaches(const std::function<bool()>& what);
-  // Full comparisons with repair until one is clean.
-  bool validates();
+  // Full comparisons with repair until one is clean and no gap is open.
+  void validate_until_clean();
   using Disk = std::vector<std::pair<std::string, std::string>>;
   Disk disk() const { return store->dump(); }
   void crash() { crash(disk()); }                  // kill -9
@@ -55,8 +55,6 @@ class Move {
   void leave() { context().gate.leave(); }
   // A write that is read back, done by the primary whatever its gate says.
   void write_inside(const std::string& id, int64_t version);
-  // Full validations with repair until no gap is open.
-  void validate_until_no_gap();
 
   bool eventually(const std::function<bool()>& what) { return support::eventually(clock, what); }
   void linger() { support::linger(clock); }

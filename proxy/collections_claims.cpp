@@ -1,0 +1,173 @@
+// What of the target is ours: claims, each durable before the first record goes there; and the making of what one of the sides
+// lacks, which claims it, or is a gap when it was there before.
+#include <algorithm>
+
+#include "base/log.h"
+#include "journal/rows.h"
+#include "proxy/collections.h"
+
+namespace vmproxy::proxy {
+namespace {
+
+constexpr std::string_view claim_rows = "claim/";  // + name on the target -> the source's collection
+// What TargetBackend notes of changes since the promotion: + what, as people read it.
+constexpr std::string_view created_rows = "ddl/created ", renamed_rows = "ddl/renamed ";
+
+bool lacks_partitions(const model::Schema& there, const model::Schema& wanted) {
+  return std::ranges::any_of(wanted.partitions, [&](const std::string& name) {
+    return !name.empty() && std::ranges::find(there.partitions, name) == there.partitions.end();
+  });
+}
+
+}  // namespace
+
+Result<void> Collections::load_claims() {
+  return journal_.scan_rows(journal::rows::state, claim_rows, "", [this](std::string_view key, std::string_view) {
+    claimed_.emplace(key.substr(claim_rows.size()));
+    return true;
+  });
+}
+
+Result<void> Collections::create_on_target(Deadline deadline, bool take_foreign) {
+  std::string foreign;
+  for (const auto& collection : all()) {
+    auto made = create_on_target(*collection, deadline, take_foreign);
+    if (made) continue;
+    if (made.error().code != Code::precondition) return made;
+    foreign += (foreign.empty() ? "" : "; ") + made.error().message;
+  }
+  if (foreign.empty()) return {};
+  return Error(Code::precondition, foreign);
+}
+
+Result<void> Collections::create_on_target(const Collection& collection, Deadline deadline, bool take_foreign) {
+  const model::Schema& schema = collection.plan->target();
+  const std::string name = model::to_string(schema.name);
+  bool lost = false;
+  if (claimed(collection)) {
+    auto there = target_.describe(schema.name, deadline);
+    if (!there && there.error().retryable()) return there.error().within("asking the target for '" + name + "'");
+    // Noted before it is made: a crash in between may leave a gap too many, never one too few.
+    lost = !there || !*there;
+    if (lost) {
+      auto marked = mark_lost(collection.key, "target");
+      if (!marked) return marked;
+    } else if (lacks_partitions(**there, schema)) {
+      auto altered = target_.alter(schema.name, schema, deadline);
+      if (!altered) return altered.error().within("making the partitions of '" + name + "' on the target");
+    }
+  }
+  auto made = target_.create(schema, deadline);
+  if (made && lost) log::error("a collection that the target had lost was made anew, empty", {{"collection", collection.key}});
+  if (!made && made.error().code != Code::already_exists) return made.error().within("creating '" + name + "' on the target");
+  if (claimed(collection)) return {};
+  if (!made && !take_foreign) {
+    model::Query count;
+    count.kind = model::Query::Kind::count;
+    count.collection = schema.name;
+    auto counted = target_.query(schema, count, deadline);
+    if (!counted) return counted.error().within("counting what '" + name + "' holds on the target already");
+    // Claimed meanwhile: another request or lane was making it too, and these are ours.
+    if (counted->count > 0 && !claimed(collection)) {
+      return Error(Code::precondition,
+                   "'" + name + "' on the target holds " + std::to_string(counted->count) +
+                       " records that are not of this migration; nothing was written to it. Move them away, choose another name under "
+                       "mapping.names, or give them up (they will be overwritten or erased): vmproxy start --force target_not_empty");
+    }
+  }
+  return claim(collection);
+}
+
+Result<void> Collections::create_on_source(const Collection& collection, Deadline deadline) {
+  auto there = source_.describe(collection.name, deadline);
+  if (!there) return there.error().within("asking the source for '" + collection.key + "'");
+  const model::Schema& wanted = collection.plan->source();
+  if (!*there) {
+    const auto never_had = made_since_promotion(collection.key);
+    if (!never_had) return never_had.error();
+    if (!*never_had) {
+      auto marked = mark_lost(collection.key, "source");
+      if (!marked) return marked;
+    }
+    auto made = source_.create(wanted, deadline);
+    if (!made && made.error().code != Code::already_exists) return made.error().within("creating '" + collection.key + "' on the source");
+    if (made && !*never_had) log::error("a collection that the source had lost was made anew, empty", {{"collection", collection.key}});
+    return {};
+  }
+  // Partitions made after the promotion: only the target was told of them.
+  if (!lacks_partitions(**there, wanted)) return {};
+  auto altered = source_.alter(collection.name, wanted, deadline);
+  if (!altered) return altered.error().within("making the partitions of '" + collection.key + "' on the source");
+  return {};
+}
+
+Result<void> Collections::still_there(journal::Side side, const Collection& collection, Deadline deadline) {
+  if (side == journal::Side::source) return create_on_source(collection, deadline);
+  if (claimed(collection)) {
+    auto there = target_.describe(collection.plan->target().name, deadline);
+    if (!there) return there.error().within("asking the target for '" + collection.key + "'");
+    if (*there) return {};
+  }
+  // Dropped, or made again, by the application since the caller looked.
+  const auto now = find(collection.key);
+  if (!now || now->plan->source().incarnation != collection.plan->source().incarnation) return {};
+  return create_on_target(collection, deadline);
+}
+
+Result<void> Collections::mark_lost(const std::string& key, std::string_view side) {
+  const std::string what = "collection '" + key + "' was missing on the " + std::string(side) +
+                           ", where it had been made before: what it held is not there";
+  auto marked = journal_.mark_gap(what);
+  if (!marked) return marked.error().within("a capture gap could not be recorded, so nothing was made anew");
+  return {};
+}
+
+Result<bool> Collections::made_since_promotion(const std::string& key) {
+  auto created = journal_.row(journal::rows::state, std::string(created_rows) + key);
+  if (!created) return created.error();
+  if (*created) return true;
+  bool renamed = false;
+  auto looked = journal_.scan_latest_rows(journal::rows::state, renamed_rows, "", [&](std::string_view row, std::string_view) {
+    renamed = row.ends_with(" to " + key);
+    return !renamed;
+  });
+  if (!looked) return looked.error();
+  return renamed;
+}
+
+bool Collections::claimed(const Collection& collection) const {
+  std::lock_guard hold(mutex_);
+  return claimed_.contains(model::to_string(collection.plan->target().name));
+}
+
+Result<void> Collections::claim(const Collection& collection) { return change_claims(nullptr, &collection); }
+Result<void> Collections::release(const Collection& collection) { return change_claims(&collection, nullptr); }
+Result<void> Collections::move_claim(const Collection& from, const Collection& to) { return change_claims(&from, &to); }
+
+Result<void> Collections::release_all() {
+  std::lock_guard changing(claims_mutex_);
+  auto gone = journal_.erase_rows(journal::rows::state, claim_rows);
+  if (!gone) return gone.error().within("what the migration owns on the target could not be given up");
+  std::lock_guard hold(mutex_);
+  claimed_.clear();
+  return {};
+}
+
+Result<void> Collections::change_claims(const Collection* gone, const Collection* ours) {
+  const auto target_name = [](const Collection& collection) { return model::to_string(collection.plan->target().name); };
+  const auto row = [](const std::string& name, std::optional<std::string> value) {
+    return journal::Row{std::string(journal::rows::state), std::string(claim_rows) + name, std::move(value)};
+  };
+  std::lock_guard changing(claims_mutex_);
+  std::vector<journal::Row> rows;
+  if (gone != nullptr) rows.push_back(row(target_name(*gone), std::nullopt));
+  if (ours != nullptr) rows.push_back(row(target_name(*ours), ours->key));
+  auto kept = journal_.commit_rows(std::move(rows));
+  if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
+  std::lock_guard hold(mutex_);
+  if (gone != nullptr) claimed_.erase(target_name(*gone));
+  if (ours != nullptr) claimed_.insert(target_name(*ours));
+  return {};
+}
+
+}  // namespace vmproxy::proxy

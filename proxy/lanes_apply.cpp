@@ -1,0 +1,236 @@
+// A batch of a lane becomes what the replica holds, one collection's share after the other: their states from the journaled
+// images and from the primary, the calls, and what becomes of those that fail.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/log.h"
+#include "proxy/images.h"
+#include "proxy/lanes.h"
+
+namespace vmproxy::proxy {
+
+void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
+  std::map<std::string, std::vector<Entry>> groups;
+  for (auto& entry : entries) groups[entry.collection].push_back(std::move(entry));
+  for (auto& [name, group] : groups) {
+    const auto collection = parts_.collections.find(name);
+    if (!collection) {
+      finished(lane, group);  // dropped or no longer included: nothing is owed
+      health_.unused();
+      primary_health_.unused();
+      continue;
+    }
+    apply_collection(lane, *collection, group);
+    if (group.empty()) continue;
+    if (!same_life(*collection)) {
+      for (Entry& entry : group) entry.image = false;  // H20: of the life before
+    }
+    for (const auto seq : lane.queue.give_back(std::move(group))) parts_.ledger.done(seq);
+  }
+}
+
+Result<std::vector<model::Record>> Lanes::states(const Collection& collection, const std::vector<Entry>& entries,
+                                                 std::vector<model::Key>& absent) {
+  std::vector<model::Record> records;
+  std::vector<model::Key> reads;
+  journal::Seq loaded = 0;
+  Result<std::vector<journal::Image>> images = Error(Code::not_found, "none");
+  for (const Entry& entry : entries) {
+    const auto key = model::decode_key(entry.key);
+    if (!key) return Error(Code::corrupt, "a lane entry has no valid key");
+    if (entry.image) {
+      if (loaded != entry.seq) {
+        loaded = entry.seq;
+        auto head = parts_.journal.head(entry.seq);
+        auto body = parts_.journal.body(entry.seq);
+        images = head && body ? images_of(*head, *body, parts_.dialect, *parts_.collections.catalog())
+                              : Result<std::vector<journal::Image>>(head ? body.error() : head.error());
+      }
+      // An image that cannot be read again is no loss: the primary has the state.
+      if (images && entry.item < images->size() && (*images)[entry.item].key == *key) {
+        auto& image = (*images)[entry.item];
+        if (image.record) {
+          records.push_back(*image.record);
+        } else {
+          absent.push_back(*key);
+        }
+        continue;
+      }
+    }
+    // H46: only the former primary may have it; reading this one would end in deleting it there.
+    if (parts_.quarantine.at_risk(entry.collection, entry.key)) continue;
+    reads.push_back(*key);
+  }
+  if (reads.empty()) return records;
+  auto read = parts_.transfer.read(primary_, collection, reads, parts_.clock.in(options_.apply_timeout));
+  if (!read) return read.error().within("reading the primary");
+  std::unordered_set<std::string> found;
+  for (auto& record : *read) {
+    found.insert(model::encode(record.key));
+    records.push_back(std::move(record));
+  }
+  for (auto& key : reads) {
+    if (!found.contains(model::encode(key))) absent.push_back(std::move(key));
+  }
+  return records;
+}
+
+void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vector<Entry>& entries) {
+  if (auto ours = claim(collection); !ours) {
+    ++failed_;
+    if (health_.failed(ours.error().message)) {
+      log::warn("mirror does not write; its changes are kept, the application is not affected",
+                {{"collection", collection.key}, {"error", ours.error().message}});
+    }
+    return;
+  }
+  std::vector<model::Key> absent;
+  auto records = states(collection, entries, absent);
+  if (!records) {
+    if (records.error().code == Code::not_found && gone(collection)) {
+      primary_health_.succeeded();
+      health_.unused();
+      return;
+    }
+    ++failed_;
+    if (primary_health_.failed(records.error().message)) {
+      log::warn("mirror cannot read; it retries, the application is not affected", {{"collection", collection.key}, {"error", records.error().message}});
+    }
+    // What needs no reading goes on: after a promotion that is what brings everything back when the primary is dead.
+    std::vector<Entry> images, reads;
+    for (Entry& entry : entries) (entry.image ? images : reads).push_back(std::move(entry));
+    entries = std::move(images);
+    if (!entries.empty() && !reads.empty()) {
+      apply_collection(lane, collection, entries);
+    } else {
+      health_.unused();
+    }
+    for (auto& entry : reads) entries.push_back(std::move(entry));
+    return;
+  }
+  if (std::any_of(entries.begin(), entries.end(), [](const Entry& entry) { return !entry.image; }) &&
+      primary_health_.succeeded()) {
+    wake();
+  }
+  const Side side = replica();
+  const Deadline deadline = parts_.clock.in(options_.apply_timeout);
+  Result<protocols::ApplyResult> upserted = protocols::ApplyResult{};
+  Result<protocols::ApplyResult> erased = protocols::ApplyResult{};
+  if (!records->empty()) upserted = parts_.transfer.upsert(side, collection, *records, protocols::UpsertMode::replace, deadline);
+  if (upserted && !absent.empty()) erased = parts_.transfer.erase(side, collection, absent, deadline);
+  if (upserted && erased) {
+    lane.made = false;
+    if (health_.succeeded()) {
+      log::info("replica answers again", {{"collection", collection.key}});
+      wake();
+    }
+    // H20: it may have landed on the collection's next life: read again what that holds.
+    if (!same_life(collection)) return;
+    for (const auto& refusal : upserted->refused) {
+      const auto& record = (*records)[refusal.index];
+      parts_.quarantine.add(collection.key, model::encode(record.key), refusal.error.message, record, primary_);
+    }
+    for (const auto& refusal : erased->refused) {
+      parts_.quarantine.add(collection.key, model::encode(absent[refusal.index]), refusal.error.message, std::nullopt, primary_);
+    }
+    applied_upserts_.add(static_cast<double>(records->size()));
+    applied_deletes_.add(static_cast<double>(absent.size()));
+    finished(lane, entries);
+    entries.clear();
+    return;
+  }
+  Error error = !upserted ? upserted.error() : erased.error();
+  if (error.code == Code::not_found) {
+    Result<void> made;
+    // Dropped by a call that is being mirrored: what exists is for that call to say.
+    if (!paused(collection.key) && same_life(collection)) {
+      made = side == Side::target ? parts_.collections.create_on_target(collection, deadline)
+                                  : parts_.collections.create_on_source(collection, deadline);
+    }
+    if (made && !std::exchange(lane.made, true)) {
+      health_.unused();
+      return;  // tried again at once; found missing all the same, later
+    }
+    if (!made) error = made.error();
+  }
+  const bool for_good = refused_for_good(error);
+  if (for_good && entries.size() > 1) {
+    // One bad record fails its batch: find it by halves.
+    std::vector<Entry> half(std::make_move_iterator(entries.begin() + static_cast<ptrdiff_t>(entries.size() / 2)),
+                            std::make_move_iterator(entries.end()));
+    entries.resize(entries.size() / 2);
+    apply_collection(lane, collection, entries);
+    apply_collection(lane, collection, half);
+    for (auto& entry : half) entries.push_back(std::move(entry));
+    return;
+  }
+  if (for_good) {
+    parts_.quarantine.add(collection.key, entries.front().key, error.message,
+                          records->empty() ? std::nullopt : std::optional(records->front()), primary_);
+    finished(lane, entries);
+    entries.clear();
+    return;
+  }
+  ++failed_;
+  std::vector<model::Key> keys;
+  for (const auto& record : *records) keys.push_back(record.key);
+  for (const auto& key : absent) keys.push_back(key);
+  owe_zombies(collection.key, keys, error);
+  if (health_.failed(error.message)) {
+    log::warn("replica does not take changes; they are kept and tried again, the application is not affected",
+              {{"collection", collection.key}, {"error", error.message}});
+  }
+}
+
+Result<void> Lanes::claim(const Collection& collection) {
+  if (replica() == Side::source || parts_.collections.claimed(collection)) return {};
+  return parts_.collections.create_on_target(collection, parts_.clock.in(options_.apply_timeout));
+}
+
+bool Lanes::same_life(const Collection& collection) const {
+  const auto now = parts_.collections.find(collection.key);
+  return now && now->plan->source().incarnation == collection.plan->source().incarnation;
+}
+
+bool Lanes::gone(const Collection& collection) {
+  if (primary_ != Side::source) return false;
+  {
+    std::lock_guard hold(mutex_);
+    if (paused_.contains(collection.key)) return false;  // a change of collections is under way: it will tell
+  }
+  // H60: dropped by a call whose answer a crash took away, or beside the proxy.
+  auto asked = parts_.collections.refresh_one(collection.name, parts_.clock.in(options_.apply_timeout));
+  if (!asked || same_life(collection)) return false;
+  for (auto& lane : lanes_) lane->queue.demote_images();
+  auto marked = parts_.journal.mark_gap("collection '" + collection.key + "' was dropped or created again and nobody told the proxy; the replica may hold records of its former life");
+  if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
+  return true;
+}
+
+void Lanes::owe_zombies(const std::string& collection, const std::vector<model::Key>& keys, const Error& error) {
+  if (error.surely_not_done()) return;
+  std::vector<Debt> debts;
+  for (const auto& key : keys) {
+    debts.push_back({0, collection, model::encode(key), DebtReason::zombie,
+                     parts_.transfer.driver(replica()).capabilities().max_zombie});
+  }
+  parts_.debts.add(debts);
+}
+
+void Lanes::finished(Lane& lane, const std::vector<Entry>& entries) {
+  lane.queue.complete(entries);
+  for (const Entry& entry : entries) {
+    parts_.debts.paid(entry.debts);
+    parts_.quarantine.remove(entry.quarantined);
+    for (const auto seq : entry.seqs) parts_.ledger.done(seq);
+    for (const auto position : entry.owed) parts_.freshness.arrived(entry.collection, position);
+  }
+  applied_ += entries.size();
+  if (lane.queue.size() == 0) {
+    const std::lock_guard hold(mutex_);  // or who waits for empty lanes could miss it between looking and waiting
+    changed_.notify_all();
+  }
+}
+
+}  // namespace vmproxy::proxy

@@ -1,0 +1,75 @@
+// What a migration is opened with: where the applications' requests go.
+#include "app/open_migration.h"
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <filesystem>
+
+#include "tests/store/print_result.h"
+#include "tests/support/fake_dialect.h"
+#include "tests/support/fake_driver.h"
+
+using namespace vmproxy;
+
+namespace {
+
+struct Opening {
+  std::filesystem::path folder;
+  SystemClock clock;
+  Random random{7};
+  Metrics metrics;
+  std::string seen;  // the url that the source's driver was made with
+  std::vector<protocols::System> systems{system("old"), system("new")};
+  config::Config config;
+
+  Opening() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "vmproxy-open-XXXXXX").string();
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    folder = pattern;
+    config.data_dir = folder.string();
+    config.databases["source"].system = "old";
+    config.databases["target"].system = "new";
+    config.databases["target"].url = "http://new:1";
+    config.migrations["m"].source = "source";
+    config.migrations["m"].target = "target";
+  }
+  ~Opening() { std::filesystem::remove_all(folder); }
+
+  protocols::System system(std::string_view name) {
+    return {name,
+            [this](const protocols::Endpoint& endpoint, Clock&) -> Result<std::unique_ptr<protocols::Driver>> {
+              if (endpoint.name == "source") seen = endpoint.url;
+              return std::unique_ptr<protocols::Driver>(std::make_unique<support::FakeDriver>());
+            },
+            [] { return std::unique_ptr<protocols::Dialect>(std::make_unique<support::FakeDialect>()); }};
+  }
+  Result<std::unique_ptr<app::OpenMigration>> open(const std::string& url) {
+    config.databases["source"].url = url;
+    return app::open_migration(config, "m", {clock, random, metrics, systems});
+  }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Opening, "requests go to the server of the source's url; what follows its '?' is for the driver alone") {
+  const std::string url = "https://db.example:1234/?tenant=acme&database=shop";
+  const auto opened = open(url);
+  REQUIRE(opened);
+  CHECK(seen == url);
+  const net::UpstreamOptions& upstream = (*opened)->upstream->options();
+  CHECK(upstream.host == "db.example");
+  CHECK(upstream.port == 1234);
+  CHECK(upstream.tls.enabled);
+  REQUIRE((*opened)->close());
+}
+
+TEST_CASE_METHOD(Opening, "a source's url that is refused is named, and nothing of it is shown") {
+  for (const std::string url : {"http://u:SECRET@h:1?database=x", "http://h:99999?key=SECRET", "ftp://h?key=SECRET",
+                                "http://h:1/path?key=SECRET", "http://h:1#f?key=SECRET", "?key=SECRET"}) {
+    INFO(url);
+    const auto opened = open(url);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().message.find("databases.source.url") != std::string::npos);
+    CHECK(opened.error().message.find("SECRET") == std::string::npos);
+  }
+}

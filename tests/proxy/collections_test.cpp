@@ -1,0 +1,95 @@
+// What is moved: the catalog and the claims, where two ask or make at the same time.
+#include "proxy/collections.h"
+
+#include <future>
+
+#include "tests/support/kept.h"
+#include "tests/support/rig.h"
+
+using namespace vmproxy::support;
+using vmproxy::Code;
+using vmproxy::Deadline;
+using vmproxy::Error;
+using vmproxy::Result;
+
+namespace {
+
+struct Sides : Kept {
+  FakeDriver source, target;
+  vmproxy::proxy::Collections collections{*journal, source, target, clock,
+                                          [](const vmproxy::model::CollectionName&) { return true; }, {}};
+  std::shared_ptr<const vmproxy::proxy::Collection> collection;  // "things"
+
+  Sides() {
+    source.add_collection(things());
+    REQUIRE(collections.load());
+    REQUIRE(collections.refresh(clock.in(seconds(1))));
+    collection = collections.find("things");
+    REQUIRE(collection != nullptr);
+  }
+  using Ended = std::future<Result<void>>;
+  static Ended aside(std::function<Result<void>()> call) { return std::async(std::launch::async, std::move(call)); }
+  bool ends(const Ended& call) {
+    return eventually(clock, [&] { return call.wait_for(seconds(0)) == std::future_status::ready; });
+  }
+  // It hangs at the source until release().
+  Ended refresh_that_hangs() {
+    source.hold(Call::describe);
+    auto refreshed = aside([this, deadline = clock.in(seconds(30))] { return collections.refresh(deadline); });
+    CHECK(eventually(clock, [this] { return source.held() == 1; }));
+    return refreshed;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("who asks what exists waits for another that asks no longer than its own time, and nothing is lost") {
+  Sides at;
+  at.source.add_collection(things("others"));
+  auto first = at.refresh_that_hangs();
+  const Deadline deadline = at.clock.in(seconds(5));
+  Sides::Ended second;
+  SECTION("for everything") {
+    second = Sides::aside([&] { return at.collections.refresh(deadline); });
+  }
+  SECTION("for one collection") {
+    second = Sides::aside([&] { return at.collections.refresh_one(at.collection->name, deadline); });
+  }
+  at.clock.advance(seconds(6));
+  CHECK(at.ends(second));
+  at.source.release();
+  const auto late = second.get();
+  REQUIRE_FALSE(late);
+  CHECK(late.error().code == Code::timeout);
+  CHECK(first.get());
+  CHECK(at.collections.find("others") != nullptr);
+  CHECK(at.collections.refresh(at.clock.in(seconds(1))));
+}
+
+TEST_CASE("what is made on the target is claimed while a source that hangs is asked what exists") {
+  Sides at;
+  auto first = at.refresh_that_hangs();
+  auto made = Sides::aside([&] { return at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))); });
+  CHECK(at.ends(made));
+  at.source.release();
+  CHECK(made.get());
+  CHECK(at.collections.claimed(*at.collection));
+  CHECK(first.get());
+}
+
+TEST_CASE("of two that make a collection on the target at once the second does not take the records of the first for foreign ones") {
+  Sides at;
+  at.target.add_collection(things());  // made by the first, which has not claimed it yet
+  bool ours = false;
+  SECTION("the first goes on while the second counts") { ours = true; }
+  SECTION("it was somebody else") {}
+  at.target.before_query = [&](Deadline) -> std::optional<Error> {
+    if (ours && !at.collections.claim(*at.collection)) return Error(Code::internal, "no claim");
+    at.target.put("a", 1);
+    return std::nullopt;
+  };
+  const auto second = at.collections.create_on_target(*at.collection, at.clock.in(seconds(5)));
+  CHECK(second.has_value() == ours);
+  CHECK(at.collections.claimed(*at.collection) == ours);
+  if (!ours) CHECK(second.error().code == Code::precondition);
+}
