@@ -179,8 +179,19 @@ Result<std::vector<model::Schema>> MilvusDriver::list_collections(Deadline deadl
   return schemas;
 }
 
-Result<std::optional<model::Schema>> MilvusDriver::describe(const model::CollectionName& name,
-                                                            Deadline deadline) {
+// Between its two lives a collection that is made anew is not there, or only in part.
+Result<std::optional<model::Schema>> MilvusDriver::describe(const model::CollectionName& name, Deadline deadline) {
+  while (true) {
+    const uint64_t since = settlings();
+    auto found = describe_now(name, deadline);
+    std::unique_lock lock(mutex_);
+    if (!clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(name); }))
+      return Error(Code::timeout, "collection '" + to_string(name) + "' was being made anew until the deadline");
+    if (settlings_ == since) return found;
+  }
+}
+
+Result<std::optional<model::Schema>> MilvusDriver::describe_now(const model::CollectionName& name, Deadline deadline) {
   auto collection = look_at(name, deadline);
   if (!collection) {
     if (collection.error().code == Code::not_found) return std::optional<model::Schema>();
@@ -364,7 +375,7 @@ Result<void> MilvusDriver::settle_dimension(const model::Schema& schema, std::sp
     settling_.insert(schema.name);
   }
   const auto anew = [&]() -> Result<void> {
-    const auto there = describe(schema.name, deadline);
+    const auto there = describe_now(schema.name, deadline);
     if (!there) return there.error();
     model::Schema wanted = *there ? **there : schema;
     if (!is_open(wanted) || !take_dimensions(wanted, records)) return {};

@@ -81,6 +81,8 @@ class MilvusDriver final : public Driver {
   // create(), while nobody else makes it.
   Result<void> make(const model::Schema& schema, Deadline deadline);
   Result<void> make_index(const model::CollectionName& name, const model::VectorField& vector, Deadline deadline);
+  // describe(), whether or not the collection is being made anew.
+  Result<std::optional<model::Schema>> describe_now(const model::CollectionName& name, Deadline deadline);
   Result<Collection> look_at(const model::CollectionName& name, Deadline deadline);
   // Whether a write came across the read and may have changed its answer.
   using Crossed = std::function<bool(const Overlap::Read& read)>;
