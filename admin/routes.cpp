@@ -230,7 +230,7 @@ constexpr Route table[] = {
     {"GET",
      "/api/v1/migrations/{m}/quarantine",
      "quarantine",
-     "Changes that the replica refused for good",
+     "Changes that the replica refused for good, or whose record cannot be read",
      {},
      "Quarantine",
      quarantine},

@@ -46,7 +46,7 @@ std::string safe(const json::object& s) {
     return "look: " + count(at_risk, "record", "records") +
            " of a forced switch exist only in vmproxy's journal";
   if (const auto refused = count_at(s, "quarantined")) {
-    return out + "; the " + replica + " refused " + count(refused, "change", "changes") +
+    return out + "; the " + replica + " lacks " + count(refused, "change", "changes") +
            " (vmproxy quarantine list)";
   }
   if (const auto health = text_at(s, "mirror.health"); !health.empty() && health != "ok")

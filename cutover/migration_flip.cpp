@@ -190,10 +190,10 @@ Result<void> Migration::still_whole(Side to, const Actor& actor, size_t given_up
   }
   const uint64_t refused = mirror_.quarantine().count();
   if (refused > given_up && !forced("quarantine")) {
-    return Error(Code::precondition, std::to_string(refused - given_up) + " records were refused by the " +
+    return Error(Code::precondition, std::to_string(refused - given_up) + " records could not be brought to the " +
                                          (to == Side::target ? "target" : "source") +
-                                         " meanwhile, which lacks them: `vmproxy quarantine list` names them and the reasons; once it can "
-                                         "take them, `vmproxy quarantine retry` brings them over (--force quarantine goes on without them)");
+                                         " meanwhile, which lacks them: `vmproxy quarantine list` names them and the reasons; once those are "
+                                         "gone, `vmproxy quarantine retry` brings them over (--force quarantine goes on without them)");
   }
   if (to == Side::source && !forced("ddl")) {
     bool changed = false;

@@ -342,7 +342,7 @@ Result<model::Value> Migration::quarantine_show(uint64_t number) {
   const auto key = model::decode_key(item.key);
   model::Object shown{{"number", item.number}, {"collection", item.collection}, {"key", key ? model::to_string(key->id) : "?"},
                       {"reason", item.reason}, {"since", rfc3339(WallTime(std::chrono::milliseconds(item.since_unix_ms)))},
-                      {"change", item.record ? "write" : "delete"}};
+                      {"change", item.unread ? "unread" : item.record ? "write" : "delete"}};
   if (item.record) {
     if (item.record->document) shown["document"] = *item.record->document;
     if (item.record->metadata) shown["metadata"] = model::Value(*item.record->metadata);

@@ -1,7 +1,8 @@
 // Lanes: the threads that bring the replica to the primary's state, each with an ordered share of the keys, so that
 // nothing for one key is ever written by two at once (H18). Live entries and rows of the copy meet here.
 //
-// Owned by Mirror. A failure of the replica is retried for ever with back-off; nothing here touches the application.
+// Owned by Mirror. A failure of the replica is retried for ever with back-off; a record that it refuses, or that the
+// primary does not let be read, waits in quarantine. Nothing here touches the application.
 #pragma once
 
 #include <atomic>
@@ -10,7 +11,6 @@
 #include <memory>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "base/metrics.h"
@@ -124,8 +124,16 @@ class Lanes {
   void apply(Lane& lane, std::vector<Entry> entries);
   // One collection's share of a batch. Entries that must be tried again are left in `entries`.
   void apply_collection(Lane& lane, const Collection& collection, std::vector<Entry>& entries);
-  Result<std::vector<model::Record>> states(const Collection& collection, const std::vector<Entry>& entries,
-                                            std::vector<model::Key>& absent);
+  // What the entries' keys have on the primary.
+  struct States {
+    std::vector<model::Record> records;
+    std::vector<model::Key> absent;
+    std::unordered_map<std::string, Error> unread;  // encoded key -> why nobody can read it now
+  };
+  Result<States> states(const Collection& collection, const std::vector<Entry>& entries);
+  // The entries of such keys wait in quarantine for somebody who changes that; the others stay in `entries`.
+  void set_aside(Lane& lane, const Collection& collection, const std::unordered_map<std::string, Error>& unread,
+                 std::vector<Entry>& entries);
   void finished(Lane& lane, const std::vector<Entry>& entries);
   // Nothing is written to a collection of the target that holds somebody else's records.
   Result<void> claim(const Collection& collection);

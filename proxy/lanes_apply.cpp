@@ -1,11 +1,10 @@
-// A batch of a lane becomes what the replica holds, one collection's share after the other: their states from the journaled
-// images and from the primary, the calls, and what becomes of those that fail.
+// A batch of a lane becomes what the replica holds, one collection's share after the other: the calls, and what becomes of
+// those that fail.
 #include <algorithm>
 #include <map>
 #include <utility>
 
 #include "base/log.h"
-#include "proxy/images.h"
 #include "proxy/lanes.h"
 
 namespace vmproxy::proxy {
@@ -30,52 +29,6 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
   }
 }
 
-Result<std::vector<model::Record>> Lanes::states(const Collection& collection, const std::vector<Entry>& entries,
-                                                 std::vector<model::Key>& absent) {
-  std::vector<model::Record> records;
-  std::vector<model::Key> reads;
-  journal::Seq loaded = 0;
-  Result<std::vector<journal::Image>> images = Error(Code::not_found, "none");
-  for (const Entry& entry : entries) {
-    const auto key = model::decode_key(entry.key);
-    if (!key) return Error(Code::corrupt, "a lane entry has no valid key");
-    if (entry.image) {
-      if (loaded != entry.seq) {
-        loaded = entry.seq;
-        auto head = parts_.journal.head(entry.seq);
-        auto body = parts_.journal.body(entry.seq);
-        images = head && body ? images_of(*head, *body, parts_.dialect, *parts_.collections.catalog())
-                              : Result<std::vector<journal::Image>>(head ? body.error() : head.error());
-      }
-      // An image that cannot be read again is no loss: the primary has the state.
-      if (images && entry.item < images->size() && (*images)[entry.item].key == *key) {
-        auto& image = (*images)[entry.item];
-        if (image.record) {
-          records.push_back(*image.record);
-        } else {
-          absent.push_back(*key);
-        }
-        continue;
-      }
-    }
-    // H46: only the former primary may have it; reading this one would end in deleting it there.
-    if (parts_.quarantine.at_risk(entry.collection, entry.key)) continue;
-    reads.push_back(*key);
-  }
-  if (reads.empty()) return records;
-  auto read = parts_.transfer.read(primary_, collection, reads, parts_.clock.in(options_.apply_timeout));
-  if (!read) return read.error().within("reading the primary");
-  std::unordered_set<std::string> found;
-  for (auto& record : *read) {
-    found.insert(model::encode(record.key));
-    records.push_back(std::move(record));
-  }
-  for (auto& key : reads) {
-    if (!found.contains(model::encode(key))) absent.push_back(std::move(key));
-  }
-  return records;
-}
-
 void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vector<Entry>& entries) {
   if (auto ours = claim(collection); !ours) {
     ++failed_;
@@ -85,17 +38,16 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     }
     return;
   }
-  std::vector<model::Key> absent;
-  auto records = states(collection, entries, absent);
-  if (!records) {
-    if (records.error().code == Code::not_found && gone(collection)) {
+  auto found = states(collection, entries);
+  if (!found) {
+    if (found.error().code == Code::not_found && gone(collection)) {
       primary_health_.succeeded();
       health_.unused();
       return;
     }
     ++failed_;
-    if (primary_health_.failed(records.error().message)) {
-      log::warn("mirror cannot read; it retries, the application is not affected", {{"collection", collection.key}, {"error", records.error().message}});
+    if (primary_health_.failed(found.error().message)) {
+      log::warn("mirror cannot read; it retries, the application is not affected", {{"collection", collection.key}, {"error", found.error().message}});
     }
     // What needs no reading goes on: after a promotion that is what brings everything back when the primary is dead.
     std::vector<Entry> images, reads;
@@ -113,11 +65,18 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
       primary_health_.succeeded()) {
     wake();
   }
+  if (!found->unread.empty()) set_aside(lane, collection, found->unread, entries);
+  if (entries.empty()) {
+    health_.unused();
+    return;
+  }
+  const std::vector<model::Record>& records = found->records;
+  const std::vector<model::Key>& absent = found->absent;
   const Side side = replica();
   const Deadline deadline = parts_.clock.in(options_.apply_timeout);
   Result<protocols::ApplyResult> upserted = protocols::ApplyResult{};
   Result<protocols::ApplyResult> erased = protocols::ApplyResult{};
-  if (!records->empty()) upserted = parts_.transfer.upsert(side, collection, *records, protocols::UpsertMode::replace, deadline);
+  if (!records.empty()) upserted = parts_.transfer.upsert(side, collection, records, protocols::UpsertMode::replace, deadline);
   if (upserted && !absent.empty()) erased = parts_.transfer.erase(side, collection, absent, deadline);
   if (upserted && erased) {
     lane.made = false;
@@ -128,13 +87,13 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     // H20: it may have landed on the collection's next life: read again what that holds.
     if (!same_life(collection)) return;
     for (const auto& refusal : upserted->refused) {
-      const auto& record = (*records)[refusal.index];
+      const auto& record = records[refusal.index];
       parts_.quarantine.add(collection.key, model::encode(record.key), refusal.error.message, record, primary_);
     }
     for (const auto& refusal : erased->refused) {
       parts_.quarantine.add(collection.key, model::encode(absent[refusal.index]), refusal.error.message, std::nullopt, primary_);
     }
-    applied_upserts_.add(static_cast<double>(records->size()));
+    applied_upserts_.add(static_cast<double>(records.size()));
     applied_deletes_.add(static_cast<double>(absent.size()));
     finished(lane, entries);
     entries.clear();
@@ -167,14 +126,14 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   }
   if (for_good) {
     parts_.quarantine.add(collection.key, entries.front().key, error.message,
-                          records->empty() ? std::nullopt : std::optional(records->front()), primary_);
+                          records.empty() ? std::nullopt : std::optional(records.front()), primary_);
     finished(lane, entries);
     entries.clear();
     return;
   }
   ++failed_;
   std::vector<model::Key> keys;
-  for (const auto& record : *records) keys.push_back(record.key);
+  for (const auto& record : records) keys.push_back(record.key);
   for (const auto& key : absent) keys.push_back(key);
   owe_zombies(collection.key, keys, error);
   if (health_.failed(error.message)) {
@@ -191,21 +150,6 @@ Result<void> Lanes::claim(const Collection& collection) {
 bool Lanes::same_life(const Collection& collection) const {
   const auto now = parts_.collections.find(collection.key);
   return now && now->plan->source().incarnation == collection.plan->source().incarnation;
-}
-
-bool Lanes::gone(const Collection& collection) {
-  if (primary_ != Side::source) return false;
-  {
-    std::lock_guard hold(mutex_);
-    if (paused_.contains(collection.key)) return false;  // a change of collections is under way: it will tell
-  }
-  // H60: dropped by a call whose answer a crash took away, or beside the proxy.
-  auto asked = parts_.collections.refresh_one(collection.name, parts_.clock.in(options_.apply_timeout));
-  if (!asked || same_life(collection)) return false;
-  for (auto& lane : lanes_) lane->queue.demote_images();
-  auto marked = parts_.journal.mark_gap("collection '" + collection.key + "' was dropped or created again and nobody told the proxy; the replica may hold records of its former life");
-  if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
-  return true;
 }
 
 void Lanes::owe_zombies(const std::string& collection, const std::vector<model::Key>& keys, const Error& error) {

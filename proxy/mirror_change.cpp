@@ -53,7 +53,7 @@ size_t Mirror::give_up_reads(const std::string& why) {
   }
   // Kept before anything is struck out: a crash in between keeps both.
   size_t kept = 0;
-  for (const auto& [collection, key] : keys) kept += quarantine_.add(collection, key, why, std::nullopt, primary_) ? 1 : 0;
+  for (const auto& [collection, key] : keys) kept += quarantine_.add_unread(collection, key, why, primary_) ? 1 : 0;
   debts_.paid(debts);
   for (const auto& entry : entries) {
     for (const auto seq : entry.seqs) ledger_.done(seq);

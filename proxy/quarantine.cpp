@@ -9,7 +9,9 @@
 namespace vmproxy::proxy {
 namespace {
 
-constexpr uint8_t row_format = 2;  // 1: without the primary, which was the source
+constexpr uint8_t row_format = 3;  // 1: without the primary, which was the source; 2: none is unread
+
+enum class Change : uint8_t { erased = 0, written = 1, unread = 2 };
 
 std::string row_key(uint64_t number) {
   char text[24];
@@ -27,7 +29,9 @@ std::optional<Quarantined> parse(std::string_view key, std::string_view value) {
   item.key = reader.bytes();
   item.reason = reader.bytes();
   item.since_unix_ms = static_cast<int64_t>(reader.u64());
-  if (reader.u8() != 0) item.record = reader.record();
+  const auto change = static_cast<Change>(reader.u8());
+  if (change == Change::written) item.record = reader.record();
+  item.unread = change == Change::unread;
   if (format > 1) item.primary = reader.u8() == 0 ? journal::Side::source : journal::Side::target;
   if (!reader.done()) return std::nullopt;
   return item;
@@ -81,21 +85,42 @@ uint64_t Quarantine::at_risk_count() const {
 
 bool Quarantine::add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
                      journal::Side primary) {
+  Quarantined item;
+  item.collection = std::move(collection);
+  item.key = std::move(key);
+  item.reason = std::move(reason);
+  item.record = std::move(record);
+  item.primary = primary;
+  return put(item);
+}
+
+bool Quarantine::add_unread(std::string collection, std::string key, std::string reason, journal::Side primary) {
+  Quarantined item;
+  item.collection = std::move(collection);
+  item.key = std::move(key);
+  item.reason = std::move(reason);
+  item.unread = true;
+  item.primary = primary;
+  return put(item);
+}
+
+bool Quarantine::put(const Quarantined& item) {
   std::lock_guard hold(mutex_);
   model::Writer writer;
   writer.u8(row_format);
-  writer.bytes(collection);
-  writer.bytes(key);
-  writer.bytes(reason);
+  writer.bytes(item.collection);
+  writer.bytes(item.key);
+  writer.bytes(item.reason);
   writer.u64(static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch()).count()));
-  writer.u8(record ? 1 : 0);
-  if (record) writer.record(*record);
-  writer.u8(primary == journal::Side::source ? 0 : 1);
+  const Change change = item.unread ? Change::unread : item.record ? Change::written : Change::erased;
+  writer.u8(static_cast<uint8_t>(change));
+  if (item.record) writer.record(*item.record);
+  writer.u8(item.primary == journal::Side::source ? 0 : 1);
   std::vector<journal::Row> rows{{std::string(journal::rows::quarantine), row_key(next_), writer.take()}};
-  const auto [at, first] = by_key_[index_of(primary)].try_emplace(name_of(collection, key), next_);
+  const auto [at, first] = by_key_[index_of(item.primary)].try_emplace(name_of(item.collection, item.key), next_);
   if (first) {
-    ++by_collection_[collection];
+    ++by_collection_[item.collection];
   } else {
     rows.push_back({std::string(journal::rows::quarantine), row_key(at->second), std::nullopt});
     at->second = next_;

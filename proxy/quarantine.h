@@ -1,5 +1,5 @@
 // Quarantine: changes that the replica refused for good, copied out with payload and reason so that the lanes can go on
-// (correctness.md 3, H22). A retry is a READ of the primary, never the stored image. Thread-safe; calls block on disk.
+// (correctness.md 3, H22), and keys whose record the primary does not let be read until somebody changes something. A retry is a READ of the primary, never the stored image. Thread-safe; calls block on disk.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,8 @@ struct Quarantined {
   std::string key;  // encoded
   std::string reason;
   int64_t since_unix_ms = 0;
-  std::optional<model::Record> record;  // as it was refused; nothing: a delete
+  std::optional<model::Record> record;  // as it was refused; nothing: a delete, or unread
+  bool unread = false;                  // could not be read: what the primary has there is not known
   journal::Side primary = journal::Side::source;  // of the refused change: the side that has the record
 };
 
@@ -32,6 +33,7 @@ class Quarantine {
   // Replaces what the same primary's earlier refusal of this key left; false then.
   bool add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
            journal::Side primary);
+  bool add_unread(std::string collection, std::string key, std::string reason, journal::Side primary);
   // H46: from now on `primary` is the primary. Keys that were refused while the other side was are at risk: that side may
   // have their last copy, so they are never read from this one.
   Result<void> freeze_others_than(journal::Side primary);
@@ -47,6 +49,8 @@ class Quarantine {
   bool holds(const std::string& collection, const std::string& key) const;
 
  private:
+  bool put(const Quarantined& item);  // number and time are given here
+
   journal::Journal& journal_;
   Clock& clock_;
   mutable std::mutex mutex_;

@@ -29,22 +29,31 @@ Result<std::vector<model::Key>> keys_of(Side side, const Collection& collection,
 
 Result<std::vector<model::Record>> Transfer::read(Side side, const Collection& collection,
                                                   std::span<const model::Key> keys, Deadline deadline) const {
+  auto found = read_each(side, collection, keys, deadline);
+  if (!found) return found.error();
+  if (!found->refused.empty()) return std::move(found->refused.front().error);
+  return std::move(found->records);
+}
+
+Result<protocols::ReadResult> Transfer::read_each(Side side, const Collection& collection,
+                                                  std::span<const model::Key> keys, Deadline deadline) const {
   auto mapped = keys_of(side, collection, keys);
   if (!mapped) return mapped.error();
   const size_t step = std::max<size_t>(1, driver(side).capabilities().batch_records_max);
-  std::vector<model::Record> all;
+  protocols::ReadResult all;
   for (size_t from = 0; from < mapped->size(); from += step) {
     const std::span<const model::Key> part(mapped->data() + from, std::min(step, mapped->size() - from));
-    auto records = driver(side).read(schema_of(side, collection), part, {}, deadline);
-    if (!records) return records.error();
-    for (auto& record : *records) {
+    auto found = driver(side).read_each(schema_of(side, collection), part, {}, deadline);
+    if (!found) return found.error();
+    for (auto& refusal : found->refused) all.refused.push_back({from + refusal.index, std::move(refusal.error)});
+    for (auto& record : found->records) {
       if (side == Side::source) {
-        all.push_back(std::move(record));
+        all.records.push_back(std::move(record));
         continue;
       }
       auto here = collection.plan->to_source(record);
       if (!here) return here.error();
-      all.push_back(std::move(*here));
+      all.records.push_back(std::move(*here));
     }
   }
   return all;

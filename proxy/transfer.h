@@ -23,6 +23,10 @@ class Transfer {
   // Records that exist; absent keys are left out.
   Result<std::vector<model::Record>> read(Side side, const Collection& collection, std::span<const model::Key> keys,
                                           Deadline deadline) const;
+  // The same; keys whose record cannot be read until somebody changes something are refused, by index into `keys`, and
+  // the others come all the same.
+  Result<protocols::ReadResult> read_each(Side side, const Collection& collection, std::span<const model::Key> keys,
+                                          Deadline deadline) const;
   // Refusals by index into `records` (mapping refusals included). What the driver takes in one call at most is cut here;
   // an error of a later piece is never surely_not_done.
   Result<protocols::ApplyResult> upsert(Side side, const Collection& collection, std::span<const model::Record> records,

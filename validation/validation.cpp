@@ -111,6 +111,8 @@ Result<KeysReport> Validation::compare_keys(const Job& job, const std::vector<mo
   // Twice: what differs in one look may be a write that came between the two reads.
   std::map<model::Key, Suspect> suspects;
   std::vector<model::Key> open = keys;
+  // What waits in quarantine differs, and perhaps cannot be read; it has a gate of its own.
+  std::erase_if(open, [&](const model::Key& key) { return parts_->sink.quarantined(job.name, key) && !dirty(key); });
   for (int round = 0; round < 2 && !open.empty(); ++round) {
     std::map<model::Key, bool> owed;
     const bool still = round == 0 && follower_ready;  // what is owed before the follower is ready is of no account

@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -41,6 +42,12 @@ struct Refusal {
 };
 struct ApplyResult {
   std::vector<Refusal> refused;
+};
+// The records that exist of those that were asked for. A refused key is neither there nor absent: its record cannot be read
+// until somebody changes something, which the error names.
+struct ReadResult {
+  std::vector<model::Record> records;
+  std::vector<Refusal> refused;  // by index in the keys
 };
 
 // A share of a collection's records for the copy: opaque, persisted by backfill, stable over restarts.
@@ -85,6 +92,13 @@ class Driver {
   // The records that exist, in any order; absent keys are left out. Read-after-write where capabilities say so.
   virtual Result<std::vector<model::Record>> read(const model::Schema& schema, std::span<const model::Key> keys,
                                                   ReadParts parts, Deadline deadline) = 0;
+  // The same, but what cannot be read of some keys fails no others. A system where that happens says here which.
+  virtual Result<ReadResult> read_each(const model::Schema& schema, std::span<const model::Key> keys, ReadParts parts,
+                                       Deadline deadline) {
+    auto records = read(schema, keys, parts, deadline);
+    if (!records) return records.error();
+    return ReadResult{std::move(*records), {}};
+  }
   // Whole records. On an Error nothing is known of any of them unless surely_not_done().
   virtual Result<ApplyResult> upsert(const model::Schema& schema, std::span<const model::Record> records,
                                      UpsertMode mode, Deadline deadline) = 0;

@@ -1,5 +1,5 @@
 // What the server is and what exists on it. Records: driver_records.cpp, driver_query.cpp, driver_scan.cpp; partitions:
-// driver_partitions.cpp.
+// driver_partitions.cpp; what is loaded: driver_load.cpp.
 #include "protocols/milvus/driver.h"
 
 #include <algorithm>
@@ -58,14 +58,6 @@ static bool same_form(const CollectionSchema& there, const CollectionSchema& wan
     return same != nullptr && same->type == field.type && same->primary == field.primary &&
            number_param(*same, "dim") == number_param(field, "dim") && same->description == field.description;
   });
-}
-
-// GetLoadState numbers its fields in its own way.
-static ProtoWriter load_state_of(const model::CollectionName& name) {
-  ProtoWriter request;
-  request.bytes(2, name.name);
-  request.bytes(4, database_of(name.space));
-  return request;
 }
 
 ProtoWriter on_collection(const model::CollectionName& name) {
@@ -160,13 +152,8 @@ Result<Collection> MilvusDriver::look_at(const model::CollectionName& name, Dead
   } else if (partitions.error().code != Code::unsupported) {
     return partitions.error();
   }
-  const auto state = client_.call("GetLoadState", database, load_state_of(name), deadline);
-  if (state) {
-    ProtoReader reader(*state);
-    while (reader.next()) {
-      if (reader.field() == 2) collection.loaded = reader.i32() == 3;
-    }
-  }
+  const auto state = load_state(name, {}, deadline);
+  if (state && *state != LoadState::absent) collection.loaded = *state == LoadState::loaded;
   return collection;
 }
 
@@ -192,8 +179,19 @@ Result<std::vector<model::Schema>> MilvusDriver::list_collections(Deadline deadl
   return schemas;
 }
 
-Result<std::optional<model::Schema>> MilvusDriver::describe(const model::CollectionName& name,
-                                                            Deadline deadline) {
+// Between its two lives a collection that is made anew is not there, or only in part.
+Result<std::optional<model::Schema>> MilvusDriver::describe(const model::CollectionName& name, Deadline deadline) {
+  while (true) {
+    const uint64_t since = settlings();
+    auto found = describe_now(name, deadline);
+    std::unique_lock lock(mutex_);
+    if (!clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(name); }))
+      return Error(Code::timeout, "collection '" + to_string(name) + "' was being made anew until the deadline");
+    if (settlings_ == since) return found;
+  }
+}
+
+Result<std::optional<model::Schema>> MilvusDriver::describe_now(const model::CollectionName& name, Deadline deadline) {
   auto collection = look_at(name, deadline);
   if (!collection) {
     if (collection.error().code == Code::not_found) return std::optional<model::Schema>();
@@ -214,34 +212,6 @@ model::CollectionName MilvusDriver::name_for(const model::CollectionName& name) 
   if (text != wanted || !plain || text.size() > name_bytes_max)
     text = text.substr(0, name_bytes_max - 9) + "_" + short_hash(to_string(name));
   return {space_of(home_database_), text};
-}
-
-Result<bool> MilvusDriver::is_loaded(const model::CollectionName& name, Deadline deadline) {
-  const auto state = client_.call("GetLoadState", database_of(name.space), load_state_of(name), deadline);
-  if (!state) return state.error();
-  ProtoReader reader(*state);
-  bool loaded = false;
-  while (reader.next()) {
-    if (reader.field() == 2) loaded = reader.i32() == 3;
-  }
-  return loaded;
-}
-
-Result<void> MilvusDriver::load(const model::CollectionName& name, Deadline deadline) {
-  auto begun = client_.command("LoadCollection", database_of(name.space), on_collection(name), deadline);
-  if (!begun)
-    return begun.error().within("loading collection '" + to_string(name) + "' so that it can be read");
-  std::mutex unused;
-  std::condition_variable never;
-  while (clock_.now() < deadline) {
-    const auto loaded = is_loaded(name, deadline);
-    if (!loaded) return loaded.error().code == Code::unsupported ? Result<void>() : Result<void>(loaded.error());
-    if (*loaded) return {};
-    std::unique_lock lock(unused);
-    clock_.wait_until(lock, never, std::min(deadline, clock_.in(std::chrono::milliseconds(100))),
-                      [] { return false; });
-  }
-  return Error(Code::timeout, "collection '" + to_string(name) + "' was not loaded in time");
 }
 
 Result<void> MilvusDriver::create(const model::Schema& schema, Deadline deadline) {
@@ -405,7 +375,7 @@ Result<void> MilvusDriver::settle_dimension(const model::Schema& schema, std::sp
     settling_.insert(schema.name);
   }
   const auto anew = [&]() -> Result<void> {
-    const auto there = describe(schema.name, deadline);
+    const auto there = describe_now(schema.name, deadline);
     if (!there) return there.error();
     model::Schema wanted = *there ? **there : schema;
     if (!is_open(wanted) || !take_dimensions(wanted, records)) return {};

@@ -41,6 +41,9 @@ class MilvusDriver final : public Driver {
 
   Result<std::vector<model::Record>> read(const model::Schema& schema, std::span<const model::Key> keys,
                                           ReadParts parts, Deadline deadline) override;
+  // Refused are the keys in partitions that an application released.
+  Result<ReadResult> read_each(const model::Schema& schema, std::span<const model::Key> keys, ReadParts parts,
+                               Deadline deadline) override;
   Result<ApplyResult> upsert(const model::Schema& schema, std::span<const model::Record> records,
                              UpsertMode mode, Deadline deadline) override;
   Result<ApplyResult> erase(const model::Schema& schema, std::span<const model::Key> keys,
@@ -78,6 +81,8 @@ class MilvusDriver final : public Driver {
   // create(), while nobody else makes it.
   Result<void> make(const model::Schema& schema, Deadline deadline);
   Result<void> make_index(const model::CollectionName& name, const model::VectorField& vector, Deadline deadline);
+  // describe(), whether or not the collection is being made anew.
+  Result<std::optional<model::Schema>> describe_now(const model::CollectionName& name, Deadline deadline);
   Result<Collection> look_at(const model::CollectionName& name, Deadline deadline);
   // Whether a write came across the read and may have changed its answer.
   using Crossed = std::function<bool(const Overlap::Read& read)>;
@@ -120,10 +125,18 @@ class MilvusDriver final : public Driver {
   // not_found when one is missing. Asked before the first of several requests of a write is sent, since the same error of
   // a later one would not say that nothing was done.
   Result<void> check_partitions(const model::Schema& schema, std::span<const std::string> names, Deadline deadline);
-  Result<void> check_largest_key(const model::Schema& schema, const CollectionSchema& shape, Deadline deadline);
+  // --- driver_load.cpp
+  enum class LoadState : int32_t { absent = 0, not_loaded = 1, loading = 2, loaded = 3 };  // the server's own numbers
+  // Of these partitions; none: of the collection, loaded when some of its partitions are.
+  Result<LoadState> load_state(const model::CollectionName& name, const std::vector<std::string>& partitions,
+                               Deadline deadline);
   // A collection of which nothing is loaded. A partition that an application released stays so: it would see the difference.
   Result<void> load(const model::CollectionName& name, Deadline deadline);
-  Result<bool> is_loaded(const model::CollectionName& name, Deadline deadline);
+  // What to say of a request about this partition that failed because an application released it; nothing: not so.
+  std::optional<Error> released(const model::Schema& schema, const std::string& partition, const Error& error,
+                                Deadline deadline);
+  // ---
+  Result<void> check_largest_key(const model::Schema& schema, const CollectionSchema& shape, Deadline deadline);
   Result<void> send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                            std::span<const std::pair<size_t, const model::Record*>> records,
                            ApplyResult& result, bool& some_done, Deadline deadline);

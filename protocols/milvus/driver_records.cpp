@@ -218,9 +218,30 @@ Result<std::vector<Record>> MilvusDriver::fetch_keys(const model::Schema& schema
 
 Result<std::vector<Record>> MilvusDriver::read(const model::Schema& schema, std::span<const Key> keys,
                                                ReadParts parts, Deadline deadline) {
+  auto found = read_each(schema, keys, parts, deadline);
+  if (!found) return found.error();
+  if (!found->refused.empty()) return std::move(found->refused.front().error);
+  return std::move(found->records);
+}
+
+Result<ReadResult> MilvusDriver::read_each(const model::Schema& schema, std::span<const Key> keys, ReadParts parts,
+                                           Deadline deadline) {
   const auto shape = shape_of(schema, deadline);
   if (!shape) return shape.error();
-  return fetch_keys(schema, **shape, keys, {}, parts, deadline);
+  ReadResult result;
+  for (const auto& [partition, part] : by_partition(keys)) {
+    auto found = fetch_keys(schema, **shape, part, {}, parts, deadline);
+    if (found) {
+      std::ranges::move(*found, std::back_inserter(result.records));
+      continue;
+    }
+    const auto why = released(schema, partition, found.error(), deadline);
+    if (!why) return found.error();
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (keys[i].partition == partition) result.refused.push_back({i, *why});
+    }
+  }
+  return result;
 }
 
 // A batch that the server refuses for its content is halved until the culprits are alone.

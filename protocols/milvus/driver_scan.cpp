@@ -135,7 +135,7 @@ Result<std::vector<ScanRange>> MilvusDriver::plan_scan(const model::Schema& sche
       const auto dropped = was_dropped(schema, partition, *failed, deadline);
       if (!dropped) return dropped.error();
       if (*dropped) continue;
-      return *failed;
+      return released(schema, partition, *failed, deadline).value_or(*failed);
     }
     if (!smallest) {
       ranges.push_back({encode_range({partition, {}, {}})});
@@ -230,7 +230,8 @@ Result<ScanPage> MilvusDriver::scan(const model::Schema& schema, const ScanRange
   if (!records) {
     const auto dropped = was_dropped(schema, bounds->partition, records.error(), deadline);
     if (!dropped) return dropped.error();
-    if (!*dropped) return records.error();
+    if (!*dropped)
+      return released(schema, bounds->partition, records.error(), deadline).value_or(records.error());
     records = std::vector<Record>();
   }
   ScanPage page;

@@ -1,10 +1,9 @@
+// The grammar: which operands and operators follow each other. What they make together: expression_part.h.
 #include <algorithm>
-#include <cmath>
 
 #include "protocols/milvus/expression.h"
 #include "protocols/milvus/expression_lexer.h"
-#include "protocols/milvus/rows.h"
-#include "protocols/wire/json.h"
+#include "protocols/milvus/expression_part.h"
 
 namespace vmproxy::protocols::milvus {
 namespace {
@@ -12,131 +11,11 @@ namespace {
 using model::Filter;
 using model::Value;
 using Kind = Filter::Kind;
-
-constexpr int depth_max = 100;
-constexpr size_t path_max = 64;
-
-// An expression and what it is, as the server's own type check sees it.
-struct Part {
-  enum class Type : uint8_t { condition, boolean, integer, floating, text, json, array, whole_json };
-  Filter filter;
-  Type type = Type::condition;
-  DataType data = DataType::none;  // of a declared field
-  bool constant = false;
-  int height = 1;  // of `filter`
-};
 using Type = Part::Type;
 using Answer = Result<Part>;
 
-Error wrong(std::string message) {
-  return {Code::invalid, std::move(message)};
-}
-
-std::string type_name(const Part& part) {
-  if (part.data != DataType::none) return std::string(name_of(part.data));
-  switch (part.type) {
-    case Type::condition:
-    case Type::boolean:
-      return "Bool";
-    case Type::integer:
-      return "Int64";
-    case Type::floating:
-      return "Double";
-    case Type::text:
-      return "VarChar";
-    case Type::array:
-      return "Array";
-    default:
-      return "JSON";
-  }
-}
-
-bool numeric(Type type) {
-  return type == Type::integer || type == Type::floating;
-}
-
-Type type_of(const Value& value) {
-  if (value.is_bool()) return Type::boolean;
-  if (value.is_integer()) return Type::integer;
-  if (value.is_number()) return Type::floating;
-  if (value.is_string()) return Type::text;
-  return value.is_array() ? Type::array : Type::json;
-}
-
-// A node over one or two parts. Conditions unless the caller says otherwise.
-Part over(Kind kind, Part child) {
-  Part part;
-  part.height = child.height + 1;
-  part.filter.kind = kind;
-  part.filter.children.push_back(std::move(child.filter));
-  return part;
-}
-
-Part over(Kind kind, Part left, Part right) {
-  Part part;
-  part.height = std::max(left.height, right.height) + 1;
-  part.filter = Filter::make(kind, std::move(left.filter), std::move(right.filter));
-  return part;
-}
-
-Part constant_of(Value value) {
-  Part part;
-  part.type = type_of(value);
-  part.filter = Filter::literal_of(std::move(value));
-  part.constant = true;
-  return part;
-}
-
-// Milvus compares a FLOAT column as float32, the constant rounded to one: 0.1 equals what the column keeps of 0.1. The
-// model compares as double. A constant beyond float32 stays: it is above or below all of the column either way.
-// (Elements of arrays and members of JSON are compared as double there, too.)
-void round_for(const Part& field, Value& constant) {
-  const bool column = field.filter.kind == Kind::field && field.filter.path.empty();
-  if (!column || field.data != DataType::float32 || !constant.is_number()) return;
-  const double rounded = static_cast<float>(constant.number());
-  if (!std::isfinite(rounded) || equal_number(constant, Value(rounded))) return;
-  constant = rounded;
-}
-
-Type type_of(DataType type) {
-  switch (type) {
-    case DataType::boolean:
-      return Type::boolean;
-    case DataType::int8:
-    case DataType::int16:
-    case DataType::int32:
-    case DataType::int64:
-      return Type::integer;
-    case DataType::float32:
-    case DataType::float64:
-      return Type::floating;
-    case DataType::json:
-      return Type::whole_json;
-    case DataType::array:
-      return Type::array;
-    default:
-      return Type::text;
-  }
-}
-
-// The pattern in the words of Filter::like. In 2.3 only a '%' at the end means something.
-Result<std::string> like_pattern(const std::string& pattern, const Grammar& grammar) {
-  if (grammar.like_anywhere) return pattern;
-  std::string text = pattern;
-  const size_t percent = text.find('%');
-  const bool prefix = percent != std::string::npos;
-  if (prefix && percent + 1 != text.size()) {
-    return wrong("unsupported pattern: " + pattern +
-                 ", only prefix pattern match like ab% and equal match like ab(no wildcards) are supported");
-  }
-  if (prefix) text.pop_back();
-  std::string out;
-  for (const char c : text) {
-    if (c == '_' || c == '\\') out += '\\';
-    out += c;
-  }
-  return prefix ? out + '%' : out;
-}
+constexpr int depth_max = 100;
+constexpr size_t path_max = 64;
 
 class Parser {
  public:
@@ -153,6 +32,7 @@ class Parser {
 
  private:
   const Token& now() const { return tokens_[at_]; }
+  std::string_view last() const { return tokens_[at_ - 1].source; }
   bool word(std::string_view spelling) const {
     return now().kind == Token::Kind::word && now().spelling == spelling;
   }
@@ -229,12 +109,6 @@ class Parser {
     return part;
   }
 
-  // A field of type Bool alone is a condition.
-  static Part as_condition(Part part) {
-    if (part.type == Type::condition) return part;
-    return over(Kind::equal, std::move(part), constant_of(true));
-  }
-
   Answer equality() {
     auto left = relation();
     while (left && (symbol("==") || symbol("!="))) {
@@ -295,40 +169,6 @@ class Parser {
     return left;
   }
 
-  Answer compared(Kind kind, Part left, Part right) {
-    if (left.constant && right.constant) return wrong("comparison between two constants is not supported");
-    for (const Part* side : {&left, &right}) {
-      if (side->type == Type::whole_json) return wrong("can not comparisons jsonField directly");
-    }
-    const auto clash = [&] {
-      return wrong("comparisons between " + type_name(left) + ", element_type: None and " + type_name(right) +
-                   " elementType: None are not supported");
-    };
-    const bool json = left.type == Type::json || right.type == Type::json;
-    if (!json) {
-      if (numeric(left.type) != numeric(right.type)) return clash();
-      if (!numeric(left.type) && left.type != right.type) return clash();
-      if (left.type == Type::condition ||
-          (left.type == Type::boolean && kind != Kind::equal && kind != Kind::not_equal))
-        return clash();
-      const Part& field = left.constant ? right : left;
-      const Part& constant = left.constant ? left : right;
-      if (constant.constant && constant.type == Type::floating && field.type == Type::integer &&
-          field.data != DataType::none) {
-        std::string shown = wire::to_json(constant.filter.value);
-        if (shown.ends_with(".0")) shown.resize(shown.size() - 2);
-        return wrong("cannot cast value to " + type_name(field) + ", value: float_val:" + shown + " ");
-      }
-    }
-    if (left.constant) round_for(right, left.filter.value);
-    if (right.constant) round_for(left, right.filter.value);
-    // One form for "1 < id" and "id > 1": the constant on the right.
-    Part part = left.constant ? over(mirrored(kind), std::move(right), std::move(left))
-                              : over(kind, std::move(left), std::move(right));
-    part.filter.absent_matches = kind == Kind::not_equal && json;
-    return part;
-  }
-
   Answer membership() {
     auto left = sum();
     while (left) {
@@ -338,27 +178,7 @@ class Parser {
       at_ += not_in ? 2 : 1;
       auto list = symbol("{") ? primary() : array();
       if (!list) return list;
-      if (list->type != Type::array || !list->constant)
-        return wrong("the right of 'in' must be a list of constants");
-      if (left->constant) return wrong("the left of 'in' must be a field");
-      if (left->type == Type::whole_json) return wrong("can not comparisons jsonField directly");
-      if (left->type != Type::json) {
-        for (const Value& value : list->filter.value.array()) {
-          const Type type = type_of(value);
-          const bool fits = type == left->type || (left->type == Type::floating && type == Type::integer);
-          if (!fits) {
-            return wrong("value '" + wire::to_json(value) + "' in list cannot be casted to " +
-                         type_name(*left));
-          }
-        }
-      }
-      if (left->data == DataType::float32) {
-        for (Value& value : list->filter.value.array()) round_for(*left, value);
-      }
-      const bool json = left->type == Type::json;
-      Part part = over(not_in ? Kind::not_in : Kind::in, std::move(*left), std::move(*list));
-      part.filter.absent_matches = not_in && json;
-      left = not_too_high(std::move(part));
+      left = not_too_high(member(not_in ? Kind::not_in : Kind::in, std::move(*left), std::move(*list)));
     }
     return left;
   }
@@ -378,70 +198,9 @@ class Parser {
       ++at_;
       auto right = (this->*inner)();
       if (!right) return right;
-      left = not_too_high(computed(found->second, found->first, std::move(*left), std::move(*right)));
+      left = not_too_high(computed(found->second, found->first, std::move(*left), std::move(*right), last()));
     }
     return left;
-  }
-
-  Answer computed(Kind kind, std::string_view spelling, Part left, Part right) {
-    for (const Part* side : {&left, &right}) {
-      if (!numeric(side->type) && side->type != Type::json)
-        return wrong("'" + std::string(spelling) +
-                     "' can only be used between integer or floating or json field expressions");
-    }
-    if (kind == Kind::modulo && (left.type == Type::floating || right.type == Type::floating))
-      return wrong("modulo can only apply on integer types");
-    if (kind == Kind::power && !(left.constant && right.constant))
-      return wrong("power can only apply on constants: " + std::string(tokens_[at_ - 1].source));
-    const bool zero = right.constant && right.filter.value.is_number() && right.filter.value.number() == 0;
-    if (zero && (kind == Kind::divide || kind == Kind::modulo))
-      return wrong("cannot divide or modulo by zero");
-    if (left.constant && right.constant)
-      return constant_of(fold(kind, left.filter.value, right.filter.value));
-    if (!left.constant && !right.constant)
-      return wrong("not supported to do arithmetic operations between multiple fields");
-    const Type type = left.type == Type::json || right.type == Type::json           ? Type::json
-                      : left.type == Type::floating || right.type == Type::floating ? Type::floating
-                                                                                    : Type::integer;
-    Part part = over(kind, std::move(left), std::move(right));
-    part.type = type;
-    return part;
-  }
-
-  static Value fold(Kind kind, const Value& left, const Value& right) {
-    const auto* a = std::get_if<int64_t>(&left.data);
-    const auto* b = std::get_if<int64_t>(&right.data);
-    int64_t result = 0;
-    if (a != nullptr && b != nullptr && kind != Kind::power) {
-      const auto x = static_cast<uint64_t>(*a), y = static_cast<uint64_t>(*b);
-      switch (kind) {
-        case Kind::add:
-          return static_cast<int64_t>(x + y);
-        case Kind::subtract:
-          return static_cast<int64_t>(x - y);
-        case Kind::multiply:
-          return static_cast<int64_t>(x * y);
-        case Kind::divide:
-          result = *b == -1 ? static_cast<int64_t>(0 - x) : *a / *b;
-          return result;
-        default:
-          return *b == -1 ? int64_t{0} : *a % *b;
-      }
-    }
-    const double x = left.number();
-    const double y = right.number();
-    switch (kind) {
-      case Kind::add:
-        return x + y;
-      case Kind::subtract:
-        return x - y;
-      case Kind::multiply:
-        return x * y;
-      case Kind::divide:
-        return x / y;
-      default:
-        return std::pow(x, y);
-    }
   }
 
   Answer unary() {
@@ -479,7 +238,7 @@ class Parser {
       ++at_;
       auto right = like();
       if (!right) return right;
-      left = computed(Kind::power, "**", std::move(*left), std::move(*right));
+      left = computed(Kind::power, "**", std::move(*left), std::move(*right), last());
     }
     return left;
   }
@@ -566,42 +325,8 @@ class Parser {
       at_ += 2;
       if (!take("]")) return unexpected();
     }
-    Part part;
-    if (token.kind == Token::Kind::meta) {
-      if (path.empty() || !path[0].is_string()) return wrong("can not comparisons jsonField directly");
-      const std::string name = path[0].string();
-      path.erase(path.begin());
-      part.type = Type::json;
-      part.filter = Filter::field_of(name_from_meta(name, schema_), std::move(path));
-      return part;
-    }
-    const FieldSchema* declared = schema_.find(token.spelling);
-    if (declared == nullptr) {
-      if (!schema_.dynamic) return wrong("field " + token.spelling + " not exist");
-      part.type = Type::json;
-      part.filter = Filter::field_of(token.spelling, std::move(path));
-      return part;
-    }
-    if (is_vector(declared->type))
-      return wrong("filter on a vector field is not supported: " + declared->name);
-    if (declared->primary) {
-      if (!path.empty())
-        return wrong(std::string(name_of(declared->type)) + " data type not supported accessed with []");
-      part.filter = Filter::record_id();
-    } else {
-      const bool inside = !path.empty();
-      if (inside && declared->type != DataType::json && declared->type != DataType::array)
-        return wrong(std::string(name_of(declared->type)) + " data type not supported accessed with []");
-      part.filter = Filter::field_of(declared->name, std::move(path));
-      if (inside) {
-        part.type = declared->type == DataType::json ? Type::json : type_of(declared->element);
-        part.data = declared->type == DataType::json ? DataType::none : declared->element;
-        return part;
-      }
-    }
-    part.data = declared->type;
-    part.type = type_of(declared->type);
-    return part;
+    return token.kind == Token::Kind::meta ? meta_member(std::move(path), schema_)
+                                           : named_field(token.spelling, std::move(path), schema_);
   }
 
   Answer call() {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "protocols/milvus/expression.h"
+#include "protocols/milvus/expression_literal.h"
 #include "protocols/milvus/rows.h"
 #include "protocols/wire/json.h"
 
@@ -16,10 +17,6 @@ using Kind = Filter::Kind;
 using Printed = Result<std::string>;
 
 constexpr int depth_max = 90;
-
-Error cannot(std::string_view code, std::string_view why) {
-  return {Code::unsupported, "filter." + std::string(code) + ": " + std::string(why)};
-}
 
 class Printer {
  public:
@@ -184,31 +181,6 @@ class Printer {
     return cannot("exists", "this Milvus cannot ask whether a record has a field, which the filter turns on");
   }
 
-  Printed literal(const Value& value) const {
-    if (value.is_string()) return quoted(value.string());
-    if (value.is_bool()) return std::get<bool>(value.data) ? "true" : "false";
-    if (std::holds_alternative<uint64_t>(value.data))
-      return cannot("u64", "Milvus compares no integers above 9223372036854775807");
-    if (value.is_integer()) {
-      return integer_text(std::get<int64_t>(value.data));
-    }
-    if (value.is_number()) {
-      if (!std::isfinite(value.number())) return cannot("number", "NaN and infinities cannot be written");
-      return wire::to_json(value);
-    }
-    if (value.is_array()) {
-      std::string out = "[";
-      for (const Value& one : value.array()) {
-        auto text = literal(one);
-        if (!text) return text;
-        if (out.size() > 1) out += ", ";
-        out += *text;
-      }
-      return out + "]";
-    }
-    return cannot("literal", "null and objects cannot be compared with");
-  }
-
   Printed operand(const Filter& filter, int depth) const {
     if (depth > depth_max) return cannot("depth", "the filter is nested too deeply");
     static constexpr std::pair<Kind, std::string_view> signs[] = {{Kind::add, " + "},
@@ -216,7 +188,7 @@ class Printer {
                                                                   {Kind::multiply, " * "},
                                                                   {Kind::divide, " / "},
                                                                   {Kind::modulo, " % "}};
-    if (filter.kind == Kind::literal) return literal(filter.value);
+    if (filter.kind == Kind::literal) return literal_text(filter.value);
     if (is_field(filter)) return field(filter);
     if (filter.kind == Kind::array_length) {
       auto name = field(filter.children[0]);
@@ -232,30 +204,6 @@ class Printer {
       return "(" + *left + std::string(sign) + *right + ")";
     }
     return cannot("arithmetic", "Milvus cannot compute this operand");
-  }
-
-  static bool is_text(const FieldSchema& field) {
-    return field.type == DataType::varchar || field.type == DataType::string;
-  }
-
-  // A declared field compared with a value of another type: false for every record, and != true.
-  enum class Fit { fits, never, integer_and_fraction };
-  static Fit fit(const FieldSchema& field, const Value& value) {
-    switch (field.type) {
-      case DataType::boolean:
-        return value.is_bool() ? Fit::fits : Fit::never;
-      case DataType::int8:
-      case DataType::int16:
-      case DataType::int32:
-      case DataType::int64:
-        if (value.is_integer()) return Fit::fits;
-        return value.is_number() ? Fit::integer_and_fraction : Fit::never;
-      case DataType::float32:
-      case DataType::float64:
-        return value.is_number() ? Fit::fits : Fit::never;
-      default:
-        return is_text(field) ? (value.is_string() ? Fit::fits : Fit::never) : Fit::fits;
-    }
   }
 
   static std::string_view sign(Kind kind) {
@@ -377,7 +325,7 @@ class Printer {
     bool several = false;
     for (const auto& group : groups) {
       if (group.empty()) continue;
-      auto list = literal(Value(group));
+      auto list = literal_text(Value(group));
       if (!list) return list;
       several = !any.empty();
       if (several) any += in ? " or " : " and ";
@@ -412,24 +360,6 @@ class Printer {
     return "(" + *name + " like " + quoted(pattern) + ")";
   }
 
-  // 2.3 knows "text%" alone and no escapes.
-  static Printed prefix_pattern(const std::string& pattern) {
-    std::string out;
-    for (size_t i = 0; i < pattern.size(); ++i) {
-      const bool last = i + 1 == pattern.size();
-      if (pattern[i] == '\\' && !last) {
-        ++i;
-        if (pattern[i] == '%') return cannot("like", "Milvus 2.3 cannot look for '%' itself");
-        out += pattern[i];
-      } else if (pattern[i] == '_' || (pattern[i] == '%' && !last)) {
-        return cannot("like", "Milvus 2.3 knows patterns of the form \"prefix%\" alone");
-      } else {
-        out += pattern[i];
-      }
-    }
-    return out;
-  }
-
   Printed contains(const Filter& filter) const {
     const Filter& about = filter.children[0];
     if (about.kind != Kind::field) return cannot("contains", "only fields can hold arrays");
@@ -444,7 +374,7 @@ class Printer {
     }
     auto name = field(about);
     if (!name) return name;
-    auto value = literal(wanted);
+    auto value = literal_text(wanted);
     if (!value) return value;
     const std::string prefix = array ? "array_contains" : "json_contains";
     const std::string suffix = filter.kind == Kind::array_contains       ? ""
@@ -458,29 +388,6 @@ class Printer {
 };
 
 }  // namespace
-
-// Its grammar reads the sign apart from the digits, and 2^63 is too large for those.
-std::string integer_text(int64_t number) {
-  return number == INT64_MIN ? "(-9223372036854775807 - 1)" : std::to_string(number);
-}
-
-std::string quoted(std::string_view text) {
-  // Other control characters stand as they are: Milvus Lite knows no escapes for them.
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\r') {
-      out += "\\r";
-    } else {
-      out += c;
-    }
-  }
-  return out + '"';
-}
 
 Result<std::string> print_expression(const Filter& filter, const CollectionSchema& schema,
                                      const Grammar& grammar) {

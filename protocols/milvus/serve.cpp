@@ -1,6 +1,8 @@
 #include "protocols/milvus/serve.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstring>
 
 #include "protocols/milvus/rows.h"
 #include "protocols/wire/grpc.h"
@@ -117,6 +119,18 @@ std::optional<std::vector<model::Key>> keys_in(const model::Schema& schema, cons
     for (const auto& key : *ids) keys.push_back({name, key.id});
   }
   return keys;
+}
+
+int64_t new_number(Backend& backend) {
+  const auto uuid = backend.new_uuid();
+  uint64_t bits = 0;
+  std::memcpy(&bits, uuid.bytes.data(), sizeof bits);
+  return static_cast<int64_t>(bits >> 5 | uint64_t{1} << 58);
+}
+
+uint64_t milliseconds_now() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
 }
 
 Result<void> keep(Asked& asked, const Found& found, const Collection& now) {

@@ -23,6 +23,8 @@ using Answer = Result<net::Response>;
 
 Answer serve_server(Asked& asked);       // connect, version, health, databases, flush
 Answer serve_collections(Asked& asked);  // what exists: collections, aliases, loading, partitions, statistics
+// ... of those the calls about partitions of a collection, which `address` names.
+Answer serve_partitions(Asked& asked, const Found& found, const Address& address);
 Answer serve_indexes(Asked& asked);
 Answer serve_writes(Asked& asked);
 Answer serve_query(Asked& asked);
@@ -58,6 +60,15 @@ std::optional<std::vector<std::string>> partitions_of(const Collection& collecti
 // all). Nothing: the filter is another one, or they are too many to be asked for one by one.
 std::optional<std::vector<model::Key>> keys_in(const model::Schema& schema, const model::Filter& filter,
                                                const std::vector<std::string>& partitions);
+
+// GetCollectionStatistics and its like; none: of all partitions.
+Answer statistics(Asked& asked, const Found& found, const std::vector<std::string>& partitions);
+
+// What names of collections and partitions begin with; digits may follow.
+inline constexpr std::string_view name_letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+// Ids and times of creation as the server gives them out.
+int64_t new_number(Backend& backend);
+uint64_t milliseconds_now();
 
 // Puts what the collection shows now where it is kept.
 Result<void> keep(Asked& asked, const Found& found, const Collection& now);

@@ -93,13 +93,13 @@ TEST_CASE_METHOD(CliFixture, "what is owed, refused or at risk shows in 'is my d
   control.answer.mirror.health = "target is down: connection refused";
   CHECK_THAT(safe_line(), Contains("the target: target is down"));
   control.answer.quarantined = 1;
-  CHECK_THAT(safe_line(), Contains("the target refused 1 change (vmproxy\n              quarantine list)"));
+  CHECK_THAT(safe_line(), Contains("the target lacks 1 change (vmproxy quarantine\n              list)"));
   control.answer.at_risk = 3;
   CHECK_THAT(safe_line(), Contains("look: 3 records of a forced switch"));
   control.answer.state = "promoted";
   control.answer.primary = "target";
   control.answer.at_risk = 0;
-  CHECK_THAT(safe_line(), Contains("yes, on the target; the source refused 1 change"));
+  CHECK_THAT(safe_line(), Contains("yes, on the target; the source lacks 1 change"));
 }
 
 TEST_CASE_METHOD(CliFixture, "what the work waits for is the answer to 'how far'") {

@@ -263,6 +263,27 @@ TEST_CASE("H46: after a forced promotion what the target had refused is at risk:
   CHECK(move.source.find("bad") == 1);
 }
 
+TEST_CASE("H46: what the source does not let be read holds up no forced promotion, and is at risk after it") {
+  Move move;
+  move.ready();
+  move.source.hide("cold", Error(Code::unavailable, "its partition is released: load it"));
+  move.write_inside("cold", 1);
+  move.write("good", 1);
+  REQUIRE(move.quiet());
+  REQUIRE(move.eventually([&] { return move.migration->quarantine()->size() == 1; }));
+  const auto number = move.migration->quarantine()->front().number;
+  const auto shown = move.migration->quarantine_show(number);
+  REQUIRE(shown);
+  CHECK(*shown->find("change") == vmproxy::model::Value("unread"));
+  CHECK(says(move.promote(), "quarantine"));
+  REQUIRE(move.promote({"quarantine"}));
+  CHECK(move.status().at_risk == 1);
+  CHECK(move.target.find("good") == 1);
+  CHECK_FALSE(move.migration->quarantine_retry(number, {}));
+  move.linger();
+  CHECK(move.source.find("cold") == 1);
+}
+
 TEST_CASE("H46: a promotion with changes not applied is refused however it is forced") {
   Move move;
   move.ready();

@@ -149,6 +149,45 @@ TEST_CASE("H22: what the replica refuses for good is kept with payload and reaso
   CHECK(rig.eventually([&] { return rig.mirror->numbers().quarantined == 1; }));
 }
 
+TEST_CASE("H22: what the primary does not let be read waits in quarantine, unerased, and the others go on at once") {
+  Rig rig;
+  rig.start();
+  rig.write("cold", 1);
+  REQUIRE(rig.eventually([&] { return rig.target.find("cold") == 1; }));
+  rig.source.hide("cold", Error(Code::unavailable, "its partition is released: load it"));
+  rig.write("cold", 2, IntentClass::read_back);
+  for (int i = 0; i < 40; ++i) rig.write("k" + std::to_string(i), 1, IntentClass::read_back);
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows().size() == 41);
+  CHECK(rig.target.find("cold") == 1);
+  CHECK(rig.mirror->numbers().failed == 0);  // nothing was slowed down
+  CHECK(rig.mirror->numbers().problem.empty());
+  CHECK(rig.mirror->quarantine().holds("things"));
+  const auto kept = [&] { return rig.mirror->quarantine().list(10).value(); };
+  REQUIRE(rig.eventually([&] { return kept().size() == 1; }));
+  const auto first = kept().front();
+  CHECK(first.unread);
+  CHECK_FALSE(first.record);
+  CHECK(first.reason == "its partition is released: load it; what was written to this record is not on the target until "
+                        "`vmproxy quarantine retry` has read it again");
+  // Not mended yet: a retry leaves it where it was, once.
+  REQUIRE(rig.mirror->retry_quarantined(std::nullopt));
+  REQUIRE(rig.eventually([&] { return kept().size() == 1 && kept().front().number != first.number; }));
+  REQUIRE(rig.quiet());
+  CHECK(rig.mirror->numbers().quarantined == 1);
+  REQUIRE(rig.trimmed());
+  rig.crash();
+  rig.start();
+  CHECK(rig.mirror->numbers().quarantined == 1);
+  rig.pass(seconds(60));
+  rig.source.hide("cold", std::nullopt);
+  REQUIRE(kept().size() == 1);
+  CHECK(kept().front().unread);
+  REQUIRE(rig.mirror->retry_quarantined(kept().front().number));
+  REQUIRE(rig.eventually([&] { return rig.target.find("cold") == 2; }));
+  CHECK(rig.eventually([&] { return rig.mirror->numbers().quarantined == 0; }));
+}
+
 TEST_CASE("H33: whatever way writes end, nothing of them stays behind") {
   Rig rig;
   rig.start();

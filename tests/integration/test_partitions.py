@@ -122,3 +122,22 @@ def test_a_released_partition_stays_released(moving):
     live.delete("parted", ids=[1, 5])  # what it reaches in there cannot be listed, so it is a gap
     vmproxy.wait(lambda status: status["gaps"] > 0, 30, "the gap that the delete leaves")
     live.drop_partition("parted", "p")  # Milvus drops none that is loaded
+
+
+@pytest.mark.timeout(600)
+def test_what_is_written_to_a_released_partition_waits_in_quarantine(moving, pgvector):
+    _, vmproxy, live = moving
+    live.release_partitions("parted", ["p"])
+    live.insert("parted", rows(9), partition_name="p")
+    live.insert("parted", rows(10))
+    status = vmproxy.wait_drained(60)
+    assert status["quarantined"] == 1, status
+    assert ("", 10) in on_replica(pgvector)
+    assert ("p", 9) not in on_replica(pgvector)
+    listed = vmproxy.command("quarantine", "list")
+    assert "partition 'p' of collection 'parted' is released" in listed, listed
+    assert "vmproxy quarantine retry" in listed, listed
+    live.load_partitions("parted", ["p"])
+    vmproxy.command("quarantine", "retry")
+    vmproxy.wait(lambda now: now["quarantined"] == 0, 60, "the record to come over")
+    assert ("p", 9) in on_replica(pgvector)

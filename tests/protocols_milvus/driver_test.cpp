@@ -764,6 +764,35 @@ TEST_CASE("a partition that the schema does not know yet hides no record", "[par
   check_same(good(own.driver->read(none, std::vector<model::Key>{late.key}, {}, soon())), {late});
 }
 
+TEST_CASE("of a read over several partitions only what is in a released one is refused", "[partitions]") {
+  if (is_lite()) return;
+  model::Schema schema = simple();
+  schema.partitions = {"cold"};
+  OwnCollection own(schema);
+  std::vector<Record> all{record(1), record(2), record(3)};
+  all[1].key.partition = "cold";
+  put(*own.driver, own.schema, all);
+  const auto on_cold = [&](const char* rpc) {
+    milvus::ProtoWriter request = milvus::on_collection(own.schema.name);
+    request.always_bytes(4, "cold");
+    command(rpc, request);
+  };
+  on_cold("ReleasePartitions");
+  const auto found = good(own.driver->read_each(own.schema, keys_of(all), {}, soon()));
+  check_same(found.records, {all[0], all[2]});
+  REQUIRE(found.refused.size() == 1);
+  CHECK(found.refused[0].index == 1);
+  CHECK(found.refused[0].error.message.find("partition 'cold'") != std::string::npos);
+  CHECK(own.driver->read(own.schema, keys_of(all), {}, soon()).has_error());
+  on_cold("LoadPartitions");
+  // Until it is loaded a read says so, or refuses the key; it never says that the record is not there.
+  for (bool whole = false; !whole;) {
+    const auto again = own.driver->read_each(own.schema, keys_of(all), {}, soon());
+    whole = again && again->refused.empty();
+    if (whole) check_same(again->records, all);
+  }
+}
+
 TEST_CASE("a partition that was dropped at the server is no obstacle", "[partitions]") {
   if (is_lite()) return;
   model::Schema schema = simple();

@@ -34,6 +34,7 @@ struct Parted {
   // --- the server
   std::map<std::string, std::set<int64_t>> partitions{{std::string(default_partition), {}}};  // the ids in each
   std::set<std::string> released;
+  bool loading = false;  // what is released is being loaded again
   std::string broken;  // what each Query is refused with
   struct Asked {
     std::string rpc = {};
@@ -151,6 +152,15 @@ struct Parted {
       std::vector<PartitionInfo> list;
       for (const auto& [name, ids] : partitions) list.push_back({name, static_cast<int64_t>(list.size() + 1), 1, 1});
       return encode(list);
+    }
+    if (rpc == "GetLoadState") {
+      bool whole = true;  // of a collection some of whose partitions are loaded
+      ProtoReader reader(message);
+      while (reader.next()) {
+        if (reader.field() == 3 && released.contains(reader.text())) whole = false;
+      }
+      rest.u64(2, whole ? 3 : loading ? 2 : 1);
+      return with_status(encode(Status()), rest.view());
     }
     if (rpc == "AllocTimestamp") {
       rest.u64(2, 1000);
@@ -294,8 +304,48 @@ TEST_CASE("a partition that an application released stays so: what is in it cann
   const auto read = milvus.driver.read(milvus.schema, key, {}, milvus.soon);
   REQUIRE_FALSE(read.has_value());
   CHECK(read.error().retryable());
+  const std::string why = "partition 'cold' of collection 'default/things' is released, and Milvus shows nothing of it: load the partition";
+  CHECK(read.error().message == why);
+  const auto ranges = milvus.driver.plan_scan(milvus.schema, 1, milvus.soon);
+  REQUIRE(ranges.has_value());
+  const auto page = milvus.driver.scan(milvus.schema, (*ranges)[1], "", 100, {}, milvus.soon);
+  REQUIRE_FALSE(page.has_value());
+  CHECK(page.error().retryable());
+  CHECK(page.error().message == why);
   CHECK(milvus.calls("LoadPartitions") == 0);
   CHECK(milvus.calls("LoadCollection") == 0);
+}
+
+TEST_CASE("of a read over several partitions only the keys in those that are released are refused") {
+  Parted milvus;
+  milvus.partitions[std::string(default_partition)] = {1};
+  milvus.partitions["cold"] = {2, 3};
+  milvus.partitions["warm"] = {4};
+  milvus.schema.partitions = {"cold", "warm"};
+  milvus.released = {"cold"};
+  const std::vector<model::Key> keys{{"warm", {int64_t{4}}}, {"cold", {int64_t{3}}}, {"", {int64_t{1}}},
+                                     {"warm", {int64_t{9}}}, {"cold", {int64_t{9}}}};
+  const auto found = milvus.driver.read_each(milvus.schema, keys, {}, milvus.soon);
+  REQUIRE(found.has_value());
+  std::set<model::Key> there;
+  for (const auto& one : found->records) there.insert(one.key);
+  CHECK(there == std::set<model::Key>{keys[0], keys[2]});
+  REQUIRE(found->refused.size() == 2);
+  CHECK(found->refused[0].index == 1);
+  CHECK(found->refused[1].index == 4);
+  CHECK(found->refused[1].error.message.find("partition 'cold'") != std::string::npos);
+  // One that is being loaded will be there in a moment.
+  milvus.loading = true;
+  const auto soon = milvus.driver.read_each(milvus.schema, keys, {}, milvus.soon);
+  REQUIRE_FALSE(soon.has_value());
+  CHECK(soon.error().retryable());
+  // Dropped, it holds nothing: neither refused nor there.
+  milvus.released.clear();
+  milvus.partitions.erase("cold");
+  const auto dropped = milvus.driver.read_each(milvus.schema, keys, {}, milvus.soon);
+  REQUIRE(dropped.has_value());
+  CHECK(dropped->records.size() == 2);
+  CHECK(dropped->refused.empty());
 }
 
 TEST_CASE("a query of several requests shows what was written since it began, or before") {

@@ -168,6 +168,11 @@ void FakeDriver::refuse_batches_with(const std::string& id) {
   std::lock_guard hold(mutex_);
   poison_.insert(id);
 }
+void FakeDriver::hide(const std::string& id, std::optional<Error> error) {
+  std::lock_guard hold(mutex_);
+  hidden_.erase(id);
+  if (error) hidden_.emplace(id, std::move(*error));
+}
 void FakeDriver::break_next_batch_after(size_t records) {
   std::lock_guard hold(mutex_);
   break_after_ = records;
@@ -273,17 +278,30 @@ Result<void> FakeDriver::build_indexes(const model::Schema&, Deadline) {
 
 // --- Driver: records
 
-Result<std::vector<Record>> FakeDriver::read(const model::Schema& schema, std::span<const Key> keys, protocols::ReadParts,
-                                             Deadline) {
-  std::vector<Record> found;
+Result<std::vector<Record>> FakeDriver::read(const model::Schema& schema, std::span<const Key> keys,
+                                             protocols::ReadParts parts, Deadline deadline) {
+  auto found = read_each(schema, keys, parts, deadline);
+  if (!found) return found.error();
+  if (!found->refused.empty()) return found->refused.front().error;
+  return std::move(found->records);
+}
+
+Result<protocols::ReadResult> FakeDriver::read_each(const model::Schema& schema, std::span<const Key> keys,
+                                                    protocols::ReadParts, Deadline) {
+  protocols::ReadResult found;
   {
     Lock lock(mutex_);
     if (auto error = ask(lock, Call::read)) return *error;
     const auto at = shown().find(model::to_string(schema.name));
     if (at == shown().end()) return no_collection(model::to_string(schema.name));
-    for (const auto& key : keys) {
-      const auto row = at->second.rows.find(key);
-      if (row != at->second.rows.end()) found.push_back(row->second);
+    for (size_t i = 0; i < keys.size(); ++i) {
+      const auto hidden = hidden_.find(model::to_string(keys[i].id));
+      const auto row = at->second.rows.find(keys[i]);
+      if (hidden != hidden_.end()) {
+        found.refused.push_back({i, hidden->second});
+      } else if (row != at->second.rows.end()) {
+        found.records.push_back(row->second);
+      }
     }
   }
   if (after_read) after_read();

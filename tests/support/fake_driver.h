@@ -74,6 +74,8 @@ class FakeDriver final : public protocols::Driver {
   void refuse(const std::string& id, std::optional<Error> error);
   // A whole batch with this id in it is refused for good.
   void refuse_batches_with(const std::string& id);
+  // This id cannot be read until that is taken back; the others of its batch can.
+  void hide(const std::string& id, std::optional<Error> error);
   // The next batch is applied up to `records`, then the connection breaks.
   void break_next_batch_after(size_t records);
   // This row comes in every scan as well, on the first page.
@@ -109,6 +111,8 @@ class FakeDriver final : public protocols::Driver {
   Result<void> drop(const model::CollectionName& name, Deadline) override;
   Result<void> build_indexes(const model::Schema& schema, Deadline) override;
   Result<std::vector<model::Record>> read(const model::Schema& schema, std::span<const model::Key> keys,
+                                          protocols::ReadParts parts, Deadline) override;
+  Result<protocols::ReadResult> read_each(const model::Schema& schema, std::span<const model::Key> keys,
                                           protocols::ReadParts parts, Deadline) override;
   Result<protocols::ApplyResult> upsert(const model::Schema& schema, std::span<const model::Record> records,
                                         protocols::UpsertMode mode, Deadline) override;
@@ -147,7 +151,7 @@ class FakeDriver final : public protocols::Driver {
   size_t held_ = 0;
   bool flaps_ = false;
   uint64_t flapped_ = 0;
-  std::map<std::string, Error> refused_;
+  std::map<std::string, Error> refused_, hidden_;
   std::set<std::string> poison_;
   std::optional<size_t> break_after_;
   std::vector<model::Record> also_;
