@@ -1,5 +1,6 @@
 // Quarantine: changes that the replica refused for good, copied out with payload and reason so that the lanes can go on
-// (correctness.md 3, H22), and keys whose record the primary does not let be read until somebody changes something. A retry is a READ of the primary, never the stored image. Thread-safe; calls block on disk.
+// (correctness.md 3, H22), and keys whose record the primary does not let be read until somebody changes something. A retry
+// is a READ of the primary, never the stored image. Thread-safe; calls block on disk.
 #pragma once
 
 #include <atomic>
