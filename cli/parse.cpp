@@ -118,7 +118,7 @@ Grammar::Grammar(const std::vector<std::string>& systems) {
   changes(command(app_, "finalize", "End: the target is home; the way back closes"), true);
   changes(command(app_, "abandon", "End: the source stays home; the mirror stops"), true);
 
-  auto* quarantine = command(app_, "quarantine", "Changes that the other side refused for good, or whose record cannot be read", false);
+  auto* quarantine = command(app_, "quarantine", "Changes that the other side lacks, and why", false);
   command(*quarantine, "list", "All of them");
   command(*quarantine, "show", "One, with its payload", false)
       ->add_option("number", raw_.number, "Which one")
