@@ -15,7 +15,7 @@ cutover::MigrationOptions options_of(const config::Config& config, const std::st
   options.name = name;
   const auto place_of = [&](const std::string& database) {
     const auto& at = config.databases.at(database);
-    return cutover::Place{at.system, config::masked_url(at.url)};
+    return cutover::Place{at.system, config::place_of(at.url)};
   };
   options.source_place = place_of(migration.source);
   options.target_place = place_of(migration.target);

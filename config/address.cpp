@@ -1,5 +1,8 @@
 #include "config/address.h"
 
+#include <algorithm>
+#include <cctype>
+
 #include "config/units.h"
 
 namespace vmproxy::config {
@@ -47,7 +50,20 @@ bool is_loopback(std::string_view host) {
   return host == "localhost" || host == "::1" || (host.starts_with("127.") && is_ipv4(host));
 }
 
-std::string masked_url(std::string_view url) {
+namespace {
+
+bool names_a_secret(std::string_view parameter) {
+  std::string name(parameter);
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const char* word : {"pass", "pwd", "secret", "token", "key", "auth", "cred", "sig"}) {
+    if (name.find(word) != std::string::npos) return true;
+  }
+  return false;
+}
+
+bool any_parameter(std::string_view) { return true; }
+
+std::string masked(std::string_view url, bool (*masks)(std::string_view parameter)) {
   std::string out(url);
   const size_t scheme = out.find("://");
   const size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
@@ -60,9 +76,19 @@ std::string masked_url(std::string_view url) {
   for (size_t equals = out.find('=', out.find('?')); equals != std::string::npos;
        equals = out.find('=', equals + 1)) {
     const size_t end = std::min(out.find('&', equals), out.size());
-    out.replace(equals + 1, end - equals - 1, "***");
+    const size_t name = out.find_last_of("?&", equals) + 1;
+    if (masks(std::string_view(out).substr(name, equals - name))) {
+      out.replace(equals + 1, end - equals - 1, "***");
+    } else {
+      equals = end - 1;  // the value may hold another '='
+    }
   }
   return out;
 }
+
+}  // namespace
+
+std::string masked_url(std::string_view url) { return masked(url, any_parameter); }
+std::string place_of(std::string_view url) { return masked(url, names_a_secret); }
 
 }  // namespace vmproxy::config

@@ -22,4 +22,8 @@ bool is_loopback(std::string_view host);
 // The URL without what only its owner should see: the password and the values of its query.
 std::string masked_url(std::string_view url);
 
+// Which database the URL names: the URL without its password, and without the values of parameters whose names speak of secrets.
+// The others (a schema, a tenant, a host) tell two databases of one server apart. Rotated credentials leave it the same.
+std::string place_of(std::string_view url);
+
 }  // namespace vmproxy::config

@@ -16,11 +16,12 @@ using Change = proxy::Collections::Change;
 namespace {
 
 constexpr std::string_view places_row = "places";
-constexpr uint8_t places_format = 1;
+constexpr uint8_t places_format = 2;  // 1: the values of an address's parameters were left out
 constexpr Duration look_max = std::chrono::seconds(5);
 
 struct Places {
   Place source, target;
+  bool without_values = false;  // of parameters; what comes before them is compared then
 };
 
 // Nothing: no start has kept them yet.
@@ -30,7 +31,7 @@ Result<std::optional<Places>> kept_places(journal::Journal& journal) {
   if (!*row) return std::optional<Places>();
   model::Reader reader(**row);
   const uint8_t format = reader.u8();
-  if (format != places_format) {
+  if (format == 0 || format > places_format) {
     return Error(Code::unsupported, "the databases of the migration were written in format " + std::to_string(format) +
                                         ", which this version does not know; use the version that wrote it");
   }
@@ -39,6 +40,7 @@ Result<std::optional<Places>> kept_places(journal::Journal& journal) {
     place->system = reader.bytes();
     place->address = reader.bytes();
   }
+  places.without_values = format == 1;
   if (!reader.done()) return Error(Code::corrupt, "the databases of the migration cannot be read from its state");
   return std::optional<Places>(std::move(places));
 }
@@ -70,9 +72,14 @@ Result<void> same_system(const std::string& side, const Place& was, const Place&
                  "Put it back, or give the other move another name under `migrations`");
 }
 
+bool same_address(const Places& kept, const Place& was, const Place& is) {
+  const auto base = [](const std::string& address) { return address.substr(0, address.find('?')); };
+  return kept.without_values ? base(was.address) == base(is.address) : was.address == is.address;
+}
+
 // Empty: it is where it was.
-std::string moved(const std::string& side, const Place& was, const Place& is) {
-  if (was.address == is.address) return "";
+std::string moved(const std::string& side, const Places& kept, const Place& was, const Place& is) {
+  if (same_address(kept, was, is)) return "";
   return "the address of the " + side + " is " + is.address + " now and was " + was.address;
 }
 
@@ -85,13 +92,13 @@ Result<void> Migration::bind(State& state) {
   const Places was = *kept ? **kept : now;
   if (!state.capture && state.primary == Side::source) {
     // Nothing is promised yet, or any more; but what was ours at another target is not ours at this one.
-    const bool same = was.target.system == now.target.system && was.target.address == now.target.address;
+    const bool same = was.target.system == now.target.system && same_address(was, was.target, now.target);
     return same ? Result<void>() : collections_.release_all();
   }
   if (auto same = same_system("source", was.source, now.source); !same) return same;
   if (auto same = same_system("target", was.target, now.target); !same) return same;
-  const std::string source_moved = moved("source", was.source, now.source);
-  const std::string target_moved = moved("target", was.target, now.target);
+  const std::string source_moved = moved("source", was, was.source, now.source);
+  const std::string target_moved = moved("target", was, was.target, now.target);
   if (collections_.reconfigured().empty() && source_moved.empty() && target_moved.empty()) return {};
   return state.primary == Side::source ? bind_before_promotion(state, source_moved, target_moved)
                                        : bind_after_promotion(state, source_moved, target_moved);

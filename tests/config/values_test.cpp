@@ -195,6 +195,11 @@ TEST_CASE("addresses are read, loopback is known, URLs lose their secrets") {
         "postgresql://u:***@h:1/d?password=***&sslmode=***");
   CHECK(masked_url("http://127.0.0.1:8000") == "http://127.0.0.1:8000");
   CHECK(masked_url("u@h") == "u@h");
+  using config::place_of;
+  CHECK(place_of("postgresql://u:p@ss/w@h:1/d?password=x&schema=a=b&ApiKey=y&tenant=&token") ==
+        "postgresql://u:***@h:1/d?password=***&schema=a=b&ApiKey=***&tenant=&token");
+  CHECK(place_of("http://h?schema=a") != place_of("http://h?schema=b"));
+  CHECK(place_of("http://u:1@h?auth=a&database=c") == place_of("http://u:2@h?auth=b&database=c"));
 }
 
 TEST_CASE("only close words are proposed") {

@@ -1,5 +1,7 @@
 // A start with another configuration than the last run's: what the state promises was promised of other collections, other
 // names, or other databases (docs/decisions/0014).
+#include "journal/rows.h"
+#include "model/codec.h"
 #include "proxy/target_backend.h"
 #include "tests/support/move.h"
 
@@ -117,6 +119,26 @@ TEST_CASE("a target at another address: nothing there is taken for ours, and eve
   REQUIRE(move.reaches("ready"));
   CHECK(move.equal());
   CHECK(move.promote());
+}
+
+TEST_CASE("a state that did not keep the values of an address's parameters is compared without them, and keeps them from then on") {
+  Move move;
+  move.options.target_place = {"fake", "http://here?schema=a"};
+  move.source.put("a", 1);
+  move.ready();
+  vmproxy::model::Writer row;  // format 1
+  row.u8(1);
+  for (const auto* text : {"", "", "fake", "http://here?schema=***"}) row.bytes(text);
+  REQUIRE(move.journal->commit_rows({{std::string(vmproxy::journal::rows::state), "places", row.take()}}));
+  move.crash();
+  move.start();
+  CHECK(gap_of(move).empty());
+  CHECK(move.status().state == "ready");
+  move.crash();
+  move.options.target_place.address = "http://here?schema=b";
+  move.start();
+  CHECK(gap_of(move).find("http://here?schema=b now and was http://here?schema=a") != std::string::npos);
+  CHECK_FALSE(move.promote());
 }
 
 TEST_CASE("once the target is the primary a configuration that leaves something behind is refused, and nothing is changed") {
