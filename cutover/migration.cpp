@@ -166,6 +166,7 @@ void Migration::publish(const State& state) {
   routing.reads_percent = state.reads_percent;
   routing.salt = state.salt;
   routing.finalized = state.phase == Phase::finalized;
+  collections_.follow(state.primary);  // before the first change of collections on the new primary
   routing_.publish(routing);
 }
 

@@ -14,6 +14,10 @@ Error asked_already() {
   return {Code::timeout, "source: it is being asked already what exists, and no answer has come in time"};
 }
 
+Error not_for_the_source() {
+  return {Code::precondition, "source: the target is the primary, so what exists is not for the source to say"};
+}
+
 }  // namespace
 
 Collections::Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Clock& clock,
@@ -128,6 +132,8 @@ Result<void> Collections::refresh_locked(Deadline deadline, const Explained& exp
   if (!spaces) return spaces.error().within("source");
   auto listed = source_.list_collections(deadline);
   if (!listed) return listed.error().within("source");
+  // Whoever changes the catalog after this waits for us, and goes over what we publish.
+  if (!source_says_) return not_for_the_source();
   const auto before = catalog();
   protocols::Catalog next;
   next.server = std::move(server->facts);
@@ -168,6 +174,7 @@ Result<void> Collections::refresh_one(const model::CollectionName& name, Deadlin
   if (!changing) return asked_already();
   auto described = source_.describe(name, deadline);
   if (!described) return described.error().within("source");
+  if (!source_says_) return not_for_the_source();
   if (!*described) return remove_locked(name);
   const auto before = catalog();
   const model::Schema* known = before->find(name);

@@ -60,6 +60,9 @@ class Collections {
   // when another change of the catalog has not ended by the deadline: it may be asking a source that hangs.
   using Explained = std::function<bool(const model::Schema&)>;
   Result<void> refresh(Deadline deadline, const Explained& explained = [](const model::Schema&) { return true; });
+  // Who says what exists. While it is the target's to say, refresh() and refresh_one() end with Code::precondition and change
+  // nothing, also those that are asking the source already: what it shows is older than what was made since the promotion.
+  void follow(journal::Side primary) { source_says_ = primary == journal::Side::source; }
   // Told of each collection that began a new life, after it is published. Set before the first refresh.
   void when_reborn(std::function<void(const std::string& key)> tell) { reborn_ = std::move(tell); }
   // A change of collections ended without anybody knowing how, or what it left: what a name stands for is in doubt until a
@@ -150,6 +153,7 @@ class Collections {
   std::function<void(const std::string&)> reborn_;
   ClockMutex write_mutex_;   // one change of the catalog at a time; held while the source is asked for it
   std::mutex claims_mutex_;  // one change of the claims at a time; never held while a database is asked
+  std::atomic<bool> source_says_{true};
   mutable std::mutex mutex_;
   std::shared_ptr<const protocols::Catalog> catalog_;
   ByKey collections_;

@@ -93,3 +93,27 @@ TEST_CASE("of two that make a collection on the target at once the second does n
   CHECK(at.collections.claimed(*at.collection) == ours);
   if (!ours) CHECK(second.error().code == Code::precondition);
 }
+
+TEST_CASE("what the source shows is not taken for what exists once the target is the primary") {
+  Sides at;
+  at.source.add_collection(things("others"));
+  Result<void> asked;
+  SECTION("asked before the promotion, answered after it") {
+    auto first = at.refresh_that_hangs();
+    at.collections.follow(vmproxy::journal::Side::target);
+    at.source.release();
+    asked = first.get();
+  }
+  SECTION("asked after it") {
+    at.collections.follow(vmproxy::journal::Side::target);
+    REQUIRE(at.collections.remove(at.collection->name));
+    asked = at.collections.refresh_one(at.collection->name, at.clock.in(seconds(1)));
+    CHECK(at.collections.find("things") == nullptr);
+  }
+  REQUIRE_FALSE(asked);
+  CHECK(asked.error().code == Code::precondition);
+  CHECK(at.collections.find("others") == nullptr);
+  at.collections.follow(vmproxy::journal::Side::source);
+  CHECK(at.collections.refresh(at.clock.in(seconds(1))));
+  CHECK(at.collections.find("others") != nullptr);
+}
