@@ -6,9 +6,9 @@ target_compile_options(vmproxy_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow
   -Wno-sign-conversion $<$<BOOL:${VMPROXY_WERROR}>:-Werror>)
 target_compile_definitions(vmproxy_flags INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_HAS_STD_COROUTINE)
 
-# Where a preset asks for it (VMPROXY_PCH), headers of the libraries are parsed once for all files: most of the time of a file
-# without optimisation. dev and release build without, so that every file still names what it includes. A PCH carries its
-# clone's path: ccache finds it again in the same clone only.
+# Where a preset asks for it (VMPROXY_PCH), headers of the libraries are parsed once for all files: they are most of the time
+# that a small file takes. dev builds without, so that every file still names what it includes. A PCH carries its clone's
+# path: ccache finds what was built with it in the same clone only.
 if(VMPROXY_PCH)
   add_library(vmproxy_pch STATIC ${PROJECT_SOURCE_DIR}/cmake/pch.cpp)
   target_link_libraries(vmproxy_pch PRIVATE vmproxy_flags)

@@ -27,6 +27,10 @@ class Scale:
         return max(least, int(full * self.factor))
 
 
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(autouse=True)
 def quiet_sdks():
     """It logs each of the tests' deliberate errors."""

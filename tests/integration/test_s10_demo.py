@@ -5,11 +5,14 @@ import pathlib
 import re
 import subprocess
 
+import pytest
+
 from vmproxy import binary
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.long
 def test_the_demo(scale):
     quick = ["--quick"] if scale.factor < 1 else []
     result = subprocess.run([ROOT / "scripts" / "demo", *quick], capture_output=True, text=True, timeout=600,

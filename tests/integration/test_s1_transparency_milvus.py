@@ -21,6 +21,7 @@ def direct_answers_of_node():
         return node_script.run("127.0.0.1", server.port)
 
 
+@pytest.mark.long
 def test_the_script_itself_is_repeatable(direct_answers):
     with create("milvus") as server:
         again = milvus_script.run("127.0.0.1", server.port)

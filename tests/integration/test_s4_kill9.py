@@ -17,6 +17,7 @@ def journey(chroma, pgvector, vmproxy, make_workload, scale):
                    {"writes": scale(150, 20), "reads": scale(150, 20), "timeout": 300})
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_twenty_kills(journey, chroma, scale, seed):
     vmproxy, workload = journey.vmproxy, journey.workload

@@ -23,6 +23,7 @@ def relay(pgvector):
     relay.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reads_percent", [0, 100])
 def test_a_bad_target_is_nothing_to_the_application(reads_percent, chroma, pgvector, relay, make_vmproxy,
                                                      make_workload, scale):

@@ -3,6 +3,8 @@
 Every call that cannot is named in docs/mapping.md, in backticks, with its code.
 """
 
+import pytest
+
 import documented
 import milvus_script
 import node_script
@@ -28,6 +30,7 @@ def check(expected, answers) -> None:
           f"{len(differences)} documented: {sorted(differences)}")
 
 
+@pytest.mark.long
 def test_the_script_after_promotion_with_the_source_stopped(milvus, pgvector, make_vmproxy):
     with create("milvus") as reference:
         expected = milvus_script.run("127.0.0.1", reference.port, ("setup", *AFTER))
