@@ -74,8 +74,8 @@ def test_one_system_is_not_named_by_another_room():
 
 def test_every_source_file_is_built():
     cmake = {}
-    for path in files("CMakeLists.txt"):
-        cmake[path.parent] = path.read_text()
+    for path in files("CMakeLists.txt", ".cmake"):
+        cmake[path.parent] = cmake.get(path.parent, "") + path.read_text()
     orphans = []
     for path in files(".cpp"):
         if not any(re.search(rf"\b{re.escape(path.stem)}\b", text) for folder, text in cmake.items()
