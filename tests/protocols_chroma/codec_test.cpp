@@ -109,9 +109,12 @@ TEST_CASE("a where clause means the same after it went through the model") {
 
 TEST_CASE("a where clause is no deeper than the JSON that it came in") {
   const auto nested = [](int levels, const std::string& leaf) {
-    std::string text = leaf;
-    for (int i = 0; i < levels; ++i) text = (i % 2 == 0 ? R"({"$and":[)" : R"({"$or":[)") + text + "]}";
-    return wire::parse_json(text);
+    std::string text, end;
+    for (int i = 0; i < levels; ++i) {
+      text += i % 2 == 0 ? R"({"$and":[)" : R"({"$or":[)";
+      end += "]}";
+    }
+    return wire::parse_json(text + leaf + end);
   };
   CHECK_FALSE(nested(100'000, R"({"a":1})").has_value());
   const auto where = nested(60, R"({"a":1})");
