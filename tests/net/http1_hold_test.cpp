@@ -244,11 +244,13 @@ TEST_CASE("an upstream that refuses connections: nothing was sent") {
 }
 
 TEST_CASE("H56: a held write over a stale connection succeeds on a fresh one, sent once") {
-  std::atomic<int> seen{0};
+  std::atomic<int> seen{0}, closed{0};
   FakeUpstream database([&](Socket& socket, int) {
     if (read_request(socket).empty()) return;
     ++seen;
     socket.send(ok());
+    socket.close();
+    ++closed;
   });
   Upstream upstream(database.options());
   auto proxy = Proxy::holding(upstream);
@@ -256,7 +258,7 @@ TEST_CASE("H56: a held write over a stale connection succeeds on a fresh one, se
   for (int i = 0; i < 20; ++i) {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
     CHECK(client.receive() == ok());
-    std::this_thread::sleep_for(5ms);
+    for (int looks = 0; closed <= i && looks < 10'000; ++looks) std::this_thread::sleep_for(1ms);
   }
   CHECK(seen == 20);
 }

@@ -59,13 +59,15 @@ class Journey:
         self.assert_equal_sides()
         self.finalize()
 
-    def when_near_enough(self, *command: str) -> None:
+    def when_near_enough(self, *command: str) -> float:
         """As its operator would: a target that is too far behind just now closes the gate `lag`, and is waited for. A promotion
-        in which a database answers later than the fence may take is aborted without a change, and tried again."""
+        in which a database answers later than the fence may take is aborted without a change, and tried again. Returns for how
+        long writes waited in the fence of the attempt that came through."""
         for _ in range(20):
+            before = self.pauses()
             try:
                 self.vmproxy.command(*command)
-                return
+                return self.pauses() - before
             except CommandError as refused:
                 aborted = "aborted, nothing changed" in str(refused)
                 if "lag is" not in str(refused) and not aborted:
@@ -96,14 +98,12 @@ class Journey:
         self.go_on()
 
     def promote(self) -> None:
-        before = self.pauses()
         began = now()
-        self.when_near_enough("promote")
+        pause = self.when_near_enough("promote")
         took = now() - began
         status = self.vmproxy.status()
         assert (status["state"], status["primary"]) == ("promoted", "target"), status
         self.go_on()
-        pause = self.pauses() - before
         # A write that the fence held began shortly before it or in it.
         longest = self.workload.latencies.longest(kind="write", since=began - 1, until=began + took)
         print(f"promotion: {took:.2f} s, fence {pause * 1e3:.0f} ms, longest write meanwhile {longest * 1e3:.0f} ms")
