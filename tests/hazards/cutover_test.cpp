@@ -567,7 +567,7 @@ TEST_CASE("a collection created while the mirror runs is not written to what the
   move.linger();
   CHECK(move.target.rows("other").size() == 1);
   CHECK(move.status().lag_changes > 0);
-  CHECK(move.status().mirror.health.find("not of this migration") != std::string::npos);
+  CHECK(move.eventually([&] { return move.status().mirror.health.find("not of this migration") != std::string::npos; }));
 }
 
 // --- DELTA: what was written lately is compared before the primary changes
