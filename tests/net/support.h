@@ -102,6 +102,7 @@ class Socket {
     return ended_;
   }
   bool was_reset() const { return reset_; }
+  void set_receive_buffer(int bytes) { ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); }
   void end_writing() { ::shutdown(fd_, SHUT_WR); }
   void reset() {
     const linger at_once{1, 0};
