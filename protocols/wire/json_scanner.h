@@ -75,6 +75,7 @@ class JsonScanner {
   void skip_space();
   template <class Take>
   void quick_elements(Take take);
+  void skip_quick_elements();
   bool literal(std::string_view word);
   bool number_text(std::string_view& text, bool& integer);
   bool plain_text();
