@@ -246,6 +246,7 @@ class Server:
         return self.start()
 
     def __exit__(self, *_):
-        self.stop()
         if self.temporary:
-            self.discard()
+            self.discard()  # nobody will read what a clean stop would save
+        else:
+            self.stop()

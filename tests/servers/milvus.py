@@ -6,12 +6,30 @@ Milvus binds some of them to all interfaces.
 
 import os
 import pathlib
+import shutil
+import subprocess
+import tempfile
 
 from .base import HOST, Server, environment_python
 
 _COMPONENTS = ("proxy", "proxy-internal", "root-coord", "query-coord", "query-node",
                "index-coord", "index-node", "data-coord", "data-node", "etcd")
 _ETCD_PEER, _METRICS = 10, 11
+
+
+def _programs() -> pathlib.Path:
+    """The server's programs, unpacked once: by itself the package unpacks 250 MB into every new data directory."""
+    python = environment_python("milvus")
+    unpacked = pathlib.Path(python).parents[1] / "programs"  # it goes with the environment
+    if not unpacked.exists():
+        fresh = pathlib.Path(tempfile.mkdtemp(prefix="programs-", dir=unpacked.parent))
+        subprocess.run([python, "-I", "-c", "import sys, milvus; milvus._initialize_data_files(sys.argv[1])", str(fresh)],
+                       check=True)
+        try:
+            fresh.rename(unpacked)
+        except OSError:  # somebody else was first
+            shutil.rmtree(fresh)
+    return unpacked / "bin"
 
 
 def milvus_answers(port: int) -> bool:
@@ -41,6 +59,11 @@ class Milvus(Server):
 
     def prepare(self):
         (self.data_dir / "data").mkdir(exist_ok=True)
+        programs = self.data_dir / "bin"
+        if programs.is_symlink():
+            programs.unlink()  # of a cache that may be gone
+        if not programs.exists():
+            programs.symlink_to(_programs())  # the package compares their sums at each start
         etcd, peer = self.port + _COMPONENTS.index("etcd"), self.port + _ETCD_PEER
         (self.data_dir / "etcd.yaml").write_text(
             f"name: default\n"
