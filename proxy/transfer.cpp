@@ -10,17 +10,27 @@ const model::Schema& schema_of(Side side, const Collection& collection) {
   return side == Side::source ? collection.plan->source() : collection.plan->target();
 }
 
-Result<std::vector<model::Key>> keys_of(Side side, const Collection& collection, std::span<const model::Key> keys) {
-  std::vector<model::Key> mapped;
-  mapped.reserve(keys.size());
-  for (const auto& key : keys) {
+struct Mapped {
+  std::vector<model::Key> keys;
+  std::vector<size_t> index;  // of each, among those that were asked for
+};
+
+// A key that has no form on the target is left out: every record came there by this mapping, so none has it. Mapping is pure,
+// so that is so for good; any other error is not taken for it.
+Result<Mapped> keys_of(Side side, const Collection& collection, std::span<const model::Key> keys) {
+  Mapped mapped;
+  mapped.keys.reserve(keys.size());
+  mapped.index.reserve(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
     if (side == Side::source) {
-      mapped.push_back(key);
-      continue;
+      mapped.keys.push_back(keys[i]);
+    } else {
+      auto there = collection.plan->key_to_target(keys[i]);
+      if (!there && there.error().code == Code::invalid) continue;
+      if (!there) return there.error();
+      mapped.keys.push_back(std::move(*there));
     }
-    auto there = collection.plan->key_to_target(key);
-    if (!there) return there.error();
-    mapped.push_back(std::move(*there));
+    mapped.index.push_back(i);
   }
   return mapped;
 }
@@ -41,11 +51,11 @@ Result<protocols::ReadResult> Transfer::read_each(Side side, const Collection& c
   if (!mapped) return mapped.error();
   const size_t step = std::max<size_t>(1, driver(side).capabilities().batch_records_max);
   protocols::ReadResult all;
-  for (size_t from = 0; from < mapped->size(); from += step) {
-    const std::span<const model::Key> part(mapped->data() + from, std::min(step, mapped->size() - from));
+  for (size_t from = 0; from < mapped->keys.size(); from += step) {
+    const std::span<const model::Key> part(mapped->keys.data() + from, std::min(step, mapped->keys.size() - from));
     auto found = driver(side).read_each(schema_of(side, collection), part, {}, deadline);
     if (!found) return found.error();
-    for (auto& refusal : found->refused) all.refused.push_back({from + refusal.index, std::move(refusal.error)});
+    for (auto& refusal : found->refused) all.refused.push_back({mapped->index[from + refusal.index], std::move(refusal.error)});
     for (auto& record : found->records) {
       if (side == Side::source) {
         all.records.push_back(std::move(record));
@@ -95,11 +105,11 @@ Result<protocols::ApplyResult> Transfer::erase(Side side, const Collection& coll
   if (!mapped) return mapped.error();
   const size_t step = std::max<size_t>(1, driver(side).capabilities().batch_records_max);
   protocols::ApplyResult result;
-  for (size_t from = 0; from < mapped->size(); from += step) {
-    const std::span<const model::Key> part(mapped->data() + from, std::min(step, mapped->size() - from));
+  for (size_t from = 0; from < mapped->keys.size(); from += step) {
+    const std::span<const model::Key> part(mapped->keys.data() + from, std::min(step, mapped->keys.size() - from));
     auto erased = driver(side).erase(schema_of(side, collection), part, deadline);
     if (!erased) return erased.error().not_whole(from > 0);
-    for (auto& refusal : erased->refused) result.refused.push_back({from + refusal.index, std::move(refusal.error)});
+    for (auto& refusal : erased->refused) result.refused.push_back({mapped->index[from + refusal.index], std::move(refusal.error)});
   }
   return result;
 }

@@ -20,7 +20,7 @@ class Transfer {
 
   protocols::Driver& driver(Side side) const { return side == Side::source ? source_ : target_; }
 
-  // Records that exist; absent keys are left out.
+  // Records that exist; absent keys are left out. So is a key that has no form on the target: no record there can have it.
   Result<std::vector<model::Record>> read(Side side, const Collection& collection, std::span<const model::Key> keys,
                                           Deadline deadline) const;
   // The same; keys whose record cannot be read until somebody changes something are refused, by index into `keys`, and
@@ -31,6 +31,7 @@ class Transfer {
   // an error of a later piece is never surely_not_done.
   Result<protocols::ApplyResult> upsert(Side side, const Collection& collection, std::span<const model::Record> records,
                                         protocols::UpsertMode mode, Deadline deadline) const;
+  // A key that has no form on the target has nothing to erase there: it is done.
   Result<protocols::ApplyResult> erase(Side side, const Collection& collection, std::span<const model::Key> keys,
                                        Deadline deadline) const;
   // A get with limit or offset whose order the target's ids do not keep (Plan::keeps_order) is cut here, among the keys of

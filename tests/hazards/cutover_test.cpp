@@ -60,6 +60,25 @@ TEST_CASE("H1, H22: what the replica refused closes the promotion until it is cl
   CHECK(move.target.find("bad") == 1);
 }
 
+TEST_CASE("H22: a delete of a record that the replica could never hold is done, on the way and after the promotion") {
+  Move move;
+  move.target.caps.id_bytes_max = 8;
+  move.ready();
+  const std::string id = "longer than eight bytes";
+  move.write(id, 1);
+  REQUIRE(move.eventually([&] { return move.status().quarantined == 1; }));
+  move.erase(id);
+  move.erase("another that is too long");
+  REQUIRE(move.quiet());
+  CHECK(move.status().quarantined == 1);  // the write, until it is tried again
+  REQUIRE(move.migration->quarantine_retry(std::nullopt, {}));
+  REQUIRE(move.eventually([&] { return move.status().quarantined == 0; }));
+  REQUIRE(move.promote());
+  CHECK_NOTHROW(move.erase(id));
+  REQUIRE(move.quiet());
+  CHECK(move.status().quarantined == 0);
+}
+
 TEST_CASE("H1: a record that the new primary refuses while the change is under way ends it, unless that was forced") {
   Move move;
   move.options.fence_max = seconds(600);
