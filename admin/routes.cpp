@@ -1,5 +1,6 @@
 #include "admin/routes.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "admin/actions.h"
@@ -109,7 +110,9 @@ net::Response quarantine(Call& call) {
   if (!found) return problem_response(found.error());
   json::array out;
   for (const auto& entry : *found) out.push_back(to_json(entry));
-  return json_response(200, json::object{{"quarantine", std::move(out)}});
+  // The list is bounded; the count is not.
+  const uint64_t total = std::max<uint64_t>(call.control->status().quarantined, out.size());
+  return json_response(200, json::object{{"quarantine", std::move(out)}, {"total", total}});
 }
 
 net::Response quarantine_show(Call& call) {

@@ -249,7 +249,12 @@ Ending quarantine_list(Session& session, AdminClient& client, const std::string&
     out << count_at(e, "number") << '\t' << text_at(e, "since") << '\t' << text_at(e, "collection") << '\t'
         << text_at(e, "key") << '\t' << text_at(e, "reason") << '\n';
   }
-  if (array_at(*answer, "quarantine").empty()) session.terminal.say("nothing is quarantined");
+  const size_t shown = array_at(*answer, "quarantine").size();
+  if (shown == 0) session.terminal.say("nothing is quarantined");
+  if (const uint64_t total = count_at(*answer, "total"); shown > 0 && total > shown) {
+    session.terminal.say("these are the first " + grouped(shown) + " of " + grouped(total) +
+                         "; the next ones show when these are retried or dropped");
+  }
   return std::nullopt;
 }
 

@@ -164,6 +164,9 @@ TEST_CASE_METHOD(AdminFixture, "quarantine, journal and audit are shown") {
   CHECK(object(send("GET", "/api/v1/migrations/m/quarantine"))["quarantine"]
             .as_array()[0]
             .as_object()["number"] == 7);
+  // The list is bounded, the count is not.
+  control.answer.quarantined = 1234;
+  CHECK(object(send("GET", "/api/v1/migrations/m/quarantine"))["total"] == 1234);
   CHECK(object(send("GET", "/api/v1/migrations/m/quarantine/7"))["reason"] == "too long");
   CHECK(send("GET", "/api/v1/migrations/m/quarantine/8").status == 404);
   CHECK(send("GET", "/api/v1/migrations/m/quarantine/seven").status == 400);

@@ -157,6 +157,10 @@ TEST_CASE_METHOD(CliFixture, "the quarantine is listed and shown") {
   control.entries = {{7, "things", "k", "too long", "2026-01-01T00:00:00Z"}};
   CHECK(run({"quarantine", "list"}) == 0);
   CHECK(out == "7\t2026-01-01T00:00:00Z\tthings\tk\ttoo long\n");
+  CHECK(err.empty());
+  control.answer.quarantined = 1234;
+  CHECK(run({"quarantine", "list"}) == 0);
+  CHECK_THAT(err, Contains("the first 1 of 1 234"));
   CHECK(run({"quarantine", "show", "7"}) == 0);
   CHECK(json()["reason"] == "too long");
   // Usage, as for the name of a migration that there is not: the command line is wrong, nothing failed.
