@@ -60,6 +60,14 @@ struct ScanPage {
   bool done = false;
 };
 
+// Something that holds vectors and cannot be a collection: nothing of it is watched or copied.
+struct LeftOut {
+  model::CollectionName name;
+  std::string why;     // with a stable code first: "table.primary_key: ..."
+  std::string remedy;  // what a person can do about it there
+  bool operator==(const LeftOut&) const = default;
+};
+
 struct ReadParts {
   bool vectors = true;
   bool content = true;  // document and metadata
@@ -77,6 +85,8 @@ class Driver {
   // --- what exists
   virtual Result<std::vector<Space>> list_spaces(Deadline deadline) = 0;
   virtual Result<std::vector<model::Schema>> list_collections(Deadline deadline) = 0;
+  // What list_collections() does not show although it holds vectors. A system where that happens says here what.
+  virtual Result<std::vector<LeftOut>> left_out(Deadline) { return std::vector<LeftOut>(); }
   // Nothing: it does not exist.
   virtual Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline deadline) = 0;
   // The name here for a collection called `name` elsewhere: deterministic, legal in this system.

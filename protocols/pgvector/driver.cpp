@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/log.h"
 #include "protocols/pgvector/cell.h"
 #include "protocols/pgvector/sqlstate.h"
 
@@ -29,6 +28,15 @@ Capabilities capabilities_here() {
   here.insert_only = true;
   here.batch_records_max = 5000;
   return here;
+}
+
+LeftOut left_out_table(const std::string& name, std::string why) {
+  const std::string remedy = why.starts_with("table.primary_key")
+                                 ? "give it a primary key of one column (ALTER TABLE ... ADD PRIMARY KEY)"
+                             : why.starts_with("id.kind")
+                                 ? "give it a primary key of type text, integer, uuid or numeric(20,0)"
+                                 : "copy it from the database that has its rows";
+  return {{"", name}, std::move(why), remedy};
 }
 
 // A few steps only, so that a session seldom has to be told a new limit.
@@ -130,27 +138,46 @@ Result<std::vector<Space>> PgvectorDriver::list_spaces(Deadline) {
 }
 
 Result<std::vector<model::Schema>> PgvectorDriver::list_collections(Deadline deadline) {
+  auto found = tables_with_vectors(deadline);
+  if (!found) return found.error();
+  return std::move(found->collections);
+}
+
+Result<std::vector<LeftOut>> PgvectorDriver::left_out(Deadline deadline) {
+  auto found = tables_with_vectors(deadline);
+  if (!found) return found.error();
+  return std::move(found->left_out);
+}
+
+Result<PgvectorDriver::Holdings> PgvectorDriver::tables_with_vectors(Deadline deadline) {
   auto connection = connect(std::chrono::seconds(60), deadline);
   if (!connection) return connection.error();
   auto names = (*connection)
                    ->run(
-                       "SELECT DISTINCT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = "
-                       "c.relnamespace AND n.nspname = $1"
+                       "SELECT DISTINCT c.relname::text, c.relkind::text FROM pg_class c JOIN pg_namespace n "
+                       "ON n.oid = c.relnamespace AND n.nspname = $1"
                        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
                        "JOIN pg_type t ON t.oid = a.atttypid"
-                       " WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND t.typname IN ('vector', "
-                       "'halfvec', 'sparsevec') ORDER BY 1",
+                       " WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND t.typname IN "
+                       "('vector', 'halfvec', 'sparsevec') ORDER BY 1",
                        std::vector<Parameter>{{oid::text, tables_.schema()}}, deadline);
   if (!names) return names.error();
-  std::vector<model::Schema> found;
+  Holdings found;
   for (int row = 0; row < names->rows(); ++row) {
-    auto table = look_up(**connection, tables_.schema(), names->text(row, 0), nullptr, deadline);
+    const std::string name = names->text(row, 0);
+    if (names->text(row, 1) == "f") {
+      found.left_out.push_back(
+          left_out_table(name, "table.foreign: table " + tables_.schema() + "." + name +
+                                   " is a foreign table; another server has its rows"));
+      continue;
+    }
+    auto table = look_up(**connection, tables_.schema(), name, nullptr, deadline);
     if (!table && table.error().code == Code::unsupported) {
-      log::warn("table left out", {{"table", names->text(row, 0)}, {"why", table.error().message}});
+      found.left_out.push_back(left_out_table(name, table.error().message));
       continue;
     }
     if (!table) return table.error();
-    if (*table) found.push_back(schema_of(**table));
+    if (*table) found.collections.push_back(schema_of(**table));
   }
   return found;
 }

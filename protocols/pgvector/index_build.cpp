@@ -1,5 +1,5 @@
 // Indexes, built after the copy. HNSW with the metric's operator class, without stopping writes
-// (CONCURRENTLY).
+// (CONCURRENTLY). Where an index could refuse a record there is none: searches are exact then.
 #include "base/log.h"
 #include "protocols/pgvector/cell.h"
 #include "protocols/pgvector/driver.h"
@@ -13,6 +13,9 @@ constexpr uint32_t halfvec_index_max = 4000;
 
 // Nothing, or why this column gets no index: searches are then exact, by reading every row.
 std::optional<std::string> no_index_because(const Column& column) {
+  // One vector with more would end the build for ever, and be refused once there is an index.
+  if (column.codec == Codec::sparsevec)
+    return "an HNSW index on sparsevec holds vectors of at most 1000 entries, the column up to 16000";
   if (column.dimension == 0) return "its dimension is not known";
   if (column.codec == Codec::vector && column.dimension > vector_index_max)
     return "an HNSW index on vector holds at most 2000 dimensions";

@@ -301,7 +301,8 @@ def test_pgvector_to_chroma(chroma, pgvector, bulk, copy):
     assert_same_records({":a": (vector(1), None, {"~empty": True, "partition": ""}),
                               "p%3A1:a": (vector(1), None, {"partition": "p:1", "partition~": 5})},
                              sides.chroma_records(chroma, "parts"))
-    for name, code in (("two", "vector.fields"), ("spare", "vector.sparse")):
+    for name, code in (("two", "vector.fields"), ("spare", "vector.sparse"), ("no_key", "table.primary_key"),
+                       ("by_date", "id.kind")):
         assert_refused(copy, pgvector, chroma, name, code)
     twice = copy(pgvector, chroma, "twice")
     assert twice.returncode == PRECONDITION and "has 'size' twice" in twice.stderr, twice.stderr

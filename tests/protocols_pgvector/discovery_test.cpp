@@ -1,5 +1,7 @@
 // Tables that exist, ours and other people's.
 #include <catch2/catch.hpp>
+#include <map>
+#include <set>
 
 #include "database.h"
 #include "mapping/equality.h"
@@ -123,6 +125,20 @@ TEST_CASE("other people's tables are found, described and copied") {
   CHECK(items.vectors[1].kind == model::VectorKind::dense_f16);
   CHECK_FALSE(items.dynamic);
   CHECK(items.fields.size() == 6);
+  // What holds vectors and is left out is named, with the reason and what to do.
+  sql("DROP FOREIGN DATA WRAPPER IF EXISTS nowhere CASCADE; CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER "
+      "nowhere FOREIGN DATA WRAPPER nowhere; CREATE FOREIGN TABLE \"foreign tables\".far (id int, v vector(2)) "
+      "SERVER nowhere");
+  const auto left_out = good(d->left_out(soon()));
+  std::vector<std::string> reasons;
+  for (const auto& one : left_out) {
+    reasons.push_back(one.name.name + " " + one.why.substr(0, one.why.find(':')));
+    CHECK(one.why.find("foreign tables." + one.name.name) != std::string::npos);
+    CHECK_FALSE(one.remedy.empty());
+  }
+  CHECK(reasons == std::vector<std::string>{"far table.foreign", "keyless table.primary_key", "timed id.kind",
+                                            "two table.primary_key"});
+  CHECK(good(d->list_collections(soon())).size() == 1);
   for (const auto& [table, code] : std::map<std::string, std::string>{{"keyless", "table.primary_key"},
                                                                       {"two", "table.primary_key"},
                                                                       {"timed", "id.kind"},
@@ -179,14 +195,46 @@ TEST_CASE(
   CHECK(sql("SELECT string_agg(indexdef, '; ' ORDER BY indexname) FROM pg_indexes WHERE tablename = "
             "'to_index' AND indexname <> 'to_index_pkey'") ==
         "CREATE INDEX to_index_embedding_hnsw ON public.to_index USING hnsw (embedding vector_l2_ops); "
-        "CREATE INDEX to_index_half_hnsw ON public.to_index USING hnsw (half halfvec_cosine_ops); "
-        "CREATE INDEX to_index_sparse_hnsw ON public.to_index USING hnsw (sparse sparsevec_ip_ops)");
+        "CREATE INDEX to_index_half_hnsw ON public.to_index USING hnsw (half halfvec_cosine_ops)");
   const auto before = sql("SELECT 'to_index_embedding_hnsw'::regclass::oid::text");
   good(d->build_indexes(schema, soon()));
   CHECK(sql("SELECT 'to_index_embedding_hnsw'::regclass::oid::text") == before);
   sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'to_index_embedding_hnsw'::regclass");
   good(d->build_indexes(schema, soon()));
   CHECK(sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'to_index_embedding_hnsw'::regclass") == "t");
+}
+
+TEST_CASE("sparse vectors of any length that the type takes are kept, before indexes are built and after") {
+  const auto d = driver();
+  auto schema = things("long_sparse");
+  schema.vectors.push_back({"sparse", model::VectorKind::sparse, 0, model::Metric::inner_product, {}});
+  schema = fresh(*d, schema);
+  const auto with = [](const std::string& id, uint32_t entries) {
+    model::SparseVector vector;
+    for (uint32_t i = 0; i < entries; ++i) {
+      vector.indices.push_back(i);
+      vector.values.push_back(1.0F);
+    }
+    auto one = record(id);
+    one.vectors["sparse"] = std::move(vector);
+    return one;
+  };
+  // An HNSW index of pgvector takes 1000 entries.
+  const std::vector<model::Record> before{with("short", 10), with("long", 1001)};
+  CHECK(good(d->upsert(schema, before, protocols::UpsertMode::replace, soon())).refused.empty());
+  good(d->build_indexes(schema, soon()));
+  const std::vector<model::Record> after{with("longest", 16000)};
+  CHECK(good(d->upsert(schema, after, protocols::UpsertMode::replace, soon())).refused.empty());
+  CHECK(sql("SELECT count(*) FROM long_sparse") == "3");
+  model::Query query;
+  query.kind = model::Query::Kind::search;
+  query.vector_name = "sparse";
+  query.vectors = {model::SparseVector{{1000}, {1}}};
+  query.top_k = 2;
+  const auto hits = good(d->query(schema, query, soon())).hits.at(0);
+  std::set<std::string> found;
+  for (const auto& hit : hits) found.insert(model::to_string(hit.record.key.id));
+  CHECK(found == std::set<std::string>{"long", "longest"});
 }
 
 TEST_CASE("the server says what it is, or what is missing") {
