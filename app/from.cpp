@@ -1,5 +1,6 @@
 #include "app/from.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 
@@ -66,8 +67,48 @@ boost::system::result<config::Config, Failure> configuration(cli::Session& sessi
 
 struct Sides {
   std::unique_ptr<protocols::Driver> source, target;
-  std::vector<model::Schema> collections;  // included ones
+  std::vector<model::Schema> collections;    // included ones
+  std::vector<protocols::LeftOut> left_out;  // included, and no collections
 };
+
+// One line each, with the reason and what to do.
+std::string lines_of(const std::vector<protocols::LeftOut>& all) {
+  std::string lines;
+  for (const auto& one : all)
+    lines += "\n  " + model::to_string(one.name) + ": " + one.why + "; " + one.remedy;
+  return lines;
+}
+
+// Who names collections wants these, or to hear that it cannot be.
+Ending all_there(const cli::Options& options, const Sides& sides) {
+  std::vector<protocols::LeftOut> refused;
+  for (const auto& one : sides.left_out) {
+    if (cli::asks_for(options.collections, one.name)) refused.push_back(one);
+  }
+  if (!refused.empty())
+    return Failure{cli::exit_precondition,
+                   "asked for by name, but cannot be copied; nothing was changed:" + lines_of(refused), ""};
+  for (const auto& pattern : options.collections) {
+    if (cli::is_wild(pattern)) continue;
+    const bool found =
+        std::any_of(sides.collections.begin(), sides.collections.end(), [&](const model::Schema& schema) {
+          return cli::matches_any({pattern}, schema.name);
+        });
+    if (!found)
+      return Failure{cli::exit_precondition,
+                     "the source has no collection '" + pattern + "'; nothing was changed",
+                     "What it has is shown by: vmproxy discover"};
+  }
+  return std::nullopt;
+}
+
+// Nobody is to take what came over for everything.
+Failure left_behind(const std::vector<protocols::LeftOut>& all, const std::string& others) {
+  return {cli::exit_differences,
+          std::to_string(all.size()) + " that hold vectors cannot be copied and are left out" + others + ":" +
+              lines_of(all),
+          "Mend them and run the same command again, or name the collections that you want with --collection"};
+}
 
 boost::system::result<std::unique_ptr<protocols::Driver>, Failure> reach(
     cli::Session& session, std::span<const protocols::System> systems, const std::string& name,
@@ -105,13 +146,25 @@ boost::system::result<Sides, Failure> look(cli::Session& session, std::span<cons
     if (cli::matches_any(config.migrations.at(copy_name).collections, schema.name))
       sides.collections.push_back(std::move(schema));
   }
-  if (sides.collections.empty()) {
+  auto left_out = sides.source->left_out(session.program.clock.in(seconds(60)));
+  if (!left_out)
+    return Failure{cli::exit_of(left_out.error().code),
+                   "what the source leaves out: " + left_out.error().message, cli::remedy(left_out.error())};
+  for (auto& one : *left_out) {
+    if (cli::matches_any(config.migrations.at(copy_name).collections, one.name))
+      sides.left_out.push_back(std::move(one));
+  }
+  if (sides.collections.empty() && sides.left_out.empty()) {
     return Failure{cli::exit_precondition,
                    "nothing to copy: the source has " +
                        cli::count(found->size(), "collection", "collections") +
                        (session.options.collections.empty() ? "" : ", none that --collection names"),
                    ""};
   }
+  if (const auto missing = all_there(session.options, sides)) return *missing;
+  if (sides.collections.empty())
+    return Failure{cli::exit_precondition,
+                   "nothing to copy: what the source has cannot be copied:" + lines_of(sides.left_out), ""};
   return sides;
 }
 
@@ -181,7 +234,16 @@ Ending show_plan(cli::Session& session, Sides& sides, const config::Config& conf
     }
   }
   if (session.options.json && session.options.dry_run)
-    out << cli::pretty(boost::json::object{{"plan", std::move(plans)}});
+    out << cli::pretty(
+        boost::json::object{{"plan", std::move(plans)}, {"left_out", cli::json_of(sides.left_out)}});
+  if (!session.options.json) {
+    for (const auto& one : sides.left_out) {
+      out << model::to_string(one.name) << "\n  LEFT OUT "
+          << cli::wrap(std::string(11, ' ') + one.why, session.terminal.width(), 11).substr(11)
+          << "\n  fix      "
+          << cli::wrap(std::string(11, ' ') + one.remedy, session.terminal.width(), 11).substr(11) << '\n';
+    }
+  }
   if (refused.empty()) return std::nullopt;
   return Failure{cli::exit_precondition, "this cannot be copied as it stands; nothing was changed:" + refused,
                  "Leave them out with --collection, or make room on the target"};
@@ -270,7 +332,7 @@ Outcome bring_over(cli::Session& session, cutover::Migration& migration, bool re
 }
 
 Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status& status, double took,
-              bool fresh) {
+              bool fresh, const std::vector<protocols::LeftOut>& left_out) {
   boost::json::object losses;
   for (const auto& collection : open.migration->context().collections.all()) {
     for (const auto& [field, records] : collection->plan->losses())
@@ -289,6 +351,7 @@ Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status&
                                            {"extra", status.validation.extra},
                                            {"unsettled", status.validation.unsettled},
                                            {"quarantined", status.quarantined},
+                                           {"left_out", cli::json_of(left_out)},
                                            {"lost_fields", losses},
                                            {"lost_fields_complete", !some_lost_before}});
   } else {
@@ -326,6 +389,7 @@ Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status&
   if (differ > 0)
     return Failure{cli::exit_differences, "the two sides differ",
                    "The same command compares and mends again"};
+  if (!left_out.empty()) return left_behind(left_out, "; everything else was copied and compared");
   session.terminal.say(
       "done. Writes that others made to the source meanwhile were not followed: for a move without a pause, "
       "see vmproxy serve");
@@ -333,7 +397,7 @@ Ending sum_up(cli::Session& session, OpenMigration& open, const cutover::Status&
 }
 
 Ending copy(cli::Session& session, std::span<const protocols::System> systems, const config::Config& config,
-            bool fresh) {
+            bool fresh, const std::vector<protocols::LeftOut>& left_out) {
   Random random(seed_from_system());
   Metrics metrics;
   const TimePoint began = session.program.clock.now();
@@ -349,7 +413,7 @@ Ending copy(cli::Session& session, std::span<const protocols::System> systems, c
   Ending ending;
   if (status) {
     const double took = std::chrono::duration<double>(session.program.clock.now() - began).count();
-    ending = sum_up(session, **open, *status, took, fresh);
+    ending = sum_up(session, **open, *status, took, fresh, left_out);
   } else {
     ending = status.error();
   }
@@ -381,10 +445,12 @@ Ending from(cli::Session& session, std::span<const protocols::System> systems) {
   if (auto refused = show_plan(session, *sides, *config, fresh)) return refused;
   if (session.options.dry_run) {
     session.terminal.say("nothing was changed; without --dry-run it begins");
+    if (!sides->left_out.empty()) return left_behind(sides->left_out, "");
     return std::nullopt;
   }
+  const std::vector<protocols::LeftOut> left_out = std::move(sides->left_out);
   *sides = {};  // the copy makes its own connections
-  return copy(session, systems, *config, fresh);
+  return copy(session, systems, *config, fresh, left_out);
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ struct Side {
   std::string label;  // "old (system)"
   std::unique_ptr<protocols::Driver> driver;
   std::vector<model::Schema> collections;
+  std::vector<protocols::LeftOut> left_out;
 };
 
 // Nothing when it cannot be used; the report says why.
@@ -93,6 +94,12 @@ std::unique_ptr<Side> open_side(Session& session, Systems systems, const std::st
     return nullptr;
   }
   side->collections = std::move(*collections);
+  auto left_out = side->driver->left_out(clock.in(seconds(60)));
+  if (!left_out) {
+    report.fail(side->label + " lists what it leaves out", left_out.error());
+    return nullptr;
+  }
+  side->left_out = std::move(*left_out);
   return side;
 }
 
@@ -175,6 +182,22 @@ void check_collection(Session& session, const model::Schema& schema, Side& sourc
                       (refused.empty() ? "" : "; " + refused));
 }
 
+// What the source holds and cannot be moved: wrong when it was asked for by name, else a gate before the switch.
+void check_left_out(const std::string& name, const config::Migration& migration, const Side& source,
+                    CheckReport& report) {
+  for (const auto& one : source.left_out) {
+    if (!matches_any(migration.collections, one.name)) continue;
+    const std::string what = "collection " + model::to_string(one.name);
+    if (asks_for(migration.collections, one.name)) {
+      report.fail(what, "cannot be moved: " + one.why, one.remedy);
+    } else {
+      report.warn(what, "is left out: " + one.why,
+                  one.remedy + "; or name the others in migrations." + name +
+                      ".collections. Until then the gate left_out stays closed");
+    }
+  }
+}
+
 void check_migration(Session& session, const std::string& name, const config::Migration& migration,
                      Side& source, Side& target, CheckReport& report) {
   check_rights(session, target, report);
@@ -184,6 +207,7 @@ void check_migration(Session& session, const std::string& name, const config::Mi
     ++included;
     check_collection(session, schema, source, target, migration, report);
   }
+  check_left_out(name, migration, source, report);
   const std::string all =
       count(source.collections.size(), "collection", "collections") + " on " + source.label;
   if (included == 0) {

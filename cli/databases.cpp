@@ -99,4 +99,25 @@ bool matches_any(const std::vector<std::string>& patterns, const model::Collecti
   return false;
 }
 
+bool is_wild(std::string_view pattern) {
+  return pattern.find_first_of("*?") != std::string_view::npos;
+}
+
+bool asks_for(const std::vector<std::string>& patterns, const model::CollectionName& name) {
+  const std::string whole = model::to_string(name);
+  for (const auto& pattern : patterns) {
+    if (!is_wild(pattern) && (pattern == name.name || pattern == whole)) return true;
+  }
+  return false;
+}
+
+boost::json::array json_of(const std::vector<protocols::LeftOut>& all) {
+  boost::json::array out;
+  for (const auto& one : all) {
+    out.push_back(
+        {{"space", one.name.space}, {"name", one.name.name}, {"why", one.why}, {"remedy", one.remedy}});
+  }
+  return out;
+}
+
 }  // namespace vmproxy::cli

@@ -1,9 +1,12 @@
 // Databases as the commands that work in process reach them: by the system's name and a URL.
 #pragma once
 
+#include <boost/json.hpp>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/exit_codes.h"
 #include "cli/program.h"
@@ -32,5 +35,12 @@ std::string remedy(const Error& error);
 
 // "*", "user-*", "products": whether one of the patterns fits.
 bool matches_any(const std::vector<std::string>& patterns, const model::CollectionName& name);
+// Whether the pattern stands for more than one name.
+bool is_wild(std::string_view pattern);
+// Whether one of the patterns is this very name: somebody asked for it, not only for what there is.
+bool asks_for(const std::vector<std::string>& patterns, const model::CollectionName& name);
+
+// What a database holds and cannot show as a collection, for `-o json`: {space, name, why, remedy}.
+boost::json::array json_of(const std::vector<protocols::LeftOut>& all);
 
 }  // namespace vmproxy::cli

@@ -86,6 +86,8 @@ Ending discover(Session& session, Systems systems) {
   if (!info) return failed(info.error());
   const auto collections = (*driver)->list_collections(session.program.clock.in(std::chrono::seconds(60)));
   if (!collections) return failed(collections.error());
+  const auto left_out = (*driver)->left_out(session.program.clock.in(std::chrono::seconds(60)));
+  if (!left_out) return failed(left_out.error());
 
   auto& out = session.terminal.out();
   json::array all;
@@ -112,11 +114,18 @@ Ending discover(Session& session, Systems systems) {
         << '\n';
   }
   if (session.options.json) {
-    out << pretty(json::object{
-        {"system", session.options.system}, {"version", info->version}, {"collections", std::move(all)}});
-  } else if (collections->empty()) {
-    session.terminal.say("it holds no collections");
+    out << pretty(json::object{{"system", session.options.system},
+                               {"version", info->version},
+                               {"collections", std::move(all)},
+                               {"left_out", json_of(*left_out)}});
+    return std::nullopt;
   }
+  for (const auto& one : *left_out) {
+    out << model::to_string(one.name) << "\n  LEFT OUT "
+        << wrap(std::string(11, ' ') + one.why, session.terminal.width(), 11).substr(11) << "\n  fix      "
+        << wrap(std::string(11, ' ') + one.remedy, session.terminal.width(), 11).substr(11) << '\n';
+  }
+  if (collections->empty()) session.terminal.say("it holds no collections");
   return std::nullopt;
 }
 

@@ -21,6 +21,17 @@ double seconds_of(Duration d) { return std::chrono::duration<double>(d).count();
 // The others stand for what cannot be done, whatever is forced: nothing was copied, nothing can be made durable.
 bool can_be_forced(const Gate& gate) { return gate.name != "backfill" && gate.name != "journal"; }
 
+// What holds vectors at the source and stays there.
+Gate left_out_gate(const std::vector<protocols::LeftOut>& all) {
+  constexpr size_t shown_max = 3;
+  std::string value = std::to_string(all.size());
+  for (size_t i = 0; i < all.size() && i < shown_max; ++i)
+    value += (i == 0 ? ": " : "; ") + model::to_string(all[i].name) + " (" + all[i].why + "; " + all[i].remedy + ")";
+  if (all.size() > shown_max) value += "; and " + std::to_string(all.size() - shown_max) + " more";
+  return {"left_out", all.empty(), value, "0 that hold vectors and cannot be moved",
+          "mend each, then vmproxy validate --full --repair; or name the others in the configuration's collections"};
+}
+
 }  // namespace
 
 std::vector<Gate> Migration::gates_for_reads() {
@@ -45,6 +56,7 @@ std::vector<Gate> Migration::gates_for_reads() {
   const bool debts_ok = numbers.oldest_debt_seconds <= seconds_of(options_.debt_age_max);
   gates.push_back({"debts", debts_ok, "oldest overdue for " + seconds_text(numbers.oldest_debt_seconds),
                    "at most " + seconds_text(seconds_of(options_.debt_age_max)), "vmproxy status --watch"});
+  gates.push_back(left_out_gate(collections_.left_out()));
   return gates;
 }
 
@@ -114,9 +126,13 @@ Result<void> Migration::check(const std::vector<Gate>& gates, const Actor& actor
   std::string closed, names;
   for (const Gate& gate : gates) {
     if (gate.ok) continue;
-    if (can_be_forced(gate)) names += (names.empty() ? "" : ",") + gate.name;
-    if (std::find(actor.force.begin(), actor.force.end(), gate.name) != actor.force.end()) continue;
+    const bool named = std::find(actor.force.begin(), actor.force.end(), gate.name) != actor.force.end();
+    if (can_be_forced(gate)) {
+      names += (names.empty() ? "" : ",") + gate.name;
+      if (named) continue;
+    }
     closed += (closed.empty() ? "" : "; ") + gate.name + " is " + gate.value + ", must be " + gate.threshold + " (" + gate.clear_with + ")";
+    if (named) closed += ", and --force cannot skip it";
   }
   if (closed.empty()) return {};
   return Error(Code::precondition, action + " refused, nothing changed: " + closed +

@@ -37,6 +37,8 @@ Result<void> Collections::load() {
   if (!row) return row.error();
   auto claims = load_claims();
   if (!claims) return claims;
+  auto left_out = load_left_out();
+  if (!left_out) return left_out;
   auto doubted = load_doubt();
   if (!doubted) return doubted;
   if (!*row) return {};
@@ -132,8 +134,11 @@ Result<void> Collections::refresh_locked(Deadline deadline, const Explained& exp
   if (!spaces) return spaces.error().within("source");
   auto listed = source_.list_collections(deadline);
   if (!listed) return listed.error().within("source");
+  auto left_out = source_.left_out(deadline);
+  if (!left_out) return left_out.error().within("source");
   // Whoever changes the catalog after this waits for us, and goes over what we publish.
   if (!source_says_) return not_for_the_source();
+  if (auto kept = keep_left_out(std::move(*left_out)); !kept) return kept;
   const auto before = catalog();
   protocols::Catalog next;
   next.server = std::move(server->facts);

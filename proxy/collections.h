@@ -82,6 +82,9 @@ class Collections {
   std::shared_ptr<const Collection> find(const std::string& key) const;
   std::vector<std::shared_ptr<const Collection>> all() const;
   bool included(const model::CollectionName& name) const { return included_(name); }
+  // What the configuration includes and the source, when it was last asked, held without being able to show it as a collection:
+  // it is not moved. Kept over a restart.
+  std::vector<protocols::LeftOut> left_out() const;
 
   // Durable changes of the catalog, after a refresh() that is under way. A put of a schema with new_incarnation starts a new
   // life under the same name.
@@ -130,6 +133,9 @@ class Collections {
   Result<void> compare(const ByKey& now);
   // The row that the next start compares with.
   static journal::Row carried(const ByKey& collections);
+  // --- what the source cannot show: collections_left_out.cpp
+  Result<void> load_left_out();
+  Result<void> keep_left_out(std::vector<protocols::LeftOut> found);
   // --- doubt about names: collections_doubt.cpp
   Result<void> load_doubt();
   // How many there were; nothing while the last of them may still act.
@@ -157,6 +163,7 @@ class Collections {
   mutable std::mutex mutex_;
   std::shared_ptr<const protocols::Catalog> catalog_;
   ByKey collections_;
+  std::vector<protocols::LeftOut> left_out_;
   std::vector<Change> reconfigured_;
   std::set<std::string> claimed_;  // names on the target
   uint64_t incarnations_ = 0;

@@ -25,6 +25,7 @@ class Connection final : public protocols::Driver {
   Result<protocols::ServerInfo> describe_server(Deadline d) override { return to_.describe_server(d); }
   Result<std::vector<protocols::Space>> list_spaces(Deadline d) override { return to_.list_spaces(d); }
   Result<std::vector<model::Schema>> list_collections(Deadline d) override { return to_.list_collections(d); }
+  Result<std::vector<protocols::LeftOut>> left_out(Deadline d) override { return to_.left_out(d); }
   Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline d) override {
     return to_.describe(name, d);
   }
@@ -94,7 +95,7 @@ struct From {
     std::filesystem::current_path(before);
     std::filesystem::remove_all(folder);
   }
-  int run() {
+  int run(const std::vector<std::string>& more = {}) {
     std::ostringstream out_stream, err_stream;
     std::istringstream in_stream;
     cli::Program program{{out_stream, err_stream, in_stream},
@@ -106,8 +107,9 @@ struct From {
                          [](Duration) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); },  // of polling
                          [](const std::string&) { return std::optional<std::string>(); },
                          {{"from", app::from_command(systems)}}};
-    const int code =
-        cli::run({"from", "old", "--url", "http://old", "--to", "new", "--url", "http://new", "-o", "json"}, program);
+    std::vector<std::string> words{"from", "old", "--url", "http://old", "--to", "new", "--url", "http://new", "-o", "json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const int code = cli::run(words, program);
     out = out_stream.str();
     err = err_stream.str();
     return code;
@@ -152,5 +154,58 @@ TEST_CASE_METHOD(From, "from: what the target refused is tried again by the same
     CHECK_FALSE(boost::json::parse(out).as_object().at("lost_fields_complete").as_bool());
     CHECK(source.rows() == target.rows());
     CHECK_FALSE(keeps_state());
+  }
+}
+
+TEST_CASE_METHOD(From, "from: what cannot be copied is named, and the command does not end as if all had come over") {
+  source.leave_out({{{"", "keyless"}, "table.primary_key: it has none", "give it one"}});
+  CHECK(run({"--dry-run"}) == 4);
+  CHECK(boost::json::parse(out).as_object().at("left_out").as_array().size() == 1);
+  REQUIRE(run() == 4);
+  CHECK(told("records") == 5);
+  CHECK(told("different") + told("missing") + told("extra") == 0);
+  const auto left_out = boost::json::parse(out).as_object().at("left_out").as_array();
+  REQUIRE(left_out.size() == 1);
+  CHECK(left_out[0].as_object().at("name") == "keyless");
+  CHECK(left_out[0].as_object().at("remedy") == "give it one");
+  CHECK(err.find("keyless: table.primary_key: it has none; give it one") != std::string::npos);
+  CHECK(err.find("done.") == std::string::npos);
+  CHECK(source.rows() == target.rows());
+  SECTION("mended, the same line brings it over too") {
+    source.leave_out({});
+    source.add_collection(things("keyless"));
+    source.put("keyless", "x", 1);
+    CHECK(run() == 0);
+    INFO(err);
+    CHECK(target.rows("keyless") == source.rows("keyless"));
+    CHECK(source.rows() == target.rows());
+    CHECK_FALSE(keeps_state());
+  }
+  SECTION("as it was, it is said again") { CHECK(run() == 4); }
+}
+
+TEST_CASE_METHOD(From, "from: who names the collections is not told of others, and hears of each that cannot be had") {
+  source.leave_out({{{"", "keyless"}, "table.primary_key: it has none", "give it one"}});
+  SECTION("others") {
+    CHECK(run({"--collection", "things"}) == 0);
+    CHECK(boost::json::parse(out).as_object().at("left_out").as_array().empty());
+  }
+  SECTION("one that cannot be a collection") {
+    CHECK(run({"--collection", "things", "--collection", "keyless"}) == 3);
+    CHECK(err.find("keyless: table.primary_key: it has none; give it one") != std::string::npos);
+    CHECK(target.rows().empty());
+  }
+  SECTION("only that") {
+    CHECK(run({"--collection", "keyless"}) == 3);
+    CHECK(err.find("keyless: table.primary_key: it has none; give it one") != std::string::npos);
+  }
+  SECTION("by a pattern") {
+    CHECK(run({"--collection", "*s*"}) == 4);
+    CHECK(target.rows() == source.rows());
+  }
+  SECTION("one that is not there") {
+    CHECK(run({"--collection", "things", "--collection", "thinks"}) == 3);
+    CHECK(err.find("no collection 'thinks'") != std::string::npos);
+    CHECK(target.rows().empty());
   }
 }

@@ -9,6 +9,7 @@ namespace vmproxy::testing {
 
 struct FakeDatabase {
   std::vector<model::Schema> collections;
+  std::vector<protocols::LeftOut> left_out;
   std::map<std::string, Error> failures;  // by method
   std::vector<std::string> calls;
   std::string seen_token;
@@ -31,6 +32,9 @@ class FakeDriver final : public protocols::Driver {
   }
   Result<std::vector<model::Schema>> list_collections(Deadline) override {
     return call("list_collections", database_.collections);
+  }
+  Result<std::vector<protocols::LeftOut>> left_out(Deadline) override {
+    return call("left_out", database_.left_out);
   }
   Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline) override {
     for (const auto& schema : database_.collections) {

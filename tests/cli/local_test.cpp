@@ -108,6 +108,33 @@ TEST_CASE_METHOD(LocalFixture, "discover shows what a database holds") {
   CHECK(run({"discover", "chrome", "--url", "x"}) == 7);
 }
 
+TEST_CASE_METHOD(LocalFixture, "what holds vectors and is no collection is named with its reason and what to do") {
+  old_database.left_out = {{{"", "thingless"}, "table.primary_key: it has none", "give it one"}};
+  CHECK(run({"discover", "chrome", "--url", "x"}) == 0);
+  CHECK_THAT(out, Contains("thingless\n  LEFT OUT table.primary_key: it has none\n  fix      give it one\n"));
+  CHECK(run({"discover", "chrome", "--url", "x", "-o", "json"}) == 0);
+  REQUIRE(json()["left_out"].as_array().size() == 1);
+  CHECK(json()["left_out"].as_array()[0].as_object()["why"] == "table.primary_key: it has none");
+  CHECK(json()["left_out"].as_array()[0].as_object()["remedy"] == "give it one");
+
+  CHECK(check() == 0);
+  CHECK_THAT(out, Contains("warn  collection thingless: is left out") && Contains("table.primary_key: it has none") &&
+                      Contains("fix: give it one"));
+  // Asked for by name.
+  std::string text = "data_dir: " + folder.string() +
+                     "\ndatabases: {old: {system: chrome, url: h}, new: {system: pgtor, url: y}}\n"
+                     "migrations: {m: {source: old, target: new, collections: [things, thingless]}}\n"
+                     "listeners: [{listen: ':1', migration: m, dialect: chrome}]\n";
+  std::ofstream(file.path) << text;
+  CHECK(check() == 3);
+  CHECK_THAT(out, Contains("fail  collection thingless: cannot be moved: table.primary_key: it has none\n"
+                           "      fix: give it one"));
+  // Not included.
+  old_database.left_out[0].name.name = "someone";
+  CHECK(check() == 0);
+  CHECK_THAT(out, !Contains("someone"));
+}
+
 TEST_CASE_METHOD(LocalFixture, "without a server the journal is read from the disk and left as it was") {
   transport_error = Error(Code::refused_connection, "refused");
   CHECK(run({"journal", "stats", "-c", file.path.string()}) == 3);

@@ -1,4 +1,6 @@
 // What an operator can do, and is told, when a promotion hangs, the journal or a database is away, or a gate is closed.
+#include <algorithm>
+
 #include "tests/support/move.h"
 
 using namespace vmproxy::support;
@@ -99,6 +101,62 @@ TEST_CASE("a refusal names the gates that --force would skip") {
   CHECK(says(move.run([&] { return move.migration->cutover(10, {}); }), "--force gaps"));
   CHECK(move.promote({"gaps", "reads"}));
   CHECK(says(move.rollback(), "To go on in spite of it: --force gaps"));
+}
+
+TEST_CASE("a gate that cannot be skipped says so when --force names it") {
+  Move move;
+  move.ready();
+  auto state = vmproxy::cutover::load_state(*move.journal);
+  REQUIRE(!state.has_error());
+  state->copied = false;
+  REQUIRE(vmproxy::cutover::save_state(*move.journal, *state));
+  move.crash();
+  move.start();
+  const vmproxy::cutover::Actor actor{"test", "", {"backfill"}};
+  const auto refused = move.run([&] { return move.migration->cutover(10, actor); });
+  CHECK(says(refused, "backfill is "));
+  CHECK(says(refused, "and --force cannot skip it"));
+  CHECK(move.status().reads_percent == 0);
+  CHECK_FALSE(says(move.run([&] { return move.migration->cutover(10, {}); }), "cannot skip it"));
+}
+
+TEST_CASE("what holds vectors and cannot be moved closes a gate until it is mended, no longer included, or forced") {
+  Move move;
+  move.source.leave_out({{{"", "keyless"}, "table.primary_key: it has none", "give it one"}});
+  const auto gate_is_closed = [&move] {
+    const auto status = move.status();
+    return std::any_of(status.gates.begin(), status.gates.end(),
+                       [](const auto& gate) { return gate.name == "left_out" && !gate.ok; });
+  };
+  move.ready();
+  const std::string closed = "left_out is 1: keyless (table.primary_key: it has none; give it one)";
+  CHECK(says(move.run([&] { return move.migration->cutover(10, {}); }), closed));
+  CHECK(says(move.promote(), closed));
+  CHECK(says(move.promote(), "--force left_out"));
+  CHECK(gate_is_closed());
+  move.crash();  // before the source is asked again
+  SECTION("forced") {
+    move.start();
+    CHECK(gate_is_closed());
+    move.clock.advance(seconds(61));
+    REQUIRE(move.quiet());
+    CHECK(move.promote({"left_out"}));
+  }
+  SECTION("mended") {
+    move.source.leave_out({});
+    move.start();
+    move.clock.advance(seconds(61));
+    REQUIRE(move.quiet());
+    CHECK(move.promote());
+  }
+  SECTION("no longer included") {
+    move.options.included = [](const vmproxy::model::CollectionName& name) { return name.name == "things"; };
+    move.start();
+    CHECK_FALSE(gate_is_closed());
+    move.clock.advance(seconds(61));
+    REQUIRE(move.quiet());
+    CHECK(move.promote());
+  }
 }
 
 TEST_CASE("I17: finalize is refused while a change is quarantined, a request is unknown, or something is owed for long") {

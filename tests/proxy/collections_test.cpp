@@ -117,3 +117,21 @@ TEST_CASE("what the source shows is not taken for what exists once the target is
   CHECK(at.collections.refresh(at.clock.in(seconds(1))));
   CHECK(at.collections.find("others") != nullptr);
 }
+
+TEST_CASE("what the source cannot show as a collection is known after a restart, as far as it is included") {
+  Sides at;
+  const std::vector<vmproxy::protocols::LeftOut> all{{{"", "keyless"}, "table.primary_key: it has none", "give it one"},
+                                                     {{"", "other"}, "id.kind: of no use", "give it another"}};
+  at.source.leave_out(all);
+  CHECK(at.collections.left_out().empty());
+  REQUIRE(at.collections.refresh(at.clock.in(seconds(1))));
+  CHECK(at.collections.left_out() == all);
+  vmproxy::proxy::Collections again(*at.journal, at.source, at.target, at.clock,
+                                    [](const vmproxy::model::CollectionName& name) { return name.name != "other"; }, {});
+  REQUIRE(again.load());
+  REQUIRE(again.left_out().size() == 1);
+  CHECK(again.left_out()[0] == all[0]);
+  at.source.leave_out({});
+  REQUIRE(at.collections.refresh(at.clock.in(seconds(1))));
+  CHECK(at.collections.left_out().empty());
+}

@@ -98,6 +98,11 @@ bool FakeDriver::has_collection(const std::string& collection) const {
   return collections_.contains(collection);
 }
 
+void FakeDriver::leave_out(std::vector<protocols::LeftOut> tables) {
+  std::lock_guard hold(mutex_);
+  left_out_ = std::move(tables);
+}
+
 // --- the script
 
 void FakeDriver::fail(Call call, Error error, int times) {
@@ -230,6 +235,11 @@ Result<std::vector<model::Schema>> FakeDriver::list_collections(Deadline) {
   std::vector<model::Schema> schemas;
   for (const auto& [name, collection] : collections_) schemas.push_back(collection.schema);
   return schemas;
+}
+
+Result<std::vector<protocols::LeftOut>> FakeDriver::left_out(Deadline) {
+  std::lock_guard hold(mutex_);
+  return left_out_;
 }
 
 Result<std::optional<model::Schema>> FakeDriver::describe(const model::CollectionName& name, Deadline) {

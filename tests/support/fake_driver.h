@@ -42,6 +42,8 @@ class FakeDriver final : public protocols::Driver {
   Rows rows(const std::string& collection = "things") const;
   std::optional<int64_t> find(const std::string& id) const;
   bool has_collection(const std::string& collection) const;
+  // What this database holds and cannot show as a collection.
+  void leave_out(std::vector<protocols::LeftOut> tables);
 
   // --- the script
   model::Capabilities caps;  // change before anybody asks
@@ -104,6 +106,7 @@ class FakeDriver final : public protocols::Driver {
   Result<protocols::ServerInfo> describe_server(Deadline) override;
   Result<std::vector<protocols::Space>> list_spaces(Deadline) override;
   Result<std::vector<model::Schema>> list_collections(Deadline) override;
+  Result<std::vector<protocols::LeftOut>> left_out(Deadline) override;
   Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline) override;
   model::CollectionName name_for(const model::CollectionName& name) const override { return name; }
   Result<void> create(const model::Schema& schema, Deadline) override;
@@ -140,6 +143,7 @@ class FakeDriver final : public protocols::Driver {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, Collection> collections_;
+  std::vector<protocols::LeftOut> left_out_;
   std::optional<std::map<std::string, Collection>> frozen_;
   uint64_t lives_ = 0;
   std::map<Call, uint64_t> calls_;

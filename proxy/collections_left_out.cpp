@@ -1,0 +1,82 @@
+// What holds vectors at the source and cannot be a collection: kept beside the catalog, so that a start which has not asked the
+// source yet does not take silence for nothing.
+#include "base/log.h"
+#include "journal/rows.h"
+#include "model/codec.h"
+#include "proxy/collections.h"
+
+namespace vmproxy::proxy {
+namespace {
+
+constexpr std::string_view left_out_row = "left_out";
+constexpr uint8_t left_out_format = 1;
+
+std::string encode(const std::vector<protocols::LeftOut>& all) {
+  model::Writer writer;
+  writer.u8(left_out_format);
+  writer.varint(all.size());
+  for (const auto& one : all) {
+    writer.bytes(one.name.space);
+    writer.bytes(one.name.name);
+    writer.bytes(one.why);
+    writer.bytes(one.remedy);
+  }
+  return writer.take();
+}
+
+}  // namespace
+
+Result<void> Collections::load_left_out() {
+  auto row = journal_.row(journal::rows::state, left_out_row);
+  if (!row) return row.error();
+  if (!*row) return {};  // never asked, or by a version that did not keep it: the next refresh() does
+  model::Reader reader(**row);
+  const uint8_t format = reader.u8();
+  if (format != left_out_format) {
+    return Error(Code::unsupported, "what the migration leaves out was written in format " + std::to_string(format) +
+                                        ", which this version does not know; use the version that wrote it");
+  }
+  std::vector<protocols::LeftOut> all;
+  const uint64_t count = reader.varint();
+  for (uint64_t i = 0; i < count && reader.ok(); ++i) {
+    protocols::LeftOut one;
+    one.name.space = reader.bytes();
+    one.name.name = reader.bytes();
+    one.why = reader.bytes();
+    one.remedy = reader.bytes();
+    all.push_back(std::move(one));
+  }
+  if (!reader.done()) return Error(Code::corrupt, "what the migration leaves out cannot be read from its state");
+  std::lock_guard hold(mutex_);
+  left_out_ = std::move(all);
+  return {};
+}
+
+// Durable before the catalog that goes with it. With write_mutex_ held.
+Result<void> Collections::keep_left_out(std::vector<protocols::LeftOut> found) {
+  {
+    std::lock_guard hold(mutex_);
+    if (found == left_out_) return {};
+  }
+  auto written = journal_.commit_rows({{std::string(journal::rows::state), std::string(left_out_row), encode(found)}});
+  if (!written) return written.error().within("what is left out could not be kept");
+  for (const auto& one : found) {
+    if (included_(one.name))
+      log::warn("not a collection, so it is left out", {{"name", model::to_string(one.name)}, {"why", one.why}, {"remedy", one.remedy}});
+  }
+  std::lock_guard hold(mutex_);
+  left_out_ = std::move(found);
+  return {};
+}
+
+std::vector<protocols::LeftOut> Collections::left_out() const {
+  std::vector<protocols::LeftOut> all;
+  {
+    std::lock_guard hold(mutex_);
+    all = left_out_;
+  }
+  std::erase_if(all, [this](const protocols::LeftOut& one) { return !included_(one.name); });
+  return all;
+}
+
+}  // namespace vmproxy::proxy
