@@ -1,5 +1,6 @@
 #include "proxy/target_backend.h"
 
+#include <algorithm>
 #include <future>
 
 #include "base/log.h"
@@ -164,15 +165,17 @@ Result<void> TargetBackend::send(const Collection& c, const std::vector<journal:
   };
   Result<void> sent;
   if (!records.empty()) {
-    sent = account(context_.transfer.upsert(Side::target, c, records, protocols::UpsertMode::replace, deadline_), record_index);
+    sent = account(context_.transfer.upsert(Side::target, c, records, protocols::UpsertMode::replace_all, deadline_), record_index);
   }
   if (sent && !gone.empty()) {
     sent = account(context_.transfer.erase(Side::target, c, gone, deadline_), gone_index);
   } else if (!sent) {
     for (const size_t i : gone_index) items[i] = model::Outcome::rejected;  // never sent
   }
-  if (sent && refused) return *refused;
-  return sent;
+  if (sent && refused) sent = *refused;
+  if (sent) return sent;
+  // The application must not be told that nothing was done once a part of it is, or may be.
+  return sent.error().not_whole(std::ranges::any_of(items, [](model::Outcome item) { return item != model::Outcome::rejected; }));
 }
 
 Result<void> TargetBackend::execute(const Collection& c, const std::vector<journal::Image>& images) {
