@@ -1,7 +1,9 @@
 #include "protocols/milvus/dialect.h"
 
 #include <algorithm>
+#include <array>
 
+#include "protocols/api/credential.h"
 #include "protocols/milvus/serve.h"
 #include "protocols/wire/grpc.h"
 #include "protocols/wire/json.h"
@@ -148,8 +150,10 @@ net::Response MilvusDialect::error(const Error& error, const net::RequestHead& h
 }
 
 std::string MilvusDialect::credential(const net::RequestHead& head) const {
-  const auto value = head.headers.find("authorization");
-  return value && !value->empty() ? "authorization:" + std::string(*value) : std::string();
+  const std::array<std::string_view, 1> own = {auth_header_};
+  std::string bytes = credential_of(head.headers, own);
+  if (!bytes.empty()) bytes.pop_back();  // the last line's end: so they are kept since the first version
+  return bytes;
 }
 
 }  // namespace vmproxy::protocols::milvus

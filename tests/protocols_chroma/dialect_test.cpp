@@ -245,7 +245,7 @@ TEST_CASE("errors of ours have the server's shape and status") {
   }
 }
 
-TEST_CASE("credentials are the two headers and nothing else") {
+TEST_CASE("whoever may ask by another credential is somebody else") {
   const ChromaDialect dialect;
   net::RequestHead head;
   CHECK(dialect.credential(head).empty());
@@ -256,6 +256,33 @@ TEST_CASE("credentials are the two headers and nothing else") {
   head.headers.add("X-Chroma-Token", "b");
   CHECK(!one.empty());
   CHECK(dialect.credential(head) != one);
+  // As it is kept in states of earlier versions.
+  CHECK(dialect.credential(head) == "authorization:Bearer a\nx-chroma-token:b\n");
+  // A load balancer's cookie is another one with each answer.
+  head.headers.add("Cookie", "node=1");
+  CHECK(dialect.credential(head) == "authorization:Bearer a\nx-chroma-token:b\n");
+}
+
+TEST_CASE("every header that may carry a credential counts, and the one that the configuration names") {
+  const auto asked = [](const ChromaDialect& dialect, const char* name, const char* value) {
+    net::RequestHead head;
+    head.headers.add(name, value);
+    return dialect.credential(head);
+  };
+  const ChromaDialect dialect, configured("X-Gateway-Key");
+  for (const char* name : {"Authorization", "Proxy-Authorization", "X-Chroma-Token", "X-Api-Key", "Api-Key", "apikey",
+                           "X-Auth-Token", "X-Access-Token", "Cookie"}) {
+    CAPTURE(name);
+    CHECK_FALSE(asked(dialect, name, "a").empty());
+    CHECK(asked(dialect, name, "a") != asked(dialect, name, "b"));
+    CHECK(asked(dialect, name, "").empty());
+    CHECK(asked(configured, name, "a") == asked(dialect, name, "a"));
+  }
+  CHECK(asked(dialect, "x-gateway-key", "a").empty());
+  CHECK_FALSE(asked(configured, "x-gateway-key", "a").empty());
+  CHECK(asked(configured, "x-gateway-key", "a") != asked(configured, "x-gateway-key", "b"));
+  // Named in the configuration as well, it counts once: a state of earlier versions knows it.
+  CHECK(asked(ChromaDialect("x-chroma-token"), "X-Chroma-Token", "b") == "x-chroma-token:b\n");
 }
 
 TEST_CASE("the first embedding fixes the dimension, once, before its write") {

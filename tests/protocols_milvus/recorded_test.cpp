@@ -481,6 +481,25 @@ TEST_CASE("errors of ours are gRPC errors") {
   CHECK(rest.body.find("\"message\"") != std::string::npos);
 }
 
+TEST_CASE("every metadata key that may carry a credential counts, and the one that the configuration names") {
+  const auto asked = [](const MilvusDialect& dialect, const char* name, const char* value) {
+    net::RequestHead head;
+    head.headers.add(name, value);
+    return dialect.credential(head);
+  };
+  const MilvusDialect dialect, configured("x-gateway-key");
+  CHECK(asked(dialect, "authorization", "cm9vdDpNaWx2dXM=") == "authorization:cm9vdDpNaWx2dXM=");  // as states of earlier versions have it
+  CHECK(asked(dialect, "authorization", "").empty());
+  CHECK(asked(dialect, "dbname", "a").empty());
+  for (const char* name : {"authorization", "proxy-authorization", "x-api-key", "cookie"}) {
+    CAPTURE(name);
+    CHECK_FALSE(asked(dialect, name, "a").empty());
+    CHECK(asked(dialect, name, "a") != asked(dialect, name, "b"));
+  }
+  CHECK(asked(dialect, "x-gateway-key", "a").empty());
+  CHECK(asked(configured, "x-gateway-key", "a") != asked(configured, "x-gateway-key", "b"));
+}
+
 TEST_CASE("names and paths of the table are unique") {
   const MilvusDialect dialect;
   std::set<std::string_view> names, patterns;
