@@ -128,7 +128,8 @@ net::Response MilvusDialect::error(const Error& error, const net::RequestHead& h
   const bool call_unknown = row == nullptr || row->cls == OperationClass::unknown;
   if (is_grpc(head)) {
     std::string text = error.message;
-    if (call_unknown && (error.code == Code::not_found || error.code == Code::unsupported)) {
+    // Of a call that it has, only not_found is the server's word; unsupported says why we do not pass it on.
+    if (call_unknown && (error.code == Code::not_found || (row == nullptr && error.code == Code::unsupported))) {
       const auto path = head.path();
       const auto slash = path.rfind('/');
       const bool service = path.starts_with("/milvus.proto.milvus.MilvusService/");

@@ -87,13 +87,27 @@ TEST_CASE("what the table does not have is not found in it") {
                                                         {"GET", "/api/v1/heartbeat"},
                                                         {"POST", base + "/collections/" + uuid + "/zzz"},
                                                         {"GET", base + "/collections/" + uuid + "/add"},
-                                                        {"HEAD", "/api/v2/version"},
+                                                        {"HEAD", "/api/v2/reset"},
+                                                        {"head", "/api/v2/version"},
                                                         {"POST", base + "//collections"},
                                                         {"GET", "/api/v2/tenants//databases"},
                                                         {"GET", ""}}) {
     CAPTURE(method, path);
     CHECK(row_of(method, path) == nullptr);
   }
+}
+
+TEST_CASE("HEAD is answered by the route of GET") {
+  CHECK(row_of("HEAD", "/api/v2/version") == row_of("GET", "/api/v2/version"));
+  CHECK(row_of("HEAD", base + "/collections/" + uuid + "/count")->name == "record.count");
+  const ChromaDialect dialect;
+  chroma::test::MemoryBackend backend;
+  const auto answered = [&](const char* method) {
+    return dialect.serve(*row_of(method, "/api/v2/heartbeat"), request(method, "/api/v2/heartbeat", ""), backend);
+  };
+  REQUIRE(answered("HEAD").has_value());
+  CHECK(answered("HEAD")->status == 200);
+  CHECK(answered("HEAD")->headers.find("content-type") == answered("GET")->headers.find("content-type"));
 }
 
 TEST_CASE("by-id is a route of its own, not a collection of that name") {
@@ -203,6 +217,7 @@ TEST_CASE("a credential is proven by an answer that not everybody gets") {
   CHECK_FALSE(accepted("GET", "/api/v2/auth/identity", 401));
   CHECK_FALSE(accepted("GET", "/api/v2/auth/identity", 500));
   CHECK_FALSE(accepted("GET", "/api/v2/heartbeat", 200));
+  CHECK_FALSE(accepted("HEAD", "/api/v2/heartbeat", 200));
   CHECK_FALSE(accepted("GET", "/api/v2/version", 200));
   CHECK_FALSE(accepted("GET", "/something", 200));
 }

@@ -473,6 +473,14 @@ TEST_CASE("errors of ours are gRPC errors") {
   const auto unknown = dialect.error(Error(Code::not_found, "x"), head);
   CHECK(unknown.trailers.find("grpc-message").value() ==
         "unknown method Nothing for service milvus.proto.milvus.MilvusService");
+  // After the promotion such a call is one that the server has not; before it, whoever refuses it says why.
+  head.target = "/milvus.proto.milvus.MilvusService/Import";
+  CHECK(dialect.classify(head)->cls == OperationClass::unknown);
+  CHECK(dialect.error(Error(Code::not_found, "x"), head).trailers.find("grpc-message").value() ==
+        "unknown method Import for service milvus.proto.milvus.MilvusService");
+  const auto unfollowed = dialect.error(Error(Code::unsupported, "request.unfollowed: why"), head);
+  CHECK(unfollowed.trailers.find("grpc-message").value() == "request.unfollowed: why");
+  CHECK(unfollowed.trailers.find("grpc-status").value() == "12");
   head.http2 = false;
   head.target = "/v1/vector/insert";
   CHECK(dialect.classify(head)->cls == OperationClass::unknown);
