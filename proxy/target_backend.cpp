@@ -16,6 +16,18 @@ namespace {
 // One change at a time of each collection. No key of a record begins so.
 std::string turn_of(const model::CollectionName& name) { return std::string("\0change\0", 8) + model::to_string(name); }
 
+std::vector<std::string> only_in(const model::Schema& here, const model::Schema& there) {
+  std::vector<std::string> partitions;
+  for (const auto& name : here.partitions) {
+    if (!name.empty() && std::ranges::find(there.partitions, name) == there.partitions.end()) partitions.push_back(name);
+  }
+  return partitions;
+}
+
+std::string drop_of(const std::string& partition, const std::string& collection) {
+  return "dropped partition '" + partition + "' of '" + collection + "'";
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const Collection>> TargetBackend::collection(const model::CollectionName& name) const {
@@ -267,7 +279,7 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
   if (dropped_before(schema.name)) {
     (void)context_.journal.mark_gap("collection '" + key + "' was dropped and created again after the promotion; the source holds records of its former life");
   }
-  auto put = context_.collections.put(schema, true);
+  auto put = context_.collections.put(schema, true, deadline_);
   if (!put) {
     take_back_ddl(note);
     return put.error();
@@ -313,11 +325,13 @@ Result<model::Schema> TargetBackend::drop(const Collection& gone) {
 
 Result<model::Schema> TargetBackend::alter(const Collection& before, const model::Schema& schema) {
   const bool renamed = !(schema.name == before.name);
+  // Before it is: a crash in between leaves a note too many. The source keeps the partition, empty.
+  for (const auto& name : only_in(before.plan->source(), schema)) note_ddl(drop_of(name, before.key));
   if (renamed) {
-    auto removed = context_.collections.remove(before.name);
+    auto removed = context_.collections.remove(before.name, deadline_);
     if (!removed) return removed.error();
   }
-  auto put = context_.collections.put(schema, renamed);
+  auto put = context_.collections.put(schema, renamed, deadline_);
   if (!put) {
     if (renamed) (void)context_.collections.put(before.plan->source(), false);
     return put.error();
@@ -334,6 +348,8 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
     (void)context_.collections.put(before.plan->source(), false);
     return altered.error();
   }
+  // Its records went first, on both sides: the source's is as empty as this one.
+  for (const auto& name : only_in(now->plan->source(), before.plan->source())) take_back_ddl(drop_of(name, now->key));
   auto claimed = context_.collections.move_claim(before, *now);
   if (!claimed) return claimed.error();
   if (renamed) {
@@ -349,7 +365,7 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
 Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const protocols::Space& space) {
   Result<void> done;
   if (kind == model::SchemaChange::Kind::create_space) {
-    done = context_.collections.put_space(space);
+    done = context_.collections.put_space(space, deadline_);
     if (done) note_ddl("created space " + space.path);
   } else {
     const auto before = catalog_;
@@ -361,7 +377,7 @@ Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const p
       auto dropped = change(drop);
       if (!dropped) return dropped.error();
     }
-    done = context_.collections.remove_space(space.path);
+    done = context_.collections.remove_space(space.path, deadline_);
     if (done) note_ddl("dropped space " + space.path);
   }
   renew_catalog();
