@@ -81,7 +81,7 @@ Result<std::unique_ptr<OpenMigration>> open_migration(const config::Config& conf
   if (!target_driver) return target_driver.error().within("database '" + migration.target + "'");
   open->source = std::move(*source_driver);
   open->target = std::move(*target_driver);
-  if (source_system->make_dialect) open->dialect = source_system->make_dialect();
+  if (source_system->make_dialect) open->dialect = source_system->make_dialect(source_endpoint);
   auto upstream = upstream_of(source_endpoint, open->dialect != nullptr);
   if (!upstream) return upstream.error().within("databases." + migration.source + ".url");
   open->upstream = std::move(*upstream);

@@ -7,10 +7,15 @@
 namespace vmproxy::cli {
 namespace {
 
+// Empty: none was named.
+std::string named_config(const Program& program, const Options& options) {
+  if (!options.config_file.empty()) return options.config_file;
+  return program.variable("VMPROXY_CONFIG").value_or("");
+}
+
 // Empty: none was named and the usual one is not here.
 std::string config_path(const Program& program, const Options& options) {
-  if (!options.config_file.empty()) return options.config_file;
-  if (const auto named = program.variable("VMPROXY_CONFIG"); named && !named->empty()) return *named;
+  if (auto named = named_config(program, options); !named.empty()) return named;
   std::error_code failed;
   return std::filesystem::exists("vmproxy.yaml", failed) ? "vmproxy.yaml" : "";
 }
@@ -58,9 +63,9 @@ boost::system::result<AdminAddress, Failure> address_of(const Program& program, 
   if (address.url.empty()) address.url = program.variable("VMPROXY_ADMIN").value_or("");
   if (address.token.empty()) address.token = program.variable("VMPROXY_TOKEN").value_or("");
   const std::string path = config_path(program, options);
-  // A named configuration counts; the usual one only where something is missing. The server's secrets are not needed.
+  // A named configuration counts; the usual one only where the url is missing. The server's secrets are not needed.
   const bool needs_url = address.url.empty();
-  const bool needs_token = address.token.empty() && (needs_url || !options.config_file.empty());
+  const bool needs_token = address.token.empty() && (needs_url || !named_config(program, options).empty());
   if (!path.empty() && (needs_url || needs_token)) {
     const auto admin = config::load_admin(path, needs_url, needs_token);
     if (!admin) {

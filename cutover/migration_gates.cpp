@@ -94,7 +94,8 @@ std::vector<Gate> Migration::gates_for_rollback() {
     ddl += (ddl.empty() ? "" : "; ") + std::string(key.substr(4));
     return ddl.size() < 400;
   });
-  gates.push_back({"ddl", ddl.empty(), ddl.empty() ? "none" : ddl, "no collections created, dropped or renamed since the promotion",
+  gates.push_back({"ddl", ddl.empty(), ddl.empty() ? "none" : ddl,
+                   "no collections created, dropped or renamed, and no partitions dropped, since the promotion",
                    "vmproxy rollback --force ddl"});
   uint64_t open_gaps = 0;
   if (auto found = journal_.gaps()) open_gaps = found->size();

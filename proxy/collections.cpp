@@ -14,6 +14,10 @@ Error asked_already() {
   return {Code::timeout, "source: it is being asked already what exists, and no answer has come in time"};
 }
 
+Error not_now() {
+  return {Code::cancelled, "the source is being asked what exists, and has not answered in time; nothing was changed"};
+}
+
 Error not_for_the_source() {
   return {Code::precondition, "source: the target is the primary, so what exists is not for the source to say"};
 }
@@ -205,6 +209,12 @@ std::vector<std::shared_ptr<const Collection>> Collections::all() const {
   return result;
 }
 
+Result<void> Collections::put(model::Schema schema, bool new_incarnation, Deadline deadline) {
+  std::unique_lock changing(write_mutex_, deadline);
+  if (!changing) return not_now();
+  return put_locked(std::move(schema), new_incarnation);
+}
+
 Result<void> Collections::put(model::Schema schema, bool new_incarnation) {
   std::lock_guard changing(write_mutex_);
   return put_locked(std::move(schema), new_incarnation);
@@ -224,6 +234,12 @@ Result<void> Collections::put_locked(model::Schema schema, bool new_incarnation)
   return publish(std::move(next));
 }
 
+Result<void> Collections::remove(const model::CollectionName& name, Deadline deadline) {
+  std::unique_lock changing(write_mutex_, deadline);
+  if (!changing) return not_now();
+  return remove_locked(name);
+}
+
 Result<void> Collections::remove(const model::CollectionName& name) {
   std::lock_guard changing(write_mutex_);
   return remove_locked(name);
@@ -235,16 +251,18 @@ Result<void> Collections::remove_locked(const model::CollectionName& name) {
   return publish(std::move(next));
 }
 
-Result<void> Collections::put_space(protocols::Space space) {
-  std::lock_guard changing(write_mutex_);
+Result<void> Collections::put_space(protocols::Space space, Deadline deadline) {
+  std::unique_lock changing(write_mutex_, deadline);
+  if (!changing) return not_now();
   protocols::Catalog next = *catalog();
   std::erase_if(next.spaces, [&](const auto& known) { return known.path == space.path; });
   next.spaces.push_back(std::move(space));
   return publish(std::move(next));
 }
 
-Result<void> Collections::remove_space(const std::string& path) {
-  std::lock_guard changing(write_mutex_);
+Result<void> Collections::remove_space(const std::string& path, Deadline deadline) {
+  std::unique_lock changing(write_mutex_, deadline);
+  if (!changing) return not_now();
   protocols::Catalog next = *catalog();
   std::erase_if(next.spaces, [&](const auto& known) { return known.path == path; });
   std::erase_if(next.collections, [&](const auto& known) { return known.name.space == path; });

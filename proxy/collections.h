@@ -86,12 +86,15 @@ class Collections {
   // it is not moved. Kept over a restart.
   std::vector<protocols::LeftOut> left_out() const;
 
-  // Durable changes of the catalog, after a refresh() that is under way. A put of a schema with new_incarnation starts a new
-  // life under the same name.
+  // Durable changes of the catalog, after a refresh() that is under way; Code::cancelled, and nothing is changed, when that
+  // has not ended by the deadline. A put of a schema with new_incarnation starts a new life under the same name.
+  Result<void> put(model::Schema schema, bool new_incarnation, Deadline deadline);
+  Result<void> remove(const model::CollectionName& name, Deadline deadline);
+  Result<void> put_space(protocols::Space space, Deadline deadline);
+  Result<void> remove_space(const std::string& path, Deadline deadline);
+  // The same however long it takes: for what must not be left as it is, such as the half of a change that came about.
   Result<void> put(model::Schema schema, bool new_incarnation);
   Result<void> remove(const model::CollectionName& name);
-  Result<void> put_space(protocols::Space space);
-  Result<void> remove_space(const std::string& path);
   // Creates on the target what is included and missing there, and claims it: durably, before the first record goes there.
   // A collection that was there before and holds records is somebody else's: writing and repairing would overwrite and erase
   // them. Code::precondition names each with its count, unless `take_foreign`. One that is ours and missing was lost with

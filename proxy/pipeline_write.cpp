@@ -43,6 +43,15 @@ journal::IntentBody intent_body(const net::Request& request, journal::IntentClas
   return body;
 }
 
+// mirror.unknown_requests: refuse.
+Error refused_unknown(const protocols::OperationRow* row) {
+  if (row == nullptr) {
+    return {Code::unsupported, "request.unknown: this call is not known and may change data; it was not done (unknown_requests: refuse)"};
+  }
+  return {Code::unsupported, "request.unfollowed: what '" + std::string(row->name) +
+                                 "' changes cannot be followed, so it was not done (unknown_requests: refuse)"};
+}
+
 constexpr std::string_view doubtful =
     "writes by names that may have been given to other collections; they may be missing there on the replica";
 
@@ -213,8 +222,8 @@ asio::awaitable<Result<void>> Pipeline::make_durable(net::Exchange& exchange, Ca
 
 asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row, std::shared_ptr<const Routing> routing) {
   const TimePoint began = context_.clock.now();
-  if (row == nullptr && context_.options.refuse_unknown_requests) {
-    co_await reply_error(exchange, Error(Code::unsupported, "request.unknown: this call is not known and may change data (unknown_requests: refuse)"), row);
+  if (context_.options.refuse_unknown_requests && (row == nullptr || row->cls == OperationClass::unknown)) {
+    co_await reply_error(exchange, refused_unknown(row), row);
     co_return;
   }
   auto captured = co_await begin(exchange, row, *routing);

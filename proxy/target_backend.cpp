@@ -1,5 +1,6 @@
 #include "proxy/target_backend.h"
 
+#include <algorithm>
 #include <future>
 
 #include "base/log.h"
@@ -14,6 +15,18 @@ namespace {
 
 // One change at a time of each collection. No key of a record begins so.
 std::string turn_of(const model::CollectionName& name) { return std::string("\0change\0", 8) + model::to_string(name); }
+
+std::vector<std::string> only_in(const model::Schema& here, const model::Schema& there) {
+  std::vector<std::string> partitions;
+  for (const auto& name : here.partitions) {
+    if (!name.empty() && std::ranges::find(there.partitions, name) == there.partitions.end()) partitions.push_back(name);
+  }
+  return partitions;
+}
+
+std::string drop_of(const std::string& partition, const std::string& collection) {
+  return "dropped partition '" + partition + "' of '" + collection + "'";
+}
 
 }  // namespace
 
@@ -164,15 +177,17 @@ Result<void> TargetBackend::send(const Collection& c, const std::vector<journal:
   };
   Result<void> sent;
   if (!records.empty()) {
-    sent = account(context_.transfer.upsert(Side::target, c, records, protocols::UpsertMode::replace, deadline_), record_index);
+    sent = account(context_.transfer.upsert(Side::target, c, records, protocols::UpsertMode::replace_all, deadline_), record_index);
   }
   if (sent && !gone.empty()) {
     sent = account(context_.transfer.erase(Side::target, c, gone, deadline_), gone_index);
   } else if (!sent) {
     for (const size_t i : gone_index) items[i] = model::Outcome::rejected;  // never sent
   }
-  if (sent && refused) return *refused;
-  return sent;
+  if (sent && refused) sent = *refused;
+  if (sent) return sent;
+  // The application must not be told that nothing was done once a part of it is, or may be.
+  return sent.error().not_whole(std::ranges::any_of(items, [](model::Outcome item) { return item != model::Outcome::rejected; }));
 }
 
 Result<void> TargetBackend::execute(const Collection& c, const std::vector<journal::Image>& images) {
@@ -264,7 +279,7 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
   if (dropped_before(schema.name)) {
     (void)context_.journal.mark_gap("collection '" + key + "' was dropped and created again after the promotion; the source holds records of its former life");
   }
-  auto put = context_.collections.put(schema, true);
+  auto put = context_.collections.put(schema, true, deadline_);
   if (!put) {
     take_back_ddl(note);
     return put.error();
@@ -310,11 +325,13 @@ Result<model::Schema> TargetBackend::drop(const Collection& gone) {
 
 Result<model::Schema> TargetBackend::alter(const Collection& before, const model::Schema& schema) {
   const bool renamed = !(schema.name == before.name);
+  // Before it is: a crash in between leaves a note too many. The source keeps the partition, empty.
+  for (const auto& name : only_in(before.plan->source(), schema)) note_ddl(drop_of(name, before.key));
   if (renamed) {
-    auto removed = context_.collections.remove(before.name);
+    auto removed = context_.collections.remove(before.name, deadline_);
     if (!removed) return removed.error();
   }
-  auto put = context_.collections.put(schema, renamed);
+  auto put = context_.collections.put(schema, renamed, deadline_);
   if (!put) {
     if (renamed) (void)context_.collections.put(before.plan->source(), false);
     return put.error();
@@ -331,6 +348,8 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
     (void)context_.collections.put(before.plan->source(), false);
     return altered.error();
   }
+  // Its records went first, on both sides: the source's is as empty as this one.
+  for (const auto& name : only_in(now->plan->source(), before.plan->source())) take_back_ddl(drop_of(name, now->key));
   auto claimed = context_.collections.move_claim(before, *now);
   if (!claimed) return claimed.error();
   if (renamed) {
@@ -346,7 +365,7 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
 Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const protocols::Space& space) {
   Result<void> done;
   if (kind == model::SchemaChange::Kind::create_space) {
-    done = context_.collections.put_space(space);
+    done = context_.collections.put_space(space, deadline_);
     if (done) note_ddl("created space " + space.path);
   } else {
     const auto before = catalog_;
@@ -358,7 +377,7 @@ Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const p
       auto dropped = change(drop);
       if (!dropped) return dropped.error();
     }
-    done = context_.collections.remove_space(space.path);
+    done = context_.collections.remove_space(space.path, deadline_);
     if (done) note_ddl("dropped space " + space.path);
   }
   renew_catalog();

@@ -80,6 +80,7 @@ Result<protocols::ApplyResult> Transfer::upsert(Side side, const Collection& col
     if (side == Side::target) {
       auto there = collection.plan->to_target(records[i]);
       if (!there) {
+        if (mode == protocols::UpsertMode::replace_all) return there.error();
         result.refused.push_back({i, there.error()});
         continue;
       }
@@ -92,7 +93,10 @@ Result<protocols::ApplyResult> Transfer::upsert(Side side, const Collection& col
   const size_t step = std::max<size_t>(1, driver(side).capabilities().batch_records_max);
   for (size_t from = 0; from < mapped.size(); from += step) {
     const std::span<const model::Record> part(mapped.data() + from, std::min(step, mapped.size() - from));
-    auto applied = driver(side).upsert(schema_of(side, collection), part, mode, deadline);
+    // Behind the first piece something is done: what is refused there is refused record by record.
+    const bool all = mode == protocols::UpsertMode::replace_all && from == 0;
+    const auto how = all || mode == protocols::UpsertMode::insert_only ? mode : protocols::UpsertMode::replace;
+    auto applied = driver(side).upsert(schema_of(side, collection), part, how, deadline);
     if (!applied) return applied.error().not_whole(from > 0);
     for (auto& refusal : applied->refused) result.refused.push_back({index[from + refusal.index], std::move(refusal.error)});
   }

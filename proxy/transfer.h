@@ -28,7 +28,8 @@ class Transfer {
   Result<protocols::ReadResult> read_each(Side side, const Collection& collection, std::span<const model::Key> keys,
                                           Deadline deadline) const;
   // Refusals by index into `records` (mapping refusals included). What the driver takes in one call at most is cut here;
-  // an error of a later piece is never surely_not_done.
+  // an error of a later piece is never surely_not_done. With replace_all a record that the mapping cannot carry ends the
+  // call before anything is sent.
   Result<protocols::ApplyResult> upsert(Side side, const Collection& collection, std::span<const model::Record> records,
                                         protocols::UpsertMode mode, Deadline deadline) const;
   // A key that has no form on the target has nothing to erase there: it is done.

@@ -32,7 +32,13 @@ struct ServerInfo {
   model::Value facts;  // what the system's API shows of the server (Catalog::server)
 };
 
-enum class UpsertMode { replace, insert_only };
+enum class UpsertMode {
+  replace,
+  insert_only,
+  // As replace; a record found to be refused while nothing of the call is done ends the call with that record's error,
+  // surely_not_done, and nothing is.
+  replace_all,
+};
 
 // A record that the database refused for good, by its index in the batch. The others were applied. An error that is not
 // surely_not_done: what was there before may be gone all the same.

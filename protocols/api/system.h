@@ -34,7 +34,8 @@ struct Endpoint {
 struct System {
   std::string_view name;
   std::function<Result<std::unique_ptr<Driver>>(const Endpoint&, Clock&)> make_driver;
-  std::function<std::unique_ptr<Dialect>()> make_dialect;  // empty: no dialect yet
+  // Empty: no dialect yet. Of the endpoint it takes what applications ask by: auth_header.
+  std::function<std::unique_ptr<Dialect>(const Endpoint&)> make_dialect;
 };
 
 }  // namespace vmproxy::protocols

@@ -45,7 +45,9 @@ Result<std::unique_ptr<Driver>> make_driver(const Endpoint& endpoint, Clock&) {
 }  // namespace
 
 System system() {
-  return {"chroma", make_driver, [] { return std::unique_ptr<Dialect>(std::make_unique<ChromaDialect>()); }};
+  return {"chroma", make_driver, [](const Endpoint& endpoint) {
+            return std::unique_ptr<Dialect>(std::make_unique<ChromaDialect>(endpoint.auth_header));
+          }};
 }
 
 }  // namespace vmproxy::protocols::chroma

@@ -1,5 +1,8 @@
 #include "protocols/chroma/dialect.h"
 
+#include <array>
+
+#include "protocols/api/credential.h"
 #include "protocols/chroma/answer.h"
 #include "protocols/chroma/routes.h"
 #include "protocols/chroma/serve.h"
@@ -95,11 +98,8 @@ net::Response ChromaDialect::error(const Error& error, const net::RequestHead& h
 }
 
 std::string ChromaDialect::credential(const net::RequestHead& head) const {
-  std::string bytes;
-  for (const std::string name : {"authorization", "x-chroma-token"}) {
-    if (const auto value = head.headers.find(name)) bytes += name + ":" + std::string(*value) + "\n";
-  }
-  return bytes;
+  const std::array<std::string_view, 2> own = {"x-chroma-token", auth_header_};
+  return credential_of(head.headers, own);
 }
 
 }  // namespace vmproxy::protocols::chroma

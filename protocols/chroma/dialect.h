@@ -1,12 +1,18 @@
 // The server half of API v2. See routes.h for the table, serve.h for how each call is answered.
 #pragma once
 
+#include <string>
+#include <utility>
+
 #include "protocols/api/dialect.h"
 
 namespace vmproxy::protocols::chroma {
 
 class ChromaDialect final : public Dialect {
  public:
+  // `auth_header`: one more that carries applications' credentials; empty: none.
+  explicit ChromaDialect(std::string auth_header = {}) : auth_header_(std::move(auth_header)) {}
+
   std::string_view system() const override { return "chroma"; }
   std::span<const OperationRow> table() const override;
   const OperationRow* classify(const net::RequestHead& head) const override;
@@ -24,6 +30,9 @@ class ChromaDialect final : public Dialect {
   std::string credential(const net::RequestHead& head) const override;
   // 40 MiB: measured, one byte more is refused with 413.
   uint64_t body_bytes_max() const override { return 40u << 20; }
+
+ private:
+  const std::string auth_header_;
 };
 
 }  // namespace vmproxy::protocols::chroma

@@ -124,6 +124,8 @@ Call call_of(const OperationRow& row) {
 }
 
 const OperationRow* find_row(std::string_view method, std::string_view path) {
+  // As the server: HEAD is answered by the route of GET, without the body.
+  if (method == "HEAD") method = "GET";
   const auto slashes = slashes_of(path);
   const char last = path.empty() ? '\0' : path.back();
   for (size_t i = 0; i < all_rows.size(); ++i) {

@@ -1,7 +1,9 @@
 #include "protocols/milvus/dialect.h"
 
 #include <algorithm>
+#include <array>
 
+#include "protocols/api/credential.h"
 #include "protocols/milvus/serve.h"
 #include "protocols/wire/grpc.h"
 #include "protocols/wire/json.h"
@@ -126,7 +128,8 @@ net::Response MilvusDialect::error(const Error& error, const net::RequestHead& h
   const bool call_unknown = row == nullptr || row->cls == OperationClass::unknown;
   if (is_grpc(head)) {
     std::string text = error.message;
-    if (call_unknown && (error.code == Code::not_found || error.code == Code::unsupported)) {
+    // Of a call that it has, only not_found is the server's word; unsupported says why we do not pass it on.
+    if (call_unknown && (error.code == Code::not_found || (row == nullptr && error.code == Code::unsupported))) {
       const auto path = head.path();
       const auto slash = path.rfind('/');
       const bool service = path.starts_with("/milvus.proto.milvus.MilvusService/");
@@ -148,8 +151,10 @@ net::Response MilvusDialect::error(const Error& error, const net::RequestHead& h
 }
 
 std::string MilvusDialect::credential(const net::RequestHead& head) const {
-  const auto value = head.headers.find("authorization");
-  return value && !value->empty() ? "authorization:" + std::string(*value) : std::string();
+  const std::array<std::string_view, 1> own = {auth_header_};
+  std::string bytes = credential_of(head.headers, own);
+  if (!bytes.empty()) bytes.pop_back();  // the last line's end: so they are kept since the first version
+  return bytes;
 }
 
 }  // namespace vmproxy::protocols::milvus

@@ -1,12 +1,18 @@
 // The server half of Milvus' gRPC API. See rpcs.h for the table, serve.h for how each call is answered.
 #pragma once
 
+#include <string>
+#include <utility>
+
 #include "protocols/api/dialect.h"
 
 namespace vmproxy::protocols::milvus {
 
 class MilvusDialect final : public Dialect {
  public:
+  // `auth_header`: one more that carries applications' credentials; empty: none.
+  explicit MilvusDialect(std::string auth_header = {}) : auth_header_(std::move(auth_header)) {}
+
   std::string_view system() const override { return "milvus"; }
   std::span<const OperationRow> table() const override;
   const OperationRow* classify(const net::RequestHead& head) const override;
@@ -23,6 +29,9 @@ class MilvusDialect final : public Dialect {
   std::string credential(const net::RequestHead& head) const override;
   // One message of 64 MiB and its prefix.
   uint64_t body_bytes_max() const override { return (64u << 20) + 5; }
+
+ private:
+  const std::string auth_header_;
 };
 
 }  // namespace vmproxy::protocols::milvus

@@ -139,7 +139,7 @@ class MilvusDriver final : public Driver {
   Result<void> check_largest_key(const model::Schema& schema, const CollectionSchema& shape, Deadline deadline);
   Result<void> send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                            std::span<const std::pair<size_t, const model::Record*>> records,
-                           ApplyResult& result, bool& some_done, Deadline deadline);
+                           UpsertMode mode, ApplyResult& result, bool& some_done, Deadline deadline);
   Result<model::QueryResult> search(const model::Schema& schema, const CollectionSchema& shape,
                                     const model::Query& query, const std::string& expression,
                                     Deadline deadline);

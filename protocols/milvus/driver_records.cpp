@@ -247,7 +247,7 @@ Result<ReadResult> MilvusDriver::read_each(const model::Schema& schema, std::spa
 // A batch that the server refuses for its content is halved until the culprits are alone.
 Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                                        std::span<const std::pair<size_t, const Record*>> records,
-                                       ApplyResult& result, bool& some_done, Deadline deadline) {
+                                       UpsertMode mode, ApplyResult& result, bool& some_done, Deadline deadline) {
   if (records.empty()) return {};
   std::vector<Record> batch;
   for (const auto& [index, record] : records) {
@@ -256,6 +256,8 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
   }
   std::vector<Refused> refused;
   const auto columns = write_rows(shape, batch, refused);
+  if (mode == UpsertMode::replace_all && !some_done && !refused.empty())
+    return Error(Code::invalid, refused.front().reason);
   for (const auto& one : refused)
     result.refused.push_back({records[one.index].first, Error(Code::invalid, one.reason)});
   if (refused.size() == records.size()) return {};
@@ -271,6 +273,7 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
   }
   if (answer.error().code != Code::invalid)
     return answer.error().within("collection '" + to_string(schema.name) + "'");
+  if (mode == UpsertMode::replace_all && !some_done) return answer.error();
   if (records.size() == 1) {
     result.refused.push_back({records[0].first, answer.error()});
     return {};
@@ -281,10 +284,10 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
       rest.push_back(records[i]);
   }
   const std::span<const std::pair<size_t, const Record*>> all(rest);
-  if (all.size() == 1) return send_upsert(schema, shape, all, result, some_done, deadline);
-  auto done = send_upsert(schema, shape, all.first(all.size() / 2), result, some_done, deadline);
+  if (all.size() == 1) return send_upsert(schema, shape, all, mode, result, some_done, deadline);
+  auto done = send_upsert(schema, shape, all.first(all.size() / 2), mode, result, some_done, deadline);
   if (!done) return done;
-  return send_upsert(schema, shape, all.subspan(all.size() / 2), result, some_done, deadline);
+  return send_upsert(schema, shape, all.subspan(all.size() / 2), mode, result, some_done, deadline);
 }
 
 // insert_only is an upsert as well: Milvus' insert would leave two records with one key.
@@ -306,12 +309,13 @@ Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<
     if (lost(records[i].key)) {
       result.refused.push_back(
           {i, Error(Code::invalid, "id: Milvus 2.3 takes a record with the key 9223372036854775807 and never shows it")});
-    } else if (mode == UpsertMode::replace) {
+    } else if (mode != UpsertMode::insert_only) {
       chosen[records[i].key] = i;
     } else {
       chosen.emplace(records[i].key, i);
     }
   }
+  if (mode == UpsertMode::replace_all && !result.refused.empty()) return result.refused.front().error;
   std::vector<Key> keys;
   std::map<std::string, std::vector<std::pair<size_t, const Record*>>> parts;
   for (const auto& [key, index] : chosen) {
@@ -332,7 +336,7 @@ Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<
     for (const auto& one : part) {
       const size_t more = bytes_of(*one.second);
       if (!batch.empty() && bytes + more > request_bytes_aim) {
-        if (auto done = send_upsert(schema, **shape, batch, result, some_done, deadline); !done)
+        if (auto done = send_upsert(schema, **shape, batch, mode, result, some_done, deadline); !done)
           return done.error().not_whole(some_done);
         batch.clear();
         bytes = 0;
@@ -340,7 +344,7 @@ Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<
       batch.push_back(one);
       bytes += more;
     }
-    if (auto done = send_upsert(schema, **shape, batch, result, some_done, deadline); !done)
+    if (auto done = send_upsert(schema, **shape, batch, mode, result, some_done, deadline); !done)
       return done.error().not_whole(some_done);
   }
   return result;

@@ -47,7 +47,9 @@ Result<std::unique_ptr<Driver>> make_driver(const Endpoint& endpoint, Clock& clo
 }  // namespace
 
 System system() {
-  return {"milvus", make_driver, [] { return std::unique_ptr<Dialect>(std::make_unique<MilvusDialect>()); }};
+  return {"milvus", make_driver, [](const Endpoint& endpoint) {
+            return std::unique_ptr<Dialect>(std::make_unique<MilvusDialect>(endpoint.auth_header));
+          }};
 }
 
 }  // namespace vmproxy::protocols::milvus

@@ -19,6 +19,7 @@ struct Opening {
   Random random{7};
   Metrics metrics;
   std::string seen;  // the url that the source's driver was made with
+  std::string asked_by;  // the header that the dialect was told of
   std::vector<protocols::System> systems{system("old"), system("new")};
   config::Config config;
 
@@ -41,7 +42,10 @@ struct Opening {
               if (endpoint.name == "source") seen = endpoint.url;
               return std::unique_ptr<protocols::Driver>(std::make_unique<support::FakeDriver>());
             },
-            [] { return std::unique_ptr<protocols::Dialect>(std::make_unique<support::FakeDialect>()); }};
+            [this](const protocols::Endpoint& endpoint) {
+              asked_by = endpoint.auth_header;
+              return std::unique_ptr<protocols::Dialect>(std::make_unique<support::FakeDialect>());
+            }};
   }
   Result<std::unique_ptr<app::OpenMigration>> open(const std::string& url) {
     config.databases["source"].url = url;
@@ -60,6 +64,14 @@ TEST_CASE_METHOD(Opening, "requests go to the server of the source's url; what f
   CHECK(upstream.host == "db.example");
   CHECK(upstream.port == 1234);
   CHECK(upstream.tls.enabled);
+  REQUIRE((*opened)->close());
+}
+
+TEST_CASE_METHOD(Opening, "the dialect is told by which header the source's callers may ask") {
+  config.databases["source"].auth.header = "x-gateway-key";
+  const auto opened = open("http://db.example:1234");
+  REQUIRE(opened);
+  CHECK(asked_by == "x-gateway-key");
   REQUIRE((*opened)->close());
 }
 

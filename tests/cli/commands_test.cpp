@@ -84,6 +84,8 @@ TEST_CASE_METHOD(CliFixture,
   CHECK(run({"status"}) == 0);
   CHECK(connected_to.back() == "http://127.0.0.1:7171");
   environment["VMPROXY_ADMIN"] = "http://there:1";
+  CHECK(run({"status"}) == 0);  // with the token of the configuration that is named
+  CHECK(connected_to.back() == "http://there:1");
   environment["VMPROXY_TOKEN"] = "secret";
   CHECK(run({"status"}) == 0);
   CHECK(connected_to.back() == "http://there:1");

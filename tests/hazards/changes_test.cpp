@@ -232,6 +232,33 @@ TEST_CASE("a crash while a collection is made after the promotion leaves one tha
   CHECK_FALSE(proxy.move.rollback());
 }
 
+TEST_CASE("a partition dropped after the promotion is named before a rollback, until it is made again") {
+  Proxy proxy;
+  auto parted = things();
+  parted.partitions = {"", "north", "south"};
+  proxy.move.source.add_collection(std::move(parted));
+  proxy.move.source.put("a", 1);
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  const auto with = [&](std::vector<std::string> partitions) {
+    vmproxy::model::SchemaChange change;
+    change.kind = vmproxy::model::SchemaChange::Kind::alter_collection;
+    change.name = {"", "things"};
+    change.schema = proxy.move.context().collections.find("things")->plan->source();
+    change.schema.partitions = std::move(partitions);
+    return proxy.backend().change(change);
+  };
+  REQUIRE(with({"", "south"}));
+  SECTION("it stays dropped") {
+    CHECK(says(proxy.move.rollback(), "ddl"));
+    CHECK(proxy.move.rollback({"ddl"}));
+  }
+  SECTION("it is made again") {
+    REQUIRE(with({"", "south", "north"}));
+    CHECK(proxy.move.rollback());
+  }
+}
+
 TEST_CASE("changes of collections that hang leave threads for reads") {
   Proxy proxy;
   proxy.move.options.pool_threads = 4;

@@ -89,6 +89,27 @@ TEST_CASE("H41: with unknown_requests: refuse an unknown call is refused; a safe
   CHECK(proxy.move.status().gaps == 0);
 }
 
+TEST_CASE("H41: with unknown_requests: refuse a known call that cannot be followed is refused too, and leaves no gap") {
+  Proxy proxy;
+  bool refuses = false;
+  SECTION("refuse") { refuses = true; }
+  SECTION("mark") {}
+  proxy.move.options.proxy.refuse_unknown_requests = refuses;
+  proxy.ready();
+  auto request = proxy.exchange({"POST", "/import", {}, "x"}, [](const net::Request&) { return net::Response{}; });
+  proxy.handle(request);
+  REQUIRE(request.answer);
+  CHECK(request.asked_source == (refuses ? 0 : 1));
+  CHECK(request.answer->status == (refuses ? 400 : 200));
+  CHECK(request.answer->body.starts_with("request.unfollowed: ") == refuses);
+  if (refuses) {
+    proxy.move.linger();
+    CHECK(proxy.move.status().gaps == 0);
+  } else {
+    CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == 1; }));
+  }
+}
+
 TEST_CASE("H41: whether an unknown call was refused is for the API to say, not for HTTP") {
   Proxy proxy;
   proxy.ready();

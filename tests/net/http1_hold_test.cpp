@@ -264,6 +264,20 @@ TEST_CASE("H56: a held write over a stale connection succeeds on a fresh one, se
   CHECK(seen == 20);
 }
 
+TEST_CASE("an answer of our own to HEAD says how long the body would be, and has none") {
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    Response response;
+    response.body = "no";
+    (void)co_await exchange.reply(std::move(response));
+  });
+  auto client = Socket::to(proxy.port);
+  const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+  client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK(client.receive_bytes(head.size()) == head);
+  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK(client.receive_bytes(head.size() + 2) == head + "no");
+}
+
 TEST_CASE("an answer of our own cannot be split by what a peer chose") {
   Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
     Response response;

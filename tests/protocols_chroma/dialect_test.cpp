@@ -87,13 +87,27 @@ TEST_CASE("what the table does not have is not found in it") {
                                                         {"GET", "/api/v1/heartbeat"},
                                                         {"POST", base + "/collections/" + uuid + "/zzz"},
                                                         {"GET", base + "/collections/" + uuid + "/add"},
-                                                        {"HEAD", "/api/v2/version"},
+                                                        {"HEAD", "/api/v2/reset"},
+                                                        {"head", "/api/v2/version"},
                                                         {"POST", base + "//collections"},
                                                         {"GET", "/api/v2/tenants//databases"},
                                                         {"GET", ""}}) {
     CAPTURE(method, path);
     CHECK(row_of(method, path) == nullptr);
   }
+}
+
+TEST_CASE("HEAD is answered by the route of GET") {
+  CHECK(row_of("HEAD", "/api/v2/version") == row_of("GET", "/api/v2/version"));
+  CHECK(row_of("HEAD", base + "/collections/" + uuid + "/count")->name == "record.count");
+  const ChromaDialect dialect;
+  chroma::test::MemoryBackend backend;
+  const auto answered = [&](const char* method) {
+    return dialect.serve(*row_of(method, "/api/v2/heartbeat"), request(method, "/api/v2/heartbeat", ""), backend);
+  };
+  REQUIRE(answered("HEAD").has_value());
+  CHECK(answered("HEAD")->status == 200);
+  CHECK(answered("HEAD")->headers.find("content-type") == answered("GET")->headers.find("content-type"));
 }
 
 TEST_CASE("by-id is a route of its own, not a collection of that name") {
@@ -203,6 +217,7 @@ TEST_CASE("a credential is proven by an answer that not everybody gets") {
   CHECK_FALSE(accepted("GET", "/api/v2/auth/identity", 401));
   CHECK_FALSE(accepted("GET", "/api/v2/auth/identity", 500));
   CHECK_FALSE(accepted("GET", "/api/v2/heartbeat", 200));
+  CHECK_FALSE(accepted("HEAD", "/api/v2/heartbeat", 200));
   CHECK_FALSE(accepted("GET", "/api/v2/version", 200));
   CHECK_FALSE(accepted("GET", "/something", 200));
 }
@@ -245,7 +260,7 @@ TEST_CASE("errors of ours have the server's shape and status") {
   }
 }
 
-TEST_CASE("credentials are the two headers and nothing else") {
+TEST_CASE("whoever may ask by another credential is somebody else") {
   const ChromaDialect dialect;
   net::RequestHead head;
   CHECK(dialect.credential(head).empty());
@@ -256,6 +271,33 @@ TEST_CASE("credentials are the two headers and nothing else") {
   head.headers.add("X-Chroma-Token", "b");
   CHECK(!one.empty());
   CHECK(dialect.credential(head) != one);
+  // As it is kept in states of earlier versions.
+  CHECK(dialect.credential(head) == "authorization:Bearer a\nx-chroma-token:b\n");
+  // A load balancer's cookie is another one with each answer.
+  head.headers.add("Cookie", "node=1");
+  CHECK(dialect.credential(head) == "authorization:Bearer a\nx-chroma-token:b\n");
+}
+
+TEST_CASE("every header that may carry a credential counts, and the one that the configuration names") {
+  const auto asked = [](const ChromaDialect& dialect, const char* name, const char* value) {
+    net::RequestHead head;
+    head.headers.add(name, value);
+    return dialect.credential(head);
+  };
+  const ChromaDialect dialect, configured("X-Gateway-Key");
+  for (const char* name : {"Authorization", "Proxy-Authorization", "X-Chroma-Token", "X-Api-Key", "Api-Key", "apikey",
+                           "X-Auth-Token", "X-Access-Token", "Cookie"}) {
+    CAPTURE(name);
+    CHECK_FALSE(asked(dialect, name, "a").empty());
+    CHECK(asked(dialect, name, "a") != asked(dialect, name, "b"));
+    CHECK(asked(dialect, name, "").empty());
+    CHECK(asked(configured, name, "a") == asked(dialect, name, "a"));
+  }
+  CHECK(asked(dialect, "x-gateway-key", "a").empty());
+  CHECK_FALSE(asked(configured, "x-gateway-key", "a").empty());
+  CHECK(asked(configured, "x-gateway-key", "a") != asked(configured, "x-gateway-key", "b"));
+  // Named in the configuration as well, it counts once: a state of earlier versions knows it.
+  CHECK(asked(ChromaDialect("x-chroma-token"), "X-Chroma-Token", "b") == "x-chroma-token:b\n");
 }
 
 TEST_CASE("the first embedding fixes the dimension, once, before its write") {

@@ -51,13 +51,13 @@ struct TiredChroma {
     schema.vectors.emplace_back();
   }
 
-  Result<ApplyResult> upsert(const std::vector<std::string>& ids) {
+  Result<ApplyResult> upsert(const std::vector<std::string>& ids, UpsertMode mode = UpsertMode::replace) {
     std::vector<model::Record> records;
     for (const auto& id : ids) {
       records.emplace_back().key.id.value = id;
       records.back().vectors[""] = model::DenseVector{1, 2};
     }
-    return driver->upsert(schema, records, UpsertMode::replace, clock.in(std::chrono::seconds(20)));
+    return driver->upsert(schema, records, mode, clock.in(std::chrono::seconds(20)));
   }
 
   model::Schema schema;
@@ -83,6 +83,18 @@ TEST_CASE("an upsert of which one request was done is not surely not done") {
   REQUIRE_FALSE(half.has_value());
   CHECK_FALSE(half.error().surely_not_done());
   CHECK(half.error().message.find("too many requests") != std::string::npos);
+}
+
+TEST_CASE("where all are wanted, a record that is refused beforehand keeps the others from being written") {
+  TiredChroma chroma(9, too_many);
+  const auto refused = chroma.upsert({"a", ""}, UpsertMode::replace_all);  // no id
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().surely_not_done());
+  CHECK(chroma.asked == 0);
+  const auto the_others = chroma.upsert({"a", ""});
+  REQUIRE(the_others.has_value());
+  CHECK(the_others->refused.size() == 1);
+  CHECK(chroma.asked == 1);
 }
 
 TEST_CASE("an erase of which one request was done is not surely not done") {

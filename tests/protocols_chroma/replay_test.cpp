@@ -102,7 +102,7 @@ std::string id_shown(const std::vector<Value>& lines, const std::string& body) {
 }
 
 void replay(const std::string& subject) {
-  const auto dialect = chroma::system().make_dialect();
+  const auto dialect = chroma::system().make_dialect({});
   chroma::test::MemoryBackend backend;
   const auto lines = exchanges(subject);
   for (const Value& line : lines) {

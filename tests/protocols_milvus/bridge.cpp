@@ -27,7 +27,7 @@ void write_block(std::string_view block) {
 }  // namespace
 
 int main() {
-  const auto dialect = protocols::milvus::system().make_dialect();
+  const auto dialect = protocols::milvus::system().make_dialect({});
   protocols::milvus::test::MemoryBackend backend;
   std::string path, database, body;
   while (read_block(path) && read_block(database) && read_block(body)) {

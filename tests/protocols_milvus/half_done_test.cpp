@@ -74,6 +74,20 @@ TEST_CASE("an upsert of which one request was done is not surely not done") {
   CHECK(half.error().message.find("rejected by limiter") != std::string::npos);
 }
 
+TEST_CASE("where all are wanted, a record that is refused beforehand keeps the others from being written") {
+  std::vector<model::Record> records{Tired::record("", 1), Tired::record("", 2)};
+  records[1].vectors["vector"] = model::DenseVector{1, 2, 3};  // the dimension is 2
+  Tired milvus(9);
+  const auto refused = milvus.driver.upsert(milvus.schema, records, UpsertMode::replace_all, milvus.soon);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == Code::invalid);
+  CHECK(milvus.asked == 0);
+  const auto the_other = milvus.driver.upsert(milvus.schema, records, UpsertMode::replace, milvus.soon);
+  REQUIRE(the_other.has_value());
+  CHECK(the_other->refused.size() == 1);
+  CHECK(milvus.asked == 1);
+}
+
 TEST_CASE("an erase of which one request was done is not surely not done") {
   std::vector<model::Key> keys;
   for (int64_t id = 0; id < 1500; ++id) keys.push_back({"", {id}});  // a thousand in a request

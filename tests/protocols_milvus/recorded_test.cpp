@@ -473,12 +473,39 @@ TEST_CASE("errors of ours are gRPC errors") {
   const auto unknown = dialect.error(Error(Code::not_found, "x"), head);
   CHECK(unknown.trailers.find("grpc-message").value() ==
         "unknown method Nothing for service milvus.proto.milvus.MilvusService");
+  // After the promotion such a call is one that the server has not; before it, whoever refuses it says why.
+  head.target = "/milvus.proto.milvus.MilvusService/Import";
+  CHECK(dialect.classify(head)->cls == OperationClass::unknown);
+  CHECK(dialect.error(Error(Code::not_found, "x"), head).trailers.find("grpc-message").value() ==
+        "unknown method Import for service milvus.proto.milvus.MilvusService");
+  const auto unfollowed = dialect.error(Error(Code::unsupported, "request.unfollowed: why"), head);
+  CHECK(unfollowed.trailers.find("grpc-message").value() == "request.unfollowed: why");
+  CHECK(unfollowed.trailers.find("grpc-status").value() == "12");
   head.http2 = false;
   head.target = "/v1/vector/insert";
   CHECK(dialect.classify(head)->cls == OperationClass::unknown);
   const auto rest = dialect.error(Error(Code::unavailable, "x"), head);
   CHECK(rest.status == 503);
   CHECK(rest.body.find("\"message\"") != std::string::npos);
+}
+
+TEST_CASE("every metadata key that may carry a credential counts, and the one that the configuration names") {
+  const auto asked = [](const MilvusDialect& dialect, const char* name, const char* value) {
+    net::RequestHead head;
+    head.headers.add(name, value);
+    return dialect.credential(head);
+  };
+  const MilvusDialect dialect, configured("x-gateway-key");
+  CHECK(asked(dialect, "authorization", "cm9vdDpNaWx2dXM=") == "authorization:cm9vdDpNaWx2dXM=");  // as states of earlier versions have it
+  CHECK(asked(dialect, "authorization", "").empty());
+  CHECK(asked(dialect, "dbname", "a").empty());
+  for (const char* name : {"authorization", "proxy-authorization", "x-api-key", "cookie"}) {
+    CAPTURE(name);
+    CHECK_FALSE(asked(dialect, name, "a").empty());
+    CHECK(asked(dialect, name, "a") != asked(dialect, name, "b"));
+  }
+  CHECK(asked(dialect, "x-gateway-key", "a").empty());
+  CHECK(asked(configured, "x-gateway-key", "a") != asked(configured, "x-gateway-key", "b"));
 }
 
 TEST_CASE("names and paths of the table are unique") {

@@ -166,6 +166,25 @@ TEST_CASE("refused records are named exactly and do not keep the others") {
   }
 }
 
+TEST_CASE("where all are wanted, a refused record keeps the others of its request from being written") {
+  const auto d = driver();
+  const auto schema = fresh(*d, things("together"));
+  sql("ALTER TABLE together ADD CONSTRAINT no_seven CHECK (metadata->>'n' IS DISTINCT FROM '7')");
+  std::vector<model::Record> batch{record("a"), record("b"), record("c")};
+  SECTION("the driver finds it") { batch[1].document = std::string("a\0b", 3); }
+  SECTION("the server finds it") { batch[1].metadata = model::Object{{"n", 7}}; }
+  const auto refused = d->upsert(schema, batch, UpsertMode::replace_all, soon());
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == Code::invalid);
+  CHECK(all_of(*d, schema).empty());
+  batch[1] = record("b", {4, 5, 6});
+  CHECK(good(d->upsert(schema, batch, UpsertMode::replace_all, soon())).refused.empty());
+  CHECK(good(d->upsert(schema, std::vector{record("b")}, UpsertMode::replace_all, soon())).refused.empty());
+  const auto found = all_of(*d, schema);
+  CHECK(found.size() == 3);
+  CHECK_FALSE(mapping::difference(found.at(batch[1].key), record("b"), false));  // replaced
+}
+
 TEST_CASE("erase removes what exists and does not mind what does not") {
   const auto d = driver();
   const auto schema = fresh(*d, things("erasures"));

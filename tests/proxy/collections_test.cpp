@@ -66,6 +66,37 @@ TEST_CASE("who asks what exists waits for another that asks no longer than its o
   CHECK(at.collections.refresh(at.clock.in(seconds(1))));
 }
 
+TEST_CASE("a change of the catalog waits for a source that hangs no longer than its own time, and is not made then") {
+  Sides at;
+  auto first = at.refresh_that_hangs();
+  const Deadline deadline = at.clock.in(seconds(5));
+  Sides::Ended change;
+  SECTION("put") {
+    change = Sides::aside([&] { return at.collections.put(things("others"), true, deadline); });
+  }
+  SECTION("remove") {
+    change = Sides::aside([&] { return at.collections.remove(at.collection->name, deadline); });
+  }
+  SECTION("put a space") {
+    change = Sides::aside([&] { return at.collections.put_space({"tenant", {}}, deadline); });
+  }
+  SECTION("remove a space") {
+    change = Sides::aside([&] { return at.collections.remove_space("", deadline); });
+  }
+  at.clock.advance(seconds(6));
+  CHECK(at.ends(change));
+  at.source.release();
+  const auto late = change.get();
+  REQUIRE_FALSE(late);
+  CHECK(late.error().surely_not_done());
+  CHECK(first.get());
+  CHECK(at.collections.find("things") != nullptr);
+  CHECK(at.collections.find("others") == nullptr);
+  CHECK(at.collections.catalog()->find_space("tenant") == nullptr);
+  CHECK(at.collections.put(things("others"), true, at.clock.in(seconds(1))));
+  CHECK(at.collections.find("others") != nullptr);
+}
+
 TEST_CASE("what is made on the target is claimed while a source that hangs is asked what exists") {
   Sides at;
   auto first = at.refresh_that_hangs();

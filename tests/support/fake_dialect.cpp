@@ -23,6 +23,7 @@ constexpr std::array rows{
     OperationRow{"POST", "/drop_some", "records.drop_some", OperationClass::ddl},
     OperationRow{"POST", "/read", "records.read", OperationClass::read},
     OperationRow{"GET", "/health", "health", OperationClass::health},
+    OperationRow{"POST", "/import", "records.import", OperationClass::unknown},
 };
 
 // By its name or its other name.

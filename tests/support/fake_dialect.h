@@ -8,6 +8,7 @@
 //   POST /drop                                                     ddl
 //   POST /drop_some                records go, and nothing says which       ddl
 //   GET  /health                                                   health
+//   POST /import        what it changes nobody can follow          unknown
 //   POST /read          records by key ("/read?page": part of a paged walk)   read
 // The header "to" names the collection of a call, by its name or by the other one that it has (FakeDriver::name_also);
 // without it: "things".

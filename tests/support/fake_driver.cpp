@@ -319,11 +319,12 @@ Result<protocols::ReadResult> FakeDriver::read_each(const model::Schema& schema,
 }
 
 Result<ApplyResult> FakeDriver::write(Call call, const std::string& name, const std::vector<std::string>& ids,
-                                      const std::function<void(Collection&, size_t)>& execute) {
+                                      const std::function<void(Collection&, size_t)>& execute, bool all) {
   const auto at = collections_.find(name);
   if (at == collections_.end()) return no_collection(name);
   for (const auto& id : ids) {
     if (poison_.contains(id)) return Error(Code::invalid, "the batch holds '" + id + "'");
+    if (const auto refused = refused_.find(id); all && refused != refused_.end()) return refused->second;
   }
   if (delays_.erase(call) > 0) {
     delayed_.push_back([this, name, count = ids.size(), execute] {
@@ -370,13 +371,14 @@ Result<ApplyResult> FakeDriver::upsert(const model::Schema& schema, std::span<co
         return Error(Code::not_found, "no partition '" + partition + "'");
     }
   }
-  return write(call, sent.collection, ids, [rows, insert](Collection& to, size_t i) {
+  const auto execute = [rows, insert](Collection& to, size_t i) {
     if (insert) {
       to.rows.emplace(rows[i].key, rows[i]);
     } else {
       to.rows[rows[i].key] = rows[i];
     }
-  });
+  };
+  return write(call, sent.collection, ids, execute, mode == protocols::UpsertMode::replace_all);
 }
 
 Result<ApplyResult> FakeDriver::erase(const model::Schema& schema, std::span<const Key> gone, Deadline) {

@@ -72,7 +72,7 @@ class FakeDriver final : public protocols::Driver {
   // Reads and queries answer from the rows as they are now, until thaw().
   void freeze();
   void thaw();
-  // A write of this id is refused for good; the rest of its batch is applied.
+  // A write of this id is refused for good; the rest of its batch is applied, but for replace_all.
   void refuse(const std::string& id, std::optional<Error> error);
   // A whole batch with this id in it is refused for good.
   void refuse_batches_with(const std::string& id);
@@ -138,7 +138,7 @@ class FakeDriver final : public protocols::Driver {
   static Error no_collection(const std::string& name);
   // A batch of writes: `execute` changes one row of it. Lock held.
   Result<protocols::ApplyResult> write(Call call, const std::string& collection, const std::vector<std::string>& ids,
-                                       const std::function<void(Collection&, size_t)>& execute);
+                                       const std::function<void(Collection&, size_t)>& execute, bool all = false);
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
