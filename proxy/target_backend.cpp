@@ -15,6 +15,22 @@ namespace {
 // One change at a time of each collection. No key of a record begins so.
 std::string turn_of(const model::CollectionName& name) { return std::string("\0change\0", 8) + model::to_string(name); }
 
+// Nothing of the collection is sent to the replica meanwhile; "": of none.
+class Paused {
+ public:
+  Paused(Mirror& mirror, std::string collection) : mirror_(mirror), collection_(std::move(collection)) {
+    if (!collection_.empty()) mirror_.pause(collection_);
+  }
+  Paused(const Paused&) = delete;
+  ~Paused() {
+    if (!collection_.empty()) mirror_.resume(collection_);
+  }
+
+ private:
+  Mirror& mirror_;
+  const std::string collection_;
+};
+
 }  // namespace
 
 Result<std::shared_ptr<const Collection>> TargetBackend::collection(const model::CollectionName& name) const {
@@ -310,6 +326,8 @@ Result<model::Schema> TargetBackend::drop(const Collection& gone) {
 
 Result<model::Schema> TargetBackend::alter(const Collection& before, const model::Schema& schema) {
   const bool renamed = !(schema.name == before.name);
+  // Its lanes wait until the target has said whether the name goes: what is owed to the source under it stays owed (C6).
+  const Paused paused(context_.mirror, renamed ? before.key : "");
   if (renamed) {
     auto removed = context_.collections.remove(before.name);
     if (!removed) return removed.error();
