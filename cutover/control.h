@@ -102,7 +102,8 @@ class Control {
   // Blocks while it is prepared (up to a minute) and for the flip (bounded by promotion.fence_max). While it, a rollback,
   // finalize or abandon is under way, start, cutover and all of these are refused: Code::precondition, which and since when.
   virtual Result<void> promote(const Actor& actor) = 0;
-  // Ends a promotion that is under way. Reads go back first; Code::io: they did, but that is not durable yet.
+  // Ends a promotion that is under way. Reads go back first; Code::io: they did, but that is not durable yet. With a target that
+  // is dead it waits, longer than a promotion by the source's max_zombie, until nothing can land on the source any more.
   virtual Result<void> rollback(const Actor& actor) = 0;
   virtual Result<void> finalize(const Actor& actor) = 0;
   virtual Result<void> abandon(const Actor& actor) = 0;

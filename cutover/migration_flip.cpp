@@ -49,6 +49,22 @@ auto started(Work work) -> std::future<decltype(work())> {
 
 double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
 
+// While the old primary is dead nobody begins a READ of it: one that hangs would outlast the fence.
+class HeldReads {
+ public:
+  HeldReads(proxy::Mirror& mirror, bool held) : mirror_(mirror), held_(held) {
+    if (held_) mirror_.hold_reads(true);
+  }
+  HeldReads(const HeldReads&) = delete;
+  ~HeldReads() {
+    if (held_) mirror_.hold_reads(false);
+  }
+
+ private:
+  proxy::Mirror& mirror_;
+  const bool held_;
+};
+
 // Writes are slowed down while a planned step is prepared, by a bounded time, when the replica falls behind or gains so
 // little that it would not be level soon (C7: only bounded latency; users.md 8: no cut-over that never catches up).
 class Pacer {
@@ -119,15 +135,14 @@ Result<void> Migration::pre_drain(bool urgent) {
   }
 }
 
-// The old primary is dead: only what the journal holds can be carried over, and it is on its way already.
+// The old primary is dead: only what the journal holds can be carried over, and it is on its way already. READs of it that
+// hang, and attempts that may still land on the new primary, are waited for here, where nobody else waits.
 Result<void> Migration::pre_drain_without_primary() {
-  const Deadline deadline = clock_.in(options_.pre_drain_max);
-  while (const size_t left = mirror_.images_waiting()) {
-    if (clock_.now() >= deadline) {
-      const auto problem = mirror_.numbers().problem;
-      return Error(Code::timeout, "the source does not take the changes that the journal holds for it: " + std::to_string(left) + " left" +
-                                      (problem.empty() ? "" : "; " + problem) + ". Nothing changed.");
-    }
+  const TimePoint began = clock_.now();
+  const Duration landing = source_.capabilities().max_zombie;
+  while (const auto unsettled = mirror_.unsettled()) {
+    const Duration waited_max = options_.pre_drain_max + (mirror_.images_waiting() > 0 ? Duration::zero() : landing);
+    if (clock_.now() >= began + waited_max) return Error(unsettled->code, unsettled->message + ". Nothing changed.");
     if (!waiting(std::chrono::milliseconds(20))) return Error(Code::cancelled, "the proxy is stopping");
   }
   return {};
@@ -211,6 +226,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   std::lock_guard comparing(comparing_);
   const bool urgent = to == Side::source;
   StepTimes steps(clock_);
+  const HeldReads held(mirror_, old_primary_dead);
   auto drained = still_there(to);
   if (drained) drained = still_whole(to, actor, 0);
   if (drained) drained = old_primary_dead ? pre_drain_without_primary() : pre_drain(urgent);
@@ -246,7 +262,6 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   // What the gates asked about may have happened since.
   if (done) done = still_whole(to, actor, 0);
   size_t given_up = 0;
-  if (done && old_primary_dead) given_up = mirror_.give_up_reads("only the former primary had this; it did not answer when the primary was changed");
   // DELTA begins beside it: the old primary does not change any more, so it is read while the lanes still catch up. Where
   // such a read has to wait (Capabilities::read_wait), the two waits are one.
   const uint64_t keys_max = urgent ? urgent_keys_max : UINT64_MAX;
@@ -257,7 +272,16 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
       return compare_written(keys_max, deadline, [&ready] { return ready.get(); });
     });
   }
-  if (done) done = mirror_.catch_up(deadline);
+  if (done && old_primary_dead) {
+    auto gave_up = mirror_.catch_up_without_primary("only the former primary had this; it did not answer when the primary was changed", deadline);
+    if (gave_up) {
+      given_up = *gave_up;
+    } else {
+      done = gave_up.error();
+    }
+  } else if (done) {
+    done = mirror_.catch_up(deadline);
+  }
   const bool lanes_stopped = static_cast<bool>(done);
   steps.ended("catch-up");
   caught_up.set_value(done);

@@ -64,6 +64,8 @@ Result<void> Debts::restore(const std::function<void(const Debt&)>& visit) {
     ++count_;
     ++count_by_reason_[static_cast<size_t>(debt->reason)];
     next_id_ = std::max(next_id_, debt->id + 1);
+    auto& last = last_due_[static_cast<size_t>(debt->reason)];
+    last = std::max(last, now + debt->window);
     if (waiting_.size() < waiting_max_ || debt->reason == DebtReason::uncertain) {
       visit(*debt);
       ++owed_[owner(debt->collection, debt->key)];
@@ -90,6 +92,8 @@ void Debts::add(std::vector<Debt>& debts) {
       rows.push_back({std::string(journal::rows::debts), row_key(debt), writer.take()});
       ++count_;
       ++count_by_reason_[static_cast<size_t>(debt.reason)];
+      auto& last = last_due_[static_cast<size_t>(debt.reason)];
+      last = std::max(last, now + debt.window);
       // A window must be closed on time, so its debt is always held in memory; the others may wait on disk.
       if (waiting_.size() < waiting_max_ || debt.reason == DebtReason::uncertain) {
         ++owed_[owner(debt.collection, debt.key)];
@@ -203,6 +207,12 @@ uint64_t Debts::waiting_but(DebtReason reason) const {
   std::lock_guard hold(mutex_);
   const auto others = std::count_if(waiting_.begin(), waiting_.end(), [&](const auto& item) { return item.second.reason == reason; });
   return count_ - handed_out_.size() - static_cast<uint64_t>(others);
+}
+
+std::optional<TimePoint> Debts::last_due(DebtReason reason) const {
+  std::lock_guard hold(mutex_);
+  if (count_by_reason_[static_cast<size_t>(reason)] == 0) return std::nullopt;
+  return last_due_[static_cast<size_t>(reason)];
 }
 
 std::optional<TimePoint> Debts::next_due() const {

@@ -62,6 +62,8 @@ class Debts {
   uint64_t count() const;
   uint64_t count(DebtReason reason) const;
   uint64_t waiting_but(DebtReason reason) const;  // with another reason and not handed out
+  // By when all that are owed for this reason have fallen due, those on disk and handed out too; nothing when none is owed.
+  std::optional<TimePoint> last_due(DebtReason reason) const;
   // When the next one falls due; nothing when none is waiting.
   std::optional<TimePoint> next_due() const;
   Duration oldest_age() const;  // since the oldest unpaid debt fell due; zero when none is overdue
@@ -82,6 +84,7 @@ class Debts {
   std::map<DebtId, TimePoint> handed_out_;                // id -> when it fell due
   uint64_t count_ = 0;                                    // rows, in memory or not
   std::array<uint64_t, 7> count_by_reason_{};
+  std::array<TimePoint, 7> last_due_{};                   // by reason, of all there ever were
 };
 
 }  // namespace vmproxy::proxy

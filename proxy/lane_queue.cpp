@@ -68,7 +68,9 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
         ++at;
         continue;
       }
-      ++applying_[at->second];
+      Applying& applying = applying_[at->second];
+      ++applying.entries;
+      applying.image = applying.image && entry->second.image;
       taken.push_back(std::move(entry->second));
       entries_.erase(entry);
       at = order_.erase(at);
@@ -89,7 +91,7 @@ void LaneQueue::complete(const std::vector<Entry>& entries) {
 void LaneQueue::end(const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) {
     const auto at = applying_.find(owner(entry));
-    if (at != applying_.end() && --at->second == 0) applying_.erase(at);
+    if (at != applying_.end() && --at->second.entries == 0) applying_.erase(at);
   }
 }
 
@@ -144,9 +146,19 @@ std::vector<Entry> LaneQueue::remove(const std::function<bool(const Entry&)>& wh
   return removed;
 }
 
-void LaneQueue::visit(const std::function<void(const Entry&)>& see) const {
+void LaneQueue::visit(const std::function<void(const std::string&, const std::string&, bool)>& see) const {
   std::lock_guard hold(mutex_);
-  for (const auto& [name, entry] : entries_) see(entry);
+  for (const auto& [name, entry] : entries_) see(entry.collection, entry.key, entry.image);
+  for (const auto& [name, applying] : applying_) {
+    if (entries_.contains(name)) continue;
+    const size_t end = name.find('\0');
+    see(name.substr(0, end), name.substr(end + 1), applying.image);
+  }
+}
+
+size_t LaneQueue::reading() const {
+  std::lock_guard hold(mutex_);
+  return static_cast<size_t>(std::count_if(applying_.begin(), applying_.end(), [](const auto& item) { return !item.second.image; }));
 }
 
 }  // namespace vmproxy::proxy

@@ -52,9 +52,15 @@ class LaneQueue {
   void demote_images();
   // Takes the entries for which it holds out; those being applied are not among them.
   std::vector<Entry> remove(const std::function<bool(const Entry&)>& which);
-  void visit(const std::function<void(const Entry&)>& see) const;  // queued ones
+  // The newest entry of each key, queued or being applied.
+  void visit(const std::function<void(const std::string& collection, const std::string& key, bool image)>& see) const;
+  size_t reading() const;  // READs being applied
 
  private:
+  struct Applying {
+    int entries = 0;
+    bool image = true;  // as they were taken
+  };
   static std::string owner(const Entry& entry) { return entry.collection + '\0' + entry.key; }
 
   void end(const std::vector<Entry>& entries);  // lock held
@@ -64,7 +70,7 @@ class LaneQueue {
   std::atomic<size_t> size_{0};
   std::unordered_map<std::string, Entry> entries_;
   std::map<uint64_t, std::string> order_;
-  std::unordered_map<std::string, int> applying_;
+  std::unordered_map<std::string, Applying> applying_;
 };
 
 }  // namespace vmproxy::proxy

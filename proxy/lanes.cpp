@@ -145,6 +145,21 @@ std::vector<Entry> Lanes::remove(const std::string& collection) {
   return all;
 }
 
+void Lanes::hold_reads(bool held) {
+  {
+    std::lock_guard hold(mutex_);
+    reads_held_ = held;
+  }
+  if (!held) wake();
+}
+
+// Asks under each queue's lock: who took a READ before it was held has counted it by then.
+size_t Lanes::reading() const {
+  size_t sum = 0;
+  for (const auto& lane : lanes_) sum += lane->queue.reading();
+  return sum;
+}
+
 std::vector<Entry> Lanes::take_reads() {
   std::vector<Entry> all;
   for (auto& lane : lanes_) {
@@ -157,15 +172,23 @@ std::pair<std::vector<std::string>, size_t> Lanes::reads(size_t max) const {
   std::vector<std::string> names;
   size_t count = 0;
   for (const auto& lane : lanes_) {
-    lane->queue.visit([&](const Entry& entry) {
-      if (entry.image) return;
+    lane->queue.visit([&](const std::string& collection, const std::string& encoded, bool image) {
+      if (image) return;
       ++count;
       if (names.size() >= max) return;
-      const auto key = model::decode_key(entry.key);
-      names.push_back(entry.collection + " " + (key ? model::to_string(key->id) : "?"));
+      const auto key = model::decode_key(encoded);
+      names.push_back(collection + " " + (key ? model::to_string(key->id) : "?"));
     });
   }
   return {std::move(names), count};
+}
+
+size_t Lanes::images() const {
+  size_t count = 0;
+  for (const auto& lane : lanes_) {
+    lane->queue.visit([&](const std::string&, const std::string&, bool image) { count += image ? 1 : 0; });
+  }
+  return count;
 }
 
 void Lanes::run(Lane& lane) {
@@ -215,7 +238,7 @@ bool Lanes::step(Lane& lane) {
   entries = lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
     {
       std::lock_guard hold(mutex_);
-      if (paused_.contains(entry.collection)) return false;
+      if (paused_.contains(entry.collection) || (reads_held_ && !entry.image)) return false;
     }
     for (const OpId op : entry.waits) {
       if (parts_.in_flight.broad_in_flight(op)) return false;

@@ -91,10 +91,14 @@ class Lanes {
     const std::string replica = health_.problem();
     return replica.empty() ? primary_health_.problem() : replica;
   }
-  // Takes out the entries that are a READ of the primary, for when it is dead. Those on their way come back first.
+  // For when the primary is dead: while held no lane begins a READ of it. Those under way end by themselves (apply_timeout):
+  // reading() says how many have not. Then take_reads() takes out every entry that is one.
+  void hold_reads(bool held);
+  size_t reading() const;
   std::vector<Entry> take_reads();
-  // "collection key" of at most `max` of them, and how many there are.
+  // "collection key" of at most `max` keys that wait for a READ or are being read, and how many there are.
   std::pair<std::vector<std::string>, size_t> reads(size_t max) const;
+  size_t images() const;  // keys whose journaled image waits or is being written
   uint64_t applied() const { return applied_; }
   uint64_t failed() const { return failed_; }
 
@@ -163,6 +167,7 @@ class Lanes {
   std::condition_variable changed_;  // lanes became empty, or have room
   std::unordered_map<std::string, int> paused_;
   TimePoint not_before_{};
+  bool reads_held_ = false;
   bool stopping_ = true;
 };
 

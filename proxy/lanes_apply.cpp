@@ -14,6 +14,14 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
   for (auto& entry : entries) groups[entry.collection].push_back(std::move(entry));
   for (auto& [name, group] : groups) {
     const auto collection = parts_.collections.find(name);
+    if (!collection && paused(name)) {
+      // A change of collections is under way, and may end with the name where it was: it says what is owed then.
+      for (Entry& entry : group) entry.image = false;  // H20: or of another life
+      for (const auto seq : lane.queue.give_back(std::move(group))) parts_.ledger.done(seq);
+      health_.unused();
+      primary_health_.unused();
+      continue;
+    }
     if (!collection) {
       finished(lane, group);  // dropped or no longer included: nothing is owed
       health_.unused();

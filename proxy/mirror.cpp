@@ -199,11 +199,15 @@ Entry Mirror::read_entry(const std::string& collection, std::string key) {
 }
 
 void Mirror::put(Entry entry) {
+  const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
+  place(std::move(entry));
+}
+
+void Mirror::place(Entry entry) {
   // An image of the target may be the last copy of an acknowledged write, if the target dies (C6): as a debt it would have
   // to be read from there. Its bytes stay in the journal; the entry only says where.
   const bool only_here = entry.image && primary_ == Side::target;
   if (only_here || lanes_.size() < options_.entries_max) {
-    const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
     lanes_.put(std::move(entry));
     return;
   }
@@ -237,6 +241,8 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
   }
   touch(ticket.collection_key, changed);
   if (!debts.empty()) debts_.add(debts);
+  // Before the op ends, until each key has its entry: at every moment one of the two says that it is dirty.
+  const WriteMarks::Coming coming(marks_, ticket.collection_key, changed);
   const auto flight = in_flight_.end_keyed(ticket.op);
   if (ticket.seq != 0) ledger_.expect(ticket.seq, entries.size());
   std::vector<std::string> read;
@@ -255,12 +261,13 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
       outcome.items[i] = model::Outcome::uncertain;
     }
     if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
-    put(std::move(entry));
+    place(std::move(entry));
   }
   suspect_reads(ticket.collection_key, read);
 }
 
 void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome) {
+  const WriteMarks::Coming coming(marks_, ticket.collection_key);  // as in finish_keyed
   auto flight = in_flight_.end_broad(ticket.op);
   if (outcome.whole == model::Outcome::rejected) {
     if (ticket.seq != 0) ledger_.expect(ticket.seq, 0);
@@ -285,7 +292,7 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
     Entry entry = read_entry(ticket.collection_key, std::move(key));
     entry.waits = flight.waits;
     if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
-    put(std::move(entry));
+    place(std::move(entry));
   }
   lanes_.wake();
 }
@@ -295,7 +302,8 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
 bool Mirror::dirty(const model::CollectionName& collection, const model::Key& key) {
   const std::string name = model::to_string(collection);
   const std::string encoded = model::encode(key);
-  return in_flight_.busy(name, encoded) || lanes_.has(name, encoded) || debts_.owed(name, encoded);
+  // In this order: a write leaves the table for the marks, and the marks for its lane.
+  return in_flight_.busy(name, encoded) || marks_.coming(name, encoded) || lanes_.has(name, encoded) || debts_.owed(name, encoded);
 }
 
 bool Mirror::quarantined(const model::CollectionName& collection, const model::Key& key) {

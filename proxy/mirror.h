@@ -110,17 +110,26 @@ class Mirror final : public journal::Sink {
   // Waits until all live entries are applied and every debt but open windows is paid, then stops the lanes.
   Result<void> catch_up(Deadline deadline);
   // The primary is dead: what had to be read from it is lost with it unless somebody revives it. How many keys those are,
-  // and the names of some; then: they are kept in quarantine as at risk (H46), and no longer waited for.
+  // and the names of some.
   struct Unread {
     size_t count = 0;
     std::vector<std::string> names;  // "collection key"
   };
   Unread unread(size_t names_max);
-  size_t images_waiting() const { return lanes_.size() - lanes_.reads(0).second; }
-  size_t give_up_reads(const std::string& why);  // how many are in quarantine for it that were not
+  size_t images_waiting() const { return lanes_.images(); }
+  // While held no READ of the primary begins.
+  void hold_reads(bool held) { lanes_.hold_reads(held); }
+  // With READs held: what must end before they can be given up. Nothing: every image is on the replica, no READ is under way,
+  // and no attempt on the replica can land there any more (H58).
+  std::optional<Error> unsettled() const;
+  // catch_up() without the primary, with READs held. Once nothing is unsettled, the keys of all READs, and of all debts but open
+  // windows, are kept in quarantine as at risk (H46) and no longer waited for; then the lanes are stopped. Returns how many are
+  // in quarantine for it that were not; after an error some may be, too.
+  Result<size_t> catch_up_without_primary(const std::string& why, Deadline deadline);
   // Nothing is owed but open uncertainty windows: what a change of the primary may carry over.
   bool only_windows_owed() const { return debts_.count() == debts_.count(DebtReason::uncertain); }
-  void set_primary(Side primary);  // lanes stopped
+  // Lanes stopped. Also ends what is left of the wait after an unclean start (H57): that was for the former replica.
+  void set_primary(Side primary);
   void resume_lanes();
   // Reads every suspect again. Blocking; an error: not all of them.
   Result<void> reread_suspects();
@@ -154,6 +163,8 @@ class Mirror final : public journal::Sink {
   uint64_t next_position();
   Entry read_entry(const std::string& collection, std::string key);
   void put(Entry entry);
+  void place(Entry entry);  // put() for whoever holds a WriteMarks::Coming of it
+  size_t give_up_reads(const std::string& why);
   // Takes back from `outcome` what may not be relied on after a restart.
   void finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome);
   void finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome);
@@ -195,7 +206,7 @@ class Mirror final : public journal::Sink {
   std::atomic<uint64_t> generation_{0};
   std::atomic<Side> primary_{Side::source};
   std::atomic<uint64_t> writes_{0}, collapsed_{0};
-  TimePoint not_before_{};
+  std::atomic<TimePoint> not_before_{TimePoint()};  // H57: nothing is sent to the replica before
   std::atomic<bool> journal_full_ = false;  // more than journal_bytes_max; set by run()
   std::vector<std::string> unresolved_ddl_;
 

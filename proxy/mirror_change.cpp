@@ -1,6 +1,7 @@
 // The mirror while the primary changes: nothing new begins, what is owed is applied, or given up when the primary is dead.
 #include "proxy/mirror.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -29,7 +30,7 @@ Result<void> Mirror::catch_up(Deadline deadline) {
   }
   lanes_.stop();
   if (lanes_.size() != 0 || owed() != 0) {
-    lanes_.start(primary_, clock_.now());
+    lanes_.start(primary_, not_before_);
     return Error(Code::timeout, "an attempt on the replica ended without an answer; its keys must be read again first");
   }
   return {};
@@ -37,9 +38,49 @@ Result<void> Mirror::catch_up(Deadline deadline) {
 
 Mirror::Unread Mirror::unread(size_t names_max) {
   auto [names, count] = lanes_.reads(names_max);
-  // Debts not due yet stand on the disk; open windows are carried over a change of the primary.
+  // Debts that no lane has got yet; open windows are carried over a change of the primary.
   count += debts_.waiting_but(DebtReason::uncertain);
   return {count, std::move(names)};
+}
+
+std::optional<Error> Mirror::unsettled() const {
+  const std::string replica = primary_ == Side::target ? "source" : "target";
+  if (const size_t left = lanes_.images()) {
+    const std::string problem = lanes_.problem();
+    return Error(Code::timeout, "the " + replica + " does not take the changes that the journal holds for it: " + std::to_string(left) +
+                                    " left" + (problem.empty() ? "" : "; " + problem));
+  }
+  if (const size_t reading = lanes_.reading()) {
+    return Error(Code::timeout, std::to_string(reading) + " reads of the database that does not answer have not ended");
+  }
+  const TimePoint landed = std::max(not_before_.load(), debts_.last_due(DebtReason::zombie).value_or(TimePoint()));
+  if (landed > clock_.now()) {
+    return Error(Code::timeout, "a change whose answer from the " + replica + " was lost may still arrive there");
+  }
+  return std::nullopt;
+}
+
+Result<size_t> Mirror::catch_up_without_primary(const std::string& why, Deadline deadline) {
+  const auto done = [this] { return lanes_.size() == 0 && only_windows_owed(); };
+  size_t kept = 0;
+  while (true) {
+    const auto waits = unsettled();
+    if (!waits) {
+      kept += give_up_reads(why);
+      if (done()) {
+        lanes_.stop();
+        if (done()) return kept;
+        lanes_.start(primary_, not_before_);  // a debt fell due just then
+      }
+    }
+    if (clock_.now() >= deadline) {
+      if (waits) return *waits;
+      return Error(Code::timeout, "keys that must be read from the database that does not answer come again and again");
+    }
+    std::unique_lock lock(mutex_);
+    clock_.wait_until(lock, changed_, clock_.in(std::chrono::milliseconds(2)), [this] { return stopping_; });
+    if (stopping_) return Error(Code::cancelled, "the proxy is stopping");
+  }
 }
 
 size_t Mirror::give_up_reads(const std::string& why) {
@@ -62,9 +103,12 @@ size_t Mirror::give_up_reads(const std::string& why) {
   return kept;
 }
 
-void Mirror::set_primary(Side primary) { primary_ = primary; }
+void Mirror::set_primary(Side primary) {
+  primary_ = primary;
+  not_before_ = TimePoint();
+}
 
-void Mirror::resume_lanes() { lanes_.start(primary_, clock_.now()); }
+void Mirror::resume_lanes() { lanes_.start(primary_, not_before_); }
 
 Result<void> Mirror::reread_suspects() {
   std::optional<SuspectKey> last;

@@ -88,6 +88,7 @@ void Mirror::close_windows(bool all) {
   for (const auto& window : closing) {
     {
       std::lock_guard ordered(finish_mutex_);
+      const WriteMarks::Coming coming(marks_, window.collection);  // until its keys are owed
       const auto waits = in_flight_.broad_of(window.collection);
       std::vector<Debt> debts;
       for (auto& key : in_flight_.close_collection_window(window.window)) {

@@ -28,6 +28,22 @@ std::string drop_of(const std::string& partition, const std::string& collection)
   return "dropped partition '" + partition + "' of '" + collection + "'";
 }
 
+// Nothing of the collection is sent to the replica meanwhile; "": of none.
+class Paused {
+ public:
+  Paused(Mirror& mirror, std::string collection) : mirror_(mirror), collection_(std::move(collection)) {
+    if (!collection_.empty()) mirror_.pause(collection_);
+  }
+  Paused(const Paused&) = delete;
+  ~Paused() {
+    if (!collection_.empty()) mirror_.resume(collection_);
+  }
+
+ private:
+  Mirror& mirror_;
+  const std::string collection_;
+};
+
 }  // namespace
 
 Result<std::shared_ptr<const Collection>> TargetBackend::collection(const model::CollectionName& name) const {
@@ -326,13 +342,23 @@ Result<model::Schema> TargetBackend::drop(const Collection& gone) {
 Result<model::Schema> TargetBackend::alter(const Collection& before, const model::Schema& schema) {
   const bool renamed = !(schema.name == before.name);
   // Before it is: a crash in between leaves a note too many. The source keeps the partition, empty.
-  for (const auto& name : only_in(before.plan->source(), schema)) note_ddl(drop_of(name, before.key));
+  const auto dropped = only_in(before.plan->source(), schema);
+  for (const auto& name : dropped) note_ddl(drop_of(name, before.key));
+  const auto not_dropped = [&] {
+    for (const auto& name : dropped) take_back_ddl(drop_of(name, before.key));
+  };
+  // Its lanes wait until the target has said whether the name goes: what is owed to the source under it stays owed (C6).
+  const Paused paused(context_.mirror, renamed ? before.key : "");
   if (renamed) {
     auto removed = context_.collections.remove(before.name, deadline_);
-    if (!removed) return removed.error();
+    if (!removed) {
+      not_dropped();
+      return removed.error();
+    }
   }
   auto put = context_.collections.put(schema, renamed, deadline_);
   if (!put) {
+    not_dropped();
     if (renamed) (void)context_.collections.put(before.plan->source(), false);
     return put.error();
   }
@@ -346,6 +372,7 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   if (!altered) {
     if (renamed) (void)context_.collections.remove(schema.name);
     (void)context_.collections.put(before.plan->source(), false);
+    if (altered.error().surely_not_done) not_dropped();
     return altered.error();
   }
   // Its records went first, on both sides: the source's is as empty as this one.

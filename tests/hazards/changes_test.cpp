@@ -259,6 +259,33 @@ TEST_CASE("a partition dropped after the promotion is named before a rollback, u
   }
 }
 
+TEST_CASE("C6: while the target thinks about a new name, what was acknowledged under the old one stays owed to the source") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.source.down(Error(Code::refused_connection, "away"));
+  proxy.move.write("b", 2);
+  vmproxy::model::SchemaChange rename;
+  rename.kind = vmproxy::model::SchemaChange::Kind::alter_collection;
+  rename.name = things().name;
+  rename.schema = things("renamed");
+  proxy.move.target.hold(Call::alter);
+  auto backend = proxy.backend();
+  Result<vmproxy::model::Schema> renamed = Error(Code::internal, "did not run");
+  std::thread renaming([&] { renamed = backend.change(rename); });
+  CHECK(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
+  proxy.move.source.down(std::nullopt);
+  proxy.move.clock.advance(seconds(5));  // longer than any back-off
+  proxy.move.linger();
+  CHECK(proxy.move.context().mirror.numbers().lag_changes == 1);
+  CHECK_FALSE(proxy.move.source.find("b"));
+  proxy.move.target.fail(Call::alter, Error(Code::invalid, "no such name can be given"));
+  proxy.move.target.release();
+  renaming.join();
+  CHECK_FALSE(renamed);
+  CHECK(proxy.move.eventually([&] { return proxy.move.source.find("b") == 2; }));
+}
+
 TEST_CASE("changes of collections that hang leave threads for reads") {
   Proxy proxy;
   proxy.move.options.pool_threads = 4;

@@ -734,6 +734,73 @@ TEST_CASE("keys that only the dead target has are named before a rollback, and k
   CHECK(move.status().at_risk == 1);
 }
 
+TEST_CASE("H58: with the target dead no decision while an attempt on the source may still land there") {
+  Move move;
+  move.options.pre_drain_max = seconds(10);
+  move.ready();
+  REQUIRE(move.promote());
+  move.source.delay_next(Call::upsert);
+  move.write("a", 1);
+  REQUIRE(move.eventually([&] { return move.source.find("a") == 1; }));
+  move.write("a", 2);
+  REQUIRE(move.eventually([&] { return move.source.find("a") == 2; }));
+  REQUIRE(move.source.delayed() == 1);
+  move.target.down(Error(Code::refused_connection, "dead"));
+  CHECK(says(move.rollback(), "1 keys must be read from it"));
+  move.aside([&] { return move.migration->rollback({"test", "", {"unread"}}); });
+  move.linger();
+  CHECK(move.primary() == "target");
+  CHECK_FALSE(move.intended());  // nobody waits in a fence for it
+  move.source.land();
+  CHECK(move.source.find("a") == 1);
+  move.clock.advance(seconds(61));
+  REQUIRE(move.ended());
+  CHECK(move.primary() == "source");
+  CHECK(move.status().at_risk == 1);  // what it overwrote
+  move.write("a", 3);
+  move.linger();
+  CHECK(move.source.find("a") == 3);
+}
+
+TEST_CASE("a READ that hangs at the dead target is counted, waited for outside the fence, and given up") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.target.hold(Call::read);
+  REQUIRE(move.context().mirror.repair({"", "things"}, {key_of("lost")}));
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  move.target.down(Error(Code::refused_connection, "dead"));
+  CHECK(says(move.rollback(), "1 keys must be read from it before the source has their last value:\n  things lost"));
+  move.aside([&] { return move.migration->rollback({"test", "", {"unread"}}); });
+  move.linger();
+  CHECK_FALSE(move.intended());
+  move.target.release();
+  REQUIRE(move.ended());
+  CHECK(move.primary() == "source");
+  CHECK(move.status().at_risk == 1);
+}
+
+TEST_CASE("while a rollback without the target is under way no READ of it begins, so none can hold up the fence") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.target.down(Error(Code::refused_connection, "dead"));
+  move.enter();  // a request that the fence waits for
+  move.aside([&] { return move.migration->rollback({"test", "", {"unread"}}); });
+  CHECK(move.eventually([&] { return move.intended(); }));
+  move.target.hold(Call::read);
+  CHECK(move.context().mirror.repair({"", "things"}, {key_of("lost")}));
+  move.linger();
+  const size_t reading = move.target.held();
+  move.leave();
+  move.target.release();
+  if (reading > 0) move.clock.advance(seconds(61));  // else this test would wait for the fence's deadline
+  CHECK(move.ended());
+  CHECK(reading == 0);
+  CHECK(move.primary() == "source");
+  CHECK(move.status().at_risk == 1);
+}
+
 TEST_CASE("while the primary cannot be read, what is journaled whole goes on to the replica") {
   Move move;
   move.ready();

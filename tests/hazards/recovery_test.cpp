@@ -66,6 +66,23 @@ TEST_CASE("H57: a clean stop leaves nothing on the wire, so the next run begins 
   CHECK(rig.equal());
 }
 
+TEST_CASE("H57: a change of the primary that does not come about does not end that wait") {
+  Rig rig;
+  rig.start();
+  rig.crash();
+  const auto restarted = rig.clock.now();
+  rig.start();
+  REQUIRE(rig.mirror->catch_up(rig.clock.in(seconds(1))));
+  rig.mirror->resume_lanes();
+  rig.write("a", 1);
+  rig.linger();
+  CHECK(rig.target.writes() == 0);
+  rig.pass(seconds(60));
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+  for (const auto& sent : rig.target.sent()) CHECK(sent.at >= restarted + seconds(60));
+}
+
 TEST_CASE("H45: a delete that was on the wire at a kill cannot remove what was written since") {
   Rig rig;
   rig.start();

@@ -344,3 +344,31 @@ TEST_CASE("H52: a collection counts as fresh only when the replica acknowledged 
   CHECK(rig.mirror->freshness().fresh("things"));
   CHECK_FALSE(rig.dirty("a"));
 }
+
+TEST_CASE("H52: from the beginning of its write until the replica has it there is no moment in which a key is not dirty") {
+  Rig rig;
+  std::vector<vmproxy::journal::Image> images;
+  for (int i = 10'000; i < 12'000; ++i) images.push_back({key_of("k" + std::to_string(i)), record_of("k" + std::to_string(i), 1)});
+  const std::string last = "k11999";  // its entry comes long after the write has left the in-flight table
+  bool keyed = true;
+  SECTION("of a batch") {}
+  SECTION("of a delete by filter") { keyed = false; }
+  if (!keyed) {
+    for (const auto& image : images) rig.source.put(vmproxy::model::to_string(image.key.id), 1);
+  }
+  rig.start();
+  rig.target.hold(Call::upsert);
+  rig.source.hold(Call::read);
+  auto ticket = keyed ? rig.begin(std::move(images)) : rig.begin_delete_where(1);
+  CHECK(rig.dirty(last));
+  std::atomic<bool> finished{false};
+  std::thread finishing([&] {
+    rig.applied(std::move(ticket));
+    finished = true;
+  });
+  bool always = true;
+  while (!finished) always = rig.dirty(last) && always;
+  finishing.join();
+  CHECK(always);
+  CHECK(rig.dirty(last));
+}

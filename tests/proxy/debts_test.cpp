@@ -95,3 +95,24 @@ TEST_CASE("every debt is found when all are asked for, those in memory, on disk,
   CHECK(all.insert(some.at(0).key).second);
   CHECK(all == Keys{"a", "b", "c", "d", "e"});
 }
+
+TEST_CASE("it is known by when all debts of one reason have fallen due, wherever they stand") {
+  using std::chrono::seconds;
+  Desk desk(2);
+  CHECK_FALSE(desk.debts->last_due(DebtReason::zombie));
+  desk.add({"a"}, DebtReason::zombie, seconds(10));
+  desk.clock.advance(seconds(3));
+  desk.add({"b", "c", "d"}, DebtReason::zombie, seconds(10));  // some on disk only
+  const TimePoint last = desk.clock.in(seconds(10));
+  desk.add({"e"}, DebtReason::repair, seconds(60));
+  auto found = desk.debts->last_due(DebtReason::zombie);
+  REQUIRE(found);
+  CHECK(*found == last);
+  desk.clock.advance(seconds(10));
+  const auto all = desk.debts->take_all_but(DebtReason::uncertain);
+  found = desk.debts->last_due(DebtReason::zombie);
+  REQUIRE(found);  // handed out is not paid
+  CHECK(*found == last);
+  desk.debts->paid(all);
+  CHECK_FALSE(desk.debts->last_due(DebtReason::zombie));
+}

@@ -1,6 +1,7 @@
 #include "proxy/lane_queue.h"
 
 #include <catch2/catch.hpp>
+#include <map>
 
 using vmproxy::proxy::Entry;
 using vmproxy::proxy::LaneQueue;
@@ -138,4 +139,30 @@ TEST_CASE("an image of an older epoch becomes a READ") {
   queue.put(entry("a", 1, 1, true), nullptr);
   queue.demote_images();
   CHECK_FALSE(queue.take(1, always).at(0).image);
+}
+
+TEST_CASE("what is being applied is seen as it was taken, unless a newer entry of its key is queued") {
+  using Seen = std::map<std::string, bool>;  // key -> an image
+  LaneQueue queue;
+  const auto seen = [&queue] {
+    Seen all;
+    queue.visit([&all](const std::string& collection, const std::string& key, bool image) {
+      CHECK(collection == "c");
+      CHECK(all.emplace(key, image).second);
+    });
+    return all;
+  };
+  queue.put(entry("image", 1, 1, true), nullptr);
+  queue.put(entry("read", 2, 2), nullptr);
+  CHECK(seen() == Seen{{"image", true}, {"read", false}});
+  CHECK(queue.reading() == 0);
+  auto taken = queue.take(10, always);
+  CHECK(seen() == Seen{{"image", true}, {"read", false}});
+  CHECK(queue.reading() == 1);
+  for (Entry& e : taken) e.image = false;  // whatever becomes of them
+  queue.put(entry("read", 3, 3, true), nullptr);
+  CHECK(seen() == Seen{{"image", true}, {"read", true}});
+  queue.give_back(std::move(taken));
+  CHECK(queue.reading() == 0);
+  CHECK(seen() == Seen{{"image", false}, {"read", true}});
 }
