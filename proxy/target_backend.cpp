@@ -372,7 +372,7 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   if (!altered) {
     if (renamed) (void)context_.collections.remove(schema.name);
     (void)context_.collections.put(before.plan->source(), false);
-    if (altered.error().surely_not_done) not_dropped();
+    if (altered.error().surely_not_done()) not_dropped();
     return altered.error();
   }
   // Its records went first, on both sides: the source's is as empty as this one.
