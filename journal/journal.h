@@ -161,8 +161,8 @@ class Journal {
   virtual Result<void> scan(Seq from, const VisitIntent& visit) = 0;
   // The seq the next append will get.
   virtual Seq next() const = 0;
-  // Everything below is on the replica or in debt rows put before this call: drop it. Bodies first goes with
-  // collapse.
+  // Everything below is on the replica or in debt rows put before this call: drop it. What was not called back yet
+  // stays, and so does a hole that `seq` lies in. Bodies first goes with collapse.
   virtual void trim_below(Seq seq) = 0;
   // Frees bodies below seq but keeps heads (payloads collapse to READ debts).
   virtual void drop_bodies_below(Seq seq) = 0;
