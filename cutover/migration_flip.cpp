@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <future>
 #include <system_error>
+#include <utility>
 
 #include "base/log.h"
 #include "cutover/migration.h"
@@ -69,6 +70,21 @@ class Pacer {
   Clock& clock_;
   uint64_t last_;
   TimePoint next_;
+};
+
+// The closed gate. However the change ends, it is opened again.
+class Fence {
+ public:
+  explicit Fence(proxy::Gate& gate) : gate_(gate) { gate_.close(); }
+  Fence(const Fence&) = delete;
+  ~Fence() { end(); }
+  void end() {
+    if (!std::exchange(ended_, true)) gate_.open();
+  }
+
+ private:
+  proxy::Gate& gate_;
+  bool ended_ = false;
 };
 
 }  // namespace
@@ -207,6 +223,53 @@ Result<void> Migration::still_whole(Side to, const Actor& actor, size_t given_up
   return {};
 }
 
+Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_dead, Deadline deadline, StepTimes& steps, bool& lanes_stopped) {
+  const bool urgent = to == Side::source;
+  Result<void> done;
+  // DRAIN. A write that is still under way at the deadline aborts the flip: withdrawing it would be the other policy.
+  if (!gate_.wait_drained(deadline)) {
+    done = Error(Code::timeout, std::to_string(gate_.inside()) + " writes were still under way after " +
+                                    std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(options_.fence_max).count()) + " ms");
+  }
+  steps.ended("drain");
+  // POSITION, CATCHUP: the lanes are stopped afterwards, nothing is in flight on the follower (H58).
+  // What the gates asked about may have happened since.
+  if (done) done = still_whole(to, actor, 0);
+  size_t given_up = 0;
+  if (done && old_primary_dead) given_up = mirror_.give_up_reads("only the former primary had this; it did not answer when the primary was changed");
+  // DELTA begins beside it: the old primary does not change any more, so it is read while the lanes still catch up. Where
+  // such a read has to wait (Capabilities::read_wait), the two waits are one.
+  const uint64_t keys_max = urgent ? urgent_keys_max : UINT64_MAX;
+  std::future<Result<Delta>> compared;
+  std::promise<Result<void>> caught_up;  // after it: whatever happens, it is told
+  if (done && !old_primary_dead) {
+    compared = started([this, keys_max, deadline, ready = caught_up.get_future().share()] {
+      return compare_written(keys_max, deadline, [&ready] { return ready.get(); });
+    });
+  }
+  if (done) done = mirror_.catch_up(deadline);
+  lanes_stopped = static_cast<bool>(done);
+  steps.ended("catch-up");
+  caught_up.set_value(done);
+  if (compared.valid()) {
+    auto delta = compared.get();
+    if (!done) {
+      // said below
+    } else if (!delta) {
+      done = delta.error().within("comparing what was written last");
+    } else if (delta->different > 0) {
+      done = Error(Code::precondition, std::to_string(delta->different) + " records written last differ (" + delta->example +
+                                           "); they are repaired, try again");
+    }
+  }
+  // What came while the lanes caught up: they may have found what is a gap, and a record that the new primary refused has left
+  // its lane and is nowhere there.
+  if (done) done = still_whole(to, actor, given_up);
+  steps.ended("compare");
+  if (done && !urgent && give_way_) done = gives_way();
+  return done;
+}
+
 Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead) {
   std::lock_guard comparing(comparing_);
   const bool urgent = to == Side::source;
@@ -234,65 +297,31 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   const TimePoint closed_at = clock_.now();
   // Requests that wait for a dead primary end in errors, however long the fence is.
   const Deadline deadline = closed_at + (old_primary_dead ? std::max(options_.fence_max, dead_drain_max) : options_.fence_max);
-  gate_.close();
+  Fence fence(gate_);
   Result<void> done;
-  // DRAIN. A write that is still under way at the deadline aborts the flip: withdrawing it would be the other policy.
-  if (!gate_.wait_drained(deadline)) {
-    done = Error(Code::timeout, std::to_string(gate_.inside()) + " writes were still under way after " +
-                                    std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(options_.fence_max).count()) + " ms");
-  }
-  steps.ended("drain");
-  // POSITION, CATCHUP: the lanes are stopped afterwards, nothing is in flight on the follower (H58).
-  // What the gates asked about may have happened since.
-  if (done) done = still_whole(to, actor, 0);
-  size_t given_up = 0;
-  if (done && old_primary_dead) given_up = mirror_.give_up_reads("only the former primary had this; it did not answer when the primary was changed");
-  // DELTA begins beside it: the old primary does not change any more, so it is read while the lanes still catch up. Where
-  // such a read has to wait (Capabilities::read_wait), the two waits are one.
-  const uint64_t keys_max = urgent ? urgent_keys_max : UINT64_MAX;
-  std::future<Result<Delta>> compared;
-  std::promise<Result<void>> caught_up;  // after it: whatever happens, it is told
-  if (done && !old_primary_dead) {
-    compared = started([this, keys_max, deadline, ready = caught_up.get_future().share()] {
-      return compare_written(keys_max, deadline, [&ready] { return ready.get(); });
-    });
-  }
-  if (done) done = mirror_.catch_up(deadline);
-  const bool lanes_stopped = static_cast<bool>(done);
-  steps.ended("catch-up");
-  caught_up.set_value(done);
-  if (compared.valid()) {
-    auto delta = compared.get();
-    if (!done) {
-      // said below
-    } else if (!delta) {
-      done = delta.error().within("comparing what was written last");
-    } else if (delta->different > 0) {
-      done = Error(Code::precondition, std::to_string(delta->different) + " records written last differ (" + delta->example +
-                                           "); they are repaired, try again");
+  bool lanes_stopped = false;
+  try {
+    done = in_fence(to, actor, old_primary_dead, deadline, steps, lanes_stopped);
+    if (done) {
+      // COMMIT
+      State committed = prepared;
+      committed.flip_intended = false;
+      committed.primary = to;
+      ++committed.epoch;
+      committed.phase = phase_after;
+      committed.reads_percent = to == Side::target ? 100 : 0;
+      if (old_primary_dead) committed.validated = false;
+      if (to == Side::source) {
+        committed.rolled_back_at = rfc3339(clock_.wall());
+        committed.rolled_back_reason = actor.reason;
+      }
+      done = move(committed, actor, action);
     }
+  } catch (const std::exception& broken) {
+    done = Error(Code::internal, std::string("it failed on our side: ") + broken.what());
+    lanes_stopped = true;  // or not: then they go on as they do
   }
-  // What came while the lanes caught up: they may have found what is a gap, and a record that the new primary refused has left
-  // its lane and is nowhere there.
-  if (done) done = still_whole(to, actor, given_up);
-  steps.ended("compare");
-  if (done && !urgent && give_way_) done = gives_way();
-  if (done) {
-    // COMMIT
-    State committed = prepared;
-    committed.flip_intended = false;
-    committed.primary = to;
-    ++committed.epoch;
-    committed.phase = phase_after;
-    committed.reads_percent = to == Side::target ? 100 : 0;
-    if (old_primary_dead) committed.validated = false;
-    if (to == Side::source) {
-      committed.rolled_back_at = rfc3339(clock_.wall());
-      committed.rolled_back_reason = actor.reason;
-    }
-    done = move(committed, actor, action);
-    if (done) mirror_.set_primary(to);
-  }
+  if (done) mirror_.set_primary(to);
   if (!done) {
     State aborted = prepared;
     aborted.flip_intended = false;
@@ -306,7 +335,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   steps.ended(done ? "commit" : "abort");
   // REVERSE before OPEN.
   if (lanes_stopped) mirror_.resume_lanes();
-  gate_.open();
+  fence.end();
   steps.ended("open");
   const double pause = std::chrono::duration<double>(clock_.now() - closed_at).count();
   {
