@@ -6,6 +6,7 @@
 
 #include "backfill/range_copy.h"
 #include "base/log.h"
+#include "base/workers.h"
 
 namespace vmproxy::backfill {
 namespace {
@@ -74,10 +75,7 @@ void Run::copy() {
     for (uint32_t i = (*collection)->planned().ranges; i > 0; --i)
       shares_.push_back({collection->get(), i - 1});
   }
-  std::vector<std::thread> threads;
-  const size_t count = std::min(parallel_, shares_.size());
-  for (size_t i = 0; i < count; ++i) threads.emplace_back([this, i] { work(i); });
-  for (auto& thread : threads) thread.join();
+  run_workers(std::min(parallel_, shares_.size()), [this](size_t worker) { work(worker); });
 }
 
 void Run::work(size_t worker) {

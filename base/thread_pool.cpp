@@ -1,5 +1,8 @@
 #include "base/thread_pool.h"
 
+#include <system_error>
+#include <utility>
+
 #include "base/log.h"
 
 namespace vmproxy {
@@ -12,11 +15,25 @@ bool ThreadPool::post(std::function<void()> work) {
   {
     std::lock_guard hold(mutex_);
     if (stopping_ || queue_.size() >= queue_max_) return false;
+    // A thread before the work: what throws here has queued nothing. The thread waits for the lock.
+    if (queue_.size() >= idle_ && threads_.size() < threads_max_ && !start_thread() && threads_.empty()) return false;
     queue_.push_back(std::move(work));
-    if (queue_.size() > idle_ && threads_.size() < threads_max_) threads_.emplace_back([this] { run(); });
   }
   changed_.notify_one();
   return true;
+}
+
+bool ThreadPool::start_thread() {
+  try {
+    threads_.emplace_back([this] { run(); });
+    refused_ = false;
+    return true;
+  } catch (const std::system_error& refused) {
+    if (!std::exchange(refused_, true)) {
+      log::warn("a thread for background work cannot be started; the others do it", {{"error", refused.what()}, {"others", threads_.size()}});
+    }
+    return false;
+  }
 }
 
 void ThreadPool::stop() {

@@ -16,11 +16,13 @@ class ThreadPool {
   ThreadPool(size_t threads_max, size_t queue_max);
   ~ThreadPool();  // runs what is queued, then joins
 
-  // False when the queue is full or the pool is stopping; then `work` will not run. Thread-safe.
+  // False when the queue is full, the pool is stopping, or no thread can be had; then `work` will not run, nor when it
+  // throws. Threads that the system refuses beside others are done without. Thread-safe.
   [[nodiscard]] bool post(std::function<void()> work);
   void stop();
 
  private:
+  bool start_thread();  // mutex_ held
   void run();
 
   const size_t threads_max_;
@@ -31,6 +33,7 @@ class ThreadPool {
   std::vector<std::thread> threads_;
   size_t idle_ = 0;
   bool stopping_ = false;
+  bool refused_ = false;  // the last thread wanted; said once
 };
 
 }  // namespace vmproxy

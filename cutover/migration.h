@@ -22,6 +22,8 @@
 
 namespace vmproxy::cutover {
 
+class StepTimes;
+
 // Where a database is, without credentials.
 struct Place {
   std::string system, address;
@@ -127,6 +129,8 @@ class Migration final : public Control {
   // the change of the primary
   // `old_primary_dead`: it cannot be read, and what only it has is given up (the operator was asked).
   Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead = false);
+  // Its part from the closed gate to the last look before COMMIT.
+  Result<void> in_fence(journal::Side to, const Actor& actor, bool old_primary_dead, Deadline deadline, StepTimes& steps, bool& lanes_stopped);
   Result<void> still_there(journal::Side to);
   Result<void> still_whole(journal::Side to, const Actor& actor, size_t given_up);
   // A promotion that is under way gives way: who asks for the way back does not want to see it succeed first.

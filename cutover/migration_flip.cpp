@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <future>
 #include <system_error>
+#include <utility>
 
 #include "base/log.h"
 #include "cutover/migration.h"
@@ -85,6 +86,21 @@ class Pacer {
   Clock& clock_;
   uint64_t last_;
   TimePoint next_;
+};
+
+// The closed gate. However the change ends, it is opened again.
+class Fence {
+ public:
+  explicit Fence(proxy::Gate& gate) : gate_(gate) { gate_.close(); }
+  Fence(const Fence&) = delete;
+  ~Fence() { end(); }
+  void end() {
+    if (!std::exchange(ended_, true)) gate_.open();
+  }
+
+ private:
+  proxy::Gate& gate_;
+  bool ended_ = false;
 };
 
 }  // namespace
@@ -222,35 +238,8 @@ Result<void> Migration::still_whole(Side to, const Actor& actor, size_t given_up
   return {};
 }
 
-Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead) {
-  std::lock_guard comparing(comparing_);
+Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_dead, Deadline deadline, StepTimes& steps, bool& lanes_stopped) {
   const bool urgent = to == Side::source;
-  StepTimes steps(clock_);
-  const HeldReads held(mirror_, old_primary_dead);
-  auto drained = still_there(to);
-  if (drained) drained = still_whole(to, actor, 0);
-  if (drained) drained = old_primary_dead ? pre_drain_without_primary() : pre_drain(urgent);
-  if (!drained) {
-    audit_.note(actor, action, "refused: " + drained.error().message);
-    return drained;
-  }
-  steps.ended("pre-drain");
-  // PREPARE
-  State prepared = state();
-  prepared.flip_intended = true;
-  prepared.flip_to = to;
-  auto intended = save_state(journal_, prepared);
-  if (!intended) return intended.error().within("nothing changed");
-  {
-    std::lock_guard hold(mutex_);
-    state_ = prepared;
-  }
-  steps.ended("prepare");
-  // FENCE
-  const TimePoint closed_at = clock_.now();
-  // Requests that wait for a dead primary end in errors, however long the fence is.
-  const Deadline deadline = closed_at + (old_primary_dead ? std::max(options_.fence_max, dead_drain_max) : options_.fence_max);
-  gate_.close();
   Result<void> done;
   // DRAIN. A write that is still under way at the deadline aborts the flip: withdrawing it would be the other policy.
   if (!gate_.wait_drained(deadline)) {
@@ -282,7 +271,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   } else if (done) {
     done = mirror_.catch_up(deadline);
   }
-  const bool lanes_stopped = static_cast<bool>(done);
+  lanes_stopped = static_cast<bool>(done);
   steps.ended("catch-up");
   caught_up.set_value(done);
   if (compared.valid()) {
@@ -301,22 +290,62 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   if (done) done = still_whole(to, actor, given_up);
   steps.ended("compare");
   if (done && !urgent && give_way_) done = gives_way();
-  if (done) {
-    // COMMIT
-    State committed = prepared;
-    committed.flip_intended = false;
-    committed.primary = to;
-    ++committed.epoch;
-    committed.phase = phase_after;
-    committed.reads_percent = to == Side::target ? 100 : 0;
-    if (old_primary_dead) committed.validated = false;
-    if (to == Side::source) {
-      committed.rolled_back_at = rfc3339(clock_.wall());
-      committed.rolled_back_reason = actor.reason;
-    }
-    done = move(committed, actor, action);
-    if (done) mirror_.set_primary(to);
+  return done;
+}
+
+Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead) {
+  std::lock_guard comparing(comparing_);
+  const bool urgent = to == Side::source;
+  StepTimes steps(clock_);
+  const HeldReads held(mirror_, old_primary_dead);
+  auto drained = still_there(to);
+  if (drained) drained = still_whole(to, actor, 0);
+  if (drained) drained = old_primary_dead ? pre_drain_without_primary() : pre_drain(urgent);
+  if (!drained) {
+    audit_.note(actor, action, "refused: " + drained.error().message);
+    return drained;
   }
+  steps.ended("pre-drain");
+  // PREPARE
+  State prepared = state();
+  prepared.flip_intended = true;
+  prepared.flip_to = to;
+  auto intended = save_state(journal_, prepared);
+  if (!intended) return intended.error().within("nothing changed");
+  {
+    std::lock_guard hold(mutex_);
+    state_ = prepared;
+  }
+  steps.ended("prepare");
+  // FENCE
+  const TimePoint closed_at = clock_.now();
+  // Requests that wait for a dead primary end in errors, however long the fence is.
+  const Deadline deadline = closed_at + (old_primary_dead ? std::max(options_.fence_max, dead_drain_max) : options_.fence_max);
+  Fence fence(gate_);
+  Result<void> done;
+  bool lanes_stopped = false;
+  try {
+    done = in_fence(to, actor, old_primary_dead, deadline, steps, lanes_stopped);
+    if (done) {
+      // COMMIT
+      State committed = prepared;
+      committed.flip_intended = false;
+      committed.primary = to;
+      ++committed.epoch;
+      committed.phase = phase_after;
+      committed.reads_percent = to == Side::target ? 100 : 0;
+      if (old_primary_dead) committed.validated = false;
+      if (to == Side::source) {
+        committed.rolled_back_at = rfc3339(clock_.wall());
+        committed.rolled_back_reason = actor.reason;
+      }
+      done = move(committed, actor, action);
+    }
+  } catch (const std::exception& broken) {
+    done = Error(Code::internal, std::string("it failed on our side: ") + broken.what());
+    lanes_stopped = true;  // or not: then they go on as they do
+  }
+  if (done) mirror_.set_primary(to);
   if (!done) {
     State aborted = prepared;
     aborted.flip_intended = false;
@@ -330,7 +359,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   steps.ended(done ? "commit" : "abort");
   // REVERSE before OPEN.
   if (lanes_stopped) mirror_.resume_lanes();
-  gate_.open();
+  fence.end();
   steps.ended("open");
   const double pause = std::chrono::duration<double>(clock_.now() - closed_at).count();
   {

@@ -29,6 +29,7 @@ void DurableJournal::run() {
     }
     if (stopping_) break;
     if (failure_) continue;
+    if (trim_due()) place_trim(hold);
     if (trim_due()) add_trims(group());
     if (!pending_.empty()) commit_front(hold);
     keep_house(hold);
@@ -89,7 +90,24 @@ void DurableJournal::wait_for_work(Lock& hold) {
   waiting_ = Waiting::no;
 }
 
+// mutex_ held, not while the store is read. A position inside a hole goes back to where the hole begins: its entry stands
+// there, and without it the seqs up to its end would be missing.
+void DurableJournal::place_trim(Lock& hold) {
+  while (trim_wanted_ > trimmed_ && trim_wanted_ <= acknowledged_) {
+    const Seq wanted = trim_wanted_;
+    const Seq trimmed = trimmed_;
+    hold.unlock();
+    auto begins = entry_of(wanted, trimmed);
+    hold.lock();
+    if (trim_wanted_ != wanted) continue;
+    if (!begins) log::warn("journal: cannot be trimmed now", {{"error", begins.error().message}});
+    trim_wanted_ = begins ? *begins : trimmed;
+    return;
+  }
+}
+
 void DurableJournal::add_trims(Group& to) {
+  const size_t first = to.batch.size();
   if (trim_wanted_ > trimmed_) {
     for (const Kind kind : {Kind::intent, Kind::body, Kind::outcome}) {
       to.erase_range(seq_key(kind, trimmed_), seq_key(kind, trim_wanted_));
@@ -106,6 +124,7 @@ void DurableJournal::add_trims(Group& to) {
     to.put(std::move(key), std::move(value));
   }
   to.bodies_to = std::max(bodies_wanted_, trim_wanted_);
+  to.complete({0, nullptr, nullptr, first, to.batch.size()});  // nobody waits; a failure drops them, they are added anew
   trimmed_at_ = clock_.now();
 }
 
@@ -114,10 +133,12 @@ void DurableJournal::commit_front(Lock& hold) {
   Seq last = 0;
   for (const auto& completion : front.completions) last = std::max(last, completion.seq);
   if (last >= next_marked_ + next_mark_count) {
+    const size_t first = front.batch.size();
     std::string key = meta_key("next");
-    std::string value = encode_bytes(encode_number(last + 1)).finish(key);
+    std::string value = encode_bytes(encode_number(last)).finish(key);
     front.put(std::move(key), std::move(value));
-    next_marked_ = last + 1;
+    front.complete({0, nullptr, nullptr, first, front.batch.size()});  // only with its intents: a failure drops it
+    next_marked_ = last;
   }
   const bool sync = front.force_sync || (front.sync && options_.durability == Durability::fsync);
   front_busy_ = true;
@@ -260,6 +281,8 @@ Result<void> DurableJournal::reopen_now() {
     std::string key = seq_key(Kind::intent, burnt_from);
     std::string value = encode_hole({next - 1}).finish(key);
     batch.put(std::move(key), std::move(value));
+    // The failed commit may be on the disk all the same, with a mark that would lie inside the hole now.
+    put_meta(batch, "next", encode_number(burnt_from));
   }
   if (!batch.empty()) {
     if (auto committed = store_.commit(batch, store::Sync::yes); !committed) return committed;
@@ -276,6 +299,8 @@ Result<void> DurableJournal::reopen_now() {
   if (auto marked = write_boot_mark(found, false); !marked) return marked;
   Lock hold(mutex_);
   failure_.reset();
+  acknowledged_ = next - 1;  // a hole is as settled as an intent
+  if (burnt_from != 0) next_marked_ = burnt_from;
   burnt_from_ = 0;
   rows_lost_ = false;
   house_kept_at_ = TimePoint();  // space is dear now: give back what was trimmed

@@ -48,6 +48,7 @@ Result<void> DurableJournal::start() {
         new_gap("the machine restarted without a clean stop of vmproxy while journal.durability was 'os': "
                 "the last writes may not have been recorded"));
   }
+  if (auto doubt = store_.doubt()) found.push_back(new_gap(std::move(*doubt)));
   if (auto written = write_boot_mark(found, false); !written) return written;
   trimmed_at_ = house_kept_at_ = clock_.now();
   if (auto bytes = store_.bytes_on_disk()) bytes_.set(static_cast<double>(*bytes));
@@ -230,7 +231,7 @@ Result<void> DurableJournal::commit_rows(std::vector<Row> rows) {
 
 void DurableJournal::trim_below(Seq seq) {
   Lock hold(mutex_);
-  trim_wanted_ = std::max(trim_wanted_, std::min(seq, next_.load()));
+  trim_wanted_ = std::max(trim_wanted_, std::min(seq, acknowledged_ + 1));
   wake(false);
 }
 

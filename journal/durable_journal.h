@@ -79,6 +79,7 @@ class DurableJournal final : public Journal {
   bool reopen_due() const;
   void try_reopen(Lock& hold);
   bool trim_due() const;
+  void place_trim(Lock& hold);
   void add_trims(Group& to);
   void commit_front(Lock& hold);
   void fail(Error error);
@@ -99,6 +100,7 @@ class DurableJournal final : public Journal {
   Result<Recovered> recover();
   Result<std::optional<std::string>> meta(std::string_view name);
   Result<uint64_t> meta_number(std::string_view name, uint64_t otherwise);
+  Result<Seq> last_taken(Seq trimmed, Seq marked, bool clean);
   Result<Seq> last_contiguous(Seq from);
   void put_meta(store::Batch& to, std::string_view name, std::string_view payload);
   Result<void> write_boot_mark(const std::vector<Gap>& found, bool clean);
@@ -106,6 +108,7 @@ class DurableJournal final : public Journal {
   // --- reading
   std::optional<std::optional<std::string>> find_pending(const std::string& key) const;  // mutex_ held
   void settle();
+  Result<Seq> entry_of(Seq seq, Seq from);
   Result<std::vector<HeadOrHole>> heads_from(Seq from, size_t count_max);
 
   // --- gaps
@@ -144,7 +147,7 @@ class DurableJournal final : public Journal {
   bool closed_ = false;
 
   std::optional<Error> failure_;
-  Seq acknowledged_ = 0;  // highest seq whose done() was called with it
+  Seq acknowledged_ = 0;  // everything up to it was called back, or is in a hole on the disk
   Seq burnt_from_ = 0;    // first seq of the failed appends; 0: none
   bool rows_lost_ = false;
   bool reopen_wanted_ = false;

@@ -2,11 +2,12 @@
 //
 // Layout of the store (every value begins with a format byte and ends with a CRC32C; seq big-endian so that
 // order is byte order):
-//   "i" seq            intent head: epoch, direction, class, operation, collection, keys; or a hole (burnt
-//   seqs) "b" seq            intent body: method, target, content headers, body; never credentials "o" seq
-//   outcome: whole or per key; after promotion the images it left "r" table key      rows: debts, touched,
-//   checkpoints, quarantine, state, audit ... see rows.h "m" name           meta: format version, next seq,
-//   trimmed-below, boot mark
+//   "i" seq        intent head: epoch, direction, class, operation, collection, keys; or a hole (burnt seqs)
+//   "b" seq        intent body: method, target, content headers, body; never credentials
+//   "o" seq        outcome: whole or per key; after promotion the images it left
+//   "r" table key  rows: debts, touched, checkpoints, quarantine, state, audit ... see rows.h
+//   "m" name       meta: format version; "next": an intent or hole from which the way to the end is short, or the end;
+//                  trimmed-below, boot mark
 // and, outside the log, the store's slot: capture gaps found while the store could not be written.
 //
 // One committer thread groups intents and rows that arrive while a sync is under way into the next batch.
@@ -161,8 +162,8 @@ class Journal {
   virtual Result<void> scan(Seq from, const VisitIntent& visit) = 0;
   // The seq the next append will get.
   virtual Seq next() const = 0;
-  // Everything below is on the replica or in debt rows put before this call: drop it. Bodies first goes with
-  // collapse.
+  // Everything below is on the replica or in debt rows put before this call: drop it. What was not called back yet
+  // stays, and so does a hole that `seq` lies in. Bodies first goes with collapse.
   virtual void trim_below(Seq seq) = 0;
   // Frees bodies below seq but keeps heads (payloads collapse to READ debts).
   virtual void drop_bodies_below(Seq seq) = 0;

@@ -53,6 +53,29 @@ Result<std::optional<OutcomeRecord>> DurableJournal::outcome_of(Seq seq) {
   return std::optional<OutcomeRecord>(std::move(*outcome));
 }
 
+// Where the entry stands that covers `seq`: at `seq`, or where the hole begins that it lies in; nothing below `from` is
+// looked at. `seq` itself when none covers it.
+Result<Seq> DurableJournal::entry_of(Seq seq, Seq from) {
+  if (from >= seq) return seq;
+  auto there = store_.get(seq_key(Kind::intent, seq));
+  if (!there) return there.error();
+  if (*there) return seq;
+  // Rare, so holes are not kept in memory: the entry before is looked for on the disk.
+  std::string before, entry_bytes;
+  auto scanned = store_.scan(seq_key(Kind::intent, from), seq_key(Kind::intent, seq), [&](auto key, auto value) {
+    before.assign(key);
+    entry_bytes.assign(value);
+    return true;
+  });
+  if (!scanned) return scanned.error();
+  if (before.empty()) return seq;
+  auto entry = decode_head(before, entry_bytes);
+  if (!entry) return entry.error();
+  const auto* hole = std::get_if<Hole>(&*entry);
+  if (hole == nullptr || hole->last < seq) return seq;
+  return *seq_of(before);
+}
+
 Result<std::vector<HeadOrHole>> DurableJournal::heads_from(Seq from, size_t count_max) {
   std::vector<HeadOrHole> heads;
   std::optional<Error> damaged;
@@ -73,10 +96,15 @@ Result<std::vector<HeadOrHole>> DurableJournal::heads_from(Seq from, size_t coun
 }
 
 Result<void> DurableJournal::scan(Seq from, const VisitIntent& visit) {
+  Seq trimmed;
   {
     Lock hold(mutex_);
-    from = std::max(from, trimmed_);
+    trimmed = trimmed_;
+    from = std::max(from, trimmed);
   }
+  auto begins = entry_of(from, trimmed);
+  if (!begins) return begins.error();
+  from = *begins;
   // In steps, so that no snapshot is held while the visitor works.
   constexpr size_t step = 1024;
   for (;;) {

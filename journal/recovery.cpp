@@ -3,6 +3,15 @@
 #include "journal/durable_journal.h"
 
 namespace vmproxy::journal {
+namespace {
+
+Error missing(Seq first, Seq last) {
+  return {Code::corrupt, "journal: intents " + std::to_string(first) + " to " + std::to_string(last) +
+                             " are missing. The replica may lack these writes: keep a copy of the "
+                             "directory; copy and validate again with a new one"};
+}
+
+}  // namespace
 
 Result<std::optional<std::string>> DurableJournal::meta(std::string_view name) {
   const std::string key = meta_key(name);
@@ -68,13 +77,27 @@ Result<DurableJournal::Recovered> DurableJournal::recover() {
     result.boot = decode_boot(**boot);
     if (!result.boot) return Error(Code::corrupt, "journal: the boot mark cannot be read");
   }
-  auto last = last_contiguous(std::max(*trimmed, *marked));
+  auto last = last_taken(*trimmed, *marked, result.boot && result.boot->clean);
   if (!last) return last.error();
   result.next = *last + 1;
   result.trimmed = *trimmed;
   result.bodies_dropped = *bodies;
   result.gap_number = *gap_number;
   return result;
+}
+
+// The last seq that is taken. The mark "next" spares the way from the trimmed end: it stands where an intent or a hole
+// stands, or, after a clean end, behind all of them. Older versions could leave it inside a hole, or behind the last
+// intent: where nothing stands, the way from the trimmed end tells which.
+Result<Seq> DurableJournal::last_taken(Seq trimmed, Seq marked, bool clean) {
+  const Seq from = std::max(trimmed, marked);
+  if (clean || from == trimmed) return last_contiguous(from);
+  auto at_mark = store_.get(seq_key(Kind::intent, from));
+  if (!at_mark) return at_mark.error();
+  if (*at_mark) return last_contiguous(from);
+  auto last = last_contiguous(trimmed);
+  if (last && *last + 1 < from) return missing(*last + 1, from - 1);
+  return last;
 }
 
 // The last seq of the unbroken run that begins at `from`; from - 1 when there is none. Heads only.
@@ -89,10 +112,7 @@ Result<Seq> DurableJournal::last_contiguous(Seq from) {
     }
     const Seq seq = *seq_of(key);
     if (seq != expected) {
-      broken = Error(Code::corrupt, "journal: intents " + std::to_string(expected) + " to " +
-                                        std::to_string(seq - 1) +
-                                        " are missing. The replica may lack these writes: keep a copy of the "
-                                        "directory; copy and validate again with a new one");
+      broken = missing(expected, seq - 1);
       return false;
     }
     const auto* hole = std::get_if<Hole>(&*entry);
@@ -111,10 +131,11 @@ Result<void> DurableJournal::write_boot_mark(const std::vector<Gap>& found, bool
   put_meta(batch, "format", encode_number(journal_format));
   put_meta(batch, "boot", encode_boot({store_.boot_id(), clean, options_.durability, wall_us()}));
   put_meta(batch, "gap", encode_number(gap_number_));
-  if (clean) put_meta(batch, "next", encode_number(next_.load()));
   std::map<uint64_t, Gap> recorded;
   {
     Lock hold(mutex_);
+    // Not next_: who came while it was closed got a seq and an error, and is not on the disk.
+    if (clean) put_meta(batch, "next", encode_number(acknowledged_ + 1));
     recorded = slot_gaps_;
   }
   for (const auto& gap : found) recorded[gap.number] = gap;
@@ -127,7 +148,7 @@ Result<void> DurableJournal::write_boot_mark(const std::vector<Gap>& found, bool
   if (auto committed = store_.commit(batch, store::Sync::yes); !committed) return committed;
   Lock hold(mutex_);
   for (const auto& [number, gap] : recorded) gaps_[number] = gap;
-  if (slot_gaps_.empty()) return {};
+  if (slot_gaps_.empty() && !store_.doubt()) return {};
   slot_gaps_.clear();
   return write_slot();
 }

@@ -1,6 +1,7 @@
 #include "proxy/lanes.h"
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "base/log.h"
@@ -38,7 +39,34 @@ void Lanes::start(Side primary, TimePoint not_before) {
   }
   auto frozen = parts_.quarantine.freeze_others_than(primary);
   if (!frozen) log::error("quarantined changes could not be read; those of the former primary are not protected", {{"error", frozen.error().message}});
-  for (auto& lane : lanes_) lane->thread = std::thread([this, &lane = *lane] { run(lane); });
+  staff();
+}
+
+void Lanes::staff() {
+  const bool known = std::exchange(understaffed_, false);
+  for (auto& lane : lanes_) {
+    if (lane->thread.joinable()) continue;
+    try {
+      lane->thread = std::thread([this, &lane = *lane] { run(lane); });
+    } catch (const std::system_error& refused) {
+      understaffed_ = true;
+      if (known) return;
+      log::error("a thread that brings changes to the replica cannot be started, so some changes wait. It is tried again; raise the limit of "
+                 "threads of the process or the machine",
+                 {{"error", refused.what()}});
+      return;
+    }
+  }
+}
+
+void Lanes::keep_staffed() {
+  std::unique_lock one(life_mutex_, std::try_to_lock);
+  if (!one || !understaffed_) return;
+  {
+    std::lock_guard hold(mutex_);
+    if (stopping_) return;
+  }
+  staff();
 }
 
 void Lanes::stop() {

@@ -63,8 +63,11 @@ class Lanes {
 
   // Before the first start(): entries put until then are of this primary's epoch.
   void begin_with(Side primary) { primary_ = primary; }
-  // Threads begin; nothing is sent to the replica before `not_before` (H57).
+  // Threads begin; nothing is sent to the replica before `not_before` (H57). A lane that the system refuses a thread waits for
+  // keep_staffed().
   void start(Side primary, TimePoint not_before);
+  // Between start() and stop(): threads that are missing begin. Does not wait for either.
+  void keep_staffed();
   // Nothing is in flight on the replica when it returns; entries stay queued.
   void stop();
 
@@ -121,6 +124,7 @@ class Lanes {
     bool made = false;        // its thread only: what its last batch missed was made
   };
   size_t lane_of(const std::string& collection, const std::string& key) const;
+  void staff();  // life_mutex_ held
   void run(Lane& lane);
   void wake(Lane& lane);
   void gather(Lane& lane);
@@ -162,7 +166,8 @@ class Lanes {
   std::atomic<uint64_t> applied_{0}, failed_{0};
   Counter applied_upserts_, applied_deletes_, applied_rows_;
 
-  std::mutex life_mutex_;  // start() and stop()
+  std::mutex life_mutex_;  // start() and stop(); the lanes' threads
+  bool understaffed_ = false;  // guarded by life_mutex_
   mutable std::mutex mutex_;
   std::condition_variable changed_;  // lanes became empty, or have room
   std::unordered_map<std::string, int> paused_;

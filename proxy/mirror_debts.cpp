@@ -15,6 +15,7 @@ void Mirror::run() {
     pay_due();
     close_windows(false);
     if (clock_.now() - flushed > std::chrono::milliseconds(500)) {
+      lanes_.keep_staffed();
       ledger_.flush();
       collapse_bodies();
       flushed = clock_.now();

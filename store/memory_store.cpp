@@ -104,11 +104,16 @@ class Memory final : public MemoryStore {
     if (fail_slot_) return Error(Code::io, "the store in memory was told to fail its slot");
     if (bytes.size() > slot_bytes_max) return Error(Code::invalid, "the slot holds at most 3500 bytes");
     slot_ = bytes;
+    doubt_.reset();
     return {};
   }
   Result<std::string> read_slot() override {
     std::lock_guard hold(mutex_);
     return slot_;
+  }
+  std::optional<std::string> doubt() override {
+    std::lock_guard hold(mutex_);
+    return doubt_;
   }
   std::string boot_id() override {
     std::lock_guard hold(mutex_);
@@ -132,6 +137,10 @@ class Memory final : public MemoryStore {
   void fail_slot(bool fails) override {
     std::lock_guard hold(mutex_);
     fail_slot_ = fails;
+  }
+  void set_doubt(std::string what) override {
+    std::lock_guard hold(mutex_);
+    doubt_ = std::move(what);
   }
   void fail_reopen(bool fails) override {
     std::lock_guard hold(mutex_);
@@ -175,6 +184,7 @@ class Memory final : public MemoryStore {
   Map durable_;
   std::vector<Batch> unsynced_;
   std::string slot_;
+  std::optional<std::string> doubt_;
   int fail_commits_ = 0;
   int waiting_ = 0;
   uint64_t boot_ = 1;

@@ -12,6 +12,7 @@ class MemoryStore : public Store {
   // Code::io although the batch reached the disk: a sync whose answer was an error.
   virtual void fail_next_commit_after_applying() = 0;
   virtual void fail_slot(bool fails) = 0;
+  virtual void set_doubt(std::string what) = 0;  // until write_slot()
   virtual void fail_reopen(bool fails) = 0;
   // Commits wait until released; waiting_commits() tells how many do.
   virtual void hold_commits(bool hold) = 0;

@@ -73,9 +73,12 @@ class RocksDb final : public Store {
     fs::create_directories(directory_, failed);
     if (failed)
       return Error(Code::io, "cannot make the journal directory " + directory_ + ": " + failed.message());
-    if (auto slot = slot_.open(directory_ + "/slot"); !slot) return slot;
-    if (auto synced = synced_.open(directory_ + "/synced"); !synced) return synced;
-    return open_db();
+    // First, because it takes the lock of the directory: the files beside it belong to whoever has that.
+    if (auto opened = open_db(); !opened) return opened;
+    const bool fresh = db_->GetLatestSequenceNumber() == 0;  // nothing was ever committed, so nothing can be lost
+    if (auto slot = slot_.open(directory_ + "/slot", fresh); !slot) return slot;
+    if (auto synced = synced_.open(directory_ + "/synced", fresh); !synced) return synced;
+    return check_end();
   }
 
   Result<void> commit(const Batch& batch, Sync sync) override {
@@ -108,7 +111,7 @@ class RocksDb final : public Store {
       const rocksdb::SequenceNumber sequence = db_->GetLatestSequenceNumber();
       char mark[8];
       std::memcpy(mark, &sequence, 8);
-      if (auto written = synced_.write({mark, 8}, false); !written) return written;
+      if (auto written = synced_.write({mark, 8}); !written) return written;
     }
     return {};
   }
@@ -190,11 +193,22 @@ class RocksDb final : public Store {
     if (auto space = check_space(); !space) return space;
     std::unique_lock hold(mutex_);
     db_.reset();
-    return open_db();
+    if (auto opened = open_db(); !opened) return opened;
+    return check_end();
   }
 
-  Result<void> write_slot(std::string_view bytes) override { return slot_.write(bytes, true); }
+  Result<void> write_slot(std::string_view bytes) override { return slot_.write(bytes); }
   Result<std::string> read_slot() override { return slot_.value(); }
+
+  std::optional<std::string> doubt() override {
+    if (slot_.found() != SlotFile::Found::whole) {
+      return "the file 'slot' of the journal was missing or damaged: capture gaps recorded there while the disk failed may be lost";
+    }
+    if (synced_.found() == SlotFile::Found::nothing) {
+      return "the file 'synced' of the journal was missing or damaged: whether the end of its log was lost cannot be told";
+    }
+    return std::nullopt;
+  }
 
   std::string boot_id() override {
     std::ifstream file("/proc/sys/kernel/random/boot_id");
@@ -213,6 +227,11 @@ class RocksDb final : public Store {
       return error_of(status, directory_);
     }
     db_.reset(opened);
+    return {};
+  }
+
+  // The log reaches as far as it was synced.
+  Result<void> check_end() {
     const std::string mark = synced_.value();
     if (mark.size() == 8) {
       rocksdb::SequenceNumber synced;
@@ -256,8 +275,8 @@ class RocksDb final : public Store {
   static constexpr uint64_t reopen_space_min = 4u << 20;
 
   const std::string directory_;
-  SlotFile slot_;
-  SlotFile synced_;
+  SlotFile slot_{SlotFile::Writes::both_halves};
+  SlotFile synced_{SlotFile::Writes::in_turn};
   std::shared_mutex mutex_;  // exclusive while db_ changes
   std::unique_ptr<rocksdb::DB> db_;
 };

@@ -1,6 +1,6 @@
 // The Store on RocksDB. One directory:
 //   db/      RocksDB
-//   slot     the slot of Store::write_slot
+//   slot     the slot of Store::write_slot (see slot_file.h)
 //   synced   how far synced commits went, to notice a write-ahead log that lost its tail (see
 //   rocksdb_options.h)
 #pragma once

@@ -77,6 +77,10 @@ class Store {
   static constexpr size_t slot_bytes_max = 3500;
   virtual Result<void> write_slot(std::string_view bytes) = 0;
   virtual Result<std::string> read_slot() = 0;  // empty: nothing was written
+  // What may have been lost beside the data, found when the store was opened: the slot's bytes, or what vouches for the end
+  // of the log. In words for people. Stays, also over a restart, until a synced commit and then write_slot() succeed: make
+  // it durable with the former. Nothing: all is whole.
+  virtual std::optional<std::string> doubt() = 0;
   // Changes when commits with Sync::no may have been lost: the machine's boot. Empty: not known.
   virtual std::string boot_id() = 0;
 };

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/workers.h"
 #include "model/codec.h"
 
 namespace vmproxy::validation {
@@ -67,10 +68,7 @@ Result<void> Pass::execute() {
       if (auto planned = plan(*collection, scanned); !planned) fail(*collection, planned.error());
     }
   }
-  std::vector<std::thread> threads;
-  const size_t workers = std::min(parallel_, shares_.size());  // the first of them takes from the list at once
-  for (size_t i = 0; i < workers; ++i) threads.emplace_back([this, i] { work(i); });
-  for (auto& thread : threads) thread.join();
+  run_workers(std::min(parallel_, shares_.size()), [this](size_t worker) { work(worker); });
   return outcome();
 }
 

@@ -1,4 +1,5 @@
 #include "tests/backfill/fixture.h"
+#include "tests/support/no_threads.h"
 
 using namespace vmproxy;
 using namespace vmproxy::backfill;
@@ -157,4 +158,14 @@ TEST_CASE("a journal that cannot be written keeps the copy from being done") {
   at.start();
   REQUIRE(at.run());
   CHECK(at.backfill->progress().records == 100);
+}
+
+TEST_CASE("a copy that gets no threads of its own is done by its caller") {
+  Copy at;
+  at.source.fill("things", 100);
+  {
+    const support::NoThreads limit;
+    REQUIRE(at.run());
+  }
+  at.check_equal();
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "tests/support/move.h"
+#include "tests/support/no_threads.h"
 
 using namespace vmproxy::support;
 using vmproxy::Code;
@@ -210,4 +211,27 @@ TEST_CASE("with the target dead and a gap open the way back is named, and what i
   CHECK(move.rollback({"gaps"}));
   CHECK(move.primary() == "source");
   CHECK(move.source.find("a") == 1);
+}
+
+TEST_CASE("a promotion during which the system refuses threads opens its gate, and the mirror works once there are some") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  move.enter();
+  move.promote_aside();
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  std::optional<NoThreads> limit;
+  limit.emplace();
+  move.leave();
+  const auto ended = move.ended();
+  CHECK(ended);
+  CHECK(move.primary() == "target");
+  const bool open = move.context().gate.enter_now();
+  CHECK(open);
+  if (open) move.leave();
+  limit.reset();
+  move.write("b", 2);
+  CHECK(move.target.find("b") == 2);
+  REQUIRE(move.quiet());
+  CHECK(move.equal());
 }

@@ -42,6 +42,22 @@ TEST_CASE("a commit that reached the disk although its sync failed leaves no int
   CHECK(at.journal->verify().value().problems.empty());
 }
 
+TEST_CASE("what the store cannot vouch for when it is opened is a gap, once") {
+  Fixture at;
+  at.open();
+  at.append("a");
+  at.crash();
+  at.store->set_doubt("the slot was lost");
+  at.open();
+  const auto gaps = at.journal->gaps().value();
+  REQUIRE(gaps.size() == 1);
+  CHECK(gaps[0].what == "the slot was lost");
+  CHECK_FALSE(at.store->doubt());
+  at.power_cut();
+  at.open();
+  CHECK(at.journal->gaps().value().size() == 1);
+}
+
 TEST_CASE("lazy rows and outcomes put before and during a failure are committed after it") {
   Fixture at;
   at.open();

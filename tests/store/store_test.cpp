@@ -1,5 +1,7 @@
 // What every Store promises, checked on both.
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "store/crc32c.h"
@@ -150,24 +152,167 @@ TEST_CASE("the memory store loses what was not synced, and only that") {
   CHECK(store->boot_id() != boot);
 }
 
-TEST_CASE("the slot keeps the older value when a write over the newer was torn") {
+namespace {
+
+using Found = SlotFile::Found;
+
+// What open() makes of a file.
+struct Opened {
+  Found found;
+  std::string value;
+  bool operator==(const Opened&) const = default;
+};
+Opened opened(const std::string& path, bool fresh = false,
+              SlotFile::Writes writes = SlotFile::Writes::both_halves) {
+  SlotFile slot(writes);
+  if (auto made = slot.open(path, fresh); !made) FAIL(made.error().message);
+  return {slot.found(), slot.value()};
+}
+
+void write_slots(const std::string& path, const std::vector<std::string>& values,
+                 SlotFile::Writes writes = SlotFile::Writes::both_halves) {
+  SlotFile slot(writes);
+  if (auto made = slot.open(path, !fs::exists(path)); !made) FAIL(made.error().message);
+  for (const auto& value : values) {
+    if (auto written = slot.write(value); !written) FAIL(written.error().message);
+  }
+}
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void put_bytes(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+// One bit of the first byte of the value in this half.
+void flip(const std::string& path, size_t half) {
+  std::string bytes = bytes_of(path);
+  bytes.at(half * 4096 + 20) ^= 1;
+  put_bytes(path, bytes);
+}
+
+}  // namespace
+
+TEST_CASE("a slot is whole as long as one of its halves is, and made whole when it is opened") {
   Directory at;
   const std::string path = at.path + "/slot";
-  {
-    SlotFile slot;
-    REQUIRE(slot.open(path));
-    REQUIRE(slot.write("one", true));
-    REQUIRE(slot.write("two", true));
+  write_slots(path, {"one", "two"});
+  CHECK(opened(path) == Opened{Found::whole, "two"});
+  const std::string whole = bytes_of(path);
+  for (const size_t half : {size_t{0}, size_t{1}}) {
+    INFO("half " << half);
+    put_bytes(path, whole);
+    flip(path, half);
+    CHECK(opened(path) == Opened{Found::whole, "two"});
+    flip(path, 1 - half);  // the damaged one is a copy of the other again
+    CHECK(opened(path) == Opened{Found::whole, "two"});
   }
-  // Generation 2 lies in the first half.
-  FILE* file = std::fopen(path.c_str(), "r+b");
-  REQUIRE(file != nullptr);
-  std::fseek(file, 22, SEEK_SET);
-  std::fputc('X', file);
-  std::fclose(file);
-  SlotFile slot;
-  REQUIRE(slot.open(path));
-  CHECK(slot.value() == "one");
+  put_bytes(path, whole.substr(0, 5000));
+  CHECK(opened(path) == Opened{Found::whole, "two"});
+  CHECK(bytes_of(path).size() == 8192);
+}
+
+TEST_CASE("a write that a crash tore, wherever it was, leaves the value before or the new one, and no doubt") {
+  Directory at;
+  const std::string path = at.path + "/slot";
+  write_slots(path, {"one"});
+  const std::string before = bytes_of(path);
+  write_slots(path, {"two"});
+  const std::string after = bytes_of(path);
+  for (const size_t half : {size_t{0}, size_t{1}}) {
+    // This half is torn, the other is as before the write or after it.
+    for (const std::string* other : {&before, &after}) {
+      std::string torn = *other;
+      torn.replace(half * 4096, 21, after, half * 4096, 21);
+      torn.at(half * 4096 + 24) ^= 1;
+      put_bytes(path, torn);
+      CHECK(opened(path) == Opened{Found::whole, other == &before ? "one" : "two"});
+    }
+  }
+}
+
+TEST_CASE("a slot that is missing, short or damaged in both halves is told, until it is written again") {
+  Directory at;
+  const std::string path = at.path + "/slot";
+  CHECK(opened(path, true) == Opened{Found::whole, ""});  // made now
+  write_slots(path, {"one"});
+  const std::string whole = bytes_of(path);
+  SECTION("missing") { fs::remove(path); }
+  SECTION("empty") { put_bytes(path, ""); }
+  SECTION("short") { put_bytes(path, whole.substr(0, 100)); }
+  SECTION("damaged") {
+    flip(path, 0);
+    flip(path, 1);
+  }
+  CHECK(opened(path) == Opened{Found::nothing, ""});
+  CHECK(opened(path) == Opened{Found::nothing, ""});  // looking at it does not settle it
+  {
+    SlotFile slot(SlotFile::Writes::both_halves);
+    REQUIRE(slot.open(path, false));
+    REQUIRE(slot.write("two"));
+    CHECK(slot.found() == Found::whole);
+  }
+  CHECK(opened(path) == Opened{Found::whole, "two"});
+  CHECK(bytes_of(path).size() == 8192);
+}
+
+TEST_CASE("a slot of an older version, written in turn, is read, and told where its newer half may be the damaged one") {
+  Directory at;
+  const std::string path = at.path + "/slot";
+  constexpr auto in_turn = SlotFile::Writes::in_turn;
+  SECTION("never written") {
+    write_slots(path, {}, in_turn);
+    CHECK(opened(path) == Opened{Found::whole, ""});
+  }
+  SECTION("written once") {
+    write_slots(path, {"one"}, in_turn);
+    CHECK(opened(path) == Opened{Found::whole, "one"});
+  }
+  SECTION("written twice") {
+    write_slots(path, {"one", "two"}, in_turn);
+    CHECK(opened(path) == Opened{Found::whole, "two"});
+    CHECK(opened(path) == Opened{Found::whole, "two"});
+  }
+  SECTION("damaged") {
+    write_slots(path, {"one", "two"}, in_turn);
+    const size_t newer = bytes_of(path).find("two") / 4096;
+    flip(path, newer);
+    CHECK(opened(path) == Opened{Found::older_perhaps, "one"});
+    CHECK(opened(path) == Opened{Found::older_perhaps, "one"});
+    CHECK(opened(path, false, in_turn) == Opened{Found::older_perhaps, "one"});
+  }
+}
+
+TEST_CASE("what open found missing beside the store on RocksDB is a doubt until the slot is written, but for a new store") {
+  Directory at;
+  auto store = open_rocksdb(at.path);
+  REQUIRE(store);
+  CHECK_FALSE((*store)->doubt());
+  store->reset();
+  fs::remove(at.path + "/slot");  // nothing was committed yet
+  store = open_rocksdb(at.path);
+  REQUIRE(store);
+  CHECK_FALSE((*store)->doubt());
+  Batch batch;
+  batch.put("a", "1");
+  REQUIRE((*store)->commit(batch, Sync::yes));
+  store->reset();
+  fs::remove(at.path + "/slot");
+  for (int start = 0; start < 2; ++start) {
+    store = open_rocksdb(at.path);
+    REQUIRE(store);
+    CHECK((*store)->doubt());
+    // Who does not get the directory leaves its files alone.
+    CHECK_FALSE(open_rocksdb(at.path));
+    if (start == 1) REQUIRE((*store)->write_slot(""));
+    store->reset();
+  }
+  store = open_rocksdb(at.path);
+  REQUIRE(store);
+  CHECK_FALSE((*store)->doubt());
 }
 
 TEST_CASE("CRC32C has the published values, and instruction and table agree") {

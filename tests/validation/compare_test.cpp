@@ -1,3 +1,4 @@
+#include "tests/support/no_threads.h"
 #include "tests/validation/fixture.h"
 
 using namespace vmproxy;
@@ -264,4 +265,16 @@ TEST_CASE("with a primary that stands still the replica is read when it is ready
   auto late = at.validation->compare_keys(at.jobs()[0], keys, Side::source, deadline,
                                           []() -> vmproxy::Result<void> { return Error(Code::timeout, "not in time"); });
   CHECK(late.error().code == Code::timeout);
+}
+
+TEST_CASE("a validation that gets no threads of its own is done by its caller") {
+  Compare at;
+  at.fill(100);
+  const auto report = [&] {
+    const support::NoThreads limit;
+    return at.run();
+  }();
+  REQUIRE(report);
+  CHECK(report->clean());
+  CHECK(report->compared == 100);
 }
