@@ -251,6 +251,25 @@ Result<void> Collections::remove_locked(const model::CollectionName& name) {
   return publish(std::move(next));
 }
 
+Result<void> Collections::rename(const model::CollectionName& from, model::Schema schema, Deadline deadline) {
+  std::unique_lock changing(write_mutex_, deadline);
+  if (!changing) return not_now();
+  schema.incarnation = ++incarnations_;
+  return rename_locked(from, std::move(schema));
+}
+
+Result<void> Collections::rename_back(const model::CollectionName& from, model::Schema schema) {
+  std::lock_guard changing(write_mutex_);
+  return rename_locked(from, std::move(schema));
+}
+
+Result<void> Collections::rename_locked(const model::CollectionName& from, model::Schema schema) {
+  protocols::Catalog next = *catalog();
+  std::erase_if(next.collections, [&](const auto& known) { return known.name == from || known.name == schema.name; });
+  next.collections.push_back(std::move(schema));
+  return publish(std::move(next));
+}
+
 Result<void> Collections::put_space(protocols::Space space, Deadline deadline) {
   std::unique_lock changing(write_mutex_, deadline);
   if (!changing) return not_now();

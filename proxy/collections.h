@@ -90,11 +90,15 @@ class Collections {
   // has not ended by the deadline. A put of a schema with new_incarnation starts a new life under the same name.
   Result<void> put(model::Schema schema, bool new_incarnation, Deadline deadline);
   Result<void> remove(const model::CollectionName& name, Deadline deadline);
+  // A new life under the name of `schema`, in one commit with the end of the old name: no crash leaves neither.
+  Result<void> rename(const model::CollectionName& from, model::Schema schema, Deadline deadline);
   Result<void> put_space(protocols::Space space, Deadline deadline);
   Result<void> remove_space(const std::string& path, Deadline deadline);
   // The same however long it takes: for what must not be left as it is, such as the half of a change that came about.
   Result<void> put(model::Schema schema, bool new_incarnation);
   Result<void> remove(const model::CollectionName& name);
+  // `schema` goes on in the life that it says.
+  Result<void> rename_back(const model::CollectionName& from, model::Schema schema);
   // Creates on the target what is included and missing there, and claims it: durably, before the first record goes there.
   // A collection that was there before and holds records is somebody else's: writing and repairing would overwrite and erase
   // them. Code::precondition names each with its count, unless `take_foreign`. One that is ours and missing was lost with
@@ -129,6 +133,7 @@ class Collections {
   Result<void> refresh_locked(Deadline deadline, const Explained& explained);
   Result<void> put_locked(model::Schema schema, bool new_incarnation);
   Result<void> remove_locked(const model::CollectionName& name);
+  Result<void> rename_locked(const model::CollectionName& from, model::Schema schema);
   // What the target lacks, or has too much, of a collection that is new.
   Result<void> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
   // --- the configuration: collections_binding.cpp

@@ -341,6 +341,12 @@ Result<model::Schema> TargetBackend::drop(const Collection& gone) {
 
 Result<model::Schema> TargetBackend::alter(const Collection& before, const model::Schema& schema) {
   const bool renamed = !(schema.name == before.name);
+  if (renamed && !context_.collections.included(schema.name)) {
+    return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
+  }
+  if (renamed && context_.collections.find(model::to_string(schema.name))) {
+    return Error(Code::already_exists, "another collection has the name '" + model::to_string(schema.name) + "'");
+  }
   // Before it is: a crash in between leaves a note too many. The source keeps the partition, empty.
   const auto dropped = only_in(before.plan->source(), schema);
   for (const auto& name : dropped) note_ddl(drop_of(name, before.key));
@@ -349,17 +355,9 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   };
   // Its lanes wait until the target has said whether the name goes: what is owed to the source under it stays owed (C6).
   const Paused paused(context_.mirror, renamed ? before.key : "");
-  if (renamed) {
-    auto removed = context_.collections.remove(before.name, deadline_);
-    if (!removed) {
-      not_dropped();
-      return removed.error();
-    }
-  }
-  auto put = context_.collections.put(schema, renamed, deadline_);
+  const auto put = renamed ? context_.collections.rename(before.name, schema, deadline_) : context_.collections.put(schema, false, deadline_);
   if (!put) {
     not_dropped();
-    if (renamed) (void)context_.collections.put(before.plan->source(), false);
     return put.error();
   }
   const auto now = context_.collections.find(model::to_string(schema.name));
@@ -370,8 +368,7 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
     altered = context_.transfer.driver(Side::target).alter(before.plan->target().name, now->plan->target(), deadline_);
   }
   if (!altered) {
-    if (renamed) (void)context_.collections.remove(schema.name);
-    (void)context_.collections.put(before.plan->source(), false);
+    (void)(renamed ? context_.collections.rename_back(schema.name, before.plan->source()) : context_.collections.put(before.plan->source(), false));
     if (altered.error().surely_not_done()) not_dropped();
     return altered.error();
   }

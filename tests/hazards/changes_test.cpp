@@ -259,6 +259,24 @@ TEST_CASE("a partition dropped after the promotion is named before a rollback, u
   }
 }
 
+TEST_CASE("a rename after the promotion to a name that is another collection's, or that is not included, changes nothing") {
+  Proxy proxy;
+  proxy.move.source.add_collection(things("others"));
+  proxy.move.source.put("a", 1);
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  vmproxy::model::SchemaChange rename;
+  rename.kind = vmproxy::model::SchemaChange::Kind::alter_collection;
+  rename.name = things().name;
+  rename.schema = things("others");
+  CHECK_FALSE(proxy.backend().change(rename));
+  rename.schema = things("excluded");
+  CHECK_FALSE(proxy.backend().change(rename));
+  CHECK(proxy.move.context().collections.find("things"));
+  CHECK(proxy.move.context().collections.find("others"));
+  CHECK(proxy.move.target.find("a") == 1);
+}
+
 TEST_CASE("C6: while the target thinks about a new name, what was acknowledged under the old one stays owed to the source") {
   Proxy proxy;
   proxy.ready();

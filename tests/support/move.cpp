@@ -16,7 +16,7 @@ Move::Move() {
   options.name = "move";
   options.source_label = "old (fake)";
   options.target_label = "new (fake)";
-  options.included = [](const model::CollectionName&) { return true; };
+  options.included = [](const model::CollectionName& name) { return name.name != "excluded"; };
   options.mirror.lanes.lanes = 4;
   options.pre_drain_max = seconds(2);
   options.fence_max = seconds(2);
