@@ -73,7 +73,8 @@ class RocksDb final : public Store {
     fs::create_directories(directory_, failed);
     if (failed)
       return Error(Code::io, "cannot make the journal directory " + directory_ + ": " + failed.message());
-    // First, because it takes the lock of the directory: the files beside it belong to whoever has that.
+    if (auto space = check_space(); !space) return space;  // RocksDB ends the process when it begins on a full disk
+    // Before the files beside it, because it takes the lock of the directory: they belong to whoever has that.
     if (auto opened = open_db(); !opened) return opened;
     const bool fresh = db_->GetLatestSequenceNumber() == 0;  // nothing was ever committed, so nothing can be lost
     if (auto slot = slot_.open(directory_ + "/slot", fresh); !slot) return slot;
