@@ -30,7 +30,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       read_counts_(metrics),
       target_reads_(clock, random),
       source_reads_(clock, random),
-      credentials_(journal),
+      credentials_(journal, dialect),
       budget_(options_.inflight_bytes),
       change_slots_(std::max<size_t>(1, options_.pool_threads / 4)),
       pool_(options_.pool_threads, 4096),
@@ -62,14 +62,20 @@ Result<void> Migration::open() {
     state.flip_intended = false;
     audit_.note({"recovery", "", {}}, "change of the primary aborted", "the process ended before it was committed");
   }
-  auto credentials = credentials_.restore();
-  if (!credentials) return credentials;
   auto reads = read_counts_.restore(journal_);
   if (!reads) return reads;
   auto catalog = collections_.load();
   if (!catalog) return catalog;
   auto bound = bind(state);
   if (!bound) return bound;
+  // Not before the configuration is accepted: with another auth.header it forgets who was let in.
+  auto credentials = credentials_.restore(state.primary);
+  if (!credentials) return credentials;
+  if (credentials_.form_is_kept()) {
+    log::warn("whoever asks is told apart as when the target became the primary, by the headers that counted then, until a start "
+              "with the source as the primary: only the source can say who may ask by others",
+              {{"migration", options_.name}});
+  }
   auto saved = save_state(journal_, state);
   if (!saved) return saved;
   auto kept = keep_binding();

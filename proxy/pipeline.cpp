@@ -125,7 +125,7 @@ asio::awaitable<void> Pipeline::reply_error(net::Exchange& exchange, const Error
 std::string Pipeline::route_key(const net::RequestHead& head, const protocols::Operation& operation) const {
   const std::string& by = context_.options.route_by;
   if (by == "space") return operation.collection.space;
-  if (by == "credential") return context_.dialect->credential(head);
+  if (by == "credential") return context_.credentials.of(head);
   if (by.starts_with("header:")) {
     const auto value = head.headers.find(by.substr(7));
     if (value) return std::string(*value);
@@ -181,7 +181,7 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
                                                  std::shared_ptr<const Routing> routing) {
   const std::string collection = model::to_string(operation.collection);
   // Nobody is served with our rights alone: the source is who lets in.
-  if (!context_.credentials.known(context_.dialect->credential(exchange.head()))) {
+  if (!context_.credentials.known(exchange.head())) {
     context_.read_counts.returned("credential");
     co_return false;
   }
@@ -306,7 +306,7 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
     co_return;
   }
   // Whoever may ask for the source's health may ask for it without a credential.
-  if (row->cls != OperationClass::health && !context_.credentials.known(context_.dialect->credential(exchange.head()))) {
+  if (row->cls != OperationClass::health && !context_.credentials.known(exchange.head())) {
     co_await reply_error(exchange, unknown_credential(), row);
     co_return;
   }
@@ -335,7 +335,7 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
 
 void Pipeline::ended(const net::Exchange& exchange, const Row* row, const net::Response& answer) {
   const auto ending = context_.dialect->ending(row, answer);
-  if (ending.credential_accepted) context_.credentials.accepted(context_.dialect->credential(exchange.head()));
+  if (ending.credential_accepted) context_.credentials.accepted(exchange.head());
   count(exchange, row, Served::source, ending.failed ? "error" : "ok");
 }
 

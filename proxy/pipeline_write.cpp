@@ -73,7 +73,7 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, Error(Code::not_found, exchange.head().method + " " + std::string(exchange.head().path())), row);
     co_return;
   }
-  if (!context_.credentials.known(context_.dialect->credential(exchange.head()))) {
+  if (!context_.credentials.known(exchange.head())) {
     co_await reply_error(exchange, unknown_credential(), row);
     co_return;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 namespace vmproxy::protocols {
 namespace {
@@ -9,10 +10,18 @@ namespace {
 constexpr std::array<std::string_view, 7> usual = {"authorization", "proxy-authorization", "x-api-key",     "api-key",
                                                    "apikey",        "x-auth-token",        "x-access-token"};
 
+std::string small_letters(std::string_view text) {
+  std::string small(text);
+  for (char& c : small) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return small;
+}
+
 void add(std::string& bytes, const net::Headers& headers, std::string_view name) {
   for (const auto& [field, value] : headers.all()) {
     if (value.empty() || !net::equal_ignoring_case(field, name)) continue;
-    for (const char c : name) bytes += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    bytes += name;
     bytes += ':';
     bytes += value;
     bytes += '\n';
@@ -21,15 +30,27 @@ void add(std::string& bytes, const net::Headers& headers, std::string_view name)
 
 }  // namespace
 
-std::string credential_of(const net::Headers& headers, std::span<const std::string_view> own) {
-  std::string bytes;
-  for (const auto name : usual) add(bytes, headers, name);
-  for (size_t i = 0; i < own.size(); ++i) {
-    const auto same = [&](std::string_view other) { return net::equal_ignoring_case(other, own[i]); };
-    const bool added = std::ranges::any_of(usual, same) || std::ranges::any_of(own.first(i), same);
-    if (!own[i].empty() && !added) add(bytes, headers, own[i]);
+std::string credential_headers(std::span<const std::string_view> own) {
+  std::vector<std::string> names(usual.begin(), usual.end());
+  for (const auto name : own) {
+    std::string small = small_letters(name);
+    if (!small.empty() && std::ranges::find(names, small) == names.end()) names.push_back(std::move(small));
   }
-  if (bytes.empty()) add(bytes, headers, "cookie");
+  std::string text;
+  for (const auto& name : names) {
+    if (!text.empty()) text += ' ';
+    text += name;
+  }
+  return text;
+}
+
+std::string credential_of(const net::Headers& headers, std::string_view names) {
+  std::string bytes;
+  while (!names.empty()) {
+    const std::string_view name = names.substr(0, names.find(' '));
+    add(bytes, headers, name);
+    names.remove_prefix(std::min(name.size() + 1, names.size()));
+  }
   return bytes;
 }
 

@@ -126,8 +126,12 @@ class Dialect {
   virtual Result<net::Response> serve(const OperationRow& row, const net::Request& request, Backend& backend) const = 0;
   // An error in the shape of this system.
   virtual net::Response error(const Error& error, const net::RequestHead& head) const = 0;
-  // Bytes that identify who asks (authorization headers), empty: nobody in particular. Never logged.
-  virtual std::string credential(const net::RequestHead& head) const = 0;
+  // How callers are told apart, as text: which headers say who asks. A migration's state keeps it beside what it knows of
+  // callers. Never empty.
+  virtual std::string credential_form() const = 0;
+  // Bytes that identify who asks, empty: nobody in particular. Never logged. `form`: what credential_form() is, or was with
+  // another configuration or in another version; empty: as in the versions that had no such text.
+  virtual std::string credential(const net::RequestHead& head, std::string_view form) const = 0;
   // Largest request body that the real server takes.
   virtual uint64_t body_bytes_max() const = 0;
 };

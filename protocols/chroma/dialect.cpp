@@ -97,9 +97,18 @@ net::Response ChromaDialect::error(const Error& error, const net::RequestHead& h
   return answer_error(error);
 }
 
-std::string ChromaDialect::credential(const net::RequestHead& head) const {
+std::string ChromaDialect::credential_form() const {
   const std::array<std::string_view, 2> own = {"x-chroma-token", auth_header_};
-  return credential_of(head.headers, own);
+  return credential_headers(own);
+}
+
+std::string ChromaDialect::credential(const net::RequestHead& head, std::string_view form) const {
+  if (!form.empty()) return credential_of(head.headers, form);
+  std::string bytes;
+  for (const std::string name : {"authorization", "x-chroma-token"}) {
+    if (const auto value = head.headers.find(name)) bytes += name + ":" + std::string(*value) + "\n";
+  }
+  return bytes;
 }
 
 }  // namespace vmproxy::protocols::chroma

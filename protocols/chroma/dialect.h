@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "protocols/api/dialect.h"
@@ -27,7 +28,8 @@ class ChromaDialect final : public Dialect {
   Result<net::Response> serve(const OperationRow& row, const net::Request& request,
                               Backend& backend) const override;
   net::Response error(const Error& error, const net::RequestHead& head) const override;
-  std::string credential(const net::RequestHead& head) const override;
+  std::string credential_form() const override;
+  std::string credential(const net::RequestHead& head, std::string_view form) const override;
   // 40 MiB: measured, one byte more is refused with 413.
   uint64_t body_bytes_max() const override { return 40u << 20; }
 

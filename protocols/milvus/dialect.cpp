@@ -150,9 +150,18 @@ net::Response MilvusDialect::error(const Error& error, const net::RequestHead& h
   return response;
 }
 
-std::string MilvusDialect::credential(const net::RequestHead& head) const {
+std::string MilvusDialect::credential_form() const {
   const std::array<std::string_view, 1> own = {auth_header_};
-  std::string bytes = credential_of(head.headers, own);
+  return credential_headers(own);
+}
+
+std::string MilvusDialect::credential(const net::RequestHead& head, std::string_view form) const {
+  std::string bytes;
+  if (!form.empty()) {
+    bytes = credential_of(head.headers, form);
+  } else if (const auto value = head.headers.find("authorization"); value && !value->empty()) {
+    bytes = "authorization:" + std::string(*value) + "\n";
+  }
   if (!bytes.empty()) bytes.pop_back();  // the last line's end: so they are kept since the first version
   return bytes;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "protocols/api/dialect.h"
@@ -26,7 +27,8 @@ class MilvusDialect final : public Dialect {
   Result<net::Response> serve(const OperationRow& row, const net::Request& request,
                               Backend& backend) const override;
   net::Response error(const Error& error, const net::RequestHead& head) const override;
-  std::string credential(const net::RequestHead& head) const override;
+  std::string credential_form() const override;
+  std::string credential(const net::RequestHead& head, std::string_view form) const override;
   // One message of 64 MiB and its prefix.
   uint64_t body_bytes_max() const override { return (64u << 20) + 5; }
 

@@ -29,6 +29,10 @@ net::Request request(const std::string& method, const std::string& target, const
   return r;
 }
 
+std::string who(const ChromaDialect& dialect, const net::RequestHead& head) {
+  return dialect.credential(head, dialect.credential_form());
+}
+
 const OperationRow* row_of(const std::string& method, const std::string& target) {
   net::RequestHead head;
   head.method = method;
@@ -263,30 +267,47 @@ TEST_CASE("errors of ours have the server's shape and status") {
 TEST_CASE("whoever may ask by another credential is somebody else") {
   const ChromaDialect dialect;
   net::RequestHead head;
-  CHECK(dialect.credential(head).empty());
+  CHECK(who(dialect, head).empty());
   head.headers.add("User-Agent", "x");
-  CHECK(dialect.credential(head).empty());
-  head.headers.add("Authorization", "Bearer a");
-  const auto one = dialect.credential(head);
-  head.headers.add("X-Chroma-Token", "b");
-  CHECK(!one.empty());
-  CHECK(dialect.credential(head) != one);
-  // As it is kept in states of earlier versions.
-  CHECK(dialect.credential(head) == "authorization:Bearer a\nx-chroma-token:b\n");
+  CHECK(who(dialect, head).empty());
   // A load balancer's cookie is another one with each answer.
   head.headers.add("Cookie", "node=1");
-  CHECK(dialect.credential(head) == "authorization:Bearer a\nx-chroma-token:b\n");
+  CHECK(who(dialect, head).empty());
+  head.headers.add("Authorization", "Bearer a");
+  const auto one = who(dialect, head);
+  head.headers.add("X-Chroma-Token", "b");
+  CHECK(!one.empty());
+  CHECK(who(dialect, head) != one);
+  CHECK(who(dialect, head) == "authorization:Bearer a\nx-chroma-token:b\n");
+  // Another key beside the same authorization.
+  head.headers.set("X-Chroma-Token", "c");
+  CHECK(who(dialect, head) == "authorization:Bearer a\nx-chroma-token:c\n");
+}
+
+TEST_CASE("a state without a form is read as the versions that kept none wrote it") {
+  const ChromaDialect dialect("x-gateway-key");
+  net::RequestHead head;
+  head.headers.add("X-Api-Key", "k");
+  head.headers.add("X-Gateway-Key", "g");
+  head.headers.add("Cookie", "c");
+  CHECK(dialect.credential(head, "").empty());
+  head.headers.add("Authorization", "");
+  head.headers.add("X-Chroma-Token", "b");
+  head.headers.add("X-Chroma-Token", "second");
+  CHECK(dialect.credential(head, "") == "authorization:\nx-chroma-token:b\n");
+  // And one of another configuration as that wrote it.
+  CHECK(dialect.credential(head, ChromaDialect("x-other").credential_form()) == "x-api-key:k\nx-chroma-token:b\nx-chroma-token:second\n");
 }
 
 TEST_CASE("every header that may carry a credential counts, and the one that the configuration names") {
   const auto asked = [](const ChromaDialect& dialect, const char* name, const char* value) {
     net::RequestHead head;
     head.headers.add(name, value);
-    return dialect.credential(head);
+    return who(dialect, head);
   };
   const ChromaDialect dialect, configured("X-Gateway-Key");
   for (const char* name : {"Authorization", "Proxy-Authorization", "X-Chroma-Token", "X-Api-Key", "Api-Key", "apikey",
-                           "X-Auth-Token", "X-Access-Token", "Cookie"}) {
+                           "X-Auth-Token", "X-Access-Token"}) {
     CAPTURE(name);
     CHECK_FALSE(asked(dialect, name, "a").empty());
     CHECK(asked(dialect, name, "a") != asked(dialect, name, "b"));
@@ -296,7 +317,9 @@ TEST_CASE("every header that may carry a credential counts, and the one that the
   CHECK(asked(dialect, "x-gateway-key", "a").empty());
   CHECK_FALSE(asked(configured, "x-gateway-key", "a").empty());
   CHECK(asked(configured, "x-gateway-key", "a") != asked(configured, "x-gateway-key", "b"));
-  // Named in the configuration as well, it counts once: a state of earlier versions knows it.
+  CHECK(asked(dialect, "Cookie", "a").empty());
+  CHECK(asked(ChromaDialect("cookie"), "Cookie", "a") == "cookie:a\n");
+  // Named in the configuration as well, it counts once.
   CHECK(asked(ChromaDialect("x-chroma-token"), "X-Chroma-Token", "b") == "x-chroma-token:b\n");
 }
 

@@ -493,19 +493,31 @@ TEST_CASE("every metadata key that may carry a credential counts, and the one th
   const auto asked = [](const MilvusDialect& dialect, const char* name, const char* value) {
     net::RequestHead head;
     head.headers.add(name, value);
-    return dialect.credential(head);
+    return dialect.credential(head, dialect.credential_form());
   };
   const MilvusDialect dialect, configured("x-gateway-key");
   CHECK(asked(dialect, "authorization", "cm9vdDpNaWx2dXM=") == "authorization:cm9vdDpNaWx2dXM=");  // as states of earlier versions have it
   CHECK(asked(dialect, "authorization", "").empty());
   CHECK(asked(dialect, "dbname", "a").empty());
-  for (const char* name : {"authorization", "proxy-authorization", "x-api-key", "cookie"}) {
+  CHECK(asked(dialect, "cookie", "a").empty());
+  CHECK_FALSE(asked(MilvusDialect("Cookie"), "cookie", "a").empty());
+  for (const char* name : {"authorization", "proxy-authorization", "x-api-key"}) {
     CAPTURE(name);
     CHECK_FALSE(asked(dialect, name, "a").empty());
     CHECK(asked(dialect, name, "a") != asked(dialect, name, "b"));
   }
   CHECK(asked(dialect, "x-gateway-key", "a").empty());
   CHECK(asked(configured, "x-gateway-key", "a") != asked(configured, "x-gateway-key", "b"));
+}
+
+TEST_CASE("a state without a form is read as the versions that kept none wrote it") {
+  const MilvusDialect dialect("x-gateway-key");
+  net::RequestHead head;
+  head.headers.add("x-api-key", "k");
+  head.headers.add("x-gateway-key", "g");
+  CHECK(dialect.credential(head, "").empty());
+  head.headers.add("authorization", "cm9vdDpNaWx2dXM=");
+  CHECK(dialect.credential(head, "") == "authorization:cm9vdDpNaWx2dXM=");
 }
 
 TEST_CASE("names and paths of the table are unique") {

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "protocols/api/credential.h"
 #include "proxy/images.h"
 
 namespace vmproxy::support {
@@ -186,7 +187,15 @@ Result<net::Response> FakeDialect::serve(const OperationRow& row, const net::Req
   return net::Response{};
 }
 
-std::string FakeDialect::credential(const net::RequestHead& head) const { return std::string(head.headers.find("who").value_or("")); }
+std::string FakeDialect::credential_form() const {
+  const std::array<std::string_view, 1> own = {auth_header};
+  return protocols::credential_headers(own);
+}
+
+std::string FakeDialect::credential(const net::RequestHead& head, std::string_view form) const {
+  if (form.empty()) return std::string(head.headers.find("who").value_or(""));
+  return protocols::credential_of(head.headers, form);
+}
 
 net::Response FakeDialect::error(const Error& error, const net::RequestHead&) const {
   if (error.code == Code::unauthenticated) return {401, {}, error.message, {}};

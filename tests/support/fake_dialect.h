@@ -43,7 +43,10 @@ class FakeDialect final : public protocols::Dialect {
   Result<net::Response> serve(const protocols::OperationRow& row, const net::Request& request,
                               protocols::Backend& backend) const override;
   net::Response error(const Error& error, const net::RequestHead& head) const override;
-  std::string credential(const net::RequestHead& head) const override;  // the header "who"
+  std::string auth_header = "who";     // says who asks, beside the usual ones
+  std::string credential_form() const override;
+  // With an empty form the header "who" alone.
+  std::string credential(const net::RequestHead& head, std::string_view form) const override;
   uint64_t body_bytes_max() const override { return 1 << 20; }
 };
 
