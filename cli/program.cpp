@@ -58,7 +58,9 @@ std::string url_of_listen(const std::string& listen) {
   return "http://" + listen;
 }
 
-boost::system::result<AdminAddress, Failure> address_of(const Program& program, const Options& options) {
+boost::system::result<AdminAddress, Failure> address_of(Session& session) {
+  const Program& program = session.program;
+  const Options& options = session.options;
   AdminAddress address{options.admin_url, options.token};
   if (address.url.empty()) address.url = program.variable("VMPROXY_ADMIN").value_or("");
   if (address.token.empty()) address.token = program.variable("VMPROXY_TOKEN").value_or("");
@@ -68,6 +70,12 @@ boost::system::result<AdminAddress, Failure> address_of(const Program& program, 
   const bool needs_token = address.token.empty() && (needs_url || !named_config(program, options).empty());
   if (!path.empty() && (needs_url || needs_token)) {
     const auto admin = config::load_admin(path, needs_url, needs_token);
+    // The server is named, and may need no token: a file that only the environment names keeps nobody from asking it.
+    if (!admin && !needs_url && options.config_file.empty()) {
+      if (admin.error().code != Code::not_found)
+        session.terminal.say("vmproxy: no token from $VMPROXY_CONFIG: " + admin.error().message);
+      return address;
+    }
     if (!admin) {
       Failure failure = failure_of(admin.error());
       failure.next = "Or name the server without it: --admin URL, and its token in $VMPROXY_TOKEN";
@@ -91,7 +99,7 @@ Ending execute(Session& session) {
       return Failure{exit_error, "this build of vmproxy has no '" + command + "'", ""};
     return local->second(session);
   }
-  auto address = address_of(session.program, session.options);
+  auto address = address_of(session);
   if (!address) return address.error();
   auto transport = session.program.connect(address->url);
   if (!transport)

@@ -117,6 +117,40 @@ TEST_CASE_METHOD(CliFixture, "a command finds its server without the server's se
   CHECK(control.calls().size() == 2);
 }
 
+TEST_CASE_METHOD(CliFixture, "a configuration that only the environment names keeps no command from a server that is named") {
+  const std::string missing = "/nowhere/to/be/found.yaml";
+  const TemporaryFile unset("admin: {token: '${VMPROXY_TEST_UNSET}'}\n");
+  const TemporaryFile broken("admin: [\n");
+  environment["VMPROXY_CONFIG"] = missing;
+  CHECK(run({"status", "--admin", "http://here:2"}) == 0);
+  CHECK(connected_to.back() == "http://here:2");
+  CHECK_THAT(err, !Contains(missing));
+  environment["VMPROXY_ADMIN"] = "http://there:1";
+  CHECK(run({"rollback"}) == 0);
+  CHECK(connected_to.back() == "http://there:1");
+  // One that is there and cannot be used is spoken of: the server may refuse who has no token.
+  environment["VMPROXY_CONFIG"] = broken.path.string();
+  CHECK(run({"rollback"}) == 0);
+  CHECK_THAT(err, Contains("no token from $VMPROXY_CONFIG") && Contains(broken.path.string()));
+  environment["VMPROXY_CONFIG"] = unset.path.string();
+  server_token = "secret";
+  CHECK(run({"rollback"}) == 7);
+  CHECK_THAT(err, Contains("'admin.token': the environment"));
+  CHECK(run({"rollback", "--token", "secret"}) == 0);
+  CHECK_THAT(err, !Contains("VMPROXY_TEST_UNSET"));  // nothing of it is needed
+  CHECK(control.calls().size() == 3);
+  // What the command line names must be there, and so must what says where the server is.
+  CHECK(run({"rollback", "-c", missing}) == 2);
+  CHECK(run({"rollback", "-c", broken.path.string()}) == 1);
+  environment.erase("VMPROXY_ADMIN");
+  CHECK(run({"rollback", "--token", "secret"}) == 0);  // at the usual address: the file names none
+  environment["VMPROXY_CONFIG"] = missing;
+  CHECK(run({"rollback", "--token", "secret"}) == 2);
+  environment["VMPROXY_CONFIG"] = broken.path.string();
+  CHECK(run({"rollback", "--token", "secret"}) == 1);
+  CHECK(control.calls().size() == 4);
+}
+
 TEST_CASE_METHOD(CliFixture, "the configuration is checked with its systems") {
   const TemporaryFile good(vmproxy::testing::good_configuration);
   CHECK(run({"config", "validate", "-c", good.path.string()}) == 0);
