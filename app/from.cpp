@@ -138,26 +138,22 @@ boost::system::result<Sides, Failure> look(cli::Session& session, std::span<cons
   if (!target) return target.error();
   sides.source = std::move(*source);
   sides.target = std::move(*target);
-  auto found = sides.source->list_collections(session.program.clock.in(seconds(60)));
+  auto found = sides.source->list_all(session.program.clock.in(seconds(60)));
   if (!found)
     return Failure{cli::exit_of(found.error().code), "the source's collections: " + found.error().message,
                    cli::remedy(found.error())};
-  for (auto& schema : *found) {
+  for (auto& schema : found->collections) {
     if (cli::matches_any(config.migrations.at(copy_name).collections, schema.name))
       sides.collections.push_back(std::move(schema));
   }
-  auto left_out = sides.source->left_out(session.program.clock.in(seconds(60)));
-  if (!left_out)
-    return Failure{cli::exit_of(left_out.error().code),
-                   "what the source leaves out: " + left_out.error().message, cli::remedy(left_out.error())};
-  for (auto& one : *left_out) {
+  for (auto& one : found->left_out) {
     if (cli::matches_any(config.migrations.at(copy_name).collections, one.name))
       sides.left_out.push_back(std::move(one));
   }
   if (sides.collections.empty() && sides.left_out.empty()) {
     return Failure{cli::exit_precondition,
                    "nothing to copy: the source has " +
-                       cli::count(found->size(), "collection", "collections") +
+                       cli::count(found->collections.size(), "collection", "collections") +
                        (session.options.collections.empty() ? "" : ", none that --collection names"),
                    ""};
   }

@@ -88,18 +88,13 @@ std::unique_ptr<Side> open_side(Session& session, Systems systems, const std::st
   if (database.tls.insecure)
     report.warn(side->label, "tls.insecure: nobody knows who answers there",
                 "name its certificate authority in tls.ca instead");
-  auto collections = side->driver->list_collections(clock.in(seconds(60)));
-  if (!collections) {
-    report.fail(side->label + " lists its collections", collections.error());
+  auto found = side->driver->list_all(clock.in(seconds(60)));
+  if (!found) {
+    report.fail(side->label + " lists its collections", found.error());
     return nullptr;
   }
-  side->collections = std::move(*collections);
-  auto left_out = side->driver->left_out(clock.in(seconds(60)));
-  if (!left_out) {
-    report.fail(side->label + " lists what it leaves out", left_out.error());
-    return nullptr;
-  }
-  side->left_out = std::move(*left_out);
+  side->collections = std::move(found->collections);
+  side->left_out = std::move(found->left_out);
   return side;
 }
 

@@ -84,15 +84,13 @@ Ending discover(Session& session, Systems systems) {
   if (!driver) return failed(driver.error());
   const auto info = (*driver)->describe_server(session.program.clock.in(std::chrono::seconds(10)));
   if (!info) return failed(info.error());
-  const auto collections = (*driver)->list_collections(session.program.clock.in(std::chrono::seconds(60)));
-  if (!collections) return failed(collections.error());
-  const auto left_out = (*driver)->left_out(session.program.clock.in(std::chrono::seconds(60)));
-  if (!left_out) return failed(left_out.error());
+  const auto found = (*driver)->list_all(session.program.clock.in(std::chrono::seconds(60)));
+  if (!found) return failed(found.error());
 
   auto& out = session.terminal.out();
   json::array all;
   if (!session.options.json) out << where << ", version " << info->version << '\n';
-  for (const auto& schema : *collections) {
+  for (const auto& schema : found->collections) {
     const auto records = count_records(**driver, schema, session.program.clock.in(std::chrono::seconds(30)));
     if (session.options.json) {
       all.push_back(described(schema, records));
@@ -117,15 +115,15 @@ Ending discover(Session& session, Systems systems) {
     out << pretty(json::object{{"system", session.options.system},
                                {"version", info->version},
                                {"collections", std::move(all)},
-                               {"left_out", json_of(*left_out)}});
+                               {"left_out", json_of(found->left_out)}});
     return std::nullopt;
   }
-  for (const auto& one : *left_out) {
+  for (const auto& one : found->left_out) {
     out << model::to_string(one.name) << "\n  LEFT OUT "
         << wrap(std::string(11, ' ') + one.why, session.terminal.width(), 11).substr(11) << "\n  fix      "
         << wrap(std::string(11, ' ') + one.remedy, session.terminal.width(), 11).substr(11) << '\n';
   }
-  if (collections->empty()) session.terminal.say("it holds no collections");
+  if (found->collections.empty()) session.terminal.say("it holds no collections");
   return std::nullopt;
 }
 

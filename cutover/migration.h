@@ -120,6 +120,8 @@ class Migration final : public Control {
 
   // gates
   std::string not_ready_hint();
+  // The catalog as the source shows it now. What nobody saw being made becomes a gap: so before the gates are asked.
+  Result<void> ask_the_source();
   std::vector<Gate> gates_for_reads();
   std::vector<Gate> gates_for_promotion();
   std::vector<Gate> gates_for_rollback();
@@ -142,11 +144,14 @@ class Migration final : public Control {
   Result<void> flip_back(const State& now, const Actor& actor);
   // What refused a rollback, in view of a target that is dead: a gap is closed by a validation, which needs both sides.
   Error without_the_target(const Error& refused, const Actor& actor);
+  // Why a rollback without the target is refused: "N keys must be read from it ...", with their names and what to do.
+  static Error must_be_read(const proxy::Mirror::Unread& unread);
   // Nothing when the target answers; else why not.
   std::optional<Error> target_is_dead();
   // `urgent`: a way back out of trouble waits for the replica only; what is compared is compared in the fence.
   Result<void> pre_drain(bool urgent);
-  Result<void> pre_drain_without_primary();
+  // `give_up`: what must be read from it is given up; else some that came after the operator was asked end it.
+  Result<void> pre_drain_without_primary(bool give_up);
   // DELTA: compares keys that were written since both sides were last seen equal there, at most `max`. Those that
   // differ are owed a repair; those that cannot be judged now (dirty) stay noted. With comparing_ held.
   struct Delta {

@@ -31,6 +31,10 @@ constexpr Duration still_there_timeout = std::chrono::seconds(10);  // for all c
 constexpr Duration still_there_patience = std::chrono::seconds(2);  // with a database that stumbles
 constexpr size_t asked_at_once = 16;
 
+bool gives_up_unread(const Actor& actor) {
+  return std::find(actor.force.begin(), actor.force.end(), "unread") != actor.force.end();
+}
+
 // Beside the caller; where there is no thread to be had, when its result is asked for.
 template <class Work>
 auto started(Work work) -> std::future<decltype(work())> {
@@ -152,8 +156,9 @@ Result<void> Migration::pre_drain(bool urgent) {
 }
 
 // The old primary is dead: only what the journal holds can be carried over, and it is on its way already. READs of it that
-// hang, and attempts that may still land on the new primary, are waited for here, where nobody else waits.
-Result<void> Migration::pre_drain_without_primary() {
+// hang, and attempts that may still land on the new primary, are waited for here, where nobody else waits. Writes go on
+// meanwhile: what must be read by the end of it may be more than the operator was told of.
+Result<void> Migration::pre_drain_without_primary(bool give_up) {
   const TimePoint began = clock_.now();
   const Duration landing = source_.capabilities().max_zombie;
   while (const auto unsettled = mirror_.unsettled()) {
@@ -161,6 +166,8 @@ Result<void> Migration::pre_drain_without_primary() {
     if (clock_.now() >= began + waited_max) return Error(unsettled->code, unsettled->message + ". Nothing changed.");
     if (!waiting(std::chrono::milliseconds(20))) return Error(Code::cancelled, "the proxy is stopping");
   }
+  const auto unread = mirror_.unread();
+  if (unread.count > 0 && !give_up) return must_be_read(unread).within("rollback refused, nothing changed: the target does not answer");
   return {};
 }
 
@@ -262,11 +269,14 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
     });
   }
   if (done && old_primary_dead) {
-    auto gave_up = mirror_.catch_up_without_primary("only the former primary had this; it did not answer when the primary was changed", deadline);
-    if (gave_up) {
-      given_up = *gave_up;
+    auto caught = mirror_.catch_up_without_primary("only the former primary had this; it did not answer when the primary was changed",
+                                                   gives_up_unread(actor), deadline);
+    if (!caught) {
+      done = caught.error();
+    } else if (caught->unread.count > 0) {
+      done = must_be_read(caught->unread).within("the target does not answer");
     } else {
-      done = gave_up.error();
+      given_up = caught->given_up;
     }
   } else if (done) {
     done = mirror_.catch_up(deadline);
@@ -300,7 +310,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   const HeldReads held(mirror_, old_primary_dead);
   auto drained = still_there(to);
   if (drained) drained = still_whole(to, actor, 0);
-  if (drained) drained = old_primary_dead ? pre_drain_without_primary() : pre_drain(urgent);
+  if (drained) drained = old_primary_dead ? pre_drain_without_primary(gives_up_unread(actor)) : pre_drain(urgent);
   if (!drained) {
     audit_.note(actor, action, "refused: " + drained.error().message);
     return drained;

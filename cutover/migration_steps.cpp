@@ -144,6 +144,11 @@ Result<void> Migration::cutover(double percent, const Actor& actor) {
     return wrong_state("cutover", next.phase, next.phase < Phase::ready ? not_ready_hint() : "the target answers all reads already");
   }
   if (percent > next.reads_percent) {
+    // A state of an older version does not say what was left out: a gate that nobody asked for is not open.
+    if (!collections_.left_out_known()) {
+      auto refreshed = ask_the_source();
+      if (!refreshed) return refreshed.error().within("cutover refused, nothing changed");
+    }
     auto open = check(gates_for_reads(), actor, "cutover to " + std::to_string(percent) + " %");
     if (!open) {
       audit_.note(actor, "cutover", open.error().message);
@@ -164,11 +169,8 @@ Result<void> Migration::promote(const Actor& actor) {
   const State now = state();
   if (now.phase == Phase::promoted) return {};
   if (now.phase < Phase::ready || now.phase > Phase::reads_moved) return wrong_state("promote", now.phase, not_ready_hint());
-  // Facts, spaces and collections as they are now: afterwards they are answered from the state. What nobody saw being made
-  // becomes a gap, so before the gates.
-  auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(10)), [this](const model::Schema& schema) {
-    return mirror_.paused(model::to_string(schema.name));
-  });
+  // Facts, spaces and collections as they are now: afterwards they are answered from the state.
+  auto refreshed = ask_the_source();
   if (!refreshed) return refreshed.error().within("promote refused, nothing changed");
   auto open = check(gates_for_promotion(), actor, "promote");
   if (!open) {
@@ -177,6 +179,12 @@ Result<void> Migration::promote(const Actor& actor) {
   }
   (void)journal_.erase_rows(journal::rows::state, "ddl/");
   return flip(Side::target, Phase::promoted, actor, "promote");
+}
+
+Result<void> Migration::ask_the_source() {
+  return collections_.refresh(clock_.in(std::chrono::seconds(10)), [this](const model::Schema& schema) {
+    return mirror_.paused(model::to_string(schema.name));
+  });
 }
 
 Result<Turn::Held> Migration::turn_of_rollback() {
@@ -255,20 +263,22 @@ Error Migration::without_the_target(const Error& refused, const Actor& actor) {
 Result<void> Migration::flip_back(const State& now, const Actor& actor) {
   const auto dead = target_is_dead();
   if (!dead) return flip(Side::source, now.validated ? Phase::ready : Phase::mirroring, actor, "rollback");
-  const auto unread = mirror_.unread(20);
+  const auto unread = mirror_.unread();
   if (unread.count > 0 && !forced(actor, "unread")) {
-    std::string names;
-    for (const auto& name : unread.names) names += "\n  " + name;
-    const Error refused(Code::precondition,
-                        "rollback refused, nothing changed: the target does not answer (" + dead->message + "), and " +
-                            std::to_string(unread.count) + " keys must be read from it before the source has their last value:" + names +
-                            "\nBring the target back, or give these values up: vmproxy rollback --force unread. Everything else that was "
-                            "acknowledged is in the journal and goes to the source");
+    const Error refused = must_be_read(unread).within("rollback refused, nothing changed: the target does not answer (" + dead->message + ")");
     audit_.note(actor, "rollback", refused.message);
     return refused;
   }
   // The new primary lacks what was given up, and the dead one lacks everything from now on.
   return flip(Side::source, Phase::mirroring, actor, "rollback without the target", true);
+}
+
+Error Migration::must_be_read(const proxy::Mirror::Unread& unread) {
+  std::string names;
+  for (const auto& name : unread.names) names += "\n  " + name;
+  return {Code::precondition, std::to_string(unread.count) + " keys must be read from it before the source has their last value:" + names +
+                                  "\nBring the target back, or give these values up: vmproxy rollback --force unread. Everything else that "
+                                  "was acknowledged is in the journal and goes to the source"};
 }
 
 std::optional<Error> Migration::target_is_dead() {

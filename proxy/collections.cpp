@@ -136,19 +136,17 @@ Result<void> Collections::refresh_locked(Deadline deadline, const Explained& exp
   if (!server) return server.error().within("source");
   auto spaces = source_.list_spaces(deadline);
   if (!spaces) return spaces.error().within("source");
-  auto listed = source_.list_collections(deadline);
+  auto listed = source_.list_all(deadline);
   if (!listed) return listed.error().within("source");
-  auto left_out = source_.left_out(deadline);
-  if (!left_out) return left_out.error().within("source");
   // Whoever changes the catalog after this waits for us, and goes over what we publish.
   if (!source_says_) return not_for_the_source();
-  if (auto kept = keep_left_out(std::move(*left_out)); !kept) return kept;
+  if (auto kept = keep_left_out(std::move(listed->left_out)); !kept) return kept;
   const auto before = catalog();
   protocols::Catalog next;
   next.server = std::move(server->facts);
   next.spaces = std::move(*spaces);
   std::vector<std::string> reborn;
-  for (auto& schema : *listed) {
+  for (auto& schema : listed->collections) {
     const model::Schema* known = before->find(schema.name);
     const bool same = known != nullptr && known->native_id == schema.native_id;
     schema.incarnation = same ? known->incarnation : ++incarnations_;

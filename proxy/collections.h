@@ -85,6 +85,8 @@ class Collections {
   // What the configuration includes and the source, when it was last asked, held without being able to show it as a collection:
   // it is not moved. Kept over a restart.
   std::vector<protocols::LeftOut> left_out() const;
+  // False: the source was never asked, or by a version that did not keep it; a refresh() asks.
+  bool left_out_known() const;
 
   // Durable changes of the catalog, after a refresh() that is under way; Code::cancelled, and nothing is changed, when that
   // has not ended by the deadline. A put of a schema with new_incarnation starts a new life under the same name.
@@ -172,6 +174,7 @@ class Collections {
   std::shared_ptr<const protocols::Catalog> catalog_;
   ByKey collections_;
   std::vector<protocols::LeftOut> left_out_;
+  bool left_out_known_ = false;
   std::vector<Change> reconfigured_;
   std::set<std::string> claimed_;  // names on the target
   uint64_t incarnations_ = 0;

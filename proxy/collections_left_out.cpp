@@ -49,6 +49,7 @@ Result<void> Collections::load_left_out() {
   if (!reader.done()) return Error(Code::corrupt, "what the migration leaves out cannot be read from its state");
   std::lock_guard hold(mutex_);
   left_out_ = std::move(all);
+  left_out_known_ = true;
   return {};
 }
 
@@ -56,7 +57,7 @@ Result<void> Collections::load_left_out() {
 Result<void> Collections::keep_left_out(std::vector<protocols::LeftOut> found) {
   {
     std::lock_guard hold(mutex_);
-    if (found == left_out_) return {};
+    if (left_out_known_ && found == left_out_) return {};
   }
   auto written = journal_.commit_rows({{std::string(journal::rows::state), std::string(left_out_row), encode(found)}});
   if (!written) return written.error().within("what is left out could not be kept");
@@ -66,7 +67,13 @@ Result<void> Collections::keep_left_out(std::vector<protocols::LeftOut> found) {
   }
   std::lock_guard hold(mutex_);
   left_out_ = std::move(found);
+  left_out_known_ = true;
   return {};
+}
+
+bool Collections::left_out_known() const {
+  std::lock_guard hold(mutex_);
+  return left_out_known_;
 }
 
 std::vector<protocols::LeftOut> Collections::left_out() const {

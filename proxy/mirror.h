@@ -9,8 +9,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "journal/sink.h"
@@ -113,23 +115,29 @@ class Mirror final : public journal::Sink {
   // and the names of some.
   struct Unread {
     size_t count = 0;
-    std::vector<std::string> names;  // "collection key"
+    std::vector<std::string> names;  // "collection key", of the first twenty
   };
-  Unread unread(size_t names_max);
+  Unread unread();
   size_t images_waiting() const { return lanes_.images(); }
   // While held no READ of the primary begins.
   void hold_reads(bool held) { lanes_.hold_reads(held); }
   // With READs held: what must end before they can be given up. Nothing: every image is on the replica, no READ is under way,
   // and no attempt on the replica can land there any more (H58).
   std::optional<Error> unsettled() const;
-  // catch_up() without the primary, with READs held. Once nothing is unsettled, the keys of all READs, and of all debts but open
-  // windows, are kept in quarantine as at risk (H46) and no longer waited for; then the lanes are stopped. Returns how many are
-  // in quarantine for it that were not; after an error some may be, too.
-  Result<size_t> catch_up_without_primary(const std::string& why, Deadline deadline);
+  // catch_up() without the primary, with READs held. Once nothing is unsettled, the lanes are stopped, and nothing is unread any
+  // more: with `give_up` the keys of all READs, and of all debts but open windows, are kept in quarantine as at risk (H46) and
+  // no longer waited for; else one that is there ends it, and is in `unread`. After that, and after an error, the lanes run and
+  // nothing is given up.
+  struct CaughtUp {
+    size_t given_up = 0;  // so many are in quarantine for it that were not
+    Unread unread;        // some: not caught up
+  };
+  Result<CaughtUp> catch_up_without_primary(const std::string& why, bool give_up, Deadline deadline);
   // Nothing is owed but open uncertainty windows: what a change of the primary may carry over.
   bool only_windows_owed() const { return debts_.count() == debts_.count(DebtReason::uncertain); }
   // Lanes stopped. Also ends what is left of the wait after an unclean start (H57): that was for the former replica.
   void set_primary(Side primary);
+  // Without a set_primary() before, what catch_up_without_primary() gave up is owed again.
   void resume_lanes();
   // Reads every suspect again. Blocking; an error: not all of them.
   Result<void> reread_suspects();
@@ -165,6 +173,7 @@ class Mirror final : public journal::Sink {
   void put(Entry entry);
   void place(Entry entry);  // put() for whoever holds a WriteMarks::Coming of it
   size_t give_up_reads(const std::string& why);
+  void take_back_given_up();
   // Takes back from `outcome` what may not be relied on after a restart.
   void finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome);
   void finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome);
@@ -209,6 +218,8 @@ class Mirror final : public journal::Sink {
   std::atomic<TimePoint> not_before_{TimePoint()};  // H57: nothing is sent to the replica before
   std::atomic<bool> journal_full_ = false;  // more than journal_bytes_max; set by run()
   std::vector<std::string> unresolved_ddl_;
+  // collection, key: since the lanes were stopped without the primary. Of whoever changes the primary, so one thread's.
+  std::set<std::pair<std::string, std::string>> given_up_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

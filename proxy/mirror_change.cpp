@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t suspects_at_once = 10'000;
 constexpr size_t carried_max = 200'000;
+constexpr size_t unread_names_max = 20;
 
 }  // namespace
 
@@ -36,8 +37,8 @@ Result<void> Mirror::catch_up(Deadline deadline) {
   return {};
 }
 
-Mirror::Unread Mirror::unread(size_t names_max) {
-  auto [names, count] = lanes_.reads(names_max);
+Mirror::Unread Mirror::unread() {
+  auto [names, count] = lanes_.reads(unread_names_max);
   // Debts that no lane has got yet; open windows are carried over a change of the primary.
   count += debts_.waiting_but(DebtReason::uncertain);
   return {count, std::move(names)};
@@ -60,27 +61,33 @@ std::optional<Error> Mirror::unsettled() const {
   return std::nullopt;
 }
 
-Result<size_t> Mirror::catch_up_without_primary(const std::string& why, Deadline deadline) {
+Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why, bool give_up, Deadline deadline) {
   const auto done = [this] { return lanes_.size() == 0 && only_windows_owed(); };
-  size_t kept = 0;
-  while (true) {
+  CaughtUp caught_up;
+  std::optional<Error> failed;
+  while (!failed) {
     const auto waits = unsettled();
     if (!waits) {
-      kept += give_up_reads(why);
+      if (give_up) caught_up.given_up += give_up_reads(why);
       if (done()) {
         lanes_.stop();
-        if (done()) return kept;
+        if (done()) return caught_up;
         lanes_.start(primary_, not_before_);  // a debt fell due just then
       }
+      // Nobody was asked about these: they came after whoever counted.
+      if (!give_up) caught_up.unread = unread();
+      if (caught_up.unread.count > 0) return caught_up;
     }
     if (clock_.now() >= deadline) {
-      if (waits) return *waits;
-      return Error(Code::timeout, "keys that must be read from the database that does not answer come again and again");
+      failed = waits ? *waits : Error(Code::timeout, "keys that must be read from the database that does not answer come again and again");
+      break;
     }
     std::unique_lock lock(mutex_);
     clock_.wait_until(lock, changed_, clock_.in(std::chrono::milliseconds(2)), [this] { return stopping_; });
-    if (stopping_) return Error(Code::cancelled, "the proxy is stopping");
+    if (stopping_) failed = Error(Code::cancelled, "the proxy is stopping");
   }
+  take_back_given_up();
+  return *failed;
 }
 
 size_t Mirror::give_up_reads(const std::string& why) {
@@ -95,6 +102,7 @@ size_t Mirror::give_up_reads(const std::string& why) {
   // Kept before anything is struck out: a crash in between keeps both.
   size_t kept = 0;
   for (const auto& [collection, key] : keys) kept += quarantine_.add_unread(collection, key, why, primary_) ? 1 : 0;
+  given_up_.merge(keys);
   debts_.paid(debts);
   for (const auto& entry : entries) {
     for (const auto seq : entry.seqs) ledger_.done(seq);
@@ -103,12 +111,30 @@ size_t Mirror::give_up_reads(const std::string& why) {
   return kept;
 }
 
+// The primary is the one that it was: its keys are read once it answers, and nobody has to clear a quarantine for them.
+void Mirror::take_back_given_up() {
+  if (given_up_.empty()) return;
+  std::vector<Debt> debts;
+  std::vector<uint64_t> numbers;
+  for (const auto& [collection, key] : given_up_) {
+    debts.push_back({0, collection, key, DebtReason::retry, Duration::zero()});
+    if (const auto number = quarantine_.number_of(collection, key, primary_)) numbers.push_back(*number);
+  }
+  debts_.add(debts);  // before the rows of the quarantine go: one of the two is always on the disk
+  quarantine_.remove(numbers);
+  given_up_.clear();
+}
+
 void Mirror::set_primary(Side primary) {
   primary_ = primary;
   not_before_ = TimePoint();
+  given_up_.clear();
 }
 
-void Mirror::resume_lanes() { lanes_.start(primary_, not_before_); }
+void Mirror::resume_lanes() {
+  take_back_given_up();
+  lanes_.start(primary_, not_before_);
+}
 
 Result<void> Mirror::reread_suspects() {
   std::optional<SuspectKey> last;

@@ -195,4 +195,11 @@ bool Quarantine::holds(const std::string& collection, const std::string& key) co
   return by_key_[0].contains(name) || by_key_[1].contains(name);
 }
 
+std::optional<uint64_t> Quarantine::number_of(const std::string& collection, const std::string& key, journal::Side primary) const {
+  std::lock_guard hold(mutex_);
+  const auto& keys = by_key_[index_of(primary)];
+  const auto at = keys.find(name_of(collection, key));
+  return at == keys.end() ? std::nullopt : std::optional(at->second);
+}
+
 }  // namespace vmproxy::proxy

@@ -48,6 +48,8 @@ class Quarantine {
   // The replica lacks something of this collection, acknowledged though it is: no read of it is fresh there.
   bool holds(const std::string& collection) const;
   bool holds(const std::string& collection, const std::string& key) const;
+  // Of what this primary's refusal left of the key; nothing: none is there.
+  std::optional<uint64_t> number_of(const std::string& collection, const std::string& key, journal::Side primary) const;
 
  private:
   bool put(const Quarantined& item);  // number and time are given here

@@ -73,6 +73,10 @@ struct LeftOut {
   std::string remedy;  // what a person can do about it there
   bool operator==(const LeftOut&) const = default;
 };
+struct Holdings {
+  std::vector<model::Schema> collections;
+  std::vector<LeftOut> left_out;
+};
 
 struct ReadParts {
   bool vectors = true;
@@ -91,8 +95,13 @@ class Driver {
   // --- what exists
   virtual Result<std::vector<Space>> list_spaces(Deadline deadline) = 0;
   virtual Result<std::vector<model::Schema>> list_collections(Deadline deadline) = 0;
-  // What list_collections() does not show although it holds vectors. A system where that happens says here what.
-  virtual Result<std::vector<LeftOut>> left_out(Deadline) { return std::vector<LeftOut>(); }
+  // list_collections(), and what that does not show although it holds vectors, of one look: nothing is in neither. A system
+  // where that happens says here what.
+  virtual Result<Holdings> list_all(Deadline deadline) {
+    auto collections = list_collections(deadline);
+    if (!collections) return collections.error();
+    return Holdings{std::move(*collections), {}};
+  }
   // Nothing: it does not exist.
   virtual Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline deadline) = 0;
   // The name here for a collection called `name` elsewhere: deterministic, legal in this system.

@@ -35,6 +35,9 @@ LeftOut left_out_table(const std::string& name, std::string why) {
                                  ? "give it a primary key of one column (ALTER TABLE ... ADD PRIMARY KEY)"
                              : why.starts_with("id.kind")
                                  ? "give it a primary key of type text, integer, uuid or numeric(20,0)"
+                             : why.starts_with("table.materialized_view")
+                                 ? "make it a table with a primary key (CREATE TABLE ... AS SELECT), or leave it out by name "
+                                   "and make it anew on the target"
                                  : "copy it from the database that has its rows";
   return {{"", name}, std::move(why), remedy};
 }
@@ -138,18 +141,13 @@ Result<std::vector<Space>> PgvectorDriver::list_spaces(Deadline) {
 }
 
 Result<std::vector<model::Schema>> PgvectorDriver::list_collections(Deadline deadline) {
-  auto found = tables_with_vectors(deadline);
+  auto found = list_all(deadline);
   if (!found) return found.error();
   return std::move(found->collections);
 }
 
-Result<std::vector<LeftOut>> PgvectorDriver::left_out(Deadline deadline) {
-  auto found = tables_with_vectors(deadline);
-  if (!found) return found.error();
-  return std::move(found->left_out);
-}
-
-Result<PgvectorDriver::Holdings> PgvectorDriver::tables_with_vectors(Deadline deadline) {
+// All tables with a vector column: those that are collections, and the others.
+Result<Holdings> PgvectorDriver::list_all(Deadline deadline) {
   auto connection = connect(std::chrono::seconds(60), deadline);
   if (!connection) return connection.error();
   auto names = (*connection)
@@ -158,7 +156,7 @@ Result<PgvectorDriver::Holdings> PgvectorDriver::tables_with_vectors(Deadline de
                        "ON n.oid = c.relnamespace AND n.nspname = $1"
                        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
                        "JOIN pg_type t ON t.oid = a.atttypid"
-                       " WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND t.typname IN "
+                       " WHERE c.relkind IN ('r', 'p', 'f', 'm') AND NOT c.relispartition AND t.typname IN "
                        "('vector', 'halfvec', 'sparsevec') ORDER BY 1",
                        std::vector<Parameter>{{oid::text, tables_.schema()}}, deadline);
   if (!names) return names.error();
@@ -169,6 +167,12 @@ Result<PgvectorDriver::Holdings> PgvectorDriver::tables_with_vectors(Deadline de
       found.left_out.push_back(
           left_out_table(name, "table.foreign: table " + tables_.schema() + "." + name +
                                    " is a foreign table; another server has its rows"));
+      continue;
+    }
+    if (names->text(row, 1) == "m") {
+      found.left_out.push_back(
+          left_out_table(name, "table.materialized_view: " + tables_.schema() + "." + name +
+                                   " is a materialized view; its rows are made of other tables"));
       continue;
     }
     auto table = look_up(**connection, tables_.schema(), name, nullptr, deadline);

@@ -25,7 +25,7 @@ class PgvectorDriver final : public Driver {
 
   Result<std::vector<Space>> list_spaces(Deadline deadline) override;
   Result<std::vector<model::Schema>> list_collections(Deadline deadline) override;
-  Result<std::vector<LeftOut>> left_out(Deadline deadline) override;
+  Result<Holdings> list_all(Deadline deadline) override;
   Result<std::optional<model::Schema>> describe(const model::CollectionName& name,
                                                 Deadline deadline) override;
   model::CollectionName name_for(const model::CollectionName& name) const override;
@@ -55,12 +55,6 @@ class PgvectorDriver final : public Driver {
     Pool::Lease connection;
     std::shared_ptr<const Table> table;
   };
-  // All tables with a vector column: those that are collections, and the others.
-  struct Holdings {
-    std::vector<model::Schema> collections;
-    std::vector<LeftOut> left_out;
-  };
-  Result<Holdings> tables_with_vectors(Deadline deadline);
   Result<Pool::Lease> connect(Duration limit, Deadline deadline);
   Result<Work> begin(const model::Schema& schema, Duration limit, Deadline deadline);
   std::string guard(const Connection& connection, Deadline deadline) const;

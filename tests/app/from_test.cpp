@@ -25,7 +25,7 @@ class Connection final : public protocols::Driver {
   Result<protocols::ServerInfo> describe_server(Deadline d) override { return to_.describe_server(d); }
   Result<std::vector<protocols::Space>> list_spaces(Deadline d) override { return to_.list_spaces(d); }
   Result<std::vector<model::Schema>> list_collections(Deadline d) override { return to_.list_collections(d); }
-  Result<std::vector<protocols::LeftOut>> left_out(Deadline d) override { return to_.left_out(d); }
+  Result<protocols::Holdings> list_all(Deadline d) override { return to_.list_all(d); }
   Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline d) override {
     return to_.describe(name, d);
   }

@@ -33,8 +33,10 @@ class FakeDriver final : public protocols::Driver {
   Result<std::vector<model::Schema>> list_collections(Deadline) override {
     return call("list_collections", database_.collections);
   }
-  Result<std::vector<protocols::LeftOut>> left_out(Deadline) override {
-    return call("left_out", database_.left_out);
+  Result<protocols::Holdings> list_all(Deadline deadline) override {
+    auto collections = list_collections(deadline);
+    if (!collections) return collections.error();
+    return protocols::Holdings{std::move(*collections), database_.left_out};
   }
   Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline) override {
     for (const auto& schema : database_.collections) {

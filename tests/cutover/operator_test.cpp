@@ -121,6 +121,23 @@ TEST_CASE("a gate that cannot be skipped says so when --force names it") {
   CHECK_FALSE(says(move.run([&] { return move.migration->cutover(10, {}); }), "cannot skip it"));
 }
 
+TEST_CASE("where the state does not say what was left out, the source is asked before reads move") {
+  Move move;
+  move.ready();
+  auto disk = move.disk();
+  // As a version left it that did not keep this.
+  const auto erased = std::erase_if(disk, [](const auto& row) { return row.first.find("left_out") != std::string::npos; });
+  CHECK(erased == 1);  // that nothing was left out is kept, too
+  move.source.leave_out({{{"", "keyless"}, "table.primary_key: it has none", "give it one"}});
+  move.crash(disk);
+  move.start();
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  CHECK(says(move.run([&] { return move.migration->cutover(10, {}); }), "left_out is 1: keyless"));
+  CHECK(move.status().reads_percent == 0);
+  CHECK(move.run([&] { return move.migration->cutover(10, {"test", "", {"left_out"}}); }));
+}
+
 TEST_CASE("what holds vectors and cannot be moved closes a gate until it is mended, no longer included, or forced") {
   Move move;
   move.source.leave_out({{{"", "keyless"}, "table.primary_key: it has none", "give it one"}});

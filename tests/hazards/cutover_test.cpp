@@ -1,4 +1,6 @@
 // Moving the primary: what must hold before, what may happen meanwhile, what a failure leaves (correctness.md 6).
+#include "journal/rows.h"
+#include "proxy/target_backend.h"
 #include "tests/support/move.h"
 
 using namespace vmproxy::support;
@@ -732,6 +734,95 @@ TEST_CASE("keys that only the dead target has are named before a rollback, and k
   CHECK(move.status().at_risk == 1);
   move.context().mirror.forget("things");  // H46: also when the collection began a new life
   CHECK(move.status().at_risk == 1);
+}
+
+TEST_CASE("H46: a key that must be read only since a rollback without the target was asked for is not given up unasked") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.source.hold(Call::upsert);
+  move.write("journaled", 1);
+  REQUIRE(move.eventually([&] { return move.source.held() > 0; }));
+  move.target.down(Error(Code::refused_connection, "dead"));
+  SECTION("while the source is brought up to date") {
+    const auto asked = move.source.calls(Call::describe);
+    move.aside([&] { return move.migration->rollback({"test", "", {}}); });
+    CHECK(move.eventually([&] { return move.source.calls(Call::describe) > asked; }));  // after the keys were counted
+    move.linger();
+    move.write_inside("late", 1);
+    move.source.release();
+  }
+  SECTION("in the fence") {
+    move.source.release();
+    move.enter();  // a request that the fence waits for
+    move.aside([&] { return move.migration->rollback({"test", "", {}}); });
+    CHECK(move.eventually([&] { return move.intended(); }));
+    move.write_inside("late", 1);
+    move.leave();
+  }
+  const auto refused = move.ended();
+  CHECK(says(refused, "nothing changed: the target does not answer: 1 keys must be read from it before the source has their last value:\n  things late"));
+  CHECK(says(refused, "--force unread"));
+  CHECK(move.primary() == "target");
+  CHECK(move.status().quarantined == 0);
+  CHECK(move.status().at_risk == 0);
+  REQUIRE(move.rollback({"unread"}));
+  CHECK(move.primary() == "source");
+  CHECK(move.source.find("journaled") == 1);
+  CHECK(move.status().at_risk == 1);
+}
+
+TEST_CASE("what was given up for a rollback that did not come about is owed again, and the same command can be given again") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.target.down(Error(Code::refused_connection, "dead"));
+  move.enter();  // a request that the fence waits for
+  move.aside([&] { return move.migration->rollback({"test", "", {"unread"}}); });
+  CHECK(move.eventually([&] { return move.intended(); }));
+  move.write_inside("lost", 1);
+  // A write that hangs on its way to the source: nothing is given up while it does.
+  move.source.hold(Call::upsert);
+  move.target.down(std::nullopt);
+  vmproxy::proxy::TargetBackend backend(move.context(), move.context().routing.get(), "records.put", move.clock.in(seconds(10)));
+  const vmproxy::journal::Image image{key_of("journaled"), record_of("journaled", 2)};
+  CHECK(move.dialect.serve(move.dialect.table()[0], put_request({image}), backend).has_value());
+  move.target.down(Error(Code::refused_connection, "dead"));
+  CHECK(move.eventually([&] { return move.source.held() > 0; }));
+  move.leave();
+  move.linger();
+  // What is only found once all is caught up.
+  vmproxy::journal::Row change{std::string(vmproxy::journal::rows::state), "ddl/things", "a test"};
+  CHECK(move.journal->commit_rows({change}));
+  move.source.release();
+  CHECK(says(move.ended(), "collections were changed meanwhile"));
+  CHECK(move.primary() == "target");
+  CHECK(move.status().quarantined == 0);
+  change.value.reset();
+  CHECK(move.journal->commit_rows({change}));
+  SECTION("while the target is dead") {
+    REQUIRE(move.rollback({"unread"}));
+    CHECK(move.source.find("journaled") == 2);
+    CHECK(move.status().at_risk == 1);
+  }
+  SECTION("after a crash") {
+    move.crash();
+    move.start();
+    move.clock.advance(seconds(61));
+    CHECK(says(move.rollback(), "keys must be read from it"));
+    REQUIRE(move.rollback({"unread"}));
+    CHECK(move.source.find("journaled") == 2);
+    CHECK(move.status().at_risk == 1);
+  }
+  SECTION("with the target back") {
+    move.target.down(std::nullopt);
+    REQUIRE(move.eventually([&] { return move.source.find("lost") == 1; }));
+    REQUIRE(move.quiet());
+    REQUIRE(move.rollback());
+    CHECK(move.equal());
+    CHECK(move.status().at_risk == 0);
+  }
+  CHECK(move.primary() == "source");
 }
 
 TEST_CASE("H58: with the target dead no decision while an attempt on the source may still land there") {

@@ -372,3 +372,29 @@ TEST_CASE("H52: from the beginning of its write until the replica has it there i
   CHECK(always);
   CHECK(rig.dirty(last));
 }
+
+TEST_CASE("H52: nor at the end of a lost delete by filter, when the keys of its window are owed") {
+  Rig rig;
+  constexpr int keys = 50'000;
+  for (int i = 0; i < keys; ++i) rig.source.put("k" + std::to_string(i), 1);
+  rig.start();
+  rig.uncertain(rig.begin_delete_where(1));
+  REQUIRE(rig.quiet());
+  rig.target.hold(Call::upsert);  // from now on nothing arrives, so nothing becomes clean
+  CHECK(rig.dirty("k9"));         // its window
+  std::atomic<bool> looking{false}, owed{false}, always{true};
+  std::thread looks([&] {
+    while (!owed) {
+      if (!rig.dirty("k9")) always = false;
+      looking = true;
+    }
+  });
+  CHECK(rig.eventually([&] { return looking.load(); }));
+  rig.pass(seconds(61));
+  const bool all_owed = rig.eventually([&] { return rig.mirror->numbers().dirty >= keys; });
+  owed = true;
+  looks.join();
+  CHECK(all_owed);
+  CHECK(always.load());
+  CHECK(rig.dirty("k9"));
+}

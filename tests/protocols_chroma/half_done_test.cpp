@@ -97,6 +97,27 @@ TEST_CASE("where all are wanted, a record that is refused beforehand keeps the o
   CHECK(chroma.asked == 1);
 }
 
+TEST_CASE("where all are wanted, a record that the server refuses first keeps the others from being written") {
+  const std::string strict = refused(400, "not this one");
+  TiredChroma all(0, strict);
+  const auto none = all.upsert({"a", "b"}, UpsertMode::replace_all);
+  CHECK(all.asked == 1);
+  REQUIRE_FALSE(none.has_value());
+  CHECK(none.error().surely_not_done());
+  CHECK(none.error().message.find("not this one") != std::string::npos);
+  TiredChroma each(0, strict);
+  const auto both = each.upsert({"a", "b"});
+  CHECK(each.asked == 2);
+  REQUIRE(both.has_value());
+  CHECK(both->refused.size() == 2);
+  TiredChroma begun(1, strict);
+  const auto half = begun.upsert({"a", "b"}, UpsertMode::replace_all);  // it is not taken back
+  CHECK(begun.asked == 2);
+  REQUIRE(half.has_value());
+  REQUIRE(half->refused.size() == 1);
+  CHECK(half->refused[0].index == 1);
+}
+
 TEST_CASE("an erase of which one request was done is not surely not done") {
   const std::vector<model::Key> keys{{"", {"a"}}, {"", {"b"}}};
   TiredChroma at_once(0, too_many);
@@ -121,4 +142,13 @@ TEST_CASE("a record whose former version was deleted first was touched, however 
   REQUIRE(named.has_value());
   REQUIRE(named->refused.size() == 1);
   CHECK_FALSE(named->refused[0].error.surely_not_done());
+  // Also where all are wanted: something is done by then, so that nothing was cannot be said of the call.
+  TiredChroma begun(1, refused(400, "not this one"), a_with_text);
+  const auto each = begun.upsert({"a", "b"}, UpsertMode::replace_all);
+  CHECK(begun.asked == 3);  // delete a, upsert a, upsert b
+  REQUIRE(each.has_value());
+  REQUIRE(each->refused.size() == 2);
+  CHECK(each->refused[0].index == 0);
+  CHECK_FALSE(each->refused[0].error.surely_not_done());
+  CHECK(each->refused[1].error.surely_not_done());
 }

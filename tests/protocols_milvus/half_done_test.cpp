@@ -10,7 +10,7 @@ using namespace vmproxy::protocols::milvus;
 
 namespace {
 
-// A Milvus that does the first `does` writes and refuses the others for their rate.
+// A Milvus that does the first `does` writes and refuses the others, for their rate unless told otherwise.
 struct Tired {
   explicit Tired(int writes) : does(writes) {
     things.schema.fields.resize(2);
@@ -30,8 +30,8 @@ struct Tired {
     ++asked;
     Status status;
     if (does-- <= 0) {
-      status.code = 8;
-      status.reason = "request is rejected by limiter";
+      status.code = code;
+      status.reason = reason;
     }
     ProtoWriter message;
     message.always_bytes(1, encode(status));
@@ -49,6 +49,8 @@ struct Tired {
   model::Schema schema;
   int does;
   int asked = 0;
+  int code = 8;
+  std::string reason = "request is rejected by limiter";
   SystemClock clock;
   MilvusDriver driver{Client({}, [this](const std::string& path, const net::Headers&, const std::string&,
                                         Deadline) { return answer(path); }),
@@ -86,6 +88,35 @@ TEST_CASE("where all are wanted, a record that is refused beforehand keeps the o
   REQUIRE(the_other.has_value());
   CHECK(the_other->refused.size() == 1);
   CHECK(milvus.asked == 1);
+}
+
+TEST_CASE("where all are wanted, a record that the server refuses first keeps the others from being written") {
+  const std::vector<model::Record> together{Tired::record("", 1), Tired::record("", 2)};
+  const auto strict = [](Tired& milvus) {
+    milvus.code = 1100;
+    milvus.reason = "not this one";
+  };
+  Tired all(0);
+  strict(all);
+  const auto none = all.driver.upsert(all.schema, together, UpsertMode::replace_all, all.soon);
+  CHECK(all.asked == 1);
+  REQUIRE_FALSE(none.has_value());
+  CHECK(none.error().code == Code::invalid);
+  CHECK(none.error().surely_not_done());
+  Tired each(0);
+  strict(each);
+  const auto both = each.driver.upsert(each.schema, together, UpsertMode::replace, each.soon);
+  CHECK(each.asked == 3);  // both, then one by one
+  REQUIRE(both.has_value());
+  CHECK(both->refused.size() == 2);
+  Tired begun(1);
+  strict(begun);
+  const std::vector<model::Record> apart{Tired::record("", 1), Tired::record("other", 1)};
+  const auto half = begun.driver.upsert(begun.schema, apart, UpsertMode::replace_all, begun.soon);
+  CHECK(begun.asked == 2);
+  REQUIRE(half.has_value());  // what is done is not taken back
+  REQUIRE(half->refused.size() == 1);
+  CHECK(half->refused[0].index == 1);
 }
 
 TEST_CASE("an erase of which one request was done is not surely not done") {

@@ -237,9 +237,11 @@ Result<std::vector<model::Schema>> FakeDriver::list_collections(Deadline) {
   return schemas;
 }
 
-Result<std::vector<protocols::LeftOut>> FakeDriver::left_out(Deadline) {
+Result<protocols::Holdings> FakeDriver::list_all(Deadline deadline) {
+  auto collections = list_collections(deadline);
+  if (!collections) return collections.error();
   std::lock_guard hold(mutex_);
-  return left_out_;
+  return protocols::Holdings{std::move(*collections), left_out_};
 }
 
 Result<std::optional<model::Schema>> FakeDriver::describe(const model::CollectionName& name, Deadline) {

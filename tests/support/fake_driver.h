@@ -106,7 +106,7 @@ class FakeDriver final : public protocols::Driver {
   Result<protocols::ServerInfo> describe_server(Deadline) override;
   Result<std::vector<protocols::Space>> list_spaces(Deadline) override;
   Result<std::vector<model::Schema>> list_collections(Deadline) override;
-  Result<std::vector<protocols::LeftOut>> left_out(Deadline) override;
+  Result<protocols::Holdings> list_all(Deadline) override;
   Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline) override;
   model::CollectionName name_for(const model::CollectionName& name) const override { return name; }
   Result<void> create(const model::Schema& schema, Deadline) override;
