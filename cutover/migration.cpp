@@ -26,6 +26,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       routing_(proxy::Routing{}),
       gate_(clock),
       keys_(clock),
+      renames_(journal, collections_, transfer_, mirror_, keys_, clock),
       reads_(clock),
       read_counts_(metrics),
       target_reads_(clock, random),
@@ -34,7 +35,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       budget_(options_.inflight_bytes),
       change_slots_(std::max<size_t>(1, options_.pool_threads / 4)),
       pool_(options_.pool_threads, 4096),
-      context_{options_.name, dialect, upstream, journal, collections_, transfer_, mirror_, routing_, gate_, keys_, reads_,
+      context_{options_.name, dialect, upstream, journal, collections_, transfer_, mirror_, routing_, gate_, keys_, renames_, reads_,
                read_counts_, target_reads_, source_reads_, credentials_, budget_, change_slots_, pool_, clock, random, metrics, options_.proxy, unknown_requests_,
                uncaptured_writes_, write_latency_, source_read_latency_},
       backfill_(journal, source, target, mirror_, clock, random, metrics, copy_options()),
@@ -66,6 +67,8 @@ Result<void> Migration::open() {
   if (!reads) return reads;
   auto catalog = collections_.load();
   if (!catalog) return catalog;
+  auto renames = renames_.load();
+  if (!renames) return renames;
   auto bound = bind(state);
   if (!bound) return bound;
   // Not before the configuration is accepted: with another auth.header it forgets who was let in.

@@ -103,6 +103,7 @@ class Migration final : public Control {
   // worker
   void work();
   void ask_in_doubt();
+  void settle_renames();
   void conclude_report(const Result<void>& done, bool ended, bool again);
   Result<void> run_start();
   Result<void> arm();       // catalog, target collections, capture barrier, settle
@@ -177,6 +178,7 @@ class Migration final : public Control {
   proxy::RoutingTable routing_;
   proxy::Gate gate_;
   proxy::KeyQueue keys_;
+  proxy::Renames renames_;
   proxy::ReadRouter reads_;
   proxy::ReadCounts read_counts_;
   proxy::ReplicaHealth target_reads_, source_reads_;

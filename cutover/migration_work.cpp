@@ -29,6 +29,7 @@ void Migration::work() {
     if (wanted == Wanted::nothing) {
       lock.unlock();
       ask_in_doubt();
+      settle_renames();
       compare_written_beside();
       lock.lock();
       continue;
@@ -65,6 +66,13 @@ void Migration::ask_in_doubt() {
   (void)collections_.refresh(clock_.in(std::chrono::seconds(5)), [this](const model::Schema& schema) {
     return mirror_.paused(model::to_string(schema.name));
   });  // asked again later
+}
+
+// With the turn, so that nobody changes the primary meanwhile; a way back out of trouble does not wait long for it.
+void Migration::settle_renames() {
+  if (!renames_.any_open()) return;
+  std::lock_guard one(transition_);
+  renames_.settle("", *routing_.get(), clock_.in(std::chrono::seconds(2)));
 }
 
 // Who asked for a comparison waits for its end, so "running" never stays when nothing runs. With mutex_ held.
@@ -200,6 +208,7 @@ Result<void> Migration::beyond_the_copy() {
 // A full pass that a crash or an outage ended goes on where it was: what it vouches for is then what had been written, and
 // which gaps there were, when it began.
 Result<validation::Report> Migration::validate_once(const ValidateOptions& options) {
+  settle_renames();
   if (state().primary == Side::source) {
     // Before it is decided what the pass vouches for: a name may have moved, and what was made beside the proxy is a gap.
     auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(30)), [this](const model::Schema& schema) {

@@ -18,6 +18,12 @@ Error not_now() {
   return {Code::cancelled, "the source is being asked what exists, and has not answered in time; nothing was changed"};
 }
 
+protocols::Catalog renamed(protocols::Catalog catalog, const model::CollectionName& from, model::Schema schema) {
+  std::erase_if(catalog.collections, [&](const auto& known) { return known.name == from || known.name == schema.name; });
+  catalog.collections.push_back(std::move(schema));
+  return catalog;
+}
+
 Error not_for_the_source() {
   return {Code::precondition, "source: the target is the primary, so what exists is not for the source to say"};
 }
@@ -103,9 +109,10 @@ Result<Collections::ByKey> Collections::collections_of(const protocols::Catalog&
 }
 
 // In one step: what the next start compares its own plans with are the plans for this very catalog.
-Result<void> Collections::keep(const protocols::Catalog& catalog, const ByKey& collections) {
-  auto written = journal_.commit_rows(
-      {{std::string(journal::rows::state), std::string(catalog_row), protocols::encode(catalog)}, carried(collections)});
+Result<void> Collections::keep(const protocols::Catalog& catalog, const ByKey& collections, std::vector<journal::Row> with) {
+  with.push_back({std::string(journal::rows::state), std::string(catalog_row), protocols::encode(catalog)});
+  with.push_back(carried(collections));
+  auto written = journal_.commit_rows(std::move(with));
   if (!written) return written.error().within("the catalog could not be kept");
   return {};
 }
@@ -113,12 +120,18 @@ Result<void> Collections::keep(const protocols::Catalog& catalog, const ByKey& c
 Result<void> Collections::publish(protocols::Catalog catalog) {
   auto collections = collections_of(catalog);
   if (!collections) return collections.error();
+  return publish(std::move(catalog), std::move(*collections), {}, nullptr, nullptr);
+}
+
+Result<void> Collections::publish(protocols::Catalog catalog, ByKey collections, std::vector<journal::Row> with, const Collection* gone,
+                                  const Collection* ours) {
   auto published = std::make_shared<const protocols::Catalog>(std::move(catalog));
-  auto written = keep(*published, *collections);
+  auto written = keep(*published, collections, std::move(with));
   if (!written) return written;
   std::lock_guard hold(mutex_);
   catalog_ = std::move(published);
-  collections_ = std::move(*collections);
+  collections_ = std::move(collections);
+  claims_are(gone, ours);
   return {};
 }
 
@@ -249,23 +262,28 @@ Result<void> Collections::remove_locked(const model::CollectionName& name) {
   return publish(std::move(next));
 }
 
-Result<void> Collections::rename(const model::CollectionName& from, model::Schema schema, Deadline deadline) {
+Result<std::shared_ptr<const Collection>> Collections::planned(const model::CollectionName& from, const model::Schema& schema) const {
+  auto collections = collections_of(renamed(*catalog(), from, schema));
+  if (!collections) return collections.error();
+  const auto at = collections->find(model::to_string(schema.name));
+  if (at == collections->end()) return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
+  return at->second;
+}
+
+Result<void> Collections::rename(const Collection& before, model::Schema schema, std::vector<journal::Row> rows, Deadline deadline) {
   std::unique_lock changing(write_mutex_, deadline);
   if (!changing) return not_now();
   schema.incarnation = ++incarnations_;
-  return rename_locked(from, std::move(schema));
-}
-
-Result<void> Collections::rename_back(const model::CollectionName& from, model::Schema schema) {
-  std::lock_guard changing(write_mutex_);
-  return rename_locked(from, std::move(schema));
-}
-
-Result<void> Collections::rename_locked(const model::CollectionName& from, model::Schema schema) {
-  protocols::Catalog next = *catalog();
-  std::erase_if(next.collections, [&](const auto& known) { return known.name == from || known.name == schema.name; });
-  next.collections.push_back(std::move(schema));
-  return publish(std::move(next));
+  const std::string key = model::to_string(schema.name);
+  auto next = renamed(*catalog(), before.name, std::move(schema));
+  auto collections = collections_of(next);
+  if (!collections) return collections.error();
+  const auto at = collections->find(key);
+  if (at == collections->end()) return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
+  const auto after = at->second;
+  std::lock_guard claiming(claims_mutex_);
+  for (auto& row : rows_of_claims(&before, after.get())) rows.push_back(std::move(row));
+  return publish(std::move(next), std::move(*collections), std::move(rows), &before, after.get());
 }
 
 Result<void> Collections::put_space(protocols::Space space, Deadline deadline) {

@@ -92,15 +92,15 @@ class Collections {
   // has not ended by the deadline. A put of a schema with new_incarnation starts a new life under the same name.
   Result<void> put(model::Schema schema, bool new_incarnation, Deadline deadline);
   Result<void> remove(const model::CollectionName& name, Deadline deadline);
-  // A new life under the name of `schema`, in one commit with the end of the old name: no crash leaves neither.
-  Result<void> rename(const model::CollectionName& from, model::Schema schema, Deadline deadline);
+  // What rename() would make of it: an error when that is nothing this migration could have.
+  Result<std::shared_ptr<const Collection>> planned(const model::CollectionName& from, const model::Schema& schema) const;
+  // A new life under the name of `schema`, which the target has given it: the catalog, its claim and `rows` in one commit.
+  Result<void> rename(const Collection& before, model::Schema schema, std::vector<journal::Row> rows, Deadline deadline);
   Result<void> put_space(protocols::Space space, Deadline deadline);
   Result<void> remove_space(const std::string& path, Deadline deadline);
   // The same however long it takes: for what must not be left as it is, such as the half of a change that came about.
   Result<void> put(model::Schema schema, bool new_incarnation);
   Result<void> remove(const model::CollectionName& name);
-  // `schema` goes on in the life that it says.
-  Result<void> rename_back(const model::CollectionName& from, model::Schema schema);
   // Creates on the target what is included and missing there, and claims it: durably, before the first record goes there.
   // A collection that was there before and holds records is somebody else's: writing and repairing would overwrite and erase
   // them. Code::precondition names each with its count, unless `take_foreign`. One that is ours and missing was lost with
@@ -128,14 +128,16 @@ class Collections {
   // --- the catalog: collections.cpp
   Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
   Result<ByKey> collections_of(const protocols::Catalog& catalog) const;
-  Result<void> keep(const protocols::Catalog& catalog, const ByKey& collections);
+  Result<void> keep(const protocols::Catalog& catalog, const ByKey& collections, std::vector<journal::Row> with);
   // Publishes and persists; holds write_mutex_.
   Result<void> publish(protocols::Catalog catalog);
+  // The same in one step with these rows, and with the claims, when their rows are among them.
+  Result<void> publish(protocols::Catalog catalog, ByKey collections, std::vector<journal::Row> with, const Collection* gone,
+                       const Collection* ours);
   // The same of what their names say.
   Result<void> refresh_locked(Deadline deadline, const Explained& explained);
   Result<void> put_locked(model::Schema schema, bool new_incarnation);
   Result<void> remove_locked(const model::CollectionName& name);
-  Result<void> rename_locked(const model::CollectionName& from, model::Schema schema);
   // What the target lacks, or has too much, of a collection that is new.
   Result<void> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
   // --- the configuration: collections_binding.cpp
@@ -156,6 +158,8 @@ class Collections {
   Result<void> load_claims();
   // Either may be null; a name in both is ours.
   Result<void> change_claims(const Collection* gone, const Collection* ours);
+  static std::vector<journal::Row> rows_of_claims(const Collection* gone, const Collection* ours);
+  void claims_are(const Collection* gone, const Collection* ours);  // mutex_ held
   Result<void> mark_lost(const std::string& key, std::string_view side);
   Result<bool> made_since_promotion(const std::string& key);
 

@@ -65,7 +65,7 @@ Result<void> Collections::accept() {
     known = catalog_;
     collections = collections_;
   }
-  auto kept = keep(*known, collections);
+  auto kept = keep(*known, collections, {});
   if (!kept) return kept;
   reconfigured_.clear();
   return {};

@@ -154,20 +154,28 @@ Result<void> Collections::release_all() {
 }
 
 Result<void> Collections::change_claims(const Collection* gone, const Collection* ours) {
-  const auto target_name = [](const Collection& collection) { return model::to_string(collection.plan->target().name); };
-  const auto row = [](const std::string& name, std::optional<std::string> value) {
-    return journal::Row{std::string(journal::rows::state), std::string(claim_rows) + name, std::move(value)};
-  };
   std::lock_guard changing(claims_mutex_);
-  std::vector<journal::Row> rows;
-  if (gone != nullptr) rows.push_back(row(target_name(*gone), std::nullopt));
-  if (ours != nullptr) rows.push_back(row(target_name(*ours), ours->key));
-  auto kept = journal_.commit_rows(std::move(rows));
+  auto kept = journal_.commit_rows(rows_of_claims(gone, ours));
   if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
   std::lock_guard hold(mutex_);
-  if (gone != nullptr) claimed_.erase(target_name(*gone));
-  if (ours != nullptr) claimed_.insert(target_name(*ours));
+  claims_are(gone, ours);
   return {};
+}
+
+std::vector<journal::Row> Collections::rows_of_claims(const Collection* gone, const Collection* ours) {
+  const auto row = [](const Collection& collection, std::optional<std::string> value) {
+    return journal::Row{std::string(journal::rows::state), std::string(claim_rows) + model::to_string(collection.plan->target().name),
+                        std::move(value)};
+  };
+  std::vector<journal::Row> rows;
+  if (gone != nullptr) rows.push_back(row(*gone, std::nullopt));
+  if (ours != nullptr) rows.push_back(row(*ours, ours->key));
+  return rows;
+}
+
+void Collections::claims_are(const Collection* gone, const Collection* ours) {
+  if (gone != nullptr) claimed_.erase(model::to_string(gone->plan->target().name));
+  if (ours != nullptr) claimed_.insert(model::to_string(ours->plan->target().name));
 }
 
 }  // namespace vmproxy::proxy

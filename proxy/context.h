@@ -19,6 +19,7 @@
 #include "proxy/latency_average.h"
 #include "proxy/mirror.h"
 #include "proxy/read_router.h"
+#include "proxy/renames.h"
 #include "proxy/replica_health.h"
 #include "proxy/routing.h"
 #include "proxy/transfer.h"
@@ -88,6 +89,7 @@ struct Context {
   RoutingTable& routing;
   Gate& gate;
   KeyQueue& keys;
+  Renames& renames;
   ReadRouter& reads;
   ReadCounts& read_counts;
   ReplicaHealth& target_reads;    // opens when the target answers reads late or not: the source answers meanwhile

@@ -162,6 +162,10 @@ void Lanes::resume(const std::string& collection) {
 }
 
 std::vector<Entry> Lanes::remove(const std::string& collection) {
+  {
+    std::lock_guard hold(mutex_);
+    lives_[collection] = parts_.journal.next();
+  }
   std::vector<Entry> all;
   for (auto& lane : lanes_) {
     for (auto& entry : lane->queue.remove([&](const Entry& e) { return e.collection == collection; })) {

@@ -82,6 +82,8 @@ class Lanes {
   void pause(const std::string& collection);
   bool paused(const std::string& collection) const;
   void resume(const std::string& collection);
+  // Also ends a life: images that were journaled before are not applied to what has the name later, also those that a lane
+  // holds just now.
   std::vector<Entry> remove(const std::string& collection);
   // Generation whose touched keys the copy must leave alone; 0: no copy.
   void set_generation(uint64_t generation) { generation_ = generation; }
@@ -147,6 +149,7 @@ class Lanes {
   Result<void> claim(const Collection& collection);
   // The collection was not dropped or created again since the caller looked it up.
   bool same_life(const Collection& collection) const;
+  journal::Seq life_of(const std::string& collection) const;  // what is journaled from there on is of its present life
   // The primary says that the collection is not there: true when that is so and the catalog knows it now.
   bool gone(const Collection& collection);
   void owe_zombies(const std::string& collection, const std::vector<model::Key>& keys, const Error& error);
@@ -171,6 +174,7 @@ class Lanes {
   mutable std::mutex mutex_;
   std::condition_variable changed_;  // lanes became empty, or have room
   std::unordered_map<std::string, int> paused_;
+  std::unordered_map<std::string, journal::Seq> lives_;  // since the start; one per collection that was forgotten
   TimePoint not_before_{};
   bool reads_held_ = false;
   bool stopping_ = true;

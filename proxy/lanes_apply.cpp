@@ -16,7 +16,9 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
     const auto collection = parts_.collections.find(name);
     if (!collection && paused(name)) {
       // A change of collections is under way, and may end with the name where it was: it says what is owed then.
-      for (Entry& entry : group) entry.image = false;  // H20: or of another life
+      if (primary_ == Side::source) {
+        for (Entry& entry : group) entry.image = false;  // H20: or of another life
+      }
       for (const auto seq : lane.queue.give_back(std::move(group))) parts_.ledger.done(seq);
       health_.unused();
       primary_health_.unused();
@@ -28,6 +30,9 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
       primary_health_.unused();
       continue;
     }
+    // H20: what a dropped collection of this name was to hold is nothing for the one that has it now.
+    const journal::Seq began = life_of(name);
+    for (Entry& entry : group) entry.image = entry.image && entry.seq >= began;
     apply_collection(lane, *collection, group);
     if (group.empty()) continue;
     if (!same_life(*collection)) {
@@ -153,6 +158,12 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
 Result<void> Lanes::claim(const Collection& collection) {
   if (replica() == Side::source || parts_.collections.claimed(collection)) return {};
   return parts_.collections.create_on_target(collection, parts_.clock.in(options_.apply_timeout));
+}
+
+journal::Seq Lanes::life_of(const std::string& collection) const {
+  std::lock_guard hold(mutex_);
+  const auto at = lives_.find(collection);
+  return at == lives_.end() ? 0 : at->second;
 }
 
 bool Lanes::same_life(const Collection& collection) const {

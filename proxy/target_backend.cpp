@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "journal/rows.h"
+#include "model/codec.h"
 #include "proxy/images.h"
 
 namespace vmproxy::proxy {
@@ -12,9 +13,6 @@ namespace vmproxy::proxy {
 using Kind = model::Write::Kind;
 
 namespace {
-
-// One change at a time of each collection. No key of a record begins so.
-std::string turn_of(const model::CollectionName& name) { return std::string("\0change\0", 8) + model::to_string(name); }
 
 std::vector<std::string> only_in(const model::Schema& here, const model::Schema& there) {
   std::vector<std::string> partitions;
@@ -27,22 +25,6 @@ std::vector<std::string> only_in(const model::Schema& here, const model::Schema&
 std::string drop_of(const std::string& partition, const std::string& collection) {
   return "dropped partition '" + partition + "' of '" + collection + "'";
 }
-
-// Nothing of the collection is sent to the replica meanwhile; "": of none.
-class Paused {
- public:
-  Paused(Mirror& mirror, std::string collection) : mirror_(mirror), collection_(std::move(collection)) {
-    if (!collection_.empty()) mirror_.pause(collection_);
-  }
-  Paused(const Paused&) = delete;
-  ~Paused() {
-    if (!collection_.empty()) mirror_.resume(collection_);
-  }
-
- private:
-  Mirror& mirror_;
-  const std::string collection_;
-};
 
 }  // namespace
 
@@ -100,6 +82,9 @@ Result<TargetBackend::State> TargetBackend::current(const Collection& collection
 }
 
 Result<model::WriteResult> TargetBackend::write(const model::Write& write) {
+  if (const std::string key = model::to_string(write.collection); context_.renames.should_look(key)) {
+    context_.renames.settle(key, *routing_, deadline_);
+  }
   auto found = collection(write.collection);
   if (!found) return found.error();
   const Collection& c = **found;
@@ -207,6 +192,7 @@ Result<void> TargetBackend::send(const Collection& c, const std::vector<journal:
 }
 
 Result<void> TargetBackend::execute(const Collection& c, const std::vector<journal::Image>& images) {
+  did_something_ = true;
   std::vector<model::Outcome> items;
   if (routing_->finalized) return send(c, images, items);
   std::vector<model::Key> keys;
@@ -237,6 +223,7 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
 }
 
 void TargetBackend::renew_catalog() {
+  did_something_ = true;
   older_.push_back(std::move(catalog_));
   catalog_ = context_.collections.catalog();
 }
@@ -266,11 +253,21 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
   if (change.kind != Change::create_collection && change.kind != Change::drop_collection && change.kind != Change::alter_collection) {
     return Error(Code::unsupported, "ddl.kind: this change cannot be made on the target");
   }
-  std::vector<std::string> names;
-  if (change.kind != Change::create_collection) names.push_back(turn_of(change.name));
-  if (change.kind != Change::drop_collection) names.push_back(turn_of(change.schema.name));
-  auto turn = context_.keys.line_up(std::move(names));
+  std::vector<model::CollectionName> names;
+  if (change.kind != Change::create_collection) names.push_back(change.name);
+  if (change.kind != Change::drop_collection) names.push_back(change.schema.name);
+  std::vector<std::string> turns;
+  for (const auto& name : names) {
+    if (const std::string key = model::to_string(name); context_.renames.open(key)) context_.renames.settle(key, *routing_, deadline_);
+    turns.push_back(turn_of(name));
+  }
+  auto turn = context_.keys.line_up(std::move(turns));
   if (!turn.wait(deadline_)) return Error(Code::cancelled, "other changes of the same collection took too long");
+  for (const auto& name : names) {
+    if (!context_.renames.open(model::to_string(name))) continue;
+    return Error(Code::cancelled, "a rename from or to '" + model::to_string(name) + "' had no answer from the target, and may still be done; "
+                                  "nothing was changed, ask again in a minute");
+  }
   if (change.kind == Change::create_collection) return create(change.schema);
   auto found = whole(change.name);
   if (!found) return found.error();
@@ -347,43 +344,48 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   if (renamed && context_.collections.find(model::to_string(schema.name))) {
     return Error(Code::already_exists, "another collection has the name '" + model::to_string(schema.name) + "'");
   }
+  // What the dialect worked out from an older snapshot would undo what another request has changed since.
+  const auto* asked = catalog_->find(before.name);
+  const std::string now_there = model::encode_schema(before.plan->source());
+  if (asked == nullptr || model::encode_schema(*asked) != now_there) {
+    if (model::encode_schema(schema) == now_there) {  // it has done the same
+      renew_catalog();
+      return before.plan->source();
+    }
+    overtaken_ = !did_something_;
+    return Error(Code::cancelled, "another request has changed collection '" + before.key + "' just now; nothing was changed, ask again");
+  }
   // Before it is: a crash in between leaves a note too many. The source keeps the partition, empty.
   const auto dropped = only_in(before.plan->source(), schema);
   for (const auto& name : dropped) note_ddl(drop_of(name, before.key));
-  const auto not_dropped = [&] {
-    for (const auto& name : dropped) take_back_ddl(drop_of(name, before.key));
-  };
-  // Its lanes wait until the target has said whether the name goes: what is owed to the source under it stays owed (C6).
-  const Paused paused(context_.mirror, renamed ? before.key : "");
-  const auto put = renamed ? context_.collections.rename(before.name, schema, deadline_) : context_.collections.put(schema, false, deadline_);
-  if (!put) {
-    not_dropped();
-    return put.error();
+  bool undone = false;
+  auto altered = renamed ? context_.renames.rename(before, schema, *routing_, deadline_) : alter_in_place(before, schema, undone);
+  if (!altered) {
+    // What the catalog has again the source has, too, and it is as empty there: also when nobody knows what the target did.
+    if (undone || altered.error().surely_not_done()) {
+      for (const auto& name : dropped) take_back_ddl(drop_of(name, before.key));
+    }
+    return altered.error();
   }
   const auto now = context_.collections.find(model::to_string(schema.name));
+  // Its records went first, on both sides: the source's is as empty as this one.
+  for (const auto& name : only_in(now->plan->source(), before.plan->source())) take_back_ddl(drop_of(name, now->key));
+  renew_catalog();
+  return now->plan->source();
+}
+
+Result<void> TargetBackend::alter_in_place(const Collection& before, const model::Schema& schema, bool& undone) {
+  auto put = context_.collections.put(schema, false, deadline_);
+  if (!put) return put;
+  const auto now = context_.collections.find(before.key);
   Result<void> altered;
   if (!now->plan->keys_as_in(*before.plan)) {
     altered = Error(Code::unsupported, "collection.keys: the records that are there were stored under other keys than this change asks for");
   } else {
     altered = context_.transfer.driver(Side::target).alter(before.plan->target().name, now->plan->target(), deadline_);
   }
-  if (!altered) {
-    (void)(renamed ? context_.collections.rename_back(schema.name, before.plan->source()) : context_.collections.put(before.plan->source(), false));
-    if (altered.error().surely_not_done()) not_dropped();
-    return altered.error();
-  }
-  // Its records went first, on both sides: the source's is as empty as this one.
-  for (const auto& name : only_in(now->plan->source(), before.plan->source())) take_back_ddl(drop_of(name, now->key));
-  auto claimed = context_.collections.move_claim(before, *now);
-  if (!claimed) return claimed.error();
-  if (renamed) {
-    // What was on its way under the old name is not carried over.
-    (void)context_.journal.mark_gap("collection '" + before.key + "' was renamed to '" + now->key + "' after the promotion; the source has it under its old name");
-    context_.mirror.forget(before.key);
-    note_ddl("renamed " + before.key + " to " + now->key);
-  }
-  renew_catalog();
-  return now->plan->source();
+  if (!altered) undone = context_.collections.put(before.plan->source(), false).has_value();
+  return altered;
 }
 
 Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const protocols::Space& space) {

@@ -21,6 +21,9 @@ class TargetBackend final : public protocols::Backend {
   Result<model::Schema> change(const model::SchemaChange& change) override;
   Result<void> change_space(model::SchemaChange::Kind kind, const protocols::Space& space) override;
   model::Uuid new_uuid() override;
+  // A change was refused because another request had changed the collection since the dialect looked, and nothing was done
+  // before: the whole request may be served again, by another backend.
+  bool overtaken() const { return overtaken_; }
 
  private:
   using State = std::map<std::string, std::optional<model::Record>>;  // encoded key -> record, absent: not there
@@ -36,6 +39,8 @@ class TargetBackend final : public protocols::Backend {
   Result<void> create_on_target(const Collection& made);
   Result<model::Schema> drop(const Collection& gone);
   Result<model::Schema> alter(const Collection& before, const model::Schema& schema);
+  // `undone`: it failed, and the catalog is durably as before.
+  Result<void> alter_in_place(const Collection& before, const model::Schema& schema, bool& undone);
   void note_ddl(const std::string& what);
   void take_back_ddl(const std::string& what);  // it surely did not come about
   bool dropped_before(const model::CollectionName& name);  // since the promotion, and the source may have it still
@@ -44,6 +49,7 @@ class TargetBackend final : public protocols::Backend {
   const std::shared_ptr<const Routing> routing_;
   const std::string operation_;
   const Deadline deadline_;
+  bool did_something_ = false, overtaken_ = false;
   // After a change of ours there is a newer snapshot; the dialect may still look at the older ones.
   void renew_catalog();
   std::shared_ptr<const protocols::Catalog> catalog_;

@@ -109,6 +109,8 @@ class Driver {
   // Creates without secondary indexes where the system lets that be (build_indexes makes them after the copy).
   // already_exists when it does.
   virtual Result<void> create(const model::Schema& schema, Deadline deadline) = 0;
+  // What is as wanted already stays: the same call may be made again, also by the new name. Once a part of it is done, no error
+  // is surely_not_done() (Error::not_whole).
   virtual Result<void> alter(const model::CollectionName& now, const model::Schema& wanted, Deadline deadline) = 0;
   virtual Result<void> drop(const model::CollectionName& name, Deadline deadline) = 0;
   virtual Result<void> build_indexes(const model::Schema& schema, Deadline deadline) = 0;

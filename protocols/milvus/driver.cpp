@@ -288,14 +288,16 @@ Result<void> MilvusDriver::alter(const model::CollectionName& now, const model::
     auto renamed = client_.command("RenameCollection", database_of(now.space), request, deadline);
     if (!renamed) return renamed.error();
   }
+  bool some = now != wanted.name;  // a part of it is done
   const auto there = look_at(wanted.name, deadline);
-  if (!there) return there.error();
+  if (!there) return there.error().not_whole(some);
   for (const auto& partition : wanted.partitions) {
     if (std::ranges::any_of(there->partitions, [&](const auto& p) { return p.name == partition; })) continue;
     ProtoWriter request = on_collection(wanted.name);
     request.bytes(4, partition);
     auto made = client_.command("CreatePartition", database_of(wanted.name.space), request, deadline);
-    if (!made) return made.error();
+    if (!made) return made.error().not_whole(some);
+    some = true;
   }
   return {};
 }

@@ -77,6 +77,9 @@ TEST_CASE("a change of the catalog waits for a source that hangs no longer than 
   SECTION("remove") {
     change = Sides::aside([&] { return at.collections.remove(at.collection->name, deadline); });
   }
+  SECTION("rename") {
+    change = Sides::aside([&] { return at.collections.rename(*at.collection, things("others"), {}, deadline); });
+  }
   SECTION("put a space") {
     change = Sides::aside([&] { return at.collections.put_space({"tenant", {}}, deadline); });
   }
@@ -95,6 +98,42 @@ TEST_CASE("a change of the catalog waits for a source that hangs no longer than 
   CHECK(at.collections.catalog()->find_space("tenant") == nullptr);
   CHECK(at.collections.put(things("others"), true, at.clock.in(seconds(1))));
   CHECK(at.collections.find("others") != nullptr);
+}
+
+TEST_CASE("a rename is one step: whoever looks finds the old name with its claim or the new one with it, also after a crash") {
+  Sides at;
+  REQUIRE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(1))));
+  const vmproxy::journal::Row beside{std::string(vmproxy::journal::rows::state), "beside", "it"};
+  const auto known = [&at](const std::string& name) {
+    vmproxy::proxy::Collections again(*at.journal, at.source, at.target, at.clock,
+                                      [](const vmproxy::model::CollectionName&) { return true; }, {});
+    REQUIRE(again.load());
+    const auto found = again.find(name);
+    return found && again.claimed(*found);
+  };
+  SECTION("it comes about") {
+    const uint64_t before = at.store->synced_commits();
+    REQUIRE(at.collections.rename(*at.collection, things("others"), {beside}, at.clock.in(seconds(1))));
+    CHECK(at.store->synced_commits() == before + 1);
+    REQUIRE(at.collections.find("others"));
+    CHECK(at.collections.claimed(*at.collections.find("others")));
+    CHECK_FALSE(at.collections.claimed(*at.collection));
+    CHECK(at.collections.find("others")->plan->source().incarnation > at.collection->plan->source().incarnation);
+    CHECK(known("others"));
+    CHECK_FALSE(known("things"));
+    CHECK(at.journal->row(vmproxy::journal::rows::state, "beside").value().has_value());
+  }
+  SECTION("it cannot be kept") {
+    at.store->fail_next_commits(1);
+    at.store->fail_reopen(true);
+    auto failed = Sides::aside([&] { return at.collections.rename(*at.collection, things("others"), {beside}, at.clock.in(seconds(1))); });
+    CHECK(at.ends(failed));
+    CHECK_FALSE(failed.get());
+    at.store->fail_reopen(false);
+    CHECK_FALSE(at.collections.find("others"));
+    REQUIRE(at.collections.find("things"));
+    CHECK(at.collections.claimed(*at.collection));
+  }
 }
 
 TEST_CASE("what is made on the target is claimed while a source that hangs is asked what exists") {

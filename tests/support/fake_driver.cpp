@@ -139,6 +139,10 @@ size_t FakeDriver::delayed() const {
   std::lock_guard hold(mutex_);
   return delayed_.size();
 }
+void FakeDriver::lose_answer_of_alter() {
+  std::lock_guard hold(mutex_);
+  lose_alter_ = true;
+}
 void FakeDriver::lose_answer_of_create() {
   std::lock_guard hold(mutex_);
   lose_create_ = true;
@@ -272,6 +276,7 @@ Result<void> FakeDriver::alter(const model::CollectionName& now, const model::Sc
   node.mapped().schema.name = wanted.name;
   node.mapped().schema.partitions = wanted.partitions;
   collections_.insert(std::move(node));
+  if (std::exchange(lose_alter_, false)) return Error(Code::timeout, "no answer came");
   return {};
 }
 

@@ -65,6 +65,8 @@ class FakeDriver final : public protocols::Driver {
   size_t delayed() const;
   // The next create is executed, and its answer lost.
   void lose_answer_of_create();
+  // The same of the next alter.
+  void lose_answer_of_alter();
   // Calls of this kind wait, before they look or change anything, until release().
   void hold(Call call);
   void release();
@@ -150,7 +152,7 @@ class FakeDriver final : public protocols::Driver {
   std::map<Call, std::deque<std::optional<Error>>> failures_;  // nothing: executed
   std::optional<Error> down_, writes_fail_;
   std::set<Call> delays_, holds_;
-  bool lose_create_ = false;
+  bool lose_create_ = false, lose_alter_ = false;
   std::vector<std::function<void()>> delayed_;
   size_t held_ = 0;
   bool flaps_ = false;
