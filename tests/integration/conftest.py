@@ -4,8 +4,10 @@ VMPROXY_TEST_SCALE=0.05 runs everything small; 1 (the default) is what issue 3 a
 VMPROXY_TEST_SEED fixes the random choices; each failure prints the seed it had.
 """
 
+import fcntl
 import logging
 import os
+import pickle
 import random
 import tempfile
 
@@ -42,6 +44,24 @@ def quiet_sdks():
 @pytest.fixture(scope="session")
 def scale() -> Scale:
     return Scale(float(os.environ.get("VMPROXY_TEST_SCALE", "1")))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """once(name, work): what work() returned to the first of all test processes that asked."""
+    directory = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        directory = directory.parent  # all workers' own
+
+    def answer(name, work):
+        kept = directory / f"{name}.pickle"
+        with open(directory / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                kept.write_bytes(pickle.dumps(work()))
+            return pickle.loads(kept.read_bytes())
+
+    return answer
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def milvus():
 @pytest.fixture
 def bulk(corpus, scale):
     """Ordinary records, so that a copy has several pages: (id, vector, text, metadata)."""
-    count = min(len(corpus), scale(20_000, 800))
+    count = min(len(corpus), scale(5_000, 800))
     return [(corpus.ids[i], corpus.embeddings[i], corpus.texts[i], corpus.metadatas[i]) for i in range(count)]
 
 

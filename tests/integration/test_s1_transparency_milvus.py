@@ -9,22 +9,24 @@ from servers import create
 from vmproxy import milvus_to_pgvector
 
 
-@pytest.fixture(scope="module")
-def direct_answers():
+def ask(script):
     with create("milvus") as server:
-        return milvus_script.run("127.0.0.1", server.port)
+        return script.run("127.0.0.1", server.port)
 
 
-@pytest.fixture(scope="module")
-def direct_answers_of_node():
-    with create("milvus") as server:
-        return node_script.run("127.0.0.1", server.port)
+@pytest.fixture
+def direct_answers(once):
+    return once("milvus_script", lambda: ask(milvus_script))
+
+
+@pytest.fixture
+def direct_answers_of_node(once):
+    return once("node_script", lambda: ask(node_script))
 
 
 @pytest.mark.long
 def test_the_script_itself_is_repeatable(direct_answers):
-    with create("milvus") as server:
-        again = milvus_script.run("127.0.0.1", server.port)
+    again = ask(milvus_script)
     assert len(again) >= 60
     assert milvus_script.differences(direct_answers, again) == {}
 
