@@ -1,8 +1,6 @@
 #include "app/serve.h"
 
-#include <pthread.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <map>
@@ -13,6 +11,7 @@
 #include "admin/migration_metrics.h"
 #include "admin/server.h"
 #include "app/open_migration.h"
+#include "app/signals.h"
 #include "base/log.h"
 #include "config/address.h"
 #include "net/server.h"
@@ -140,29 +139,11 @@ Result<void> Serving::stop() {
   return outcome;
 }
 
-sigset_t ending_signals() {
-  sigset_t set;
-  ::sigemptyset(&set);
-  ::sigaddset(&set, SIGTERM);
-  ::sigaddset(&set, SIGINT);
-  return set;
-}
-
-int wait_for_signal() {
-  const sigset_t set = ending_signals();
-  int signal = 0;
-  while (::sigwait(&set, &signal) != 0) {
-  }
-  return signal;
-}
-
 cli::Ending serve(cli::Session& session, std::span<const protocols::System> systems) {
   const auto config = session.configuration();
   if (!config) return config.error();
   log::configure(config->log.level, config->log.format);
-  // Before any thread exists: they inherit it, and only this one takes the signals.
-  const sigset_t set = ending_signals();
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  block_ending_signals();
 
   Serving serving(*config, session.program.version, session.program.clock, systems);
   if (const auto started = serving.start(); !started) {
@@ -174,15 +155,11 @@ cli::Ending serve(cli::Session& session, std::span<const protocols::System> syst
                         "cannot serve: " + started.error().message, ""};
   }
   log::info("serving", {{"version", session.program.version}});
-  const int signal = wait_for_signal();
+  const int signal = wait_for_ending_signal();
   log::info("stopping; requests in flight may end",
             {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}, {"seconds_max", 30}});
   // The journal is made for a sudden end: what was under way is recovered at the next start.
-  std::thread([] {
-    wait_for_signal();
-    log::warn("second signal: ending at once");
-    ::_exit(1);
-  }).detach();
+  end_at_next_signal();
   const auto stopped = serving.stop();
   if (!stopped)
     return cli::Failure{cli::exit_error, "stopped, but not cleanly: " + stopped.error().message,

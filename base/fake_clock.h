@@ -13,7 +13,10 @@ class FakeClock final : public Clock {
     std::lock_guard hold(mutex_);
     return now_;
   }
+  // Runs before the wall clock is read; what it throws whoever reads it meets. Set before other threads use the clock.
+  std::function<void()> before_wall;
   WallTime wall() const override {
+    if (before_wall) before_wall();
     std::lock_guard hold(mutex_);
     return WallTime(std::chrono::duration_cast<WallTime::duration>(now_.time_since_epoch()));
   }

@@ -111,7 +111,10 @@ Result<void> Migration::open() {
     if (!marked) return marked;
   }
   publish(state);
-  if (state.capture) mirror_.start();
+  if (state.capture) {
+    auto mirroring = mirror_.start();
+    if (!mirroring) return mirroring;
+  }
   worker_ = std::thread([this] { work(); });
   return {};
 }
@@ -166,7 +169,7 @@ void Migration::publish_anew(double reads_percent) {
   publish(now);
 }
 
-void Migration::publish(const State& state) {
+proxy::Routing Migration::routing_of(const State& state) {
   proxy::Routing routing;
   routing.generation = state.routing_generation;
   routing.epoch = state.epoch;
@@ -175,25 +178,45 @@ void Migration::publish(const State& state) {
   routing.reads_percent = state.reads_percent;
   routing.salt = state.salt;
   routing.finalized = state.phase == Phase::finalized;
-  collections_.follow(state.primary);  // before the first change of collections on the new primary
-  routing_.publish(routing);
+  return routing;
 }
 
+void Migration::publish(const State& state) { publish(std::make_shared<const proxy::Routing>(routing_of(state))); }
+
+void Migration::publish(std::shared_ptr<const proxy::Routing> routing) noexcept {
+  collections_.follow(routing->primary);  // before the first change of collections on the new primary
+  routing_.publish(std::move(routing));
+}
+
+// Once it is durable nothing can fail any more: a state that is on the disk and not in effect would be worse than either.
 Result<void> Migration::move(State next, const Actor& actor, const std::string& action) {
   ++next.routing_generation;
+  auto routing = std::make_shared<const proxy::Routing>(routing_of(next));
   auto saved = save_state(journal_, next);
   if (!saved) {
-    audit_.note(actor, action, "failed: " + saved.error().message);
+    note(actor, action, "failed: " + saved.error().message);
     return saved.error().within("the new state could not be made durable, nothing changed");
   }
+  const Phase phase = next.phase;
   {
     std::lock_guard hold(mutex_);
-    state_ = next;
+    std::swap(state_, next);
   }
-  publish(next);
-  audit_.note(actor, action, std::string("ok, now ") + std::string(name_of(next.phase)));
+  publish(std::move(routing));
   changed_.notify_all();
+  note(actor, action, "ok, now ", name_of(phase));
   return {};
+}
+
+void Migration::note(const Actor& actor, const std::string& action, std::string_view result, std::string_view more) noexcept {
+  try {
+    audit_.note(actor, action, std::string(result) + std::string(more));
+  } catch (const std::exception& broken) {
+    try {
+      log::error("what was done could not be noted for the audit", {{"migration", options_.name}, {"action", action}, {"error", broken.what()}});
+    } catch (const std::exception&) {  // nor said: what was done holds all the same
+    }
+  }
 }
 
 Status Migration::status() {

@@ -94,7 +94,11 @@ class Migration final : public Control {
   // Durable first, then published. Called with transition_ held.
   Result<void> move(State next, const Actor& actor, const std::string& action);
   State state() const;
+  // For the audit, where nothing may fail any more.
+  void note(const Actor& actor, const std::string& action, std::string_view result, std::string_view more = "") noexcept;
+  static proxy::Routing routing_of(const State& state);
   void publish(const State& state);
+  void publish(std::shared_ptr<const proxy::Routing> routing) noexcept;
   // A rollback has begun: reads go to the source from now on where it has every acknowledged write, and none waits for what
   // the rest of the way takes. Not durable: a restart finds the target as the primary, which answers every read.
   void reads_to_source_first();
@@ -102,6 +106,7 @@ class Migration final : public Control {
 
   // worker
   void work();
+  Result<void> do_work(Wanted wanted, const ValidateOptions& options);  // nothing is thrown out of it
   void ask_in_doubt();
   void settle_renames();
   void conclude_report(const Result<void>& done, bool ended, bool again);
@@ -162,7 +167,7 @@ class Migration final : public Control {
   // `follower_ready`: as in Validation::compare_keys().
   Result<Delta> compare_written(uint64_t max, Deadline deadline, const std::function<Result<void>()>& follower_ready = nullptr);
   void compare_written_beside();  // a little of it, while nothing else is done
-  void keep_aborted(const State& aborted);
+  void keep_aborted(const State& aborted) noexcept;
 
   journal::Journal& journal_;
   protocols::Driver& source_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "cutover/flip_guards.h"
 #include "cutover/migration.h"
 #include "journal/rows.h"
 #include "cutover/step_times.h"
@@ -54,22 +55,6 @@ auto started(Work work) -> std::future<decltype(work())> {
 
 double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
 
-// While the old primary is dead nobody begins a READ of it: one that hangs would outlast the fence.
-class HeldReads {
- public:
-  HeldReads(proxy::Mirror& mirror, bool held) : mirror_(mirror), held_(held) {
-    if (held_) mirror_.hold_reads(true);
-  }
-  HeldReads(const HeldReads&) = delete;
-  ~HeldReads() {
-    if (held_) mirror_.hold_reads(false);
-  }
-
- private:
-  proxy::Mirror& mirror_;
-  const bool held_;
-};
-
 // Writes are slowed down while a planned step is prepared, by a bounded time, when the replica falls behind or gains so
 // little that it would not be level soon (C7: only bounded latency; users.md 8: no cut-over that never catches up).
 class Pacer {
@@ -90,21 +75,6 @@ class Pacer {
   Clock& clock_;
   uint64_t last_;
   TimePoint next_;
-};
-
-// The closed gate. However the change ends, it is opened again.
-class Fence {
- public:
-  explicit Fence(proxy::Gate& gate) : gate_(gate) { gate_.close(); }
-  Fence(const Fence&) = delete;
-  ~Fence() { end(); }
-  void end() {
-    if (!std::exchange(ended_, true)) gate_.open();
-  }
-
- private:
-  proxy::Gate& gate_;
-  bool ended_ = false;
 };
 
 }  // namespace
@@ -174,16 +144,35 @@ Result<void> Migration::pre_drain_without_primary(bool give_up) {
 // H16: a COMMIT that failed may be on the disk all the same, and a restart would find the new primary while the
 // application's writes went to the old one. So the abort must be durable before the gate opens; only a journal that stays
 // broken for another fence_max ends the wait, and then nothing later can become durable before the abort does.
-void Migration::keep_aborted(const State& aborted) {
+void Migration::keep_aborted(const State& aborted) noexcept {
+  // What is thrown here (no memory) is waited out as a failing disk is; but the gate stays closed until the journal has taken it.
+  const auto tried = [](const auto& what) {
+    try {
+      return what();
+    } catch (const std::exception&) {
+      return false;
+    }
+  };
   const Deadline deadline = clock_.in(options_.fence_max);
   while (true) {
-    if (journal_.failure()) (void)journal_.reopen();
-    if (save_state(journal_, aborted)) return;
+    const bool saved = tried([&] {
+      if (journal_.failure()) (void)journal_.reopen();
+      return save_state(journal_, aborted).has_value();
+    });
+    if (saved) return;
     if (clock_.now() >= deadline || !waiting(std::chrono::milliseconds(20))) break;
   }
-  put_state(journal_, aborted);
-  log::error("the abort of a change of the primary is not durable yet: the journal cannot be written. Do not kill the proxy before "
-             "`vmproxy status` shows the journal as writable", {{"migration", options_.name}});
+  const auto put = [&] {
+    put_state(journal_, aborted);
+    return true;
+  };
+  while (!tried(put) && waiting(std::chrono::milliseconds(20))) {
+  }
+  (void)tried([&] {
+    log::error("the abort of a change of the primary is not durable yet: the journal cannot be written. Do not kill the proxy before "
+               "`vmproxy status` shows the journal as writable", {{"migration", options_.name}});
+    return true;
+  });
 }
 
 // The new primary must still hold its collections. One that came back empty has no lag, and nothing that was written lately
@@ -312,12 +301,13 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   if (drained) drained = still_whole(to, actor, 0);
   if (drained) drained = old_primary_dead ? pre_drain_without_primary(gives_up_unread(actor)) : pre_drain(urgent);
   if (!drained) {
-    audit_.note(actor, action, "refused: " + drained.error().message);
+    note(actor, action, "refused: ", drained.error().message);
     return drained;
   }
   steps.ended("pre-drain");
   // PREPARE
   State prepared = state();
+  State aborted = prepared;  // made now: when it is needed nothing may fail
   prepared.flip_intended = true;
   prepared.flip_to = to;
   auto intended = save_state(journal_, prepared);
@@ -332,10 +322,10 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   // Requests that wait for a dead primary end in errors, however long the fence is.
   const Deadline deadline = closed_at + (old_primary_dead ? std::max(options_.fence_max, dead_drain_max) : options_.fence_max);
   Fence fence(gate_);
+  StoppedLanes lanes(mirror_);  // goes before the fence does
   Result<void> done;
-  bool lanes_stopped = false;
   try {
-    done = in_fence(to, actor, old_primary_dead, deadline, steps, lanes_stopped);
+    done = in_fence(to, actor, old_primary_dead, deadline, steps, lanes.stopped);
     if (done) {
       // COMMIT
       State committed = prepared;
@@ -352,23 +342,23 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
       done = move(committed, actor, action);
     }
   } catch (const std::exception& broken) {
+    // Nothing is thrown once it is committed (move() says so), so the old primary stays.
     done = Error(Code::internal, std::string("it failed on our side: ") + broken.what());
-    lanes_stopped = true;  // or not: then they go on as they do
+    lanes.stopped = true;  // or not: then they go on as they do
   }
-  if (done) mirror_.set_primary(to);
-  if (!done) {
-    State aborted = prepared;
-    aborted.flip_intended = false;
+  if (done) {
+    mirror_.set_primary(to);
+  } else {
     keep_aborted(aborted);
     {
       std::lock_guard hold(mutex_);
-      state_ = aborted;
+      std::swap(state_, aborted);
     }
-    audit_.note(actor, action, "aborted: " + done.error().message);
+    note(actor, action, "aborted: ", done.error().message);
   }
   steps.ended(done ? "commit" : "abort");
   // REVERSE before OPEN.
-  if (lanes_stopped) mirror_.resume_lanes();
+  lanes.resume();
   fence.end();
   steps.ended("open");
   const double pause = std::chrono::duration<double>(clock_.now() - closed_at).count();

@@ -1,5 +1,6 @@
 // The long work of a migration, done by its worker thread: arm the mirror, pass the capture barrier, copy, validate.
 #include <algorithm>
+#include <exception>
 
 #include "base/log.h"
 #include "cutover/migration.h"
@@ -11,6 +12,30 @@ using journal::Side;
 namespace {
 const Actor worker_actor{"vmproxy", "", {}};
 constexpr int validation_rounds_max = 4;
+
+// H47, H62: the windows of a capture barrier. However arming ends, they do not stay open.
+class SettleWindows {
+ public:
+  explicit SettleWindows(proxy::Mirror& mirror) : mirror_(mirror) {}
+  SettleWindows(const SettleWindows&) = delete;
+  ~SettleWindows() {
+    try {
+      close();
+    } catch (const std::exception& broken) {
+      log::error("collections stay in doubt until the next start of the proxy", {{"error", broken.what()}});
+    }
+  }
+  void open(const std::vector<std::string>& collections) { windows_ = mirror_.open_settle(collections); }
+  void close() {
+    if (!windows_.empty()) mirror_.close_settle(windows_);
+    windows_.clear();
+  }
+
+ private:
+  proxy::Mirror& mirror_;
+  std::vector<proxy::OpId> windows_;
+};
+
 }  // namespace
 
 bool Migration::waiting(Duration d) {
@@ -28,22 +53,14 @@ void Migration::work() {
     const Wanted wanted = wanted_;
     if (wanted == Wanted::nothing) {
       lock.unlock();
-      ask_in_doubt();
-      settle_renames();
-      compare_written_beside();
+      (void)do_work(wanted, {});  // what fails is looked at again in a second
       lock.lock();
       continue;
     }
     wanted_ = Wanted::nothing;
     const ValidateOptions validate_options = validate_options_;
     lock.unlock();
-    Result<void> done;
-    if (wanted == Wanted::start) {
-      done = run_start();
-    } else {
-      auto report = validate_once(validate_options);
-      if (!report) done = report.error();
-    }
+    const Result<void> done = do_work(wanted, validate_options);
     lock.lock();
     const bool begun_again = !done && done.error().code == Code::cancelled && wanted_ == Wanted::start;
     const bool ended = state_.phase == Phase::abandoned || state_.phase == Phase::finalized || begun_again;
@@ -56,6 +73,23 @@ void Migration::work() {
     problem_retried_ = !problem_.empty() && again;
     if (problem_.empty() || stopping_) continue;
     log::warn("background work stopped", {{"migration", options_.name}, {"error", problem_}});
+  }
+}
+
+// What is thrown (no thread, no memory) is an outage like others, and no end of the process.
+Result<void> Migration::do_work(Wanted wanted, const ValidateOptions& options) {
+  try {
+    if (wanted == Wanted::start) return run_start();
+    if (wanted == Wanted::validate) {
+      auto report = validate_once(options);
+      return report ? Result<void>() : report.error();
+    }
+    ask_in_doubt();
+    settle_renames();
+    compare_written_beside();
+    return {};
+  } catch (const std::exception& broken) {
+    return Error(Code::unavailable, std::string("it failed on our side: ") + broken.what());
   }
 }
 
@@ -122,7 +156,7 @@ Result<void> Migration::arm() {
   const bool take_foreign = std::find(force.begin(), force.end(), "target_not_empty") != force.end();
   auto created = collections_.create_on_target(clock_.in(std::chrono::seconds(60)), take_foreign);
   if (!created) return created;
-  std::vector<proxy::OpId> windows;
+  SettleWindows windows(mirror_);
   {
     std::lock_guard one(transition_);
     State next = state();
@@ -133,7 +167,7 @@ Result<void> Migration::arm() {
     // H47, H62: until settle ends, a write from before the barrier may still execute: all is READ, and READ again.
     std::vector<std::string> names;
     for (const auto& collection : jobs()) names.push_back(collection->key);
-    windows = mirror_.open_settle(names);
+    windows.open(names);
     next.capture = true;
     next.phase = Phase::mirroring;
     next.settled = false;
@@ -141,11 +175,9 @@ Result<void> Migration::arm() {
     next.validated = false;
     next.start_force.clear();
     auto moved = move(next, worker_actor, "mirror armed");
-    if (!moved) {
-      mirror_.close_settle(windows);
-      return moved;
-    }
-    mirror_.start();
+    if (!moved) return moved;
+    auto mirroring = mirror_.start();
+    if (!mirroring) return mirroring;  // not settled: it is armed again
   }
   while (uncaptured_writes_ > 0) {
     if (!waiting(std::chrono::milliseconds(5))) return Error(Code::cancelled, "the proxy is stopping");
@@ -154,7 +186,7 @@ Result<void> Migration::arm() {
   settle = std::max(settle, source_.capabilities().staleness);
   if (source_.capabilities().max_exec) settle = std::max(settle, *source_.capabilities().max_exec);
   const bool settled = waiting(settle);
-  mirror_.close_settle(windows);
+  windows.close();
   if (!settled) return Error(Code::cancelled, "the proxy is stopping");
   std::lock_guard one(transition_);
   auto next = mirrored_state();

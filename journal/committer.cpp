@@ -29,8 +29,11 @@ void DurableJournal::run() {
     }
     if (stopping_) break;
     if (failure_) continue;
-    if (trim_due()) place_trim(hold);
-    if (trim_due()) add_trims(group());
+    if (trim_due()) {
+      place_trim(hold);
+      if (trim_owed() > 0) add_trims(group());
+      trimmed_at_ = clock_.now();  // also when nothing was left to trim: a look costs a read of the store
+    }
     if (!pending_.empty()) commit_front(hold);
     keep_house(hold);
   }
@@ -47,8 +50,15 @@ void DurableJournal::run() {
     completion.finish(Error(Code::cancelled, "journal: closed before this was recorded"));
 }
 
+// A trim drops the bodies too, so bodies_dropped_ may be ahead of bodies_wanted_.
+Seq DurableJournal::trim_owed() const {
+  const Seq intents = trim_wanted_ > trimmed_ ? trim_wanted_ - trimmed_ : 0;
+  const Seq bodies = bodies_wanted_ > bodies_dropped_ ? bodies_wanted_ - bodies_dropped_ : 0;
+  return std::max(intents, bodies);
+}
+
 bool DurableJournal::trim_due() const {
-  const Seq owed = std::max(trim_wanted_ - trimmed_, bodies_wanted_ - bodies_dropped_);
+  const Seq owed = trim_owed();
   return owed >= trim_count || (owed > 0 && clock_.now() >= trimmed_at_ + trim_delay);
 }
 
@@ -58,7 +68,7 @@ void DurableJournal::wait_for_work(Lock& hold) {
            (!failure_ && !pending_.empty() && (pending_.size() > 1 || pending_.front().urgent));
   };
   const auto lazy = [&] {
-    return !failure_ && (!pending_.empty() || trim_wanted_ > trimmed_ || bodies_wanted_ > bodies_dropped_);
+    return !failure_ && (!pending_.empty() || trim_owed() > 0);
   };
   // wake() notifies once for each time that this is armed: a wake-up for nothing must arm it again.
   const auto armed = [this](Waiting how, auto condition) {
@@ -125,7 +135,6 @@ void DurableJournal::add_trims(Group& to) {
   }
   to.bodies_to = std::max(bodies_wanted_, trim_wanted_);
   to.complete({0, nullptr, nullptr, first, to.batch.size()});  // nobody waits; a failure drops them, they are added anew
-  trimmed_at_ = clock_.now();
 }
 
 void DurableJournal::commit_front(Lock& hold) {

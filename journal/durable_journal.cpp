@@ -49,7 +49,8 @@ Result<void> DurableJournal::start() {
                 "the last writes may not have been recorded"));
   }
   if (auto doubt = store_.doubt()) found.push_back(new_gap(std::move(*doubt)));
-  if (auto written = write_boot_mark(found, false); !written) return written;
+  if (recovered->in_doubt) found.push_back(new_gap(std::move(*recovered->in_doubt)));
+  if (auto written = write_boot_mark(found, false, recovered->lost_holes); !written) return written;
   trimmed_at_ = house_kept_at_ = clock_.now();
   if (auto bytes = store_.bytes_on_disk()) bytes_.set(static_cast<double>(*bytes));
   committer_ = std::thread([this] { run(); });
@@ -231,14 +232,16 @@ Result<void> DurableJournal::commit_rows(std::vector<Row> rows) {
 
 void DurableJournal::trim_below(Seq seq) {
   Lock hold(mutex_);
+  const bool known = trim_owed() > 0;  // then the committer looks in time, and a wake-up would be for nothing
   trim_wanted_ = std::max(trim_wanted_, std::min(seq, acknowledged_ + 1));
-  wake(false);
+  if (!known && trim_owed() > 0) wake(false);
 }
 
 void DurableJournal::drop_bodies_below(Seq seq) {
   Lock hold(mutex_);
+  const bool known = trim_owed() > 0;
   bodies_wanted_ = std::max(bodies_wanted_, std::min(seq, next_.load()));
-  wake(false);
+  if (!known && trim_owed() > 0) wake(false);
 }
 
 }  // namespace vmproxy::journal

@@ -78,6 +78,7 @@ class DurableJournal final : public Journal {
   void wait_for_work(Lock& hold);
   bool reopen_due() const;
   void try_reopen(Lock& hold);
+  Seq trim_owed() const;  // how many intents, or bodies, may go and are still there
   bool trim_due() const;
   void place_trim(Lock& hold);
   void add_trims(Group& to);
@@ -95,15 +96,19 @@ class DurableJournal final : public Journal {
     Seq bodies_dropped = 1;
     uint64_t gap_number = 0;
     std::optional<BootMark> boot;
+    std::map<Seq, Hole> lost_holes;       // to be written again, by first seq
+    std::optional<std::string> in_doubt;  // intents may be missing: a gap, in words for people
     bool fresh = false;
   };
   Result<Recovered> recover();
   Result<std::optional<std::string>> meta(std::string_view name);
   Result<uint64_t> meta_number(std::string_view name, uint64_t otherwise);
-  Result<Seq> last_taken(Seq trimmed, Seq marked, bool clean);
+  Result<Seq> last_taken(Seq trimmed, Seq first, Seq marked, bool clean);
   Result<Seq> last_contiguous(Seq from);
+  Result<Seq> first_entry(Seq from);
+  Result<void> find_lost_holes(Recovered& found, Seq first, Seq marked);
   void put_meta(store::Batch& to, std::string_view name, std::string_view payload);
-  Result<void> write_boot_mark(const std::vector<Gap>& found, bool clean);
+  Result<void> write_boot_mark(const std::vector<Gap>& found, bool clean, const std::map<Seq, Hole>& holes = {});
 
   // --- reading
   std::optional<std::optional<std::string>> find_pending(const std::string& key) const;  // mutex_ held
@@ -141,7 +146,7 @@ class DurableJournal final : public Journal {
   Seq next_marked_ = 1;
   Seq trimmed_ = 1, trim_wanted_ = 1;
   Seq bodies_dropped_ = 1, bodies_wanted_ = 1;
-  TimePoint trimmed_at_{};
+  TimePoint trimmed_at_{};  // when it was last looked what may go
   enum class Waiting { no, for_urgent, for_any } waiting_ = Waiting::no;
   bool stopping_ = false;
   bool closed_ = false;

@@ -1,5 +1,6 @@
 // What is read when a store is opened: the format, how far seqs go and that none is missing, the previous
 // boot mark.
+#include "base/log.h"
 #include "journal/durable_journal.h"
 
 namespace vmproxy::journal {
@@ -77,27 +78,68 @@ Result<DurableJournal::Recovered> DurableJournal::recover() {
     result.boot = decode_boot(**boot);
     if (!result.boot) return Error(Code::corrupt, "journal: the boot mark cannot be read");
   }
-  auto last = last_taken(*trimmed, *marked, result.boot && result.boot->clean);
+  auto first = first_entry(*trimmed);
+  if (!first) return first.error();
+  auto last = last_taken(*trimmed, *first, *marked, result.boot && result.boot->clean);
   if (!last) return last.error();
   result.next = *last + 1;
   result.trimmed = *trimmed;
   result.bodies_dropped = *bodies;
   result.gap_number = *gap_number;
+  if (auto looked = find_lost_holes(result, *first, *marked); !looked) return looked.error();
   return result;
+}
+
+// What older versions could leave without an entry, though nothing of it is lost:
+//   - a trim to a position inside a hole took the hole's entry away. It looks like intents that are missing at the beginning,
+//     so it is a gap as well;
+//   - appends that were refused while the journal was being closed had taken seqs, and the mark of the clean end stands
+//     behind them. The next start, whose predecessor may not have ended cleanly, could not tell them from lost intents.
+Result<void> DurableJournal::find_lost_holes(Recovered& found, Seq first, Seq marked) {
+  if (first > found.trimmed && first < found.next && first <= marked) {
+    found.lost_holes[found.trimmed] = Hole{first - 1};
+    found.in_doubt = "the journal begins with intent " + std::to_string(first) + " although it was trimmed to " +
+                     std::to_string(found.trimmed) +
+                     " only: an older vmproxy did that to seqs without writes, but writes may be missing there";
+  }
+  if (!found.boot || !found.boot->clean || found.next == found.trimmed) return {};
+  auto at_end = store_.get(seq_key(Kind::intent, found.next - 1));
+  if (!at_end) return at_end.error();
+  if (*at_end) return {};
+  auto last = last_contiguous(first != 0 && first <= marked ? first : found.trimmed);
+  if (!last) return last.error();
+  if (*last + 1 < found.next) {
+    found.lost_holes[*last + 1] = Hole{found.next - 1};
+    log::info("journal: seqs that were taken while it was closed stand for no writes",
+              {{"first", *last + 1}, {"last", found.next - 1}});
+  }
+  return {};
 }
 
 // The last seq that is taken. The mark "next" spares the way from the trimmed end: it stands where an intent or a hole
 // stands, or, after a clean end, behind all of them. Older versions could leave it inside a hole, or behind the last
-// intent: where nothing stands, the way from the trimmed end tells which.
-Result<Seq> DurableJournal::last_taken(Seq trimmed, Seq marked, bool clean) {
+// intent: where nothing stands, the way from the trimmed end tells which. That way begins at the first entry when the mark
+// vouches that seqs went beyond it (find_lost_holes() says more).
+Result<Seq> DurableJournal::last_taken(Seq trimmed, Seq first, Seq marked, bool clean) {
   const Seq from = std::max(trimmed, marked);
   if (clean || from == trimmed) return last_contiguous(from);
   auto at_mark = store_.get(seq_key(Kind::intent, from));
   if (!at_mark) return at_mark.error();
   if (*at_mark) return last_contiguous(from);
-  auto last = last_contiguous(trimmed);
+  auto last = last_contiguous(first != 0 && first <= from ? first : trimmed);
   if (last && *last + 1 < from) return missing(*last + 1, from - 1);
   return last;
+}
+
+// The first seq at or above `from` where an intent or a hole stands; 0: none.
+Result<Seq> DurableJournal::first_entry(Seq from) {
+  Seq first = 0;
+  auto scanned = store_.scan(seq_key(Kind::intent, from), after_prefix("i"), [&](auto key, auto) {
+    first = seq_of(key).value_or(0);
+    return false;
+  });
+  if (!scanned) return scanned.error();
+  return first;
 }
 
 // The last seq of the unbroken run that begins at `from`; from - 1 when there is none. Heads only.
@@ -124,13 +166,18 @@ Result<Seq> DurableJournal::last_contiguous(Seq from) {
   return expected - 1;
 }
 
-// Opens the time in which a crash must be noticed (or ends it, `clean`), together with gaps found just
+// Opens the time in which a crash must be noticed (or ends it, `clean`), together with gaps and lost holes found just
 // before.
-Result<void> DurableJournal::write_boot_mark(const std::vector<Gap>& found, bool clean) {
+Result<void> DurableJournal::write_boot_mark(const std::vector<Gap>& found, bool clean, const std::map<Seq, Hole>& holes) {
   store::Batch batch;
   put_meta(batch, "format", encode_number(journal_format));
   put_meta(batch, "boot", encode_boot({store_.boot_id(), clean, options_.durability, wall_us()}));
   put_meta(batch, "gap", encode_number(gap_number_));
+  for (const auto& [first, hole] : holes) {
+    std::string key = seq_key(Kind::intent, first);
+    std::string value = encode_hole(hole).finish(key);
+    batch.put(std::move(key), std::move(value));
+  }
   std::map<uint64_t, Gap> recorded;
   {
     Lock hold(mutex_);

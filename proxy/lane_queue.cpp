@@ -1,6 +1,7 @@
 #include "proxy/lane_queue.h"
 
 #include <algorithm>
+#include <exception>
 
 namespace vmproxy::proxy {
 namespace {
@@ -10,6 +11,11 @@ constexpr size_t looks_max = 4096;  // at entries, in one hold of the lock
 template <class T>
 void append(std::vector<T>& to, std::vector<T>& from) {
   for (auto& item : from) to.push_back(std::move(item));
+}
+
+template <class T>
+void make_room(std::vector<T>& to, const std::vector<T>& from) {
+  if (!from.empty()) to.reserve(to.size() + from.size());
 }
 
 // A debt of nothing but attempts on the replica whose answers were lost: any value written from now on outlives them.
@@ -61,16 +67,24 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
   // However many are not ready, one behind them that is will be found; but writers do not wait at the lock for that long.
   for (bool more = true; more && taken.empty();) {
     std::lock_guard hold(mutex_);
+    taken.reserve(std::min(max, entries_.size()));  // nothing is moved that has no place
     auto at = order_.lower_bound(from);
     for (size_t looked_at = 0; at != order_.end() && taken.size() < max && looked_at < looks_max; ++looked_at) {
       const auto entry = entries_.find(at->second);
-      if (!ready(entry->second)) {
-        ++at;
-        continue;
+      Applying* applying = nullptr;
+      try {
+        if (!ready(entry->second)) {
+          ++at;
+          continue;
+        }
+        applying = &applying_[at->second];
+      } catch (const std::exception&) {
+        if (taken.empty()) throw;
+        count();
+        return taken;  // no memory for more: what was taken must not be lost
       }
-      Applying& applying = applying_[at->second];
-      ++applying.entries;
-      applying.image = applying.image && entry->second.image;
+      ++applying->entries;
+      applying->image = applying->image && entry->second.image;
       taken.push_back(std::move(entry->second));
       entries_.erase(entry);
       at = order_.erase(at);
@@ -84,39 +98,57 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
 
 void LaneQueue::complete(const std::vector<Entry>& entries) {
   std::lock_guard hold(mutex_);
-  end(entries);
+  for (const Entry& entry : entries) end(owner(entry));
   count();
 }
 
-void LaneQueue::end(const std::vector<Entry>& entries) {
-  for (const Entry& entry : entries) {
-    const auto at = applying_.find(owner(entry));
-    if (at != applying_.end() && --at->second.entries == 0) applying_.erase(at);
-  }
+void LaneQueue::end(const std::string& name) {
+  const auto at = applying_.find(name);
+  if (at != applying_.end() && --at->second.entries == 0) applying_.erase(at);
 }
 
+// Of each entry all or nothing: room is made before anything moves.
 std::vector<journal::Seq> LaneQueue::give_back(std::vector<Entry> entries) {
   std::vector<journal::Seq> finished;
   std::lock_guard hold(mutex_);
-  end(entries);
   for (Entry& entry : entries) {
     const std::string name = owner(entry);
-    const auto at = entries_.find(name);
-    if (at == entries_.end()) {
-      order_.emplace(entry.position, name);
-      entries_.emplace(name, std::move(entry));
-      continue;
+    const auto applied = applying_.find(name);
+    if (applied == applying_.end()) continue;
+    if (applied->second.outlived) entry.image = false;
+    const auto [at, alone] = entries_.try_emplace(name);
+    if (alone) {
+      try {
+        order_.emplace(entry.position, name);
+      } catch (...) {
+        entries_.erase(at);
+        throw;
+      }
+      at->second = std::move(entry);
+    } else {
+      Entry& newer = at->second;
+      auto& seqs = newer.seqs.empty() ? newer.seqs : finished;
+      make_room(newer.owed, entry.owed);
+      make_room(newer.waits, entry.waits);
+      make_room(newer.debts, entry.debts);
+      make_room(newer.quarantined, entry.quarantined);
+      make_room(seqs, entry.seqs);
+      append(newer.owed, entry.owed);
+      append(newer.waits, entry.waits);
+      append(newer.debts, entry.debts);
+      append(newer.quarantined, entry.quarantined);
+      append(seqs, entry.seqs);
+      if (!newer.waits.empty()) newer.image = false;
     }
-    Entry& newer = at->second;
-    append(newer.owed, entry.owed);
-    append(newer.waits, entry.waits);
-    append(newer.debts, entry.debts);
-    append(newer.quarantined, entry.quarantined);
-    if (!newer.waits.empty()) newer.image = false;
-    append(newer.seqs.empty() ? newer.seqs : finished, entry.seqs);
+    end(name);
+    count();
   }
-  count();
   return finished;
+}
+
+bool LaneQueue::is_applying(const Entry& entry) const {
+  std::lock_guard hold(mutex_);
+  return applying_.contains(owner(entry));
 }
 
 bool LaneQueue::has(const std::string& collection, const std::string& key) const {
@@ -132,6 +164,19 @@ void LaneQueue::demote_images() {
 
 std::vector<Entry> LaneQueue::remove(const std::function<bool(const Entry&)>& which) {
   std::lock_guard hold(mutex_);
+  return take_out(which);
+}
+
+std::vector<Entry> LaneQueue::remove_of(const std::string& collection) {
+  std::lock_guard hold(mutex_);
+  const std::string prefix = collection + '\0';
+  for (auto& [name, applying] : applying_) {
+    if (name.starts_with(prefix)) applying.outlived = true;
+  }
+  return take_out([&](const Entry& entry) { return entry.collection == collection; });
+}
+
+std::vector<Entry> LaneQueue::take_out(const std::function<bool(const Entry&)>& which) {
   std::vector<Entry> removed;
   for (auto at = entries_.begin(); at != entries_.end();) {
     if (!which(at->second)) {

@@ -41,9 +41,11 @@ class LaneQueue {
   std::vector<Entry> take(size_t max, const std::function<bool(const Entry&)>& ready);
   // Ends what take() began: these were applied, or are no longer wanted.
   void complete(const std::vector<Entry>& entries);
-  // ... or were not: they are owed again, under a newer entry of the key when one came meanwhile.
-  // Returns intents finished by that.
+  // ... or were not: they are owed again, under a newer entry of the key when one came meanwhile. Those that are not being
+  // applied any more are left out. Returns intents finished by that. When it throws (no memory), entries before the one that
+  // failed are owed again, the others are still being applied: the call can be repeated with the same ones.
   std::vector<journal::Seq> give_back(std::vector<Entry> entries);
+  bool is_applying(const Entry& entry) const;
 
   bool has(const std::string& collection, const std::string& key) const;
   // Queued and being applied. Takes no lock: who waits for empty lanes asks it under a lock that take()'s ready() needs.
@@ -52,6 +54,8 @@ class LaneQueue {
   void demote_images();
   // Takes the entries for which it holds out; those being applied are not among them.
   std::vector<Entry> remove(const std::function<bool(const Entry&)>& which);
+  // ... those of a collection that ended or began a new life: one that is being applied comes back as a READ, if it does (H20).
+  std::vector<Entry> remove_of(const std::string& collection);
   // The newest entry of each key, queued or being applied.
   void visit(const std::function<void(const std::string& collection, const std::string& key, bool image)>& see) const;
   size_t reading() const;  // READs being applied
@@ -60,10 +64,12 @@ class LaneQueue {
   struct Applying {
     int entries = 0;
     bool image = true;  // as they were taken
+    bool outlived = false;  // by its collection
   };
   static std::string owner(const Entry& entry) { return entry.collection + '\0' + entry.key; }
 
-  void end(const std::vector<Entry>& entries);  // lock held
+  void end(const std::string& name);  // lock held
+  std::vector<Entry> take_out(const std::function<bool(const Entry&)>& which);  // lock held
   void count() { size_ = entries_.size() + applying_.size(); }
 
   mutable std::mutex mutex_;

@@ -1,7 +1,7 @@
 #include "proxy/lanes.h"
 
 #include <algorithm>
-#include <system_error>
+#include <exception>
 #include <utility>
 
 #include "base/log.h"
@@ -37,7 +37,13 @@ void Lanes::start(Side primary, TimePoint not_before) {
   if (primary != primary_.exchange(primary)) {
     for (auto& lane : lanes_) lane->queue.demote_images();
   }
-  auto frozen = parts_.quarantine.freeze_others_than(primary);
+  // Whatever it meets: lanes without threads, of which nobody knows, would never get any.
+  Result<void> frozen;
+  try {
+    frozen = parts_.quarantine.freeze_others_than(primary);
+  } catch (const std::exception& broken) {
+    frozen = Error(Code::internal, broken.what());
+  }
   if (!frozen) log::error("quarantined changes could not be read; those of the former primary are not protected", {{"error", frozen.error().message}});
   staff();
 }
@@ -48,7 +54,7 @@ void Lanes::staff() {
     if (lane->thread.joinable()) continue;
     try {
       lane->thread = std::thread([this, &lane = *lane] { run(lane); });
-    } catch (const std::system_error& refused) {
+    } catch (const std::exception& refused) {
       understaffed_ = true;
       if (known) return;
       log::error("a thread that brings changes to the replica cannot be started, so some changes wait. It is tried again; raise the limit of "
@@ -168,7 +174,7 @@ std::vector<Entry> Lanes::remove(const std::string& collection) {
   }
   std::vector<Entry> all;
   for (auto& lane : lanes_) {
-    for (auto& entry : lane->queue.remove([&](const Entry& e) { return e.collection == collection; })) {
+    for (auto& entry : lane->queue.remove_of(collection)) {
       for (const auto position : entry.owed) parts_.freshness.arrived(entry.collection, position);
       for (const auto seq : entry.seqs) parts_.ledger.done(seq);
       all.push_back(std::move(entry));
@@ -255,10 +261,45 @@ void Lanes::run(Lane& lane) {
   }
 }
 
+// What is thrown (no thread, no memory) costs no entry: those that were not done are owed again as they were.
+void Lanes::apply_whole(Lane& lane, const std::vector<Entry>& taken) {
+  try {
+    apply(lane, taken);
+  } catch (const std::exception& broken) {
+    bool noted = false;
+    while (!owe_again(lane, taken, broken.what(), noted)) {
+      std::unique_lock lock(mutex_);
+      parts_.clock.wait_until(lock, lane.work, parts_.clock.in(std::chrono::milliseconds(20)), [] { return false; });
+    }
+    throw;
+  }
+}
+
+// False: not all of it yet, for want of memory. `noted`: what may be on the wire is owed a READ for that.
+bool Lanes::owe_again(Lane& lane, const std::vector<Entry>& taken, const char* why, bool& noted) {
+  try {
+    if (!noted) {
+      std::vector<Debt> debts;
+      for (const Entry& entry : taken) {
+        if (!lane.queue.is_applying(entry)) continue;
+        debts.push_back({0, entry.collection, entry.key, DebtReason::zombie, parts_.transfer.driver(replica()).capabilities().max_zombie});
+      }
+      parts_.debts.add(debts);
+      ++failed_;
+      health_.failed("changes could not be brought to the replica, on our side: " + std::string(why));
+      primary_health_.unused();
+      noted = true;
+    }
+    for (const auto seq : lane.queue.give_back(taken)) parts_.ledger.done(seq);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 bool Lanes::step(Lane& lane) {
   CopyPart part;
   bool copying = false;
-  std::vector<Entry> entries;
   {
     std::unique_lock lock(mutex_);
     if (parts_.clock.now() < not_before_) return false;
@@ -267,7 +308,7 @@ bool Lanes::step(Lane& lane) {
   if (allowed == 0) return false;
   const size_t reads_allowed = primary_health_.allowed();
   size_t reads = 0;
-  entries = lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
+  const std::vector<Entry> entries = lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
     {
       std::lock_guard hold(mutex_);
       if (paused_.contains(entry.collection) || (reads_held_ && !entry.image)) return false;
@@ -280,7 +321,7 @@ bool Lanes::step(Lane& lane) {
   if (reads == 0 && reads_allowed != SIZE_MAX && reads_allowed > 0) primary_health_.unused();
   bool worked = !entries.empty();
   if (worked) lane.last_batch = entries.size();
-  if (worked) apply(lane, std::move(entries));
+  if (worked) apply_whole(lane, entries);
   if (worked && !health_.problem().empty()) return true;
   {
     std::lock_guard hold(mutex_);

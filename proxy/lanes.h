@@ -131,6 +131,8 @@ class Lanes {
   void wake(Lane& lane);
   void gather(Lane& lane);
   bool step(Lane& lane);
+  void apply_whole(Lane& lane, const std::vector<Entry>& taken);
+  bool owe_again(Lane& lane, const std::vector<Entry>& taken, const char* why, bool& noted);
   void apply(Lane& lane, std::vector<Entry> entries);
   // One collection's share of a batch. Entries that must be tried again are left in `entries`.
   void apply_collection(Lane& lane, const Collection& collection, std::vector<Entry>& entries);

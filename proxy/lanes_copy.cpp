@@ -1,5 +1,6 @@
 // The copy's way through the lanes (correctness.md 4): rows wait in the lane of their key, and are dropped where a live
 // write has touched the key in this generation.
+#include <exception>
 #include <map>
 
 #include "base/log.h"
@@ -77,7 +78,17 @@ void Lanes::copy(const model::CollectionName& name, uint64_t incarnation, std::v
 }
 
 void Lanes::copy_part(CopyPart part) {
-  const auto result = copy_rows_of(part);
+  Result<journal::BackfillDone> result = Error(Code::cancelled, "not tried");
+  try {
+    result = copy_rows_of(part);
+  } catch (const std::exception& broken) {
+    // Whoever copies waits for an answer; the rows may be on the wire (H45).
+    result = Error(Code::unavailable, std::string("rows of the copy could not be written, on our side: ") + broken.what());
+    health_.unused();
+    std::vector<model::Key> keys;
+    for (const auto& row : part.rows) keys.push_back(row.key);
+    owe_zombies(part.batch->collection->key, keys, result.error());
+  }
   end_copy(*part.batch, result);
 }
 

@@ -1,6 +1,7 @@
 #include "proxy/mirror.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "base/log.h"
 #include "journal/rows.h"
@@ -31,12 +32,19 @@ Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& tr
 
 Mirror::~Mirror() { stop(); }
 
-void Mirror::start() {
+Result<void> Mirror::start() {
   std::lock_guard one(life_mutex_);
-  if (started_) return;
-  started_ = true;
+  if (started_) return {};
   lanes_.start(primary_, not_before_);
-  thread_ = std::thread([this] { run(); });
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::exception& refused) {
+    lanes_.stop();
+    return Error(Code::overloaded, std::string("a thread of the mirror cannot be started: ") + refused.what() +
+                                       ". Raise the limit of threads of the process or the machine");
+  }
+  started_ = true;
+  return {};
 }
 
 void Mirror::stop() {

@@ -65,7 +65,8 @@ class Mirror final : public journal::Sink {
 
   // Replays the journal (correctness.md 10). `epoch`: the one that goes on now. Before start(). Blocking.
   Result<void> recover(Side primary, uint64_t epoch, bool clean_start);
-  void start();
+  // Code::overloaded: the system refuses a thread. Nothing runs then, and it may be tried again.
+  Result<void> start();
   void stop();  // nothing is in flight on the replica when it returns
 
   // --- the write path

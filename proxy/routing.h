@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "journal/journal.h"
 
@@ -29,7 +30,8 @@ class RoutingTable {
  public:
   explicit RoutingTable(Routing first) : current_(std::make_shared<const Routing>(first)) {}
   std::shared_ptr<const Routing> get() const { return std::atomic_load(&current_); }
-  void publish(Routing next) { std::atomic_store(&current_, std::make_shared<const Routing>(next)); }
+  void publish(Routing next) { publish(std::make_shared<const Routing>(next)); }
+  void publish(std::shared_ptr<const Routing> next) noexcept { std::atomic_store(&current_, std::move(next)); }
 
  private:
   std::shared_ptr<const Routing> current_;

@@ -58,6 +58,7 @@ class Memory final : public MemoryStore {
 
   Result<std::optional<std::string>> get(std::string_view key) override {
     std::lock_guard hold(mutex_);
+    ++reads_;
     const auto found = current_.find(key);
     if (found == current_.end()) return std::optional<std::string>();
     return std::optional<std::string>(found->second);
@@ -74,6 +75,7 @@ class Memory final : public MemoryStore {
     std::vector<std::pair<std::string, std::string>> snapshot;
     {
       std::lock_guard hold(mutex_);
+      ++reads_;
       for (auto at = current_.lower_bound(from); at != current_.end() && at->first < to; ++at)
         snapshot.push_back(*at);
     }
@@ -165,6 +167,10 @@ class Memory final : public MemoryStore {
     std::lock_guard hold(mutex_);
     return synced_commits_;
   }
+  uint64_t reads() override {
+    std::lock_guard hold(mutex_);
+    return reads_;
+  }
   void overwrite(std::string key, std::string value) override {
     std::lock_guard hold(mutex_);
     durable_[key] = value;
@@ -190,6 +196,7 @@ class Memory final : public MemoryStore {
   uint64_t boot_ = 1;
   uint64_t commits_ = 0;
   uint64_t synced_commits_ = 0;
+  uint64_t reads_ = 0;
   bool failed_ = false;
   bool fail_after_applying_ = false;
   bool fail_slot_ = false;

@@ -19,6 +19,7 @@ class MemoryStore : public Store {
   virtual int waiting_commits() = 0;
   virtual uint64_t commits() = 0;
   virtual uint64_t synced_commits() = 0;
+  virtual uint64_t reads() = 0;  // calls of get() and scan()
   // Damage on purpose: the value is replaced beneath everybody, durably.
   virtual void overwrite(std::string key, std::string value) = 0;
   virtual std::vector<std::pair<std::string, std::string>> dump() = 0;

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <atomic>
+#include <exception>
 #include <thread>
 
 #include "protocols/pgvector/sqlstate.h"
@@ -27,12 +28,18 @@ void cancel_in_background(PGconn* connection) {
     cancels_under_way.fetch_sub(1);
     return;
   }
-  std::thread([cancel] {
-    char why[256];
-    PQcancel(cancel, why, sizeof why);
+  try {
+    std::thread([cancel] {
+      char why[256];
+      PQcancel(cancel, why, sizeof why);
+      PQfreeCancel(cancel);
+      cancels_under_way.fetch_sub(1);
+    }).detach();
+  } catch (const std::exception&) {
+    // No thread is to be had. The statement's own limit ends it then.
     PQfreeCancel(cancel);
     cancels_under_way.fetch_sub(1);
-  }).detach();
+  }
 }
 
 std::string first_line(const char* text) {

@@ -1,5 +1,7 @@
 // What an operator can do, and is told, when a promotion hangs, the journal or a database is away, or a gate is closed.
 #include <algorithm>
+#include <atomic>
+#include <new>
 
 #include "tests/support/move.h"
 #include "tests/support/no_threads.h"
@@ -10,6 +12,40 @@ using vmproxy::Error;
 using vmproxy::Result;
 
 namespace {
+
+// Lets the audit fail for one thread: whatever is noted has the time in it. Outlives the Move.
+class FailingAudit {
+ public:
+  void watch(Move& move) {
+    move.clock.before_wall = [this] {
+      if (std::this_thread::get_id() != whose_.load()) return;
+      if (!fails_()) return;
+      ++failed_;
+      throw std::bad_alloc();
+    };
+  }
+  // While `call` runs, and only where `fails` says so.
+  std::function<Result<void>()> during(std::function<Result<void>()> call, std::function<bool()> fails) {
+    fails_ = std::move(fails);
+    return [this, call = std::move(call)]() -> Result<void> {
+      whose_ = std::this_thread::get_id();
+      Result<void> done;
+      try {
+        done = call();
+      } catch (const std::exception& escaped) {
+        done = Error(Code::internal, std::string("escaped: ") + escaped.what());
+      }
+      whose_ = std::thread::id();
+      return done;
+    };
+  }
+  int failed() const { return failed_; }
+
+ private:
+  std::atomic<std::thread::id> whose_{};
+  std::atomic<int> failed_{0};
+  std::function<bool()> fails_;
+};
 
 bool break_journal(Move& move) {
   move.store->fail_next_commits(1);
@@ -249,6 +285,75 @@ TEST_CASE("a promotion during which the system refuses threads opens its gate, a
   limit.reset();
   move.write("b", 2);
   CHECK(move.target.find("b") == 2);
+  REQUIRE(move.quiet());
+  CHECK(move.equal());
+}
+
+TEST_CASE("what fails once the new primary is decided does not undo it") {
+  FailingAudit audit;
+  Move move;
+  audit.watch(move);
+  move.source.put("a", 1);
+  move.ready();
+  const auto promoted = move.run(audit.during([&] { return move.migration->promote({}); },
+                                              [&] { return move.context().routing.get()->primary == Side::target; }));
+  CHECK(promoted);
+  CHECK(audit.failed() > 0);
+  CHECK(move.primary() == "target");
+  CHECK(move.context().routing.get()->primary == Side::target);
+  CHECK_FALSE(move.intended());
+  move.write("a", 2);
+  CHECK(move.target.find("a") == 2);
+  REQUIRE(move.quiet());
+  CHECK(move.source.find("a") == 2);
+  move.crash();
+  move.start();
+  CHECK(move.primary() == "target");
+}
+
+TEST_CASE("a promotion whose end cannot be noted either opens its gate, and what was stopped runs again") {
+  FailingAudit audit;
+  Move move;
+  audit.watch(move);
+  move.source.put("a", 1);
+  move.ready();
+  move.enter();
+  std::atomic<bool> in_fence{false};
+  move.aside(audit.during([&] { return move.migration->promote({}); }, [&] { return in_fence.load(); }));
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  move.linger();
+  move.store->fail_next_commits(1);  // COMMIT: the lanes are stopped by then
+  in_fence = true;
+  move.leave();
+  const auto ended = move.ended();
+  REQUIRE_FALSE(ended);
+  CHECK_THAT(ended.error().message, Catch::Matchers::Contains("aborted, nothing changed"));
+  CHECK(audit.failed() > 0);
+  CHECK(move.primary() == "source");
+  CHECK(move.context().routing.get()->primary == Side::source);
+  CHECK_FALSE(move.intended());
+  const bool open = move.context().gate.enter_now();
+  CHECK(open);
+  if (open) move.leave();
+  move.write("b", 2);
+  CHECK(move.source.find("b") == 2);
+  REQUIRE(move.quiet());
+  CHECK(move.equal());
+}
+
+TEST_CASE("a start for whose mirror the system refuses a thread says so, and goes on once there is one") {
+  Move move;
+  move.source.put("a", 1);
+  move.start();
+  {
+    const NoThreads limit;
+    REQUIRE(move.migration->start("ready", {}));
+    REQUIRE(move.reaches([&] { return !move.status().work.problem.empty(); }));
+    CHECK_THAT(move.status().work.problem, Catch::Matchers::Contains("a thread of the mirror cannot be started"));
+    CHECK(move.status().work.retrying);
+    move.write("b", 2);  // the application goes on
+  }
+  REQUIRE(move.reaches("ready"));
   REQUIRE(move.quiet());
   CHECK(move.equal());
 }

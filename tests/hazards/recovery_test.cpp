@@ -175,7 +175,7 @@ TEST_CASE("H17: an image that waits when the primary changes is read from the ne
   rig.mirror->set_primary(Side::target);
   rig.routing.primary = Side::target;
   ++rig.routing.epoch;
-  rig.mirror->start();
+  REQUIRE(rig.mirror->start());
   REQUIRE(rig.quiet());
   CHECK(rig.target.find("a") == 3);
   CHECK(rig.source.find("a") == 3);

@@ -1,4 +1,6 @@
-// What the replica may do: be away, lose answers, refuse, hang.
+// What the replica may do: be away, lose answers, refuse, hang; and what our own side may fail at.
+#include <system_error>
+
 #include "journal/rows.h"
 #include "tests/support/rig.h"
 
@@ -397,4 +399,37 @@ TEST_CASE("H52: nor at the end of a lost delete by filter, when the keys of its 
   CHECK(all_owed);
   CHECK(always.load());
   CHECK(rig.dirty("k9"));
+}
+
+TEST_CASE("what is thrown while changes are brought over costs none of them: they are owed as they were, and done later") {
+  std::atomic<bool> throwing{true};
+  std::atomic<int> thrown{0};
+  Rig rig;
+  rig.options.lanes.lanes = 1;
+  rig.target.after_read = [&] {
+    if (!throwing) return;
+    ++thrown;
+    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again), "no thread");
+  };
+  rig.start(Side::target);
+  rig.mirror->pause("things");  // so that both are in one batch
+  auto image = rig.begin("a", 1);
+  rig.target.put("a", 1);
+  rig.applied(std::move(image));
+  auto read = rig.begin("b", 1, IntentClass::read_back);
+  rig.target.put("b", 1);
+  rig.applied(std::move(read));
+  rig.mirror->resume("things");
+  // The image does not become a READ, which nobody could do now (C6).
+  CHECK(rig.eventually([&] { return rig.source.find("a") == 1; }));
+  CHECK(rig.eventually([&] { return thrown > 2; }));
+  CHECK_FALSE(rig.source.find("b"));
+  CHECK(rig.dirty("b"));
+  CHECK(rig.mirror->numbers().lag_changes >= 1);
+  CHECK_THAT(rig.mirror->numbers().problem, Catch::Matchers::Contains("no thread"));
+  throwing = false;
+  CHECK(rig.eventually([&] { return rig.source.find("b") == 1; }));
+  rig.pass(seconds(61));
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
 }

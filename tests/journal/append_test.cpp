@@ -1,6 +1,8 @@
 #include <atomic>
 #include <thread>
 
+#include "base/fake_clock.h"
+#include "journal/durable_journal.h"
 #include "tests/journal/fixture.h"
 
 using namespace vmproxy;
@@ -196,6 +198,36 @@ TEST_CASE("trimming drops intents, bodies and outcomes below, and only those") {
   at.open();
   CHECK(at.seqs() == std::vector<Seq>{6, 7, 8, 9, 10});
   CHECK(at.journal->verify().value().problems.empty());
+}
+
+TEST_CASE("trims that come one by one are gathered, also after the first of them") {
+  FakeClock clock;
+  Metrics metrics;
+  const auto store = store::make_memory_store();
+  auto opened = Journal::open(*store, clock, metrics, {.reopen_every = Duration::zero()});
+  REQUIRE(opened);
+  const auto journal = std::move(*opened);
+  const auto trimmed_to = [&](Seq seq) {
+    for (int i = 0; i < 5000 && journal->stats().trimmed_below != seq; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return journal->stats().trimmed_below == seq;
+  };
+  for (int i = 0; i < 10; ++i) REQUIRE(append_and_wait(*journal, intent_of("k"), body_of("x")));
+  journal->trim_below(5);
+  clock.advance(trim_delay);
+  REQUIRE(trimmed_to(5));
+  // From here on the time stands, so what may go is too little and too new.
+  const uint64_t commits = store->commits();
+  for (Seq below = 6; below <= 205; ++below) {
+    REQUIRE(append_and_wait(*journal, intent_of("k"), body_of("x")));
+    journal->trim_below(below);
+    if (below % 50 == 0) journal->drop_bodies_below(below);
+  }
+  CHECK(journal->stats().trimmed_below == 5);
+  CHECK(store->commits() - commits == 200);
+  clock.advance(trim_delay);
+  CHECK(trimmed_to(205));
+  CHECK(store->commits() - commits == 201);
 }
 
 TEST_CASE("collapsing drops bodies and keeps heads") {

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "database.h"
+#include "tests/support/no_threads.h"
 
 using namespace vmproxy;
 using namespace vmproxy::testing;
@@ -124,6 +125,20 @@ TEST_CASE("a missed deadline is uncertain, prompt, and the server is asked to ca
   REQUIRE_FALSE(late.has_value());
   CHECK(late.error().surely_not_done());
   CHECK(good(d->upsert(schema, std::vector{record("x")}, UpsertMode::replace, soon())).refused.empty());
+}
+
+TEST_CASE("a missed deadline is an error, not the end, where the system refuses the thread that would cancel") {
+  const auto d = driver();
+  const auto schema = fresh(*d, things("threadless"));
+  const auto kept = record("kept");
+  for (int round = 0; round < 2; ++round) {
+    good(d->upsert(schema, std::vector{kept}, UpsertMode::replace, brief()));
+    late_start([&](Deadline deadline) {
+      const support::NoThreads limit;
+      return d->upsert(schema, std::vector{record("late")}, UpsertMode::replace, deadline).error();
+    });
+    CHECK(sql("SELECT count(*) FROM threadless") == "1");
+  }
 }
 
 TEST_CASE("a connection that the server closed while idle costs nobody an error") {

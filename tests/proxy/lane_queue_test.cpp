@@ -166,3 +166,45 @@ TEST_CASE("what is being applied is seen as it was taken, unless a newer entry o
   CHECK(queue.reading() == 0);
   CHECK(seen() == Seen{{"image", false}, {"read", true}});
 }
+
+TEST_CASE("what is given back twice is owed once, and what was completed not at all") {
+  LaneQueue queue;
+  queue.put(entry("a", 1, 1, true), nullptr);
+  queue.put(entry("b", 2, 2), nullptr);
+  queue.put(entry("done", 3, 3), nullptr);
+  const auto taken = queue.take(10, always);
+  REQUIRE(taken.size() == 3);
+  queue.complete({taken[2]});
+  CHECK_FALSE(queue.is_applying(taken[2]));
+  CHECK(queue.is_applying(taken[0]));
+  CHECK(queue.give_back({taken[0]}).empty());
+  queue.put(entry("b", 4, 4), nullptr);
+  CHECK(queue.give_back(taken) == std::vector<vmproxy::journal::Seq>{2});
+  CHECK(queue.give_back(taken).empty());
+  CHECK(queue.size() == 2);
+  const auto again = queue.take(10, always);
+  REQUIRE(again.size() == 2);
+  CHECK(again[0].key == "a");
+  CHECK(again[0].image);
+  CHECK(again[0].owed == std::vector<uint64_t>{1});
+  CHECK(again[0].seqs == std::vector<vmproxy::journal::Seq>{1});
+  CHECK(again[1].seq == 4);
+  CHECK(again[1].owed == std::vector<uint64_t>{4, 2});
+}
+
+TEST_CASE("H20: an image that was being applied when its collection began a new life comes back as a READ") {
+  LaneQueue queue;
+  queue.put(entry("a", 1, 1, true), nullptr);
+  Entry other = entry("a", 2, 2, true);
+  other.collection = "c2";
+  queue.put(other, nullptr);
+  const auto taken = queue.take(10, always);
+  queue.put(entry("b", 3, 3, true), nullptr);
+  CHECK(queue.remove_of("c").size() == 1);
+  queue.give_back(taken);
+  const auto again = queue.take(10, always);
+  REQUIRE(again.size() == 2);
+  CHECK_FALSE(again[0].image);
+  CHECK(again[1].collection == "c2");
+  CHECK(again[1].image);
+}

@@ -315,6 +315,48 @@ TEST_CASE("what open found missing beside the store on RocksDB is a doubt until 
   CHECK_FALSE((*store)->doubt());
 }
 
+TEST_CASE("who does not get a directory that is in use changes no byte of it") {
+  Directory at;
+  auto store = open_rocksdb(at.path);
+  REQUIRE(store);
+  Batch batch;
+  batch.put("a", "1");
+  REQUIRE((*store)->commit(batch, Sync::yes));
+  REQUIRE((*store)->write_slot("gap"));
+  const auto bytes_of = [&](const char* file) {
+    std::ifstream in(at.path + file, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const auto refused = [&] {
+    const auto second = open_rocksdb(at.path);
+    return !second && second.error().code == Code::precondition;
+  };
+  SECTION("both files are there") {
+    const std::string slot = bytes_of("/slot"), synced = bytes_of("/synced");
+    REQUIRE_FALSE(slot.empty());
+    CHECK(refused());
+    CHECK(bytes_of("/slot") == slot);
+    CHECK(bytes_of("/synced") == synced);
+  }
+  SECTION("a half of the slot is damaged, which whoever opens it makes whole") {
+    {
+      std::fstream bytes(at.path + "/slot", std::ios::in | std::ios::out | std::ios::binary);
+      bytes.seekp(21).put('\x7f');
+    }
+    const std::string slot = bytes_of("/slot");
+    CHECK(refused());
+    CHECK(bytes_of("/slot") == slot);
+  }
+  SECTION("they are missing, and whoever opens it makes them") {
+    fs::remove(at.path + "/slot");
+    fs::remove(at.path + "/synced");
+    CHECK(refused());
+    CHECK_FALSE(fs::exists(at.path + "/slot"));
+    CHECK_FALSE(fs::exists(at.path + "/synced"));
+  }
+  CHECK((*store)->get("a").value() == "1");
+}
+
 TEST_CASE("CRC32C has the published values, and instruction and table agree") {
   CHECK(crc32c_extend(0, "123456789") == 0xe3069283);
   CHECK(crc32c_extend(0, std::string(32, '\0')) == 0x8a9136aa);

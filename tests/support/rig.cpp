@@ -58,7 +58,7 @@ void Rig::start(Side primary) {
   mirror = std::make_unique<proxy::Mirror>(*journal, *collections, transfer, &dialect, clock, random, metrics, options);
   mirror->set_generation(generation);
   must(mirror->recover(primary, routing.epoch, journal->stats().clean_start));
-  mirror->start();
+  must(mirror->start());
 }
 
 void Rig::stop() {

@@ -1,0 +1,62 @@
+// What a change of the primary holds, and gives back however it ends. Of one thread each.
+#pragma once
+
+#include <exception>
+#include <utility>
+
+#include "proxy/gate.h"
+#include "proxy/mirror.h"
+
+namespace vmproxy::cutover {
+
+// While the old primary is dead nobody begins a READ of it: one that hangs would outlast the fence.
+class HeldReads {
+ public:
+  HeldReads(proxy::Mirror& mirror, bool held) : mirror_(mirror), held_(held) {
+    if (held_) mirror_.hold_reads(true);
+  }
+  HeldReads(const HeldReads&) = delete;
+  ~HeldReads() {
+    if (held_) mirror_.hold_reads(false);
+  }
+
+ private:
+  proxy::Mirror& mirror_;
+  const bool held_;
+};
+
+// The closed gate. However the change ends, it is opened again.
+class Fence {
+ public:
+  explicit Fence(proxy::Gate& gate) : gate_(gate) { gate_.close(); }
+  Fence(const Fence&) = delete;
+  ~Fence() { end(); }
+  void end() {
+    if (!std::exchange(ended_, true)) gate_.open();
+  }
+
+ private:
+  proxy::Gate& gate_;
+  bool ended_ = false;
+};
+
+// Lanes that were stopped in the fence. However the change ends, they run again.
+class StoppedLanes {
+ public:
+  explicit StoppedLanes(proxy::Mirror& mirror) : mirror_(mirror) {}
+  StoppedLanes(const StoppedLanes&) = delete;
+  ~StoppedLanes() { resume(); }
+  void resume() noexcept {
+    if (!std::exchange(stopped, false)) return;
+    try {
+      mirror_.resume_lanes();
+    } catch (const std::exception&) {  // they are let run first; threads that are missing begin later
+    }
+  }
+  bool stopped = false;
+
+ private:
+  proxy::Mirror& mirror_;
+};
+
+}  // namespace vmproxy::cutover
