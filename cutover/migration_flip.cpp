@@ -297,6 +297,8 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   const bool urgent = to == Side::source;
   StepTimes steps(clock_);
   const HeldReads held(mirror_, old_primary_dead);
+  // By the names of today: afterwards a write of the old one would make the target an empty collection beside the renamed one.
+  if (to == Side::source && !old_primary_dead) renames_.settle("", *routing_.get(), clock_.in(std::chrono::seconds(2)));
   auto drained = still_there(to);
   if (drained) drained = still_whole(to, actor, 0);
   if (drained) drained = old_primary_dead ? pre_drain_without_primary(gives_up_unread(actor)) : pre_drain(urgent);

@@ -115,7 +115,6 @@ std::vector<journal::Seq> LaneQueue::give_back(std::vector<Entry> entries) {
     const std::string name = owner(entry);
     const auto applied = applying_.find(name);
     if (applied == applying_.end()) continue;
-    if (applied->second.outlived) entry.image = false;
     const auto [at, alone] = entries_.try_emplace(name);
     if (alone) {
       try {
@@ -133,11 +132,18 @@ std::vector<journal::Seq> LaneQueue::give_back(std::vector<Entry> entries) {
       make_room(newer.debts, entry.debts);
       make_room(newer.quarantined, entry.quarantined);
       make_room(seqs, entry.seqs);
+      // C6, as in put(): the image is written again, and outlives what was lost on the replica.
+      const bool stays = entry.image && entry.waits.empty() && of_lost_attempts(newer);
       append(newer.owed, entry.owed);
       append(newer.waits, entry.waits);
       append(newer.debts, entry.debts);
       append(newer.quarantined, entry.quarantined);
       append(seqs, entry.seqs);
+      if (stays) {
+        newer.image = true;
+        newer.seq = entry.seq;
+        newer.item = entry.item;
+      }
       if (!newer.waits.empty()) newer.image = false;
     }
     end(name);
@@ -164,19 +170,6 @@ void LaneQueue::demote_images() {
 
 std::vector<Entry> LaneQueue::remove(const std::function<bool(const Entry&)>& which) {
   std::lock_guard hold(mutex_);
-  return take_out(which);
-}
-
-std::vector<Entry> LaneQueue::remove_of(const std::string& collection) {
-  std::lock_guard hold(mutex_);
-  const std::string prefix = collection + '\0';
-  for (auto& [name, applying] : applying_) {
-    if (name.starts_with(prefix)) applying.outlived = true;
-  }
-  return take_out([&](const Entry& entry) { return entry.collection == collection; });
-}
-
-std::vector<Entry> LaneQueue::take_out(const std::function<bool(const Entry&)>& which) {
   std::vector<Entry> removed;
   for (auto at = entries_.begin(); at != entries_.end();) {
     if (!which(at->second)) {

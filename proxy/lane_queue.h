@@ -54,8 +54,6 @@ class LaneQueue {
   void demote_images();
   // Takes the entries for which it holds out; those being applied are not among them.
   std::vector<Entry> remove(const std::function<bool(const Entry&)>& which);
-  // ... those of a collection that ended or began a new life: one that is being applied comes back as a READ, if it does (H20).
-  std::vector<Entry> remove_of(const std::string& collection);
   // The newest entry of each key, queued or being applied.
   void visit(const std::function<void(const std::string& collection, const std::string& key, bool image)>& see) const;
   size_t reading() const;  // READs being applied
@@ -64,12 +62,10 @@ class LaneQueue {
   struct Applying {
     int entries = 0;
     bool image = true;  // as they were taken
-    bool outlived = false;  // by its collection
   };
   static std::string owner(const Entry& entry) { return entry.collection + '\0' + entry.key; }
 
   void end(const std::string& name);  // lock held
-  std::vector<Entry> take_out(const std::function<bool(const Entry&)>& which);  // lock held
   void count() { size_ = entries_.size() + applying_.size(); }
 
   mutable std::mutex mutex_;

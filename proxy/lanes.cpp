@@ -44,8 +44,8 @@ void Lanes::start(Side primary, TimePoint not_before) {
   } catch (const std::exception& broken) {
     frozen = Error(Code::internal, broken.what());
   }
-  if (!frozen) log::error("quarantined changes could not be read; those of the former primary are not protected", {{"error", frozen.error().message}});
   staff();
+  if (!frozen) log::error("quarantined changes could not be read; those of the former primary are not protected", {{"error", frozen.error().message}});
 }
 
 void Lanes::staff() {
@@ -174,7 +174,7 @@ std::vector<Entry> Lanes::remove(const std::string& collection) {
   }
   std::vector<Entry> all;
   for (auto& lane : lanes_) {
-    for (auto& entry : lane->queue.remove_of(collection)) {
+    for (auto& entry : lane->queue.remove([&](const Entry& e) { return e.collection == collection; })) {
       for (const auto position : entry.owed) parts_.freshness.arrived(entry.collection, position);
       for (const auto seq : entry.seqs) parts_.ledger.done(seq);
       all.push_back(std::move(entry));

@@ -35,9 +35,9 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
     for (Entry& entry : group) entry.image = entry.image && entry.seq >= began;
     apply_collection(lane, *collection, group);
     if (group.empty()) continue;
-    if (!same_life(*collection)) {
-      for (Entry& entry : group) entry.image = false;  // H20: of the life before
-    }
+    const bool other_life = !same_life(*collection);  // H20: while it was applied
+    const journal::Seq begins = life_of(name);
+    for (Entry& entry : group) entry.image = entry.image && !other_life && entry.seq >= begins;
     for (const auto seq : lane.queue.give_back(std::move(group))) parts_.ledger.done(seq);
   }
 }

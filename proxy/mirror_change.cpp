@@ -101,8 +101,8 @@ size_t Mirror::give_up_reads(const std::string& why) {
   }
   // Kept before anything is struck out: a crash in between keeps both.
   size_t kept = 0;
+  given_up_.insert(keys.begin(), keys.end());  // first: what fails now is taken back with it
   for (const auto& [collection, key] : keys) kept += quarantine_.add_unread(collection, key, why, primary_) ? 1 : 0;
-  given_up_.merge(keys);
   debts_.paid(debts);
   for (const auto& entry : entries) {
     for (const auto seq : entry.seqs) ledger_.done(seq);
@@ -132,8 +132,8 @@ void Mirror::set_primary(Side primary) {
 }
 
 void Mirror::resume_lanes() {
+  lanes_.start(primary_, not_before_);  // first: whatever the other meets
   take_back_given_up();
-  lanes_.start(primary_, not_before_);
 }
 
 Result<void> Mirror::reread_suspects() {

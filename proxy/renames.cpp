@@ -82,8 +82,14 @@ Result<void> Renames::rename(const Collection& before, const model::Schema& sche
   }
   // Its lanes wait: what is owed to the source under the old name stays owed until the target has answered (C6).
   const Paused paused(mirror_, before.key);
-  auto altered = transfer_.driver(Side::target).alter(before.plan->target().name, (*after)->plan->target(), deadline);
-  if (altered) return finish(before, **after, routing, deadline);
+  Result<void> altered;
+  try {
+    altered = transfer_.driver(Side::target).alter(before.plan->target().name, (*after)->plan->target(), deadline);
+    if (altered) return finish(before, **after, routing, deadline);
+  } catch (...) {  // no memory, no thread: nobody knows how it ended
+    leave_open(before.key, clock_.in(mirror_.window_of(Side::target)));
+    throw;
+  }
   if (altered.error().surely_not_done()) {
     take_back(before.key);
   } else {
@@ -151,7 +157,10 @@ void Renames::settle_one(const std::string& key, const Routing& routing, Deadlin
   intent = find(key);  // another may have settled it meanwhile
   if (!intent || !intent->lands_until) return;
   const auto before = collections_.find(key);
-  if (!before) {
+  // What has the names now is somebody else's, or the source has made its own: not ours to change.
+  const bool other = !before || !collections_.claimed(*before) ||
+                     (routing.primary == Side::source && collections_.find(model::to_string(intent->to.name)));
+  if (other) {
     take_back(key);
     return;
   }

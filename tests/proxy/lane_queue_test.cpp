@@ -192,19 +192,19 @@ TEST_CASE("what is given back twice is owed once, and what was completed not at 
   CHECK(again[1].owed == std::vector<uint64_t>{4, 2});
 }
 
-TEST_CASE("H20: an image that was being applied when its collection began a new life comes back as a READ") {
+TEST_CASE("C6: an image that was being applied outlives a lost attempt that falls due meanwhile") {
+  using vmproxy::proxy::DebtReason;
   LaneQueue queue;
-  queue.put(entry("a", 1, 1, true), nullptr);
-  Entry other = entry("a", 2, 2, true);
-  other.collection = "c2";
-  queue.put(other, nullptr);
+  queue.put(entry("a", 1, 10, true), nullptr);
   const auto taken = queue.take(10, always);
-  queue.put(entry("b", 3, 3, true), nullptr);
-  CHECK(queue.remove_of("c").size() == 1);
-  queue.give_back(taken);
+  Entry debt = entry("a", 2, 0);
+  debt.debts.push_back({7, "c", "a", DebtReason::zombie, {}});
+  queue.put(std::move(debt), nullptr);
+  CHECK(queue.give_back(taken).empty());
   const auto again = queue.take(10, always);
-  REQUIRE(again.size() == 2);
-  CHECK_FALSE(again[0].image);
-  CHECK(again[1].collection == "c2");
-  CHECK(again[1].image);
+  REQUIRE(again.size() == 1);
+  CHECK(again[0].image);
+  CHECK(again[0].seq == taken[0].seq);
+  CHECK(again[0].seqs == std::vector<vmproxy::journal::Seq>{10});
+  CHECK(again[0].debts.size() == 1);
 }
