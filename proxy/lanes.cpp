@@ -168,8 +168,10 @@ void Lanes::resume(const std::string& collection) {
 }
 
 std::vector<Entry> Lanes::remove(const std::string& collection) {
+  const journal::Seq trimmed = parts_.journal.stats().trimmed_below;
   {
     std::lock_guard hold(mutex_);
+    std::erase_if(lives_, [&](const auto& life) { return life.second <= trimmed; });  // nothing of before is left
     lives_[collection] = parts_.journal.next();
   }
   std::vector<Entry> all;

@@ -176,7 +176,7 @@ class Lanes {
   mutable std::mutex mutex_;
   std::condition_variable changed_;  // lanes became empty, or have room
   std::unordered_map<std::string, int> paused_;
-  std::unordered_map<std::string, journal::Seq> lives_;  // since the start; one per collection that was forgotten
+  std::unordered_map<std::string, journal::Seq> lives_;  // by forgotten collection; what has no entry left goes
   TimePoint not_before_{};
   bool reads_held_ = false;
   bool stopping_ = true;
