@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "protocols/wire/utf8.h"
+
 namespace vmproxy::protocols::milvus {
 namespace {
 
@@ -48,24 +50,6 @@ bool one_case(std::string_view text) {
   const auto is_upper = [](char c) { return c >= 'A' && c <= 'Z'; };
   const auto is_lower = [](char c) { return c >= 'a' && c <= 'z'; };
   return std::ranges::none_of(text, is_upper) || std::ranges::none_of(text, is_lower);
-}
-
-void append_utf8(std::string& out, uint32_t c) {
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += static_cast<char>(0xc0 | c >> 6);
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  } else if (c < 0x10000) {
-    out += static_cast<char>(0xe0 | c >> 12);
-    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  } else {
-    out += static_cast<char>(0xf0 | c >> 18);
-    out += static_cast<char>(0x80 | (c >> 12 & 0x3f));
-    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  }
 }
 
 class Lexer {
@@ -248,7 +232,7 @@ class Lexer {
     if (c == 'u' || c == 'U') {
       if (!hex(c == 'u' ? 4 : 8, value) || value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
         return false;
-      append_utf8(out, value);
+      wire::append_utf8(out, value);
       return true;
     }
     return false;

@@ -51,6 +51,18 @@ struct Promoted : Proxy {
     write.patches.push_back({record.key, record.vectors, record.document, false, record.metadata.value_or(model::Object{}), {}, true});
     return backend().write(write).has_value();
   }
+  // A lane has images of "others" and of "things" in one batch, and the source does not answer for the first.
+  void holds_a_batch() {
+    move.source.down(Error(Code::refused_connection, "away"));
+    REQUIRE(put("others", "x"));
+    REQUIRE(put("things", "b"));
+    REQUIRE(move.journal->commit_rows({}));  // with their outcomes
+    restart(move.disk());
+    move.source.down(std::nullopt);
+    move.source.hold(Call::upsert);
+    move.clock.advance(seconds(61));
+    REQUIRE(move.eventually([&] { return move.source.held() == 1; }));
+  }
   bool knows(const std::string& collection) { return move.context().collections.find(collection) != nullptr; }
   bool settled() {
     return move.eventually([&] { return !move.context().renames.any_open(); });
@@ -195,15 +207,7 @@ TEST_CASE("a rename that is done late, after a rollback in spite of it, is chang
 TEST_CASE("C6: an image that a lane held when a rename began survives it, also when the target dies then") {
   Promoted at;
   at.promoted();
-  at.move.source.down(Error(Code::refused_connection, "away"));
-  REQUIRE(at.put("others", "x"));
-  REQUIRE(at.put("things", "b"));
-  REQUIRE(at.move.journal->commit_rows({}));  // with their outcomes
-  at.restart(at.move.disk());
-  at.move.source.down(std::nullopt);
-  at.move.source.hold(Call::upsert);
-  at.move.clock.advance(seconds(61));  // now both are taken, in one batch
-  REQUIRE(at.move.eventually([&] { return at.move.source.held() == 1; }));
+  at.holds_a_batch();
   auto renamed = at.rename_that_hangs();
   at.move.source.release();
   CHECK(at.move.eventually([&] { return at.move.source.rows("others").contains("x"); }));
@@ -217,15 +221,7 @@ TEST_CASE("C6: an image that a lane held when a rename began survives it, also w
 TEST_CASE("H20: an image that a lane held when its collection was dropped is not written to the one that has its name then") {
   Promoted at;
   at.promoted();
-  at.move.source.down(Error(Code::refused_connection, "away"));
-  REQUIRE(at.put("others", "x"));
-  REQUIRE(at.put("things", "b"));
-  REQUIRE(at.move.journal->commit_rows({}));  // with their outcomes
-  at.restart(at.move.disk());
-  at.move.source.down(std::nullopt);
-  at.move.source.hold(Call::upsert);
-  at.move.clock.advance(seconds(61));
-  REQUIRE(at.move.eventually([&] { return at.move.source.held() == 1; }));
+  at.holds_a_batch();
   model::SchemaChange drop;
   drop.kind = model::SchemaChange::Kind::drop_collection;
   drop.name = things().name;
