@@ -16,7 +16,8 @@ using protocols::WriteClass;
 
 namespace {
 
-constexpr Duration enumerate_time_max = std::chrono::seconds(3);
+// A source that is slow for a moment is waited for: the write itself would not be faster, and a gap costs a full validation.
+constexpr Duration enumerate_time_max = std::chrono::seconds(10);
 
 journal::IntentClass intent_class(WriteClass cls) {
   switch (cls) {
@@ -150,6 +151,10 @@ asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& cap
   });
   if (!found || found->records.size() > context_.options.enumerate_max) {
     captured.lost_track = true;
+    log::warn("the records of a write by filter could not be listed before it; it goes to the source as it is, what it changes there is not "
+              "followed (a capture gap: reads stay at the source until vmproxy validate --full --repair)",
+              {{"collection", collection->key}, {"operation", captured.name},
+               {"why", found ? "more than " + std::to_string(context_.options.enumerate_max) + " records" : found.error().message}});
     co_return;
   }
   std::vector<model::Key> keys;

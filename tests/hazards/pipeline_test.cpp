@@ -605,6 +605,26 @@ TEST_CASE("C8: a write by filter whose records cannot be listed is a gap, also w
   CHECK(proxy.move.status().gaps == 1);
 }
 
+TEST_CASE("a source that needs seconds to list what a delete by filter reaches is waited for: no gap") {
+  Proxy proxy;
+  proxy.ready();
+  const auto answers = proxy.move.clock.in(seconds(4));
+  proxy.move.source.before_query = [&](vmproxy::Deadline until) -> std::optional<Error> {
+    while (proxy.move.clock.now() < std::min(until, answers)) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    if (proxy.move.clock.now() < answers) return Error(Code::timeout, "it takes too long");
+    return std::nullopt;
+  };
+  auto request = proxy.exchange({"POST", "/delete_where", {}, "1"}, [&](const net::Request&) {
+    proxy.move.source.remove("a");
+    return net::Response{};
+  });
+  proxy.handle(request);
+  REQUIRE(request.answer);
+  CHECK(request.answer->status == 200);
+  CHECK(proxy.move.eventually([&] { return !proxy.move.target.find("a"); }));
+  CHECK(proxy.move.status().gaps == 0);
+}
+
 TEST_CASE("listing what a delete by filter reaches does not take the time of the delete itself") {
   Proxy proxy;
   proxy.ready();
