@@ -12,38 +12,23 @@ json::value or_null(const std::string& text) {
 
 std::string_view title_of(Code code) {
   switch (code) {
-    case Code::invalid:
-      return "The request is wrong";
-    case Code::not_found:
-      return "Not found";
-    case Code::already_exists:
-      return "It exists already";
-    case Code::unauthenticated:
-      return "Not authenticated";
-    case Code::permission_denied:
-      return "Not allowed";
-    case Code::quota:
-      return "Too many requests";
-    case Code::precondition:
-      return "A gate or the state does not allow it";
-    case Code::unsupported:
-      return "Not supported";
+    case Code::invalid: return "The request is wrong";
+    case Code::not_found: return "Not found";
+    case Code::already_exists: return "It exists already";
+    case Code::unauthenticated: return "Not authenticated";
+    case Code::permission_denied: return "Not allowed";
+    case Code::quota: return "Too many requests";
+    case Code::precondition: return "A gate or the state does not allow it";
+    case Code::unsupported: return "Not supported";
     case Code::refused_connection:
     case Code::unavailable:
-    case Code::connection_lost:
-      return "A database cannot be reached";
-    case Code::timeout:
-      return "It took too long";
-    case Code::cancelled:
-      return "Given up before it was done";
-    case Code::overloaded:
-      return "Too busy";
-    case Code::corrupt:
-      return "Stored data is damaged";
-    case Code::io:
-      return "The disk failed";
-    case Code::internal:
-      return "An error of vmproxy's own";
+    case Code::connection_lost: return "A database cannot be reached";
+    case Code::timeout: return "It took too long";
+    case Code::cancelled: return "Given up before it was done";
+    case Code::overloaded: return "Too busy";
+    case Code::corrupt: return "Stored data is damaged";
+    case Code::io: return "The disk failed";
+    case Code::internal: return "An error of vmproxy's own";
   }
   return "Error";
 }
@@ -123,9 +108,9 @@ json::object to_json(const cutover::Status& s) {
       {"total", s.backfill.total},
       {"rate", number(s.backfill.rate)},
       {"eta_seconds", s.backfill.eta_seconds < 0 ? json::value(nullptr) : number(s.backfill.eta_seconds)}};
-  out["validation"] = {{"phase", s.validation.phase},       {"reason", or_null(s.validation.reason)},
-                       {"compared", s.validation.compared}, {"different", s.validation.different},
-                       {"missing", s.validation.missing},   {"extra", s.validation.extra},
+  out["validation"] = {{"phase", s.validation.phase},        {"reason", or_null(s.validation.reason)},
+                       {"compared", s.validation.compared},  {"different", s.validation.different},
+                       {"missing", s.validation.missing},    {"extra", s.validation.extra},
                        {"unsettled", s.validation.unsettled}};
   json::object lost;
   for (const auto& [field, records] : s.lost_fields) lost[field] = records;
@@ -185,34 +170,23 @@ json::value to_json(const model::Value& value) {
 
 int http_status(Code code) {
   switch (code) {
-    case Code::invalid:
-      return 400;
-    case Code::unauthenticated:
-      return 401;
-    case Code::permission_denied:
-      return 403;
-    case Code::not_found:
-      return 404;
+    case Code::invalid: return 400;
+    case Code::unauthenticated: return 401;
+    case Code::permission_denied: return 403;
+    case Code::not_found: return 404;
     case Code::already_exists:
-    case Code::precondition:
-      return 409;
-    case Code::unsupported:
-      return 422;
-    case Code::quota:
-      return 429;
+    case Code::precondition: return 409;
+    case Code::unsupported: return 422;
+    case Code::quota: return 429;
     case Code::refused_connection:
-    case Code::connection_lost:
-      return 502;
+    case Code::connection_lost: return 502;
     case Code::unavailable:
     case Code::cancelled:
-    case Code::overloaded:
-      return 503;
-    case Code::timeout:
-      return 504;
+    case Code::overloaded: return 503;
+    case Code::timeout: return 504;
     case Code::corrupt:
     case Code::io:
-    case Code::internal:
-      return 500;
+    case Code::internal: return 500;
   }
   return 500;
 }

@@ -13,10 +13,12 @@ void export_migrations(Metrics& metrics, const std::map<std::string, cutover::Co
     Gauge suspect =
         metrics.gauge("suspect_keys", "Keys whose outcome on the primary may still change", labels);
     Gauge quarantined =
-        metrics.gauge("quarantined_changes", "Changes that the other side refused for good, or whose record cannot be read", labels);
+        metrics.gauge("quarantined_changes",
+                      "Changes that the other side refused for good, or whose record cannot be read", labels);
     Gauge gaps = metrics.gauge("capture_gaps", "Times in which writes may have passed uncaptured", labels);
     Gauge percent = metrics.gauge("reads_percent", "Share of the reads that the target gets", labels);
-    Gauge lost = metrics.gauge("lost_fields", "Fields of records that the target could not hold, since the start", labels);
+    Gauge lost = metrics.gauge("lost_fields",
+                               "Fields of records that the target could not hold, since the start", labels);
     metrics.before_render([=, shown = control]() mutable {
       const cutover::Status status = shown->status();
       lag_seconds.set(status.lag_seconds);

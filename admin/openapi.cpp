@@ -102,7 +102,8 @@ json::object schemas() {
       {"Gate", object_of(std::move(gate))},
       {"Migrations", object_of({{"migrations", array_of(reference("Status"))}})},
       {"Problem", std::move(problem)},
-      {"Quarantine", object_of({{"quarantine", array_of(object_of(std::move(entry)))}, {"total", type("integer")}})},
+      {"Quarantine",
+       object_of({{"quarantine", array_of(object_of(std::move(entry)))}, {"total", type("integer")}})},
       {"Readiness", object_of(readiness)},
       {"ServerStatus", object_of(std::move(server))},
       {"Status", status_schema()}};

@@ -36,9 +36,8 @@ Ending all_there(const cli::Options& options, const Sides& sides) {
   for (const auto& pattern : options.collections) {
     if (cli::is_wild(pattern)) continue;
     const bool found =
-        std::any_of(sides.collections.begin(), sides.collections.end(), [&](const model::Schema& schema) {
-          return cli::matches_any({pattern}, schema.name);
-        });
+        std::any_of(sides.collections.begin(), sides.collections.end(),
+                    [&](const model::Schema& schema) { return cli::matches_any({pattern}, schema.name); });
     if (!found)
       return Failure{cli::exit_precondition,
                      "the source has no collection '" + pattern + "'; nothing was changed",
@@ -68,14 +67,10 @@ boost::system::result<std::unique_ptr<protocols::Driver>, Failure> reach(
 
 const char* name_of(mapping::Note::Kind kind) {
   switch (kind) {
-    case mapping::Note::Kind::carried:
-      return "carried";
-    case mapping::Note::Kind::changed:
-      return "changed";
-    case mapping::Note::Kind::lost:
-      return "LOST";
-    case mapping::Note::Kind::refused:
-      return "refused";
+    case mapping::Note::Kind::carried: return "carried";
+    case mapping::Note::Kind::changed: return "changed";
+    case mapping::Note::Kind::lost: return "LOST";
+    case mapping::Note::Kind::refused: return "refused";
   }
   return "";
 }
@@ -83,10 +78,11 @@ const char* name_of(mapping::Note::Kind kind) {
 }  // namespace
 
 Failure left_behind(const std::vector<protocols::LeftOut>& all, const std::string& others) {
-  return {cli::exit_differences,
-          std::to_string(all.size()) + " that hold vectors cannot be copied and are left out" + others + ":" +
-              lines_of(all),
-          "Mend them and run the same command again, or name the collections that you want with --collection"};
+  return {
+      cli::exit_differences,
+      std::to_string(all.size()) + " that hold vectors cannot be copied and are left out" + others + ":" +
+          lines_of(all),
+      "Mend them and run the same command again, or name the collections that you want with --collection"};
 }
 
 boost::system::result<Sides, Failure> look(cli::Session& session, std::span<const protocols::System> systems,

@@ -23,7 +23,8 @@ struct Sides {
 };
 
 // A failure when one does not answer, there is nothing to copy, or what was asked for by name cannot be.
-boost::system::result<Sides, cli::Failure> look(cli::Session& session, std::span<const protocols::System> systems,
+boost::system::result<Sides, cli::Failure> look(cli::Session& session,
+                                                std::span<const protocols::System> systems,
                                                 const config::Config& config);
 // The plan: what becomes of each collection. A failure when one of them cannot be carried at all, or would
 // meet records that are not ours: the comparison at the end would take those for surplus.

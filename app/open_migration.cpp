@@ -109,9 +109,9 @@ Result<std::unique_ptr<OpenMigration>> open_migration(const config::Config& conf
   cutover::MigrationOptions how = options_of(config, name);
   how.proxy.target_read_patience += open->target->capabilities().read_wait;
   how.proxy.source_read_patience += open->source->capabilities().read_wait;
-  open->migration = std::make_unique<cutover::Migration>(
-      *open->journal, *open->source, *open->target, open->dialect.get(), *open->upstream, shared.clock,
-      shared.random, shared.metrics, how);
+  open->migration =
+      std::make_unique<cutover::Migration>(*open->journal, *open->source, *open->target, open->dialect.get(),
+                                           *open->upstream, shared.clock, shared.random, shared.metrics, how);
   auto opened = open->migration->open();
   if (!opened) return opened.error().within("migration '" + name + "'");
   return open;

@@ -20,8 +20,8 @@ class Clock {
   virtual WallTime wall() const = 0;
   // Waits until `done()` or the deadline; returns done(). The lock is held while `done` runs.
   // Every wait with a timeout in journal, proxy, backfill, validation and cutover goes through here.
-  virtual bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, TimePoint deadline,
-                          const std::function<bool()>& done) = 0;
+  virtual bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
+                          TimePoint deadline, const std::function<bool()>& done) = 0;
 
   Deadline in(Duration d) const { return now() + d; }
 };

@@ -12,22 +12,22 @@ namespace vmproxy {
 // What went wrong, seen from the caller. `surely_not_done` below says which of these prove that a write
 // did not happen: correctness.md 2 treats every other failed write as uncertain.
 enum class Code {
-  invalid,            // the request is wrong: a validation error of the peer or of ours
-  not_found,          // collection, key or file is absent
+  invalid,    // the request is wrong: a validation error of the peer or of ours
+  not_found,  // collection, key or file is absent
   already_exists,
   unauthenticated,
   permission_denied,
-  quota,              // 429, disk quota, rate limit: refused before it was done
-  precondition,       // a gate, a state, a version does not allow it
-  unsupported,        // this side cannot express it; the message begins with a stable code, e.g. "filter.like: ..."
-  refused_connection, // no connection was made: nothing was sent
-  unavailable,        // the peer answered that it cannot serve now (503, UNAVAILABLE)
-  connection_lost,    // broke after bytes may have been sent
-  timeout,            // deadline passed after bytes may have been sent
-  cancelled,          // given up before anything was sent
-  overloaded,         // one of our own bounds is full
-  corrupt,            // checksum, format, impossible data
-  io,                 // disk
+  quota,         // 429, disk quota, rate limit: refused before it was done
+  precondition,  // a gate, a state, a version does not allow it
+  unsupported,  // this side cannot express it; the message begins with a stable code, e.g. "filter.like: ..."
+  refused_connection,  // no connection was made: nothing was sent
+  unavailable,         // the peer answered that it cannot serve now (503, UNAVAILABLE)
+  connection_lost,     // broke after bytes may have been sent
+  timeout,             // deadline passed after bytes may have been sent
+  cancelled,           // given up before anything was sent
+  overloaded,          // one of our own bounds is full
+  corrupt,             // checksum, format, impossible data
+  io,                  // disk
   internal,
 };
 

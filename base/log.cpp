@@ -16,7 +16,8 @@ std::atomic<bool> as_json{false};
 // spdlog's own JSON pattern does not escape the message, so the line is made here and spdlog only carries it.
 spdlog::logger& sink() {
   static auto logger = [] {
-    auto made = std::make_shared<spdlog::logger>("vmproxy", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made =
+        std::make_shared<spdlog::logger>("vmproxy", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("%v");
     made->set_level(spdlog::level::trace);
     made->flush_on(spdlog::level::trace);
@@ -45,7 +46,8 @@ void append_escaped(std::string& out, std::string_view text) {
 std::string timestamp() {
   const auto now = std::chrono::system_clock::now();
   const auto seconds = std::chrono::system_clock::to_time_t(now);
-  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  const auto millis =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   char text[40];
@@ -66,7 +68,9 @@ void configure(std::string_view level, std::string_view format) {
   as_json = format == "json";
 }
 
-bool enabled(Level level) { return level >= lowest.load(std::memory_order_relaxed); }
+bool enabled(Level level) {
+  return level >= lowest.load(std::memory_order_relaxed);
+}
 
 void write(Level level, std::string_view message, Fields fields) {
   if (!enabled(level)) return;

@@ -33,9 +33,17 @@ void configure(std::string_view level, std::string_view format);
 bool enabled(Level level);
 void write(Level level, std::string_view message, Fields fields);
 
-inline void debug(std::string_view message, Fields fields = {}) { write(Level::debug, message, fields); }
-inline void info(std::string_view message, Fields fields = {}) { write(Level::info, message, fields); }
-inline void warn(std::string_view message, Fields fields = {}) { write(Level::warn, message, fields); }
-inline void error(std::string_view message, Fields fields = {}) { write(Level::error, message, fields); }
+inline void debug(std::string_view message, Fields fields = {}) {
+  write(Level::debug, message, fields);
+}
+inline void info(std::string_view message, Fields fields = {}) {
+  write(Level::info, message, fields);
+}
+inline void warn(std::string_view message, Fields fields = {}) {
+  write(Level::warn, message, fields);
+}
+inline void error(std::string_view message, Fields fields = {}) {
+  write(Level::error, message, fields);
+}
 
 }  // namespace vmproxy::log

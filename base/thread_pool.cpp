@@ -7,16 +7,20 @@
 
 namespace vmproxy {
 
-ThreadPool::ThreadPool(size_t threads_max, size_t queue_max) : threads_max_(threads_max), queue_max_(queue_max) {}
+ThreadPool::ThreadPool(size_t threads_max, size_t queue_max)
+    : threads_max_(threads_max), queue_max_(queue_max) {}
 
-ThreadPool::~ThreadPool() { stop(); }
+ThreadPool::~ThreadPool() {
+  stop();
+}
 
 bool ThreadPool::post(std::function<void()> work) {
   {
     std::lock_guard hold(mutex_);
     if (stopping_ || queue_.size() >= queue_max_) return false;
     // A thread before the work: what throws here has queued nothing. The thread waits for the lock.
-    if (queue_.size() >= idle_ && threads_.size() < threads_max_ && !start_thread() && threads_.empty()) return false;
+    if (queue_.size() >= idle_ && threads_.size() < threads_max_ && !start_thread() && threads_.empty())
+      return false;
     queue_.push_back(std::move(work));
   }
   changed_.notify_one();
@@ -30,7 +34,8 @@ bool ThreadPool::start_thread() {
     return true;
   } catch (const std::system_error& refused) {
     if (!std::exchange(refused_, true)) {
-      log::warn("a thread for background work cannot be started; the others do it", {{"error", refused.what()}, {"others", threads_.size()}});
+      log::warn("a thread for background work cannot be started; the others do it",
+                {{"error", refused.what()}, {"others", threads_.size()}});
     }
     return false;
   }

@@ -71,7 +71,8 @@ std::string json_of(const Collection& c) {
 std::vector<std::string_view> elements(std::string_view text) {
   std::vector<std::string_view> found;
   JsonScanner in(text);
-  if (text.starts_with("[[")) {  // vectors, which are most of a body, hold numbers only: brackets tell them apart
+  if (text.starts_with(
+          "[[")) {  // vectors, which are most of a body, hold numbers only: brackets tell them apart
     for (size_t open = 1; open != std::string_view::npos; open = text.find('[', open)) {
       const size_t close = text.find(']', open);
       found.push_back(text.substr(open, close + 1 - open));
@@ -114,7 +115,9 @@ std::map<std::string, std::string_view, std::less<>> members(std::string_view te
   return found;
 }
 
-std::string_view unquoted(std::string_view text) { return text.size() < 2 ? text : text.substr(1, text.size() - 2); }
+std::string_view unquoted(std::string_view text) {
+  return text.size() < 2 ? text : text.substr(1, text.size() - 2);
+}
 
 void upsert(Collection& c, std::string_view body) {
   const auto parts = members(body);
@@ -122,7 +125,8 @@ void upsert(Collection& c, std::string_view body) {
     const auto at = parts.find(name);
     return at == parts.end() ? std::vector<std::string_view>() : elements(at->second);
   };
-  const auto ids = part("ids"), embeddings = part("embeddings"), documents = part("documents"), metadatas = part("metadatas");
+  const auto ids = part("ids"), embeddings = part("embeddings"), documents = part("documents"),
+             metadatas = part("metadatas");
   for (size_t i = 0; i < ids.size(); ++i) {
     Record& record = c.records[std::string(unquoted(ids[i]))];
     if (i < embeddings.size()) record.embedding = embeddings[i];
@@ -136,8 +140,10 @@ std::string get(const Collection& c, std::string_view body) {
   const auto at = parts.find("ids");
   const auto include = parts.find("include");
   const bool vectors = include != parts.end() && include->second.find("embeddings") != std::string_view::npos;
-  const bool documents = include == parts.end() || include->second.find("documents") != std::string_view::npos;
-  const bool metadatas = include == parts.end() || include->second.find("metadatas") != std::string_view::npos;
+  const bool documents =
+      include == parts.end() || include->second.find("documents") != std::string_view::npos;
+  const bool metadatas =
+      include == parts.end() || include->second.find("metadatas") != std::string_view::npos;
   std::string ids_out, embeddings_out, documents_out, metadatas_out;
   const auto add = [&](std::string_view id, const Record& record) {
     const char* comma = ids_out.empty() ? "" : ",";
@@ -155,7 +161,9 @@ std::string get(const Collection& c, std::string_view body) {
   } else {
     const auto number = [&](std::string_view name, size_t otherwise) {
       const auto n = parts.find(name);
-      return n == parts.end() || n->second == "null" ? otherwise : static_cast<size_t>(std::atoll(std::string(n->second).c_str()));
+      return n == parts.end() || n->second == "null"
+                 ? otherwise
+                 : static_cast<size_t>(std::atoll(std::string(n->second).c_str()));
     };
     size_t skip = number("offset", 0), left = number("limit", SIZE_MAX);
     for (const auto& [id, record] : c.records) {
@@ -167,9 +175,12 @@ std::string get(const Collection& c, std::string_view body) {
       add(id, record);
     }
   }
-  const auto list = [](bool wanted, const std::string& text) { return wanted ? "[" + text + "]" : std::string("null"); };
-  return "{\"ids\":[" + ids_out + "],\"embeddings\":" + list(vectors, embeddings_out) + ",\"documents\":" +
-         list(documents, documents_out) + ",\"metadatas\":" + list(metadatas, metadatas_out) + ",\"uris\":null,\"include\":[]}";
+  const auto list = [](bool wanted, const std::string& text) {
+    return wanted ? "[" + text + "]" : std::string("null");
+  };
+  return "{\"ids\":[" + ids_out + "],\"embeddings\":" + list(vectors, embeddings_out) +
+         ",\"documents\":" + list(documents, documents_out) +
+         ",\"metadatas\":" + list(metadatas, metadatas_out) + ",\"uris\":null,\"include\":[]}";
 }
 
 constexpr std::string_view database = "/api/v2/tenants/default_tenant/databases/default_database";
@@ -179,7 +190,8 @@ std::string answer(std::string_view method, std::string_view path, std::string_v
   path = path.substr(0, path.find('?'));
   if (path.starts_with(database)) {
     auto rest = path.substr(database.size());
-    if (rest.empty()) return "{\"id\":\"00000000-0000-4000-8000-000000000000\",\"name\":\"default_database\",\"tenant\":\"default_tenant\"}";
+    if (rest.empty())
+      return "{\"id\":\"00000000-0000-4000-8000-000000000000\",\"name\":\"default_database\",\"tenant\":\"default_tenant\"}";
     if (rest == "/collections" && method == "GET") {
       std::string all;
       for (const auto& [id, c] : collections) (all += all.empty() ? "" : ",") += json_of(c);
@@ -188,7 +200,8 @@ std::string answer(std::string_view method, std::string_view path, std::string_v
     if (rest == "/collections") {
       const auto parts = members(body);
       const auto name = parts.find("name");
-      return json_of(make_collection(std::string(name == parts.end() ? "unnamed" : unquoted(name->second)), 0));
+      return json_of(
+          make_collection(std::string(name == parts.end() ? "unnamed" : unquoted(name->second)), 0));
     }
     if (rest.starts_with("/collections/")) {
       rest.remove_prefix(13);
@@ -232,7 +245,8 @@ std::string answer(std::string_view method, std::string_view path, std::string_v
     return "{}";
   }
   if (path == "/api/v2/version") return "\"1.0.0\"";
-  if (path == "/api/v2/pre-flight-checks") return "{\"max_batch_size\":5461,\"supports_base64_encoding\":true}";
+  if (path == "/api/v2/pre-flight-checks")
+    return "{\"max_batch_size\":5461,\"supports_base64_encoding\":true}";
   if (path == "/api/v2/auth/identity")
     return "{\"user_id\":\"\",\"tenant\":\"default_tenant\",\"databases\":[\"default_database\"]}";
   if (path == "/api/v2/tenants/default_tenant/databases")
@@ -291,7 +305,8 @@ void serve(Client& c) {
     const std::string body = answer(request.substr(0, space), request.substr(space + 1, end - space - 1),
                                     request.substr(c.head, c.length), status);
     c.out += status == 200 ? "HTTP/1.1 200 OK\r\n" : "HTTP/1.1 404 Not Found\r\n";
-    c.out += "content-type: application/json\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    c.out += "content-type: application/json\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n" +
+             body;
     used += c.head + c.length;
     c.head = c.length = 0;
   }
@@ -332,7 +347,8 @@ int main(int argc, char** argv) {
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(std::atoi(argv[1])));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(listener, 4096) != 0) {
+  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(listener, 4096) != 0) {
     std::perror("bench_backend: cannot listen");
     return 1;
   }

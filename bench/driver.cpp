@@ -31,7 +31,9 @@ T good(Result<T> result) {
 double cpu_seconds() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -46,7 +48,8 @@ void in_parallel(size_t threads, const std::function<void()>& work) {
 int main(int argc, char** argv) {
   const bool ingest = argc == 7 && std::string_view(argv[1]) == "ingest";
   if (!ingest && (argc != 6 || std::string_view(argv[1]) != "scan")) {
-    std::fprintf(stderr, "usage: %s scan SYSTEM URL COLLECTION PARALLEL | ingest ... PARALLEL BATCH\n", argv[0]);
+    std::fprintf(stderr, "usage: %s scan SYSTEM URL COLLECTION PARALLEL | ingest ... PARALLEL BATCH\n",
+                 argv[0]);
     return 2;
   }
   SystemClock clock;
@@ -101,7 +104,8 @@ int main(int argc, char** argv) {
     in_parallel(parallel, [&] {
       for (size_t from; (from = at.fetch_add(batch)) < kept.size();) {
         const std::span<const model::Record> part(kept.data() + from, std::min(batch, kept.size() - from));
-        if (!good(driver->upsert(copy, part, protocols::UpsertMode::insert_only, soon())).refused.empty()) std::exit(1);
+        if (!good(driver->upsert(copy, part, protocols::UpsertMode::insert_only, soon())).refused.empty())
+          std::exit(1);
       }
     });
   }

@@ -40,7 +40,8 @@ std::string vector_text(uint64_t seed, int dimension) {
   for (int i = 0; i < dimension; ++i) {
     state = (state * 1103515245 + 12345) % 2147483648;
     char number[32];
-    std::snprintf(number, sizeof number, "%s%.8f", i == 0 ? "" : ",", static_cast<double>(state) / 2147483648.0 - 0.5);
+    std::snprintf(number, sizeof number, "%s%.8f", i == 0 ? "" : ",",
+                  static_cast<double>(state) / 2147483648.0 - 0.5);
     text += number;
   }
   return text + "]";
@@ -63,9 +64,10 @@ std::vector<std::string> make_requests(const std::string& path, size_t keys, siz
       metadatas += comma + ("{\"n\":" + std::to_string(i)) + ",\"topic\":\"bench\"}";
       documents += comma + ("\"" + std::to_string(i)) + " " + text + "\"";
     }
-    const std::string body = "{\"ids\":[" + ids + "],\"embeddings\":[" + embeddings + "],\"metadatas\":[" + metadatas +
-                             "],\"documents\":[" + documents + "]}";
-    requests.push_back("POST " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: " +
+    const std::string body = "{\"ids\":[" + ids + "],\"embeddings\":[" + embeddings + "],\"metadatas\":[" +
+                             metadatas + "],\"documents\":[" + documents + "]}";
+    requests.push_back("POST " + path +
+                       " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: " +
                        std::to_string(body.size()) + "\r\n\r\n" + body);
   }
   return requests;
@@ -73,8 +75,8 @@ std::vector<std::string> make_requests(const std::string& path, size_t keys, siz
 
 struct Connection {
   int fd = -1;
-  std::string_view left;     // of the request, not sent yet
-  std::string answer;        // what has come of the answer
+  std::string_view left;  // of the request, not sent yet
+  std::string answer;     // what has come of the answer
   Clock::time_point begun;
 };
 
@@ -100,12 +102,17 @@ std::vector<std::pair<double, double>> cores() {
 class Load {
  public:
   Load(uint16_t port, size_t connections, std::vector<std::string> requests, size_t first)
-      : port_(port), requests_(std::move(requests)), at_(first % requests_.size()), set_(::epoll_create1(EPOLL_CLOEXEC)), connections_(connections) {}
+      : port_(port),
+        requests_(std::move(requests)),
+        at_(first % requests_.size()),
+        set_(::epoll_create1(EPOLL_CLOEXEC)),
+        connections_(connections) {}
 
   void run(double seconds) {
     const auto before = cores();
     const auto begun = Clock::now();
-    const auto end = begun + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    const auto end =
+        begun + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     for (auto& connection : connections_) {
       if (open(connection)) send_next(connection);
     }
@@ -113,7 +120,8 @@ class Load {
     for (auto now = begun; now < end;) {
       epoll_event events[256];
       const int count = ::epoll_wait(set_, events, 256, 0);
-      for (int i = 0; i < count; ++i) on_event(*static_cast<Connection*>(events[i].data.ptr), events[i].events);
+      for (int i = 0; i < count; ++i)
+        on_event(*static_cast<Connection*>(events[i].data.ptr), events[i].events);
       if (count == 0) ::sched_yield();
       const auto before_this = std::exchange(now, Clock::now());
       // A yield that took longer let somebody else work.
@@ -123,12 +131,16 @@ class Load {
     const auto after = cores();
     const auto percentile = [&](double q) {
       if (times_.empty()) return 0.0;
-      const auto nth = times_.begin() + std::min<ptrdiff_t>(static_cast<ptrdiff_t>(q * static_cast<double>(times_.size())), static_cast<ptrdiff_t>(times_.size()) - 1);
+      const auto nth =
+          times_.begin() + std::min<ptrdiff_t>(static_cast<ptrdiff_t>(q * static_cast<double>(times_.size())),
+                                               static_cast<ptrdiff_t>(times_.size()) - 1);
       std::nth_element(times_.begin(), nth, times_.end());
       return static_cast<double>(*nth) / 10;
     };
-    std::printf("JSON {\"requests\": %zu, \"seconds\": %.6f, \"bad\": %zu, \"p50\": %.1f, \"p99\": %.1f, \"spare\": %.3f, \"cores\": [", times_.size(),
-                took, bad_, percentile(0.5), percentile(0.99), std::chrono::duration<double>(spare).count() / took);
+    std::printf(
+        "JSON {\"requests\": %zu, \"seconds\": %.6f, \"bad\": %zu, \"p50\": %.1f, \"p99\": %.1f, \"spare\": %.3f, \"cores\": [",
+        times_.size(), took, bad_, percentile(0.5), percentile(0.99),
+        std::chrono::duration<double>(spare).count() / took);
     for (size_t i = 0; i < after.size(); ++i) {
       const double all = after[i].second - before[i].second;
       std::printf("%s%.3f", i == 0 ? "" : ", ", all > 0 ? (after[i].first - before[i].first) / all : 0.0);
@@ -185,7 +197,8 @@ class Load {
       const std::string_view piece(block, static_cast<size_t>(got));
       const bool whole = c.answer.empty() ? complete(piece) : complete(c.answer += piece);
       if (whole) {
-        times_.push_back(static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - c.begun).count() / 100));
+        times_.push_back(static_cast<uint32_t>(
+            std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - c.begun).count() / 100));
         c.answer.clear();
         send_next(c);
         return;  // nothing more can be there: one request at a time
@@ -233,6 +246,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   const auto number = [&](int i) { return static_cast<size_t>(std::atoll(argv[i])); };
-  Load load(static_cast<uint16_t>(number(1)), number(2), make_requests(argv[4], number(5), number(6), std::string_view(argv[7]) == "small"), number(8));
+  Load load(static_cast<uint16_t>(number(1)), number(2),
+            make_requests(argv[4], number(5), number(6), std::string_view(argv[7]) == "small"), number(8));
   load.run(std::atof(argv[3]));
 }

@@ -151,7 +151,8 @@ Ending print_validation(Session& session, AdminClient& client, const std::string
       session.terminal.say("only the first " + std::to_string(differences_shown) + " are listed");
   }
   if (phase == "failed") {
-    const std::string code = text_at(status, "work.code");  // of a database that cannot be reached, for example
+    const std::string code =
+        text_at(status, "work.code");  // of a database that cannot be reached, for example
     return Failure{code.empty() ? exit_error : exit_of(code_from(code)),
                    "the comparison failed: " + text_at(status, "validation.reason"),
                    "Run it again with: vmproxy validate"};

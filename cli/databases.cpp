@@ -76,18 +76,13 @@ boost::system::result<std::string, Failure> expanded_url(const Session& session,
 std::string remedy(const Error& error) {
   if (error.message.find("Check that") != std::string::npos) return "";  // it says so itself
   switch (error.code) {
-    case Code::refused_connection:
-      return "is it running, and are host and port right?";
-    case Code::timeout:
-      return "is it overloaded, or does a firewall drop the packets?";
+    case Code::refused_connection: return "is it running, and are host and port right?";
+    case Code::timeout: return "is it overloaded, or does a firewall drop the packets?";
     case Code::unauthenticated:
       return "check the user and password in its url, or its auth.header and auth.token";
-    case Code::permission_denied:
-      return "grant this user the right, or use another one";
-    case Code::unavailable:
-      return "it answers, but not yet: try again when it is up";
-    default:
-      return "";
+    case Code::permission_denied: return "grant this user the right, or use another one";
+    case Code::unavailable: return "it answers, but not yet: try again when it is up";
+    default: return "";
   }
 }
 

@@ -12,28 +12,20 @@ namespace {
 
 std::string_view name_of_metric(model::Metric metric) {
   switch (metric) {
-    case model::Metric::l2:
-      return "l2";
-    case model::Metric::cosine:
-      return "cosine";
-    case model::Metric::inner_product:
-      return "inner product";
+    case model::Metric::l2: return "l2";
+    case model::Metric::cosine: return "cosine";
+    case model::Metric::inner_product: return "inner product";
   }
   return "?";
 }
 
 std::string_view name_of_vector(model::VectorKind kind) {
   switch (kind) {
-    case model::VectorKind::dense_f32:
-      return "float32";
-    case model::VectorKind::dense_f16:
-      return "float16";
-    case model::VectorKind::dense_bf16:
-      return "bfloat16";
-    case model::VectorKind::binary:
-      return "binary";
-    case model::VectorKind::sparse:
-      return "sparse";
+    case model::VectorKind::dense_f32: return "float32";
+    case model::VectorKind::dense_f16: return "float16";
+    case model::VectorKind::dense_bf16: return "bfloat16";
+    case model::VectorKind::binary: return "binary";
+    case model::VectorKind::sparse: return "sparse";
   }
   return "?";
 }
@@ -131,14 +123,10 @@ Ending discover(Session& session, Systems systems) {
 
 std::string_view name_of(model::IdKind kind) {
   switch (kind) {
-    case model::IdKind::u64:
-      return "unsigned integer";
-    case model::IdKind::i64:
-      return "integer";
-    case model::IdKind::uuid:
-      return "uuid";
-    case model::IdKind::string:
-      return "string";
+    case model::IdKind::u64: return "unsigned integer";
+    case model::IdKind::i64: return "integer";
+    case model::IdKind::uuid: return "uuid";
+    case model::IdKind::string: return "string";
   }
   return "?";
 }

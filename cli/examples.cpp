@@ -49,7 +49,8 @@ std::string examples_of(std::string_view command) {
       {"promote",
        "  vmproxy promote\n  vmproxy promote --yes --reason 'release 42'\n  vmproxy promote --force lag "
        "--reason 'source is failing'\n"},
-      {"rollback", "  vmproxy rollback\n  vmproxy rollback --reason 'slow answers'\n  vmproxy rollback --force unread   the target "
+      {"rollback",
+       "  vmproxy rollback\n  vmproxy rollback --reason 'slow answers'\n  vmproxy rollback --force unread   the target "
        "is dead for good\n"},
       {"finalize", "  vmproxy finalize\n  vmproxy finalize --yes\n"},
       {"abandon", "  vmproxy abandon\n  vmproxy abandon --yes --reason 'not this quarter'\n"},

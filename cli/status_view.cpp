@@ -126,9 +126,11 @@ std::string lost(const json::object& s) {
     if (shown == 3) break;
     ++shown;
     const uint64_t records = field.value().is_number() ? field.value().to_number<uint64_t>() : 0;
-    out += (out.empty() ? "" : ", ") + cut(std::string(field.key()), 60) + " of " + count(records, "record", "records");
+    out += (out.empty() ? "" : ", ") + cut(std::string(field.key()), 60) + " of " +
+           count(records, "record", "records");
   }
-  if (fields.size() > shown) out += ", and of " + count(fields.size() - shown, "field", "fields") + " more (-o json)";
+  if (fields.size() > shown)
+    out += ", and of " + count(fields.size() - shown, "field", "fields") + " more (-o json)";
   return out;
 }
 
@@ -304,7 +306,8 @@ std::string status_screen(const json::object& s, const Terminal& terminal) {
     out += branch + terminal.paint(mark, colours[all[i].mark]) + ' ' + all[i].name +
            std::string(10 - all[i].name.size(), ' ') + cut(all[i].text, width - 16) + '\n';
   }
-  if (const auto fields = lost(s); !fields.empty()) out += wrap("lost on the target: " + fields, width, 2) + '\n';
+  if (const auto fields = lost(s); !fields.empty())
+    out += wrap("lost on the target: " + fields, width, 2) + '\n';
   if (const auto when = text_at(s, "rolled_back_at"); !when.empty()) {
     const auto why = text_at(s, "rolled_back_reason");
     out += wrap("rolled back " + when + (why.empty() ? "" : ": " + why), width, 2) + '\n';

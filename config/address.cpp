@@ -54,14 +54,17 @@ namespace {
 
 bool names_a_secret(std::string_view parameter) {
   std::string name(parameter);
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   for (const char* word : {"pass", "pwd", "secret", "token", "key", "auth", "cred", "sig"}) {
     if (name.find(word) != std::string::npos) return true;
   }
   return false;
 }
 
-bool any_parameter(std::string_view) { return true; }
+bool any_parameter(std::string_view) {
+  return true;
+}
 
 std::string masked(std::string_view url, bool (*masks)(std::string_view parameter)) {
   std::string out(url);
@@ -88,7 +91,11 @@ std::string masked(std::string_view url, bool (*masks)(std::string_view paramete
 
 }  // namespace
 
-std::string masked_url(std::string_view url) { return masked(url, any_parameter); }
-std::string place_of(std::string_view url) { return masked(url, names_a_secret); }
+std::string masked_url(std::string_view url) {
+  return masked(url, any_parameter);
+}
+std::string place_of(std::string_view url) {
+  return masked(url, names_a_secret);
+}
 
 }  // namespace vmproxy::config

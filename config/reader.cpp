@@ -9,14 +9,10 @@ namespace {
 
 const char* kind_name(Node::Kind kind) {
   switch (kind) {
-    case Node::Kind::null:
-      return "nothing";
-    case Node::Kind::scalar:
-      return "a single value";
-    case Node::Kind::sequence:
-      return "a list";
-    case Node::Kind::map:
-      return "a map";
+    case Node::Kind::null: return "nothing";
+    case Node::Kind::scalar: return "a single value";
+    case Node::Kind::sequence: return "a list";
+    case Node::Kind::map: return "a map";
   }
   return "something else";
 }

@@ -17,7 +17,8 @@ constexpr uint8_t row_format = 1;
 
 std::string rfc3339(WallTime time) {
   const auto seconds = std::chrono::system_clock::to_time_t(time);
-  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count() % 1000;
+  const auto millis =
+      std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count() % 1000;
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   char date[32];
@@ -30,7 +31,8 @@ std::string rfc3339(WallTime time) {
 void Audit::note(const Actor& actor, const std::string& action, const std::string& result) {
   std::string forced;
   for (const auto& gate : actor.force) forced += (forced.empty() ? "" : ",") + gate;
-  model::Object entry{{"at", rfc3339(clock_.wall())}, {"who", actor.who}, {"action", action}, {"result", result}};
+  model::Object entry{
+      {"at", rfc3339(clock_.wall())}, {"who", actor.who}, {"action", action}, {"result", result}};
   if (!actor.reason.empty()) entry["reason"] = actor.reason;
   if (!forced.empty()) entry["forced"] = forced;
   model::Writer writer;
@@ -51,16 +53,21 @@ void Audit::note(const Actor& actor, const std::string& action, const std::strin
     keys_.pop_front();
   }
   journal_.put_rows(std::move(rows));
-  log::info("audit", {{"who", actor.who}, {"action", action}, {"result", result}, {"reason", actor.reason}, {"forced", forced}});
+  log::info("audit", {{"who", actor.who},
+                      {"action", action},
+                      {"result", result},
+                      {"reason", actor.reason},
+                      {"forced", forced}});
 }
 
 void Audit::learn() {
   if (learned_) return;
   std::deque<std::string> found;
-  auto scanned = journal_.scan_latest_rows(journal::rows::audit, "", "", [&](std::string_view key, std::string_view) {
-    found.emplace_back(key);
-    return true;
-  });
+  auto scanned =
+      journal_.scan_latest_rows(journal::rows::audit, "", "", [&](std::string_view key, std::string_view) {
+        found.emplace_back(key);
+        return true;
+      });
   if (!scanned) return;  // asked again at the next note; until then nothing is displaced
   learned_ = true;
   keys_ = std::move(found);
@@ -69,16 +76,18 @@ void Audit::learn() {
 
 Result<std::vector<model::Value>> Audit::list() const {
   std::deque<model::Value> entries;  // those of an older version may be more
-  auto scanned = journal_.scan_latest_rows(journal::rows::audit, "", "", [&](std::string_view, std::string_view value) {
-    model::Reader reader(value);
-    if (reader.u8() != row_format) return true;
-    model::Value entry = reader.value();
-    if (reader.done()) entries.push_back(std::move(entry));
-    if (entries.size() > entries_max_) entries.pop_front();
-    return true;
-  });
+  auto scanned =
+      journal_.scan_latest_rows(journal::rows::audit, "", "", [&](std::string_view, std::string_view value) {
+        model::Reader reader(value);
+        if (reader.u8() != row_format) return true;
+        model::Value entry = reader.value();
+        if (reader.done()) entries.push_back(std::move(entry));
+        if (entries.size() > entries_max_) entries.pop_front();
+        return true;
+      });
   if (!scanned) return scanned.error();
-  return std::vector<model::Value>(std::make_move_iterator(entries.begin()), std::make_move_iterator(entries.end()));
+  return std::vector<model::Value>(std::make_move_iterator(entries.begin()),
+                                   std::make_move_iterator(entries.end()));
 }
 
 }  // namespace vmproxy::cutover

@@ -14,7 +14,7 @@
 namespace vmproxy::cutover {
 
 struct Gate {
-  std::string name;        // stable: "backfill", "validation", "lag", "quarantine", "gaps", ...
+  std::string name;  // stable: "backfill", "validation", "lag", "quarantine", "gaps", ...
   bool ok = false;
   std::string value;       // what is, for people: "12 changes, 0.4 s"
   std::string threshold;   // what must be: "at most 5 s"
@@ -23,7 +23,8 @@ struct Gate {
 
 struct Status {
   std::string name;
-  std::string state;    // created mirroring backfilling validating ready canary reads_moved promoted finalized abandoned
+  std::string
+      state;  // created mirroring backfilling validating ready canary reads_moved promoted finalized abandoned
   std::string primary;  // "source" or "target"
   uint64_t generation = 0;
   double reads_percent = 0;
@@ -32,8 +33,8 @@ struct Status {
   double lag_seconds = 0;
   uint64_t dirty = 0, suspect = 0, quarantined = 0, gaps = 0, unknown_requests = 0, at_risk = 0;
   struct {
-    std::string phase;  // none, barrier, settling, copying, indexing, done, paused, failed
-    std::string reason; // of paused, failed, waiting
+    std::string phase;   // none, barrier, settling, copying, indexing, done, paused, failed
+    std::string reason;  // of paused, failed, waiting
     uint64_t records = 0, total = 0;
     double rate = 0, eta_seconds = -1;  // -1: not known yet
   } backfill;
@@ -41,13 +42,14 @@ struct Status {
     std::string phase;  // none, running, clean, different, failed
     std::string reason;
     uint64_t compared = 0, different = 0, missing = 0, extra = 0;
-    uint64_t unsettled = 0;  // written or owed all the while, so not compared: read again, and compared before a promotion
+    uint64_t unsettled =
+        0;  // written or owed all the while, so not compared: read again, and compared before a promotion
   } validation;
   // "collection.field" -> records of which the target could not hold that field, since vmproxy started: at most a hundred,
   // most first, then "others".
   std::vector<std::pair<std::string, uint64_t>> lost_fields;
   struct {
-    uint64_t to_target = 0, to_source = 0;         // reads served
+    uint64_t to_target = 0, to_source = 0;                   // reads served
     std::vector<std::pair<std::string, uint64_t>> returned;  // reason -> reads sent back to the source
   } reads;
   struct {
@@ -59,9 +61,9 @@ struct Status {
     std::string code;       // name_of() its Code
     bool retrying = false;  // it goes on by itself
   } work;
-  std::vector<Gate> gates;   // for the next step
-  std::string verdict;       // first line for people: "READY TO SWITCH", "NOT READY: ..."
-  std::string next, back;    // commands
+  std::vector<Gate> gates;  // for the next step
+  std::string verdict;      // first line for people: "READY TO SWITCH", "NOT READY: ..."
+  std::string next, back;   // commands
   std::string rolled_back_at, rolled_back_reason;
   double last_pause_seconds = 0;  // of the last promotion or rollback
 };
@@ -109,7 +111,8 @@ class Control {
   virtual Result<void> abandon(const Actor& actor) = 0;
   virtual Result<std::vector<QuarantineEntry>> quarantine() = 0;
   virtual Result<model::Value> quarantine_show(uint64_t number) = 0;
-  virtual Result<void> quarantine_retry(std::optional<uint64_t> number, const Actor& actor) = 0;  // nothing: all
+  virtual Result<void> quarantine_retry(std::optional<uint64_t> number,
+                                        const Actor& actor) = 0;  // nothing: all
   virtual Result<void> quarantine_drop(uint64_t number, const Actor& actor) = 0;
   virtual Result<std::vector<model::Value>> audit() = 0;
   virtual Result<model::Value> journal_stats() = 0;

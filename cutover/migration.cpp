@@ -35,14 +35,40 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       budget_(options_.inflight_bytes),
       change_slots_(std::max<size_t>(1, options_.pool_threads / 4)),
       pool_(options_.pool_threads, 4096),
-      context_{options_.name, dialect, upstream, journal, collections_, transfer_, mirror_, routing_, gate_, keys_, renames_, reads_,
-               read_counts_, target_reads_, source_reads_, credentials_, budget_, change_slots_, pool_, clock, random, metrics, options_.proxy, unknown_requests_,
-               uncaptured_writes_, write_latency_, source_read_latency_},
+      context_{options_.name,
+               dialect,
+               upstream,
+               journal,
+               collections_,
+               transfer_,
+               mirror_,
+               routing_,
+               gate_,
+               keys_,
+               renames_,
+               reads_,
+               read_counts_,
+               target_reads_,
+               source_reads_,
+               credentials_,
+               budget_,
+               change_slots_,
+               pool_,
+               clock,
+               random,
+               metrics,
+               options_.proxy,
+               unknown_requests_,
+               uncaptured_writes_,
+               write_latency_,
+               source_read_latency_},
       backfill_(journal, source, target, mirror_, clock, random, metrics, copy_options()),
       validation_(journal, source, target, mirror_, clock, random, metrics, {{"migration", options_.name}}),
       audit_(journal, clock) {}
 
-Migration::~Migration() { close(); }
+Migration::~Migration() {
+  close();
+}
 
 backfill::Options Migration::copy_options() {
   backfill::Options options = options_.backfill;
@@ -61,7 +87,8 @@ Result<void> Migration::open() {
   if (state.flip_intended) {
     // PREPARE without COMMIT: the old primary stays, whatever had been done (correctness.md 10).
     state.flip_intended = false;
-    audit_.note({"recovery", "", {}}, "change of the primary aborted", "the process ended before it was committed");
+    audit_.note({"recovery", "", {}}, "change of the primary aborted",
+                "the process ended before it was committed");
   }
   auto reads = read_counts_.restore(journal_);
   if (!reads) return reads;
@@ -75,9 +102,10 @@ Result<void> Migration::open() {
   auto credentials = credentials_.restore(state.primary);
   if (!credentials) return credentials;
   if (credentials_.form_is_kept()) {
-    log::warn("whoever asks is told apart as when the target became the primary, by the headers that counted then, until a start "
-              "with the source as the primary: only the source can say who may ask by others",
-              {{"migration", options_.name}});
+    log::warn(
+        "whoever asks is told apart as when the target became the primary, by the headers that counted then, until a start "
+        "with the source as the primary: only the source can say who may ask by others",
+        {{"migration", options_.name}});
   }
   auto saved = save_state(journal_, state);
   if (!saved) return saved;
@@ -102,7 +130,8 @@ Result<void> Migration::open() {
     for (const auto& collection : jobs()) copied.push_back({collection->name, collection->plan});
     // For people only.
     if (auto recalled = backfill_.recall(copied, state.copy_generation); !recalled) {
-      log::warn("how many records were copied is not known any more", {{"migration", options_.name}, {"error", recalled.error().message}});
+      log::warn("how many records were copied is not known any more",
+                {{"migration", options_.name}, {"error", recalled.error().message}});
     }
   }
   if (!mirror_.unresolved_ddl().empty()) {
@@ -142,7 +171,8 @@ std::string Migration::not_ready_reason() {
   }
   if (captures && options_.proxy.refuse_on_capture_failure) {
     if (const auto failure = journal_.failure()) {
-      return "migration '" + options_.name + "' refuses writes (journal.capture_failure: refuse): the journal cannot be written: " +
+      return "migration '" + options_.name +
+             "' refuses writes (journal.capture_failure: refuse): the journal cannot be written: " +
              failure->message;
     }
   }
@@ -181,7 +211,9 @@ proxy::Routing Migration::routing_of(const State& state) {
   return routing;
 }
 
-void Migration::publish(const State& state) { publish(std::make_shared<const proxy::Routing>(routing_of(state))); }
+void Migration::publish(const State& state) {
+  publish(std::make_shared<const proxy::Routing>(routing_of(state)));
+}
 
 void Migration::publish(std::shared_ptr<const proxy::Routing> routing) noexcept {
   collections_.follow(routing->primary);  // before the first change of collections on the new primary
@@ -208,12 +240,14 @@ Result<void> Migration::move(State next, const Actor& actor, const std::string& 
   return {};
 }
 
-void Migration::note(const Actor& actor, const std::string& action, std::string_view result, std::string_view more) noexcept {
+void Migration::note(const Actor& actor, const std::string& action, std::string_view result,
+                     std::string_view more) noexcept {
   try {
     audit_.note(actor, action, std::string(result) + std::string(more));
   } catch (const std::exception& broken) {
     try {
-      log::error("what was done could not be noted for the audit", {{"migration", options_.name}, {"action", action}, {"error", broken.what()}});
+      log::error("what was done could not be noted for the audit",
+                 {{"migration", options_.name}, {"action", action}, {"error", broken.what()}});
     } catch (const std::exception&) {  // nor said: what was done holds all the same
     }
   }
@@ -268,7 +302,8 @@ Status Migration::status() {
   s.lost_fields = losses_of(collections_, 100);
   s.reads.to_target = read_counts_.target_reads();
   s.reads.to_source = read_counts_.source_reads();
-  for (const auto& [reason, count] : read_counts_.returned_by_reason()) s.reads.returned.emplace_back(reason, count);
+  for (const auto& [reason, count] : read_counts_.returned_by_reason())
+    s.reads.returned.emplace_back(reason, count);
   s.mirror.writes = numbers.writes;
   s.mirror.applied = numbers.applied;
   s.mirror.failed = numbers.failed;
@@ -281,9 +316,7 @@ Status Migration::status() {
       s.verdict = "NOT STARTED: requests pass to the source, nothing is copied yet";
       s.next = "vmproxy start";
       return s;
-    case Phase::finalized:
-      s.verdict = "DONE: the target is home, the source is no longer written";
-      return s;
+    case Phase::finalized: s.verdict = "DONE: the target is home, the source is no longer written"; return s;
     case Phase::abandoned:
       s.verdict = "ABANDONED: the source stays home, nothing is mirrored";
       s.next = "vmproxy start";
@@ -303,14 +336,20 @@ Status Migration::status() {
   }
   s.back = state.reads_percent > 0 ? "vmproxy rollback" : "vmproxy abandon";
   if (state.phase < Phase::ready) {
-    s.verdict = "NOT READY: " + (problem.empty() ? std::string(name_of(state.phase)) + (closed.empty() ? "" : ", " + closed) : problem);
+    s.verdict = "NOT READY: " +
+                (problem.empty() ? std::string(name_of(state.phase)) + (closed.empty() ? "" : ", " + closed)
+                                 : problem);
     s.next = "vmproxy start";
   } else if (!closed.empty()) {
     s.verdict = "NOT READY: " + closed;
     s.next = "vmproxy status";
   } else {
     s.verdict = "READY TO SWITCH";
-    s.next = state.reads_percent >= 100 ? "vmproxy promote" : "vmproxy cutover --percent " + std::string(state.reads_percent < 10 ? "10" : state.reads_percent < 50 ? "50" : "100");
+    s.next = state.reads_percent >= 100
+                 ? "vmproxy promote"
+                 : "vmproxy cutover --percent " + std::string(state.reads_percent < 10   ? "10"
+                                                              : state.reads_percent < 50 ? "50"
+                                                                                         : "100");
   }
   return s;
 }

@@ -31,8 +31,8 @@ struct Place {
 
 struct MigrationOptions {
   std::string name;
-  Place source_place, target_place;          // the state is bound to them
-  std::string source_label, target_label;    // "old (system)"
+  Place source_place, target_place;        // the state is bound to them
+  std::string source_label, target_label;  // "old (system)"
   proxy::Collections::Included included;
   std::map<std::string, std::string> names;  // target names chosen by the user
   proxy::MirrorOptions mirror;
@@ -52,8 +52,8 @@ class Migration final : public Control {
   // `upstream` is where requests go as they came; drivers and dialect belong to the same databases. All outlive this.
   // No dialect: nothing can listen, the migration is a copy only.
   Migration(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
-            const protocols::Dialect* dialect, net::Upstream& upstream, Clock& clock, Random& random, Metrics& metrics,
-            MigrationOptions options);
+            const protocols::Dialect* dialect, net::Upstream& upstream, Clock& clock, Random& random,
+            Metrics& metrics, MigrationOptions options);
   ~Migration() override;
 
   // Recovers from the journal and goes on where the last run stopped. Blocking, short. Code::precondition: with this
@@ -88,14 +88,17 @@ class Migration final : public Control {
   enum class Wanted : uint8_t { nothing, start, validate };
   // What the configuration of this start no longer bears out is taken out of `state`. Before anything runs.
   Result<void> bind(State& state);
-  Result<void> bind_before_promotion(State& state, const std::string& source_moved, const std::string& target_moved);
-  Result<void> bind_after_promotion(State& state, const std::string& source_moved, const std::string& target_moved);
+  Result<void> bind_before_promotion(State& state, const std::string& source_moved,
+                                     const std::string& target_moved);
+  Result<void> bind_after_promotion(State& state, const std::string& source_moved,
+                                    const std::string& target_moved);
   Result<void> keep_binding();  // once the state is durable
   // Durable first, then published. Called with transition_ held.
   Result<void> move(State next, const Actor& actor, const std::string& action);
   State state() const;
   // For the audit, where nothing may fail any more.
-  void note(const Actor& actor, const std::string& action, std::string_view result, std::string_view more = "") noexcept;
+  void note(const Actor& actor, const std::string& action, std::string_view result,
+            std::string_view more = "") noexcept;
   static proxy::Routing routing_of(const State& state);
   void publish(const State& state);
   void publish(std::shared_ptr<const proxy::Routing> routing) noexcept;
@@ -111,13 +114,14 @@ class Migration final : public Control {
   void settle_renames();
   void conclude_report(const Result<void>& done, bool ended, bool again);
   Result<void> run_start();
-  Result<void> arm();       // catalog, target collections, capture barrier, settle
+  Result<void> arm();  // catalog, target collections, capture barrier, settle
   Result<void> copy();
   Result<void> beyond_the_copy();
   backfill::Options copy_options();
   Result<void> validate_until_clean();
   Result<validation::Report> validate_once(const ValidateOptions& options);
-  Result<void> conclude_pass(uint64_t pass, bool sample, uint64_t horizon, uint64_t round, validation::Report& report);
+  Result<void> conclude_pass(uint64_t pass, bool sample, uint64_t horizon, uint64_t round,
+                             validation::Report& report);
   // What the work goes on from, with transition_ held. Code::cancelled: the migration was abandoned or finalized meanwhile, and
   // perhaps started anew since.
   Result<State> mirrored_state() const;
@@ -136,9 +140,11 @@ class Migration final : public Control {
 
   // the change of the primary
   // `old_primary_dead`: it cannot be read, and what only it has is given up (the operator was asked).
-  Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead = false);
+  Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action,
+                    bool old_primary_dead = false);
   // Its part from the closed gate to the last look before COMMIT.
-  Result<void> in_fence(journal::Side to, const Actor& actor, bool old_primary_dead, Deadline deadline, StepTimes& steps, bool& lanes_stopped);
+  Result<void> in_fence(journal::Side to, const Actor& actor, bool old_primary_dead, Deadline deadline,
+                        StepTimes& steps, bool& lanes_stopped);
   Result<void> still_there(journal::Side to);
   Result<void> still_whole(journal::Side to, const Actor& actor, size_t given_up);
   // A promotion that is under way gives way: who asks for the way back does not want to see it succeed first.
@@ -165,7 +171,8 @@ class Migration final : public Control {
     std::string example;  // the first that differs, for people
   };
   // `follower_ready`: as in Validation::compare_keys().
-  Result<Delta> compare_written(uint64_t max, Deadline deadline, const std::function<Result<void>()>& follower_ready = nullptr);
+  Result<Delta> compare_written(uint64_t max, Deadline deadline,
+                                const std::function<Result<void>()>& follower_ready = nullptr);
   void compare_written_beside();  // a little of it, while nothing else is done
   void keep_aborted(const State& aborted) noexcept;
 
@@ -199,13 +206,13 @@ class Migration final : public Control {
 
   Turn transition_{clock_};             // one transition at a time
   std::atomic<bool> give_way_ = false;  // a rollback waits for a promotion: that one ends without a decision
-  std::mutex comparing_;   // one compare_written() at a time; the change of the primary keeps it
+  std::mutex comparing_;                // one compare_written() at a time; the change of the primary keeps it
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   State state_;
   Wanted wanted_ = Wanted::nothing;
   ValidateOptions validate_options_;
-  std::string problem_;      // why the background work waits or failed
+  std::string problem_;  // why the background work waits or failed
   Code problem_code_ = Code::internal;
   bool problem_retried_ = false;
   validation::Report last_report_;

@@ -32,7 +32,8 @@ Result<std::optional<Places>> kept_places(journal::Journal& journal) {
   model::Reader reader(**row);
   const uint8_t format = reader.u8();
   if (format == 0 || format > places_format) {
-    return Error(Code::unsupported, "the databases of the migration were written in format " + std::to_string(format) +
+    return Error(Code::unsupported, "the databases of the migration were written in format " +
+                                        std::to_string(format) +
                                         ", which this version does not know; use the version that wrote it");
   }
   Places places;
@@ -41,7 +42,8 @@ Result<std::optional<Places>> kept_places(journal::Journal& journal) {
     place->address = reader.bytes();
   }
   places.without_values = format == 1;
-  if (!reader.done()) return Error(Code::corrupt, "the databases of the migration cannot be read from its state");
+  if (!reader.done())
+    return Error(Code::corrupt, "the databases of the migration cannot be read from its state");
   return std::optional<Places>(std::move(places));
 }
 
@@ -105,7 +107,8 @@ Result<void> Migration::bind(State& state) {
 }
 
 // The source has everything, so the way is only longer: what is not known to be on the target is copied and compared again.
-Result<void> Migration::bind_before_promotion(State& state, const std::string& source_moved, const std::string& target_moved) {
+Result<void> Migration::bind_before_promotion(State& state, const std::string& source_moved,
+                                              const std::string& target_moved) {
   std::vector<std::string> said;
   for (const auto& text : {source_moved, target_moved}) {
     if (!text.empty()) said.push_back(text);
@@ -114,13 +117,15 @@ Result<void> Migration::bind_before_promotion(State& state, const std::string& s
   for (const Change& change : collections_.reconfigured()) {
     if (change.kind == Change::Kind::removed) continue;  // what is left is as whole as it was
     said.push_back(change.text);
-    if (change.kind == Change::Kind::remapped) continue;  // the comparison finds what has the former form, and mends it
+    if (change.kind == Change::Kind::remapped)
+      continue;  // the comparison finds what has the former form, and mends it
     copies = true;
     const auto collection = collections_.find(change.key);
     // It is copied from its beginning: neither pages nor live writes of another time or place count.
     auto forgotten = backfill_.forget(state.copy_generation, collection->name);
     if (!forgotten) return forgotten;
-    auto touched = journal_.erase_rows(journal::rows::touched, proxy::touched_key(state.copy_generation, change.key, ""));
+    auto touched = journal_.erase_rows(journal::rows::touched,
+                                       proxy::touched_key(state.copy_generation, change.key, ""));
     if (!touched) return touched;
   }
   if (said.empty()) return {};
@@ -154,14 +159,16 @@ Result<void> Migration::bind_before_promotion(State& state, const std::string& s
 }
 
 // The target has the newest of everything: a start that would answer from another place, or leave collections out, is none.
-Result<void> Migration::bind_after_promotion(State& state, const std::string& source_moved, const std::string& target_moved) {
+Result<void> Migration::bind_after_promotion(State& state, const std::string& source_moved,
+                                             const std::string& target_moved) {
   std::vector<std::string> lost, doubted;
   for (const Change& change : collections_.reconfigured()) {
     (change.kind == Change::Kind::remapped ? doubted : lost).push_back(change.text);
   }
   if (!lost.empty()) {
-    return refused(joined(lost) + ", while the target is the primary",
-                   "Put `collections` and `mapping.names` back as they were; another move of the others is another migration");
+    return refused(
+        joined(lost) + ", while the target is the primary",
+        "Put `collections` and `mapping.names` back as they were; another move of the others is another migration");
   }
   // A database that has another address is common; one that lacks our collections is another one.
   if (!target_moved.empty()) {
@@ -172,10 +179,12 @@ Result<void> Migration::bind_after_promotion(State& state, const std::string& so
       const auto there = target_.describe(name, deadline);
       if (!there) break;  // it does not answer now: nothing is known against it
       if (*there) continue;
-      return refused(target_moved + ", and there is no '" + model::to_string(name) + "' there, while the target is the primary",
+      return refused(target_moved + ", and there is no '" + model::to_string(name) +
+                         "' there, while the target is the primary",
                      "Name the database that was promoted");
     }
-    log::warn("the target, which is the primary, has another address", {{"migration", options_.name}, {"change", target_moved}});
+    log::warn("the target, which is the primary, has another address",
+              {{"migration", options_.name}, {"change", target_moved}});
     audit_.note({"vmproxy", "", {}}, "start with another configuration", target_moved);
   }
   if (state.phase == Phase::finalized) return {};

@@ -17,7 +17,8 @@ constexpr Duration beside_time = std::chrono::seconds(5);
 
 }  // namespace
 
-Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadline, const std::function<Result<void>()>& follower_ready) {
+Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadline,
+                                                    const std::function<Result<void>()>& follower_ready) {
   auto& written = mirror_.written();
   Delta delta;
   if (written.count() == 0) return delta;
@@ -39,7 +40,8 @@ Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadl
     for (const auto& [name, set] : keys) {
       const auto collection = collections_.find(name);
       if (!collection) continue;  // dropped: nothing to compare
-      auto report = validation_.compare_keys({collection->name, collection->plan}, {set.begin(), set.end()}, primary, deadline, follower_ready);
+      auto report = validation_.compare_keys({collection->name, collection->plan}, {set.begin(), set.end()},
+                                             primary, deadline, follower_ready);
       if (!report) return report.error();
       delta.compared += report->compared;
       delta.different += report->different_keys.size();
@@ -49,10 +51,14 @@ Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadl
       for (const auto& key : report->different_keys) again.push_back(model::encode(key));
       written.note(name, again);
       if (report->different_keys.empty()) continue;
-      log::error("records that were written lately differ between the sides; they are read from the primary again",
-                 {{"migration", options_.name}, {"records", report->different_keys.size()}, {"first", report->example}});
+      log::error(
+          "records that were written lately differ between the sides; they are read from the primary again",
+          {{"migration", options_.name},
+           {"records", report->different_keys.size()},
+           {"first", report->example}});
       audit_.note({"vmproxy", "", {}}, "comparison of what was written lately",
-                  std::to_string(report->different_keys.size()) + " records differed and are repaired: " + report->example);
+                  std::to_string(report->different_keys.size()) +
+                      " records differed and are repaired: " + report->example);
       auto owed = mirror_.repair(collection->name, report->different_keys);
       if (!owed) return owed.error();
     }
@@ -63,11 +69,13 @@ Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadl
 
 void Migration::compare_written_beside() {
   const State now = state();
-  const bool both_sides = now.capture && now.validated && now.phase >= Phase::ready && now.phase <= Phase::promoted;
+  const bool both_sides =
+      now.capture && now.validated && now.phase >= Phase::ready && now.phase <= Phase::promoted;
   if (!both_sides || mirror_.written().count() == 0) return;
   std::unique_lock comparing(comparing_, std::try_to_lock);
   if (!comparing) return;
-  (void)compare_written(beside_max, clock_.in(beside_time));  // a database that is away now is asked again in a second
+  (void)compare_written(beside_max,
+                        clock_.in(beside_time));  // a database that is away now is asked again in a second
 }
 
 }  // namespace vmproxy::cutover

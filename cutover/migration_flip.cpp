@@ -19,15 +19,17 @@ namespace {
 
 constexpr Duration pace_max = std::chrono::milliseconds(250);
 constexpr Duration patience = std::chrono::seconds(15);
-constexpr Duration lag_short = std::chrono::milliseconds(100);   // a replica that is this little behind is soon level
+constexpr Duration lag_short =
+    std::chrono::milliseconds(100);  // a replica that is this little behind is soon level
 constexpr Duration lag_medium = std::chrono::milliseconds(500);  // a rollback does not wait for better
 constexpr Duration pace_look = std::chrono::milliseconds(500);
 constexpr Duration dead_drain_max = std::chrono::seconds(40);  // longer than any request's deadline
 constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
-constexpr uint64_t remainder_max = 300;      // keys left to compare in the fence: one read of each side, also with those written until it closes
-constexpr double remainder_grows = 4;        // so many times, as the patience ends
+constexpr uint64_t remainder_max =
+    300;  // keys left to compare in the fence: one read of each side, also with those written until it closes
+constexpr double remainder_grows = 4;  // so many times, as the patience ends
 constexpr int repairs_max = 3;
-constexpr uint64_t urgent_keys_max = 100;    // keys compared in the fence of a rollback
+constexpr uint64_t urgent_keys_max = 100;  // keys compared in the fence of a rollback
 constexpr Duration still_there_timeout = std::chrono::seconds(10);  // for all collections
 constexpr Duration still_there_patience = std::chrono::seconds(2);  // with a database that stumbles
 constexpr size_t asked_at_once = 16;
@@ -53,13 +55,16 @@ auto started(Work work) -> std::future<decltype(work())> {
   }
 }
 
-double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds_of(Duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 
 // Writes are slowed down while a planned step is prepared, by a bounded time, when the replica falls behind or gains so
 // little that it would not be level soon (C7: only bounded latency; users.md 8: no cut-over that never catches up).
 class Pacer {
  public:
-  Pacer(proxy::Gate& gate, Clock& clock, uint64_t lag) : gate_(gate), clock_(clock), last_(lag), next_(clock.in(pace_look)) {}
+  Pacer(proxy::Gate& gate, Clock& clock, uint64_t lag)
+      : gate_(gate), clock_(clock), last_(lag), next_(clock.in(pace_look)) {}
   Pacer(const Pacer&) = delete;
   ~Pacer() { gate_.set_pace(Duration::zero()); }
   void look(uint64_t lag) {
@@ -89,7 +94,8 @@ Result<void> Migration::pre_drain(bool urgent) {
   Pacer pacer(gate_, clock_, first);
   int repairs = 0;
   // A replica can never be nearer than reads of the primary let it.
-  const bool reads_wait = (state().primary == Side::source ? source_ : target_).capabilities().read_wait > Duration::zero();
+  const bool reads_wait =
+      (state().primary == Side::source ? source_ : target_).capabilities().read_wait > Duration::zero();
   while (true) {
     if (!urgent && give_way_) return gives_way().within("promote ended, nothing changed");
     const auto numbers = mirror_.numbers();
@@ -107,16 +113,18 @@ Result<void> Migration::pre_drain(bool urgent) {
       }
       // A database may stumble over a read among writes; it is asked again.
       if (delta && delta->different > 0 && ++repairs > repairs_max) {
-        return Error(Code::precondition, std::to_string(delta->different) + " records differ again and again although they were repaired (" +
-                                             delta->example + "). Nothing changed. Something else writes to one of the databases?");
+        return Error(Code::precondition,
+                     std::to_string(delta->different) +
+                         " records differ again and again although they were repaired (" + delta->example +
+                         "). Nothing changed. Something else writes to one of the databases?");
       }
       const auto remainder = static_cast<uint64_t>(remainder_max * (1 + waited * (remainder_grows - 1)));
       if (delta && delta->different == 0 && mirror_.written().count() <= remainder && level()) return {};
     }
     pacer.look(numbers.lag_changes + std::min<uint64_t>(mirror_.written().count(), pace_backlog_max));
     if (clock_.now() >= deadline) {
-      return Error(Code::timeout, "the replica does not catch up: " + std::to_string(first) + " changes at first, " +
-                                      std::to_string(numbers.lag_changes) + " now" +
+      return Error(Code::timeout, "the replica does not catch up: " + std::to_string(first) +
+                                      " changes at first, " + std::to_string(numbers.lag_changes) + " now" +
                                       (numbers.problem.empty() ? "" : "; " + numbers.problem) + "; " +
                                       std::to_string(mirror_.written().count()) +
                                       " written keys not yet compared. Nothing changed.");
@@ -132,12 +140,15 @@ Result<void> Migration::pre_drain_without_primary(bool give_up) {
   const TimePoint began = clock_.now();
   const Duration landing = source_.capabilities().max_zombie;
   while (const auto unsettled = mirror_.unsettled()) {
-    const Duration waited_max = options_.pre_drain_max + (mirror_.images_waiting() > 0 ? Duration::zero() : landing);
-    if (clock_.now() >= began + waited_max) return Error(unsettled->code, unsettled->message + ". Nothing changed.");
+    const Duration waited_max =
+        options_.pre_drain_max + (mirror_.images_waiting() > 0 ? Duration::zero() : landing);
+    if (clock_.now() >= began + waited_max)
+      return Error(unsettled->code, unsettled->message + ". Nothing changed.");
     if (!waiting(std::chrono::milliseconds(20))) return Error(Code::cancelled, "the proxy is stopping");
   }
   const auto unread = mirror_.unread();
-  if (unread.count > 0 && !give_up) return must_be_read(unread).within("rollback refused, nothing changed: the target does not answer");
+  if (unread.count > 0 && !give_up)
+    return must_be_read(unread).within("rollback refused, nothing changed: the target does not answer");
   return {};
 }
 
@@ -169,8 +180,10 @@ void Migration::keep_aborted(const State& aborted) noexcept {
   while (!tried(put) && waiting(std::chrono::milliseconds(20))) {
   }
   (void)tried([&] {
-    log::error("the abort of a change of the primary is not durable yet: the journal cannot be written. Do not kill the proxy before "
-               "`vmproxy status` shows the journal as writable", {{"migration", options_.name}});
+    log::error(
+        "the abort of a change of the primary is not durable yet: the journal cannot be written. Do not kill the proxy before "
+        "`vmproxy status` shows the journal as writable",
+        {{"migration", options_.name}});
     return true;
   });
 }
@@ -185,13 +198,15 @@ Result<void> Migration::still_there(Side to) {
     if (to == Side::target && give_way_) return gives_way().within("promote ended, nothing changed");
     std::vector<std::pair<std::string, std::future<Result<void>>>> asked;
     for (size_t i = first; i < std::min(all.size(), first + asked_at_once); ++i) {
-      asked.emplace_back(all[i]->key, started([this, to, collection = all[i], deadline, patient_until]() -> Result<void> {
-        while (true) {
-          auto there = collections_.still_there(to, *collection, deadline);
-          if (there || !there.error().retryable() || clock_.now() >= patient_until) return there;
-          if (!waiting(std::chrono::milliseconds(50))) return there;
-        }
-      }));
+      asked.emplace_back(all[i]->key,
+                         started([this, to, collection = all[i], deadline, patient_until]() -> Result<void> {
+                           while (true) {
+                             auto there = collections_.still_there(to, *collection, deadline);
+                             if (there || !there.error().retryable() || clock_.now() >= patient_until)
+                               return there;
+                             if (!waiting(std::chrono::milliseconds(50))) return there;
+                           }
+                         }));
     }
     for (auto& [key, answer] : asked) {  // each is waited for
       auto there = answer.get();
@@ -200,7 +215,8 @@ Result<void> Migration::still_there(Side to) {
         done = there.error().within("nothing changed");
       } else {
         // What was made after the promotion and cannot be made on the source is no reason to stay where trouble is.
-        log::warn("a collection could not be made on the source before the rollback", {{"collection", key}, {"error", there.error().message}});
+        log::warn("a collection could not be made on the source before the rollback",
+                  {{"collection", key}, {"error", there.error().message}});
       }
     }
   }
@@ -210,37 +226,50 @@ Result<void> Migration::still_there(Side to) {
 // Asked before the preparation, and with the gate closed: a gap, a refused record, or a change of collections that came after
 // the gates were asked is nothing the comparison could find. `given_up`: so many are in quarantine by the operator's choice.
 Result<void> Migration::still_whole(Side to, const Actor& actor, size_t given_up) {
-  const auto forced = [&](const char* gate) { return std::find(actor.force.begin(), actor.force.end(), gate) != actor.force.end(); };
+  const auto forced = [&](const char* gate) {
+    return std::find(actor.force.begin(), actor.force.end(), gate) != actor.force.end();
+  };
   if (journal_.has_gaps() && !forced("gaps")) {
-    return Error(Code::precondition, "a capture gap was opened meanwhile: `vmproxy status` names it, `vmproxy validate --full --repair` closes it, "
-                                     "--force gaps goes on in spite of it");
+    return Error(
+        Code::precondition,
+        "a capture gap was opened meanwhile: `vmproxy status` names it, `vmproxy validate --full --repair` closes it, "
+        "--force gaps goes on in spite of it");
   }
   const uint64_t refused = mirror_.quarantine().count();
   if (refused > given_up && !forced("quarantine")) {
-    return Error(Code::precondition, std::to_string(refused - given_up) + " records could not be brought to the " +
-                                         (to == Side::target ? "target" : "source") +
-                                         " meanwhile, which lacks them: `vmproxy quarantine list` names them and the reasons; once those are "
-                                         "gone, `vmproxy quarantine retry` brings them over (--force quarantine goes on without them)");
+    return Error(
+        Code::precondition,
+        std::to_string(refused - given_up) + " records could not be brought to the " +
+            (to == Side::target ? "target" : "source") +
+            " meanwhile, which lacks them: `vmproxy quarantine list` names them and the reasons; once those are "
+            "gone, `vmproxy quarantine retry` brings them over (--force quarantine goes on without them)");
   }
   if (to == Side::source && !forced("ddl")) {
     bool changed = false;
-    auto looked = journal_.scan_rows(journal::rows::state, "ddl/", "", [&](std::string_view, std::string_view) {
-      changed = true;
-      return false;
-    });
+    auto looked =
+        journal_.scan_rows(journal::rows::state, "ddl/", "", [&](std::string_view, std::string_view) {
+          changed = true;
+          return false;
+        });
     if (!looked) return looked;
-    if (changed) return Error(Code::precondition, "collections were changed meanwhile, or before: `vmproxy rollback --force ddl` goes on");
+    if (changed)
+      return Error(Code::precondition,
+                   "collections were changed meanwhile, or before: `vmproxy rollback --force ddl` goes on");
   }
   return {};
 }
 
-Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_dead, Deadline deadline, StepTimes& steps, bool& lanes_stopped) {
+Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_dead, Deadline deadline,
+                                 StepTimes& steps, bool& lanes_stopped) {
   const bool urgent = to == Side::source;
   Result<void> done;
   // DRAIN. A write that is still under way at the deadline aborts the flip: withdrawing it would be the other policy.
   if (!gate_.wait_drained(deadline)) {
-    done = Error(Code::timeout, std::to_string(gate_.inside()) + " writes were still under way after " +
-                                    std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(options_.fence_max).count()) + " ms");
+    done = Error(Code::timeout,
+                 std::to_string(gate_.inside()) + " writes were still under way after " +
+                     std::to_string(
+                         std::chrono::duration_cast<std::chrono::milliseconds>(options_.fence_max).count()) +
+                     " ms");
   }
   steps.ended("drain");
   // POSITION, CATCHUP: the lanes are stopped afterwards, nothing is in flight on the follower (H58).
@@ -258,8 +287,9 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
     });
   }
   if (done && old_primary_dead) {
-    auto caught = mirror_.catch_up_without_primary("only the former primary had this; it did not answer when the primary was changed",
-                                                   gives_up_unread(actor), deadline);
+    auto caught = mirror_.catch_up_without_primary(
+        "only the former primary had this; it did not answer when the primary was changed",
+        gives_up_unread(actor), deadline);
     if (!caught) {
       done = caught.error();
     } else if (caught->unread.count > 0) {
@@ -280,8 +310,8 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
     } else if (!delta) {
       done = delta.error().within("comparing what was written last");
     } else if (delta->different > 0) {
-      done = Error(Code::precondition, std::to_string(delta->different) + " records written last differ (" + delta->example +
-                                           "); they are repaired, try again");
+      done = Error(Code::precondition, std::to_string(delta->different) + " records written last differ (" +
+                                           delta->example + "); they are repaired, try again");
     }
   }
   // What came while the lanes caught up: they may have found what is a gap, and a record that the new primary refused has left
@@ -292,16 +322,19 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
   return done;
 }
 
-Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action, bool old_primary_dead) {
+Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action,
+                             bool old_primary_dead) {
   std::lock_guard comparing(comparing_);
   const bool urgent = to == Side::source;
   StepTimes steps(clock_);
   const HeldReads held(mirror_, old_primary_dead);
   // By the names of today: afterwards a write of the old one would make the target an empty collection beside the renamed one.
-  if (to == Side::source && !old_primary_dead) renames_.settle("", *routing_.get(), clock_.in(std::chrono::seconds(2)));
+  if (to == Side::source && !old_primary_dead)
+    renames_.settle("", *routing_.get(), clock_.in(std::chrono::seconds(2)));
   auto drained = still_there(to);
   if (drained) drained = still_whole(to, actor, 0);
-  if (drained) drained = old_primary_dead ? pre_drain_without_primary(gives_up_unread(actor)) : pre_drain(urgent);
+  if (drained)
+    drained = old_primary_dead ? pre_drain_without_primary(gives_up_unread(actor)) : pre_drain(urgent);
   if (!drained) {
     note(actor, action, "refused: ", drained.error().message);
     return drained;
@@ -322,7 +355,8 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   // FENCE
   const TimePoint closed_at = clock_.now();
   // Requests that wait for a dead primary end in errors, however long the fence is.
-  const Deadline deadline = closed_at + (old_primary_dead ? std::max(options_.fence_max, dead_drain_max) : options_.fence_max);
+  const Deadline deadline =
+      closed_at + (old_primary_dead ? std::max(options_.fence_max, dead_drain_max) : options_.fence_max);
   Fence fence(gate_);
   StoppedLanes lanes(mirror_);  // goes before the fence does
   Result<void> done;
@@ -368,11 +402,17 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
     std::lock_guard hold(mutex_);
     last_pause_seconds_ = pause;
   }
-  metrics_.histogram("promotion_pause_seconds", "How long writes waited in the fence of a promotion or rollback").observe(pause);
+  metrics_
+      .histogram("promotion_pause_seconds", "How long writes waited in the fence of a promotion or rollback")
+      .observe(pause);
   if (!done) return done.error().within(action + " aborted, nothing changed");
   auto carried = mirror_.carry_suspects();
-  if (!carried) log::warn("suspects stay as they are until the next validation", {{"migration", options_.name}, {"error", carried.error().message}});
-  log::info("primary changed", {{"migration", options_.name}, {"action", action}, {"pause_seconds", pause}, {"steps", steps.text()}});
+  if (!carried)
+    log::warn("suspects stay as they are until the next validation",
+              {{"migration", options_.name}, {"error", carried.error().message}});
+  log::info(
+      "primary changed",
+      {{"migration", options_.name}, {"action", action}, {"pause_seconds", pause}, {"steps", steps.text()}});
   return {};
 }
 

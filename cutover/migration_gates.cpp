@@ -16,20 +16,26 @@ std::string seconds_text(double seconds) {
   return text;
 }
 
-double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds_of(Duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 
 // The others stand for what cannot be done, whatever is forced: nothing was copied, nothing can be made durable.
-bool can_be_forced(const Gate& gate) { return gate.name != "backfill" && gate.name != "journal"; }
+bool can_be_forced(const Gate& gate) {
+  return gate.name != "backfill" && gate.name != "journal";
+}
 
 // What holds vectors at the source and stays there.
 Gate left_out_gate(const std::vector<protocols::LeftOut>& all) {
   constexpr size_t shown_max = 3;
   std::string value = std::to_string(all.size());
   for (size_t i = 0; i < all.size() && i < shown_max; ++i)
-    value += (i == 0 ? ": " : "; ") + model::to_string(all[i].name) + " (" + all[i].why + "; " + all[i].remedy + ")";
+    value += (i == 0 ? ": " : "; ") + model::to_string(all[i].name) + " (" + all[i].why + "; " +
+             all[i].remedy + ")";
   if (all.size() > shown_max) value += "; and " + std::to_string(all.size() - shown_max) + " more";
-  return {"left_out", all.empty(), value, "0 that hold vectors and cannot be moved",
-          "mend each, then vmproxy validate --full --repair; or name the others in the configuration's collections"};
+  return {
+      "left_out", all.empty(), value, "0 that hold vectors and cannot be moved",
+      "mend each, then vmproxy validate --full --repair; or name the others in the configuration's collections"};
 }
 
 }  // namespace
@@ -39,19 +45,27 @@ std::vector<Gate> Migration::gates_for_reads() {
   const auto numbers = mirror_.numbers();
   std::vector<Gate> gates;
   const auto progress = backfill_.progress();
-  gates.push_back({"backfill", state.copied, state.copied ? "done" : progress.phase + " " + std::to_string(progress.records) + " of " + std::to_string(progress.total), "done", "vmproxy start"});
-  gates.push_back({"validation", state.validated, state.validated ? "clean" : "not clean", "a clean full pass", "vmproxy validate --full --repair"});
+  gates.push_back({"backfill", state.copied,
+                   state.copied ? "done"
+                                : progress.phase + " " + std::to_string(progress.records) + " of " +
+                                      std::to_string(progress.total),
+                   "done", "vmproxy start"});
+  gates.push_back({"validation", state.validated, state.validated ? "clean" : "not clean",
+                   "a clean full pass", "vmproxy validate --full --repair"});
   uint64_t open_gaps = 0;
   std::string first_gap;
   if (auto found = journal_.gaps()) {
     open_gaps = found->size();
     if (!found->empty()) first_gap = ": " + found->front().what;
   }
-  gates.push_back({"gaps", open_gaps == 0, std::to_string(open_gaps) + first_gap, "0", "vmproxy validate --full --repair"});
-  gates.push_back({"quarantine", numbers.quarantined == 0, std::to_string(numbers.quarantined), "0", "vmproxy quarantine list"});
+  gates.push_back({"gaps", open_gaps == 0, std::to_string(open_gaps) + first_gap, "0",
+                   "vmproxy validate --full --repair"});
+  gates.push_back({"quarantine", numbers.quarantined == 0, std::to_string(numbers.quarantined), "0",
+                   "vmproxy quarantine list"});
   const bool lag_ok = numbers.lag_seconds <= seconds_of(options_.lag_max);
-  gates.push_back({"lag", lag_ok, std::to_string(numbers.lag_changes) + " changes, " + seconds_text(numbers.lag_seconds) +
-                                      (numbers.problem.empty() ? "" : " (" + numbers.problem + ")"),
+  gates.push_back({"lag", lag_ok,
+                   std::to_string(numbers.lag_changes) + " changes, " + seconds_text(numbers.lag_seconds) +
+                       (numbers.problem.empty() ? "" : " (" + numbers.problem + ")"),
                    "at most " + seconds_text(seconds_of(options_.lag_max)), "vmproxy status --watch"});
   const bool debts_ok = numbers.oldest_debt_seconds <= seconds_of(options_.debt_age_max);
   gates.push_back({"debts", debts_ok, "oldest overdue for " + seconds_text(numbers.oldest_debt_seconds),
@@ -63,7 +77,8 @@ std::vector<Gate> Migration::gates_for_reads() {
 std::vector<Gate> Migration::gates_for_promotion() {
   auto gates = gates_for_reads();
   const uint64_t unknown = unknown_requests_;
-  gates.push_back({"unknown_requests", unknown == 0, std::to_string(unknown), "0 since the last full validation", "vmproxy validate --full"});
+  gates.push_back({"unknown_requests", unknown == 0, std::to_string(unknown),
+                   "0 since the last full validation", "vmproxy validate --full"});
   // A read that the target cannot answer faithfully is an error once the source is gone.
   uint64_t unanswerable = 0;
   std::string codes;
@@ -72,31 +87,38 @@ std::vector<Gate> Migration::gates_for_promotion() {
     unanswerable += count;
     codes += (codes.empty() ? "" : ", ") + reason;
   }
-  gates.push_back({"reads", unanswerable == 0, std::to_string(unanswerable) + (codes.empty() ? "" : " (" + codes + ")"),
+  gates.push_back({"reads", unanswerable == 0,
+                   std::to_string(unanswerable) + (codes.empty() ? "" : " (" + codes + ")"),
                    "no read seen that the target cannot answer", "vmproxy promote --force reads"});
   // H54: what the target takes after the promotion must fit into the source again, or there is no way back.
   std::string one_way;
   for (const auto& collection : jobs()) {
     if (collection->plan->source().generated_ids) one_way += (one_way.empty() ? "" : ", ") + collection->key;
   }
-  gates.push_back({"reverse", one_way.empty(), one_way.empty() ? "the source can take every record back" : "the source makes its own ids in " + one_way,
+  gates.push_back({"reverse", one_way.empty(),
+                   one_way.empty() ? "the source can take every record back"
+                                   : "the source makes its own ids in " + one_way,
                    "the source can hold the ids of every record", "vmproxy promote --force reverse"});
-  if (auto failure = journal_.failure()) gates.push_back({"journal", false, failure->message, "writable", "free the disk; vmproxy tries again by itself"});
+  if (auto failure = journal_.failure())
+    gates.push_back(
+        {"journal", false, failure->message, "writable", "free the disk; vmproxy tries again by itself"});
   return gates;
 }
 
 std::vector<Gate> Migration::gates_for_rollback() {
   const auto numbers = mirror_.numbers();
   std::vector<Gate> gates;
-  gates.push_back({"quarantine", numbers.quarantined == 0, std::to_string(numbers.quarantined), "0", "vmproxy quarantine list"});
+  gates.push_back({"quarantine", numbers.quarantined == 0, std::to_string(numbers.quarantined), "0",
+                   "vmproxy quarantine list"});
   std::string ddl;
   (void)journal_.scan_rows("x", "ddl/", "", [&](std::string_view key, std::string_view) {
     ddl += (ddl.empty() ? "" : "; ") + std::string(key.substr(4));
     return ddl.size() < 400;
   });
-  gates.push_back({"ddl", ddl.empty(), ddl.empty() ? "none" : ddl,
-                   "no collections created, dropped or renamed, and no partitions dropped, since the promotion",
-                   "vmproxy rollback --force ddl"});
+  gates.push_back(
+      {"ddl", ddl.empty(), ddl.empty() ? "none" : ddl,
+       "no collections created, dropped or renamed, and no partitions dropped, since the promotion",
+       "vmproxy rollback --force ddl"});
   uint64_t open_gaps = 0;
   if (auto found = journal_.gaps()) open_gaps = found->size();
   gates.push_back({"gaps", open_gaps == 0, std::to_string(open_gaps), "0",
@@ -109,21 +131,26 @@ std::vector<Gate> Migration::gates_for_finalize() {
   const auto numbers = mirror_.numbers();
   std::vector<Gate> gates;
   const uint64_t at_risk = mirror_.quarantine().at_risk_count();
-  gates.push_back({"at_risk", at_risk == 0, std::to_string(at_risk), "no record that only the journal has", "vmproxy quarantine list"});
+  gates.push_back({"at_risk", at_risk == 0, std::to_string(at_risk), "no record that only the journal has",
+                   "vmproxy quarantine list"});
   uint64_t open_gaps = 0;
   if (auto found = journal_.gaps()) open_gaps = found->size();
-  gates.push_back({"gaps", open_gaps == 0, std::to_string(open_gaps), "0", "vmproxy validate --full --repair"});
+  gates.push_back(
+      {"gaps", open_gaps == 0, std::to_string(open_gaps), "0", "vmproxy validate --full --repair"});
   const uint64_t refused = numbers.quarantined - std::min(numbers.quarantined, at_risk);
   gates.push_back({"quarantine", refused == 0, std::to_string(refused), "0", "vmproxy quarantine list"});
   const uint64_t unknown = unknown_requests_;
-  gates.push_back({"unknown_requests", unknown == 0, std::to_string(unknown), "0 since the last full validation", "vmproxy validate --full"});
+  gates.push_back({"unknown_requests", unknown == 0, std::to_string(unknown),
+                   "0 since the last full validation", "vmproxy validate --full"});
   const double debt_age_max = seconds_of(options_.debt_age_max);
-  gates.push_back({"debts", numbers.oldest_debt_seconds <= debt_age_max, "oldest overdue for " + seconds_text(numbers.oldest_debt_seconds),
+  gates.push_back({"debts", numbers.oldest_debt_seconds <= debt_age_max,
+                   "oldest overdue for " + seconds_text(numbers.oldest_debt_seconds),
                    "at most " + seconds_text(debt_age_max), "vmproxy status --watch"});
   return gates;
 }
 
-Result<void> Migration::check(const std::vector<Gate>& gates, const Actor& actor, const std::string& action) const {
+Result<void> Migration::check(const std::vector<Gate>& gates, const Actor& actor,
+                              const std::string& action) const {
   std::string closed, names;
   for (const Gate& gate : gates) {
     if (gate.ok) continue;
@@ -132,7 +159,8 @@ Result<void> Migration::check(const std::vector<Gate>& gates, const Actor& actor
       names += (names.empty() ? "" : ",") + gate.name;
       if (named) continue;
     }
-    closed += (closed.empty() ? "" : "; ") + gate.name + " is " + gate.value + ", must be " + gate.threshold + " (" + gate.clear_with + ")";
+    closed += (closed.empty() ? "" : "; ") + gate.name + " is " + gate.value + ", must be " + gate.threshold +
+              " (" + gate.clear_with + ")";
     if (named) closed += ", and --force cannot skip it";
   }
   if (closed.empty()) return {};

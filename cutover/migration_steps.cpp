@@ -16,9 +16,10 @@ bool forced(const Actor& actor, const char* gate) {
 }
 
 Error not_durable(const Error& failure) {
-  return failure.within("reads and writes are at the source, but that could not be made durable: should vmproxy end before the journal "
-                        "can be written, the next start may send reads to the target again. Free the disk, then repeat `vmproxy "
-                        "rollback`. The journal says");
+  return failure.within(
+      "reads and writes are at the source, but that could not be made durable: should vmproxy end before the journal "
+      "can be written, the next start may send reads to the target again. Free the disk, then repeat `vmproxy "
+      "rollback`. The journal says");
 }
 
 Error wrong_state(const std::string& what, Phase now, const std::string& hint) {
@@ -35,7 +36,8 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
   if (!turn) return turn.error();
   const State now = state();
   if (now.phase >= Phase::ready && now.phase < Phase::promoted) return {};  // there already
-  if (now.phase == Phase::promoted || now.phase == Phase::finalized) return wrong_state("start", now.phase, "the target is primary");
+  if (now.phase == Phase::promoted || now.phase == Phase::finalized)
+    return wrong_state("start", now.phase, "the target is primary");
   State next = now;
   next.started = true;
   next.until = until;
@@ -78,7 +80,8 @@ Result<void> Migration::resume_backfill(const Actor& actor) {
 }
 
 Result<void> Migration::throttle_backfill(double records_per_second, const Actor& actor) {
-  if (records_per_second < 0) return Error(Code::invalid, "the rate is records per second, 0 or more (0: no limit)");
+  if (records_per_second < 0)
+    return Error(Code::invalid, "the rate is records per second, 0 or more (0: no limit)");
   std::lock_guard one(transition_);
   State next = state();
   next.rate = records_per_second;
@@ -90,10 +93,13 @@ Result<void> Migration::throttle_backfill(double records_per_second, const Actor
 
 Result<void> Migration::validate(const ValidateOptions& options, const Actor& actor) {
   const State now = state();
-  if (!now.capture && now.phase != Phase::finalized) return wrong_state("validate", now.phase, "`vmproxy start` first");
-  if (now.phase == Phase::finalized) return wrong_state("validate", now.phase, "the source is no longer written");
+  if (!now.capture && now.phase != Phase::finalized)
+    return wrong_state("validate", now.phase, "`vmproxy start` first");
+  if (now.phase == Phase::finalized)
+    return wrong_state("validate", now.phase, "the source is no longer written");
   if (!now.copied) return wrong_state("validate", now.phase, "the copy is not done yet");
-  if (!(options.sample_percent > 0 && options.sample_percent <= 100)) return Error(Code::invalid, "--sample takes a percentage above 0, at most 100");
+  if (!(options.sample_percent > 0 && options.sample_percent <= 100))
+    return Error(Code::invalid, "--sample takes a percentage above 0, at most 100");
   // A first start that ended with differences goes on to ready from here.
   const bool goes_on_to_ready = now.phase < Phase::ready && options.full && options.repair;
   if (goes_on_to_ready) {
@@ -124,7 +130,8 @@ Result<std::vector<Difference>> Migration::differences(size_t limit) {
   auto found = validation_.findings(limit);
   if (!found) return found.error();
   std::vector<Difference> result;
-  for (auto& finding : *found) result.push_back({finding.collection, finding.key, finding.kind, finding.detail});
+  for (auto& finding : *found)
+    result.push_back({finding.collection, finding.key, finding.kind, finding.detail});
   return result;
 }
 
@@ -141,7 +148,8 @@ Result<void> Migration::cutover(double percent, const Actor& actor) {
   if (!turn) return turn.error();
   State next = state();
   if (next.phase < Phase::ready || next.phase > Phase::reads_moved) {
-    return wrong_state("cutover", next.phase, next.phase < Phase::ready ? not_ready_hint() : "the target answers all reads already");
+    return wrong_state("cutover", next.phase,
+                       next.phase < Phase::ready ? not_ready_hint() : "the target answers all reads already");
   }
   if (percent > next.reads_percent) {
     // A state of an older version does not say what was left out: a gate that nobody asked for is not open.
@@ -168,7 +176,8 @@ Result<void> Migration::promote(const Actor& actor) {
   transition_.lasts("promote", "`vmproxy rollback` ends it");
   const State now = state();
   if (now.phase == Phase::promoted) return {};
-  if (now.phase < Phase::ready || now.phase > Phase::reads_moved) return wrong_state("promote", now.phase, not_ready_hint());
+  if (now.phase < Phase::ready || now.phase > Phase::reads_moved)
+    return wrong_state("promote", now.phase, not_ready_hint());
   // Facts, spaces and collections as they are now: afterwards they are answered from the state.
   auto refreshed = ask_the_source();
   if (!refreshed) return refreshed.error().within("promote refused, nothing changed");
@@ -189,15 +198,18 @@ Result<void> Migration::ask_the_source() {
 
 Result<Turn::Held> Migration::turn_of_rollback() {
   if (give_way_.exchange(true)) {
-    return Error(Code::precondition, "rollback refused, nothing changed: one waits already for the promotion under way to end. "
-                                     "`vmproxy status` shows when it has");
+    return Error(Code::precondition,
+                 "rollback refused, nothing changed: one waits already for the promotion under way to end. "
+                 "`vmproxy status` shows when it has");
   }
   auto turn = transition_.ask("rollback", "promote");
   give_way_ = false;
   return turn;
 }
 
-Error Migration::gives_way() { return {Code::precondition, "a rollback was asked for meanwhile"}; }
+Error Migration::gives_way() {
+  return {Code::precondition, "a rollback was asked for meanwhile"};
+}
 
 Result<void> Migration::rollback(const Actor& actor) {
   auto turn = turn_of_rollback();
@@ -220,7 +232,9 @@ Result<void> Migration::rollback(const Actor& actor) {
     }
     case Phase::canary:
     case Phase::reads_moved: return reads_back(actor);
-    case Phase::finalized: return wrong_state("rollback", next.phase, "the source has not been written since; start a new migration back");
+    case Phase::finalized:
+      return wrong_state("rollback", next.phase,
+                         "the source has not been written since; start a new migration back");
     default: {  // reads and writes are at the source already; perhaps by a rollback that is not durable yet
       auto saved = save_state(journal_, next);
       if (!saved) return not_durable(saved.error());
@@ -246,7 +260,8 @@ Result<void> Migration::reads_back(const Actor& actor) {
   }
   changed_.notify_all();
   if (!saved) saved = not_durable(saved.error());
-  audit_.note(actor, "rollback", saved ? "ok, now " + std::string(name_of(next.phase)) : saved.error().message);
+  audit_.note(actor, "rollback",
+              saved ? "ok, now " + std::string(name_of(next.phase)) : saved.error().message);
   return saved;
 }
 
@@ -254,10 +269,12 @@ Error Migration::without_the_target(const Error& refused, const Actor& actor) {
   if (!journal_.has_gaps() || forced(actor, "gaps")) return refused;
   const auto dead = target_is_dead();
   if (!dead) return refused;
-  return {refused.code, refused.message + ". The target does not answer (" + dead->message +
-                            "), so no validation can close a gap now: bring it back, or go without it: vmproxy rollback --force gaps. "
-                            "What passed in a gap may be on the target only; everything else that was acknowledged is in the journal "
-                            "and goes to the source"};
+  return {
+      refused.code,
+      refused.message + ". The target does not answer (" + dead->message +
+          "), so no validation can close a gap now: bring it back, or go without it: vmproxy rollback --force gaps. "
+          "What passed in a gap may be on the target only; everything else that was acknowledged is in the journal "
+          "and goes to the source"};
 }
 
 Result<void> Migration::flip_back(const State& now, const Actor& actor) {
@@ -265,7 +282,8 @@ Result<void> Migration::flip_back(const State& now, const Actor& actor) {
   if (!dead) return flip(Side::source, now.validated ? Phase::ready : Phase::mirroring, actor, "rollback");
   const auto unread = mirror_.unread();
   if (unread.count > 0 && !forced(actor, "unread")) {
-    const Error refused = must_be_read(unread).within("rollback refused, nothing changed: the target does not answer (" + dead->message + ")");
+    const Error refused = must_be_read(unread).within(
+        "rollback refused, nothing changed: the target does not answer (" + dead->message + ")");
     audit_.note(actor, "rollback", refused.message);
     return refused;
   }
@@ -276,9 +294,12 @@ Result<void> Migration::flip_back(const State& now, const Actor& actor) {
 Error Migration::must_be_read(const proxy::Mirror::Unread& unread) {
   std::string names;
   for (const auto& name : unread.names) names += "\n  " + name;
-  return {Code::precondition, std::to_string(unread.count) + " keys must be read from it before the source has their last value:" + names +
-                                  "\nBring the target back, or give these values up: vmproxy rollback --force unread. Everything else that "
-                                  "was acknowledged is in the journal and goes to the source"};
+  return {
+      Code::precondition,
+      std::to_string(unread.count) +
+          " keys must be read from it before the source has their last value:" + names +
+          "\nBring the target back, or give these values up: vmproxy rollback --force unread. Everything else that "
+          "was acknowledged is in the journal and goes to the source"};
 }
 
 std::optional<Error> Migration::target_is_dead() {
@@ -313,7 +334,8 @@ Result<void> Migration::abandon(const Actor& actor) {
   transition_.lasts("abandon");
   State next = state();
   if (next.phase == Phase::abandoned) return {};
-  if (next.primary == Side::target) return wrong_state("abandon", next.phase, "`vmproxy rollback` first: the target has the newest data");
+  if (next.primary == Side::target)
+    return wrong_state("abandon", next.phase, "`vmproxy rollback` first: the target has the newest data");
   next.phase = Phase::abandoned;
   next.capture = false;
   next.reads_percent = 0;
@@ -347,19 +369,26 @@ Result<std::vector<QuarantineEntry>> Migration::quarantine() {
 Result<model::Value> Migration::quarantine_show(uint64_t number) {
   auto found = mirror_.quarantine().find(number);
   if (!found) return found.error();
-  if (!*found) return Error(Code::not_found, "there is no quarantined change number " + std::to_string(number));
+  if (!*found)
+    return Error(Code::not_found, "there is no quarantined change number " + std::to_string(number));
   const auto& item = **found;
   const auto key = model::decode_key(item.key);
-  model::Object shown{{"number", item.number}, {"collection", item.collection}, {"key", key ? model::to_string(key->id) : "?"},
-                      {"reason", item.reason}, {"since", rfc3339(WallTime(std::chrono::milliseconds(item.since_unix_ms)))},
-                      {"change", item.unread ? "unread" : item.record ? "write" : "delete"}};
+  model::Object shown{{"number", item.number},
+                      {"collection", item.collection},
+                      {"key", key ? model::to_string(key->id) : "?"},
+                      {"reason", item.reason},
+                      {"since", rfc3339(WallTime(std::chrono::milliseconds(item.since_unix_ms)))},
+                      {"change", item.unread   ? "unread"
+                                 : item.record ? "write"
+                                               : "delete"}};
   if (item.record) {
     if (item.record->document) shown["document"] = *item.record->document;
     if (item.record->metadata) shown["metadata"] = model::Value(*item.record->metadata);
     model::Object dimensions;
     for (const auto& [name, vector] : item.record->vectors) {
       const auto* dense = std::get_if<model::DenseVector>(&vector);
-      dimensions[name.empty() ? "vector" : name] = static_cast<uint64_t>(dense != nullptr ? dense->size() : 0);
+      dimensions[name.empty() ? "vector" : name] =
+          static_cast<uint64_t>(dense != nullptr ? dense->size() : 0);
     }
     shown["dimensions"] = model::Value(dimensions);
   }
@@ -376,7 +405,8 @@ Result<void> Migration::quarantine_drop(uint64_t number, const Actor& actor) {
   std::lock_guard one(transition_);
   auto found = mirror_.quarantine().find(number);
   if (!found) return found.error();
-  if (!*found) return Error(Code::not_found, "there is no quarantined change number " + std::to_string(number));
+  if (!*found)
+    return Error(Code::not_found, "there is no quarantined change number " + std::to_string(number));
   // Both sides differ there from now on, on purpose: only a full validation that begins later may say otherwise. One that
   // runs now may have passed the record while quarantine stood for it. Durable before that is gone.
   State next = state();
@@ -389,13 +419,20 @@ Result<void> Migration::quarantine_drop(uint64_t number, const Actor& actor) {
   return {};
 }
 
-Result<std::vector<model::Value>> Migration::audit() { return audit_.list(); }
+Result<std::vector<model::Value>> Migration::audit() {
+  return audit_.list();
+}
 
 Result<model::Value> Migration::journal_stats() {
   const auto stats = journal_.stats();
-  return model::Value(model::Object{{"next_seq", stats.next_seq}, {"trimmed_below", stats.trimmed_below}, {"intents", stats.intents},
-                                    {"bytes", stats.bytes}, {"gaps_open", stats.gaps_open}, {"sync_seconds_p50", stats.sync_seconds_p50},
-                                    {"sync_seconds_p99", stats.sync_seconds_p99}, {"clean_start", stats.clean_start}});
+  return model::Value(model::Object{{"next_seq", stats.next_seq},
+                                    {"trimmed_below", stats.trimmed_below},
+                                    {"intents", stats.intents},
+                                    {"bytes", stats.bytes},
+                                    {"gaps_open", stats.gaps_open},
+                                    {"sync_seconds_p50", stats.sync_seconds_p50},
+                                    {"sync_seconds_p99", stats.sync_seconds_p99},
+                                    {"clean_start", stats.clean_start}});
 }
 
 Result<model::Value> Migration::journal_verify() {
@@ -403,7 +440,9 @@ Result<model::Value> Migration::journal_verify() {
   if (!report) return report.error();
   model::Array problems;
   for (auto& problem : report->problems) problems.emplace_back(std::move(problem));
-  return model::Value(model::Object{{"intents", report->intents}, {"outcomes", report->outcomes}, {"rows", report->rows},
+  return model::Value(model::Object{{"intents", report->intents},
+                                    {"outcomes", report->outcomes},
+                                    {"rows", report->rows},
                                     {"problems", model::Value(std::move(problems))}});
 }
 

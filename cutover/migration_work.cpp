@@ -47,7 +47,8 @@ void Migration::work() {
   bool again = false;  // a start that an outage ended
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    clock_.wait_until(lock, changed_, clock_.in(std::chrono::seconds(1)), [this] { return stopping_ || wanted_ != Wanted::nothing; });
+    clock_.wait_until(lock, changed_, clock_.in(std::chrono::seconds(1)),
+                      [this] { return stopping_ || wanted_ != Wanted::nothing; });
     if (stopping_) return;
     if (wanted_ == Wanted::nothing && again) wanted_ = Wanted::start;
     const Wanted wanted = wanted_;
@@ -64,7 +65,8 @@ void Migration::work() {
     lock.lock();
     const bool begun_again = !done && done.error().code == Code::cancelled && wanted_ == Wanted::start;
     const bool ended = state_.phase == Phase::abandoned || state_.phase == Phase::finalized || begun_again;
-    const bool away = !done && !ended && done.error().retryable();  // a database is: not a reason to give up a start
+    const bool away =
+        !done && !ended && done.error().retryable();  // a database is: not a reason to give up a start
     if (wanted == Wanted::start) again = away;
     conclude_report(done, ended, wanted == Wanted::start && again);
     // That somebody ended the migration is no problem of the work.
@@ -122,7 +124,9 @@ void Migration::conclude_report(const Result<void>& done, bool ended, bool again
   last_report_.reason = done ? "the migration was ended" : done.error().message;
 }
 
-std::vector<std::shared_ptr<const proxy::Collection>> Migration::jobs() const { return collections_.all(); }
+std::vector<std::shared_ptr<const proxy::Collection>> Migration::jobs() const {
+  return collections_.all();
+}
 
 Result<void> Migration::run_start() {
   const State now = state();
@@ -216,8 +220,9 @@ Result<void> Migration::copy() {
       return !now || now->plan->source().incarnation != job.plan->source().incarnation;
     });
     if (!changed || copied.error().code != Code::precondition) return copied.error().within("copy");
-    log::info("a collection was dropped or created again while it was copied; the copy begins again with what exists now",
-              {{"migration", options_.name}, {"error", copied.error().message}});
+    log::info(
+        "a collection was dropped or created again while it was copied; the copy begins again with what exists now",
+        {{"migration", options_.name}, {"error", copied.error().message}});
   }
   std::lock_guard one(transition_);
   auto next = mirrored_state();
@@ -243,9 +248,9 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
   settle_renames();
   if (state().primary == Side::source) {
     // Before it is decided what the pass vouches for: a name may have moved, and what was made beside the proxy is a gap.
-    auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(30)), [this](const model::Schema& schema) {
-      return mirror_.paused(model::to_string(schema.name));
-    });
+    auto refreshed = collections_.refresh(
+        clock_.in(std::chrono::seconds(30)),
+        [this](const model::Schema& schema) { return mirror_.paused(model::to_string(schema.name)); });
     if (!refreshed) return refreshed.error().within("validation");
   }
   const bool follows = state().primary == Side::source;
@@ -255,10 +260,14 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     if (ours && away) continue;
     if (ours && !follows) {
       // It answers the applications: made anew, its emptiness would count as the truth, and the source's records would go.
-      const auto there = target_.describe(collection->plan->target().name, clock_.in(std::chrono::seconds(30)));
+      const auto there =
+          target_.describe(collection->plan->target().name, clock_.in(std::chrono::seconds(30)));
       if (there && !*there) {
-        return Error(Code::precondition, "collection '" + collection->key + "' is missing on the target, which is the primary. Nothing was "
-                     "compared, made or erased. `vmproxy rollback` goes back to the source, which has what it held");
+        return Error(
+            Code::precondition,
+            "collection '" + collection->key +
+                "' is missing on the target, which is the primary. Nothing was "
+                "compared, made or erased. `vmproxy rollback` goes back to the source, which has what it held");
       }
       if (!there && !there.error().retryable()) return there.error();
       away = !there;
@@ -293,7 +302,8 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     next->validating_full = options.full;
     next->validation_horizon = horizon;
     next->validation_round = round;
-    auto moved = move(*next, worker_actor, "validation pass " + std::to_string(pass) + (resumes ? " goes on" : ""));
+    auto moved =
+        move(*next, worker_actor, "validation pass " + std::to_string(pass) + (resumes ? " goes on" : ""));
     if (!moved) return moved.error();
   }
   auto reread = mirror_.reread_suspects();
@@ -319,7 +329,8 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
 }
 
 // What a pass that ended says about the whole.
-Result<void> Migration::conclude_pass(uint64_t pass, bool sample, uint64_t horizon, uint64_t round, validation::Report& report) {
+Result<void> Migration::conclude_pass(uint64_t pass, bool sample, uint64_t horizon, uint64_t round,
+                                      validation::Report& report) {
   if (sample && report.clean()) return {};  // of what it did not look at it says nothing
   if (report.clean() && pass > state().doubted_pass) {
     auto closed = journal_.close_gaps(horizon);
@@ -334,9 +345,13 @@ Result<void> Migration::conclude_pass(uint64_t pass, bool sample, uint64_t horiz
   next->validated = report.clean() && pass > next->doubted_pass;
   if (!sample) next->validating_full = false;
   if (report.clean() && !next->validated) {
-    report.reason = "a change was dropped from quarantine meanwhile, so this pass vouches for nothing: vmproxy validate --full --repair";
+    report.reason =
+        "a change was dropped from quarantine meanwhile, so this pass vouches for nothing: vmproxy validate --full --repair";
   }
-  return move(*next, worker_actor, next->validated ? "validation clean" : report.clean() ? "validation clean, but doubted" : "validation found differences");
+  return move(*next, worker_actor,
+              next->validated  ? "validation clean"
+              : report.clean() ? "validation clean, but doubted"
+                               : "validation found differences");
 }
 
 Result<void> Migration::validate_until_clean() {
@@ -359,7 +374,8 @@ Result<void> Migration::validate_until_clean() {
       if (!waiting(std::chrono::milliseconds(100))) return Error(Code::cancelled, "the proxy is stopping");
     }
   }
-  return Error(Code::precondition, "validation still finds differences after repair; see `vmproxy validate --show-diffs`");
+  return Error(Code::precondition,
+               "validation still finds differences after repair; see `vmproxy validate --show-diffs`");
 }
 
 }  // namespace vmproxy::cutover

@@ -6,14 +6,17 @@
 namespace vmproxy::cutover {
 namespace {
 
-constexpr uint8_t state_format = 3;  // 1: without what a pass under way vouches for; 2: without what a person decided
+constexpr uint8_t state_format =
+    3;  // 1: without what a pass under way vouches for; 2: without what a person decided
 constexpr std::string_view state_row = "migration";
-constexpr std::string_view names[] = {"created", "mirroring", "backfilling", "validating", "ready",
-                                      "canary", "reads_moved", "promoted", "finalized", "abandoned"};
+constexpr std::string_view names[] = {"created", "mirroring",   "backfilling", "validating", "ready",
+                                      "canary",  "reads_moved", "promoted",    "finalized",  "abandoned"};
 
 }  // namespace
 
-std::string_view name_of(Phase phase) { return names[static_cast<size_t>(phase)]; }
+std::string_view name_of(Phase phase) {
+  return names[static_cast<size_t>(phase)];
+}
 
 bool goes_on(const State& state) {
   if (!state.started || state.primary != journal::Side::source || state.phase >= Phase::ready) return false;
@@ -65,9 +68,11 @@ Result<State> load_state(journal::Journal& journal) {
     if (reader.u8() != 0) state.rate = reader.f64();
     state.doubted_pass = reader.u64();
   } else {
-    state.started = state.capture && state.phase != Phase::created;  // such a version went on by itself with what it had armed
+    state.started = state.capture &&
+                    state.phase != Phase::created;  // such a version went on by itself with what it had armed
   }
-  if (!reader.done() || state.phase > Phase::abandoned) return Error(Code::corrupt, "the migration's state is damaged");
+  if (!reader.done() || state.phase > Phase::abandoned)
+    return Error(Code::corrupt, "the migration's state is damaged");
   return state;
 }
 
@@ -108,8 +113,12 @@ journal::Row row_of(const State& state) {
 
 }  // namespace
 
-Result<void> save_state(journal::Journal& journal, const State& state) { return journal.commit_rows({row_of(state)}); }
+Result<void> save_state(journal::Journal& journal, const State& state) {
+  return journal.commit_rows({row_of(state)});
+}
 
-void put_state(journal::Journal& journal, const State& state) { journal.put_rows({row_of(state)}); }
+void put_state(journal::Journal& journal, const State& state) {
+  journal.put_rows({row_of(state)});
+}
 
 }  // namespace vmproxy::cutover

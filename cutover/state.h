@@ -14,7 +14,16 @@
 namespace vmproxy::cutover {
 
 enum class Phase : uint8_t {
-  created, mirroring, backfilling, validating, ready, canary, reads_moved, promoted, finalized, abandoned,
+  created,
+  mirroring,
+  backfilling,
+  validating,
+  ready,
+  canary,
+  reads_moved,
+  promoted,
+  finalized,
+  abandoned,
 };
 std::string_view name_of(Phase phase);
 
@@ -26,8 +35,8 @@ struct State {
   uint64_t salt = 0;
   double reads_percent = 0;
   bool capture = false;
-  uint64_t copy_generation = 0;     // of the capture barrier; 0: never armed
-  bool settled = false;             // the barrier's settle time has passed
+  uint64_t copy_generation = 0;  // of the capture barrier; 0: never armed
+  bool settled = false;          // the barrier's settle time has passed
   bool copied = false;
   uint64_t validation_pass = 0;     // number of the last pass begun
   bool validating_full = false;     // that pass is a full one and has not ended: it goes on under its number
@@ -36,15 +45,16 @@ struct State {
   bool validated = false;           // a full pass was clean, and nothing has closed that gate since
   bool flip_intended = false;       // PREPARE without COMMIT: aborted on recovery
   journal::Side flip_to = journal::Side::target;
-  std::string rolled_back_at;       // RFC 3339
+  std::string rolled_back_at;  // RFC 3339
   std::string rolled_back_reason;
   // What a person decided holds over a restart.
-  bool started = false;                    // `start` was asked for; it goes on by itself up to `until`
-  std::string until = "ready";             // mirroring, backfilling or ready
-  std::vector<std::string> start_force;    // gates that this start skips; none any more once the mirror is armed
-  bool paused = false;                     // the copy
-  std::optional<double> rate;              // of the copy, records per second, 0: no bound; nothing: the configuration's
-  uint64_t doubted_pass = 0;               // passes up to this one vouch for nothing, however clean they end
+  bool started = false;         // `start` was asked for; it goes on by itself up to `until`
+  std::string until = "ready";  // mirroring, backfilling or ready
+  std::vector<std::string>
+      start_force;             // gates that this start skips; none any more once the mirror is armed
+  bool paused = false;         // the copy
+  std::optional<double> rate;  // of the copy, records per second, 0: no bound; nothing: the configuration's
+  uint64_t doubted_pass = 0;   // passes up to this one vouch for nothing, however clean they end
 };
 
 // Whether the work that was asked for is not done yet: it goes on by itself, also after a restart.

@@ -24,8 +24,10 @@ Result<Turn::Held> Turn::ask(const std::string& action, std::string_view waits_f
   const auto lasts = [&] { return !lasting_.empty() && lasting_ != waits_for; };
   changed_.wait(hold, [&] { return !taken_ || lasts(); });
   if (taken_) {
-    return Error(Code::precondition, action + " refused, nothing changed: " + lasting_ + " is under way since " + rfc3339(since_) +
-                                         ". Try again when it has ended" + (advice_.empty() ? "" : "; " + advice_));
+    return Error(Code::precondition, action + " refused, nothing changed: " + lasting_ +
+                                         " is under way since " + rfc3339(since_) +
+                                         ". Try again when it has ended" +
+                                         (advice_.empty() ? "" : "; " + advice_));
   }
   taken_ = true;
   return Held(*this, std::adopt_lock);

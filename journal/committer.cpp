@@ -67,9 +67,7 @@ void DurableJournal::wait_for_work(Lock& hold) {
     return stopping_ || reopen_wanted_ || !refused_.empty() ||
            (!failure_ && !pending_.empty() && (pending_.size() > 1 || pending_.front().urgent));
   };
-  const auto lazy = [&] {
-    return !failure_ && (!pending_.empty() || trim_owed() > 0);
-  };
+  const auto lazy = [&] { return !failure_ && (!pending_.empty() || trim_owed() > 0); };
   // wake() notifies once for each time that this is armed: a wake-up for nothing must arm it again.
   const auto armed = [this](Waiting how, auto condition) {
     return [this, how, condition] {
@@ -134,7 +132,8 @@ void DurableJournal::add_trims(Group& to) {
     to.put(std::move(key), std::move(value));
   }
   to.bodies_to = std::max(bodies_wanted_, trim_wanted_);
-  to.complete({0, nullptr, nullptr, first, to.batch.size()});  // nobody waits; a failure drops them, they are added anew
+  to.complete({0, nullptr, nullptr, first,
+               to.batch.size()});  // nobody waits; a failure drops them, they are added anew
 }
 
 void DurableJournal::commit_front(Lock& hold) {
@@ -146,7 +145,8 @@ void DurableJournal::commit_front(Lock& hold) {
     std::string key = meta_key("next");
     std::string value = encode_bytes(encode_number(last)).finish(key);
     front.put(std::move(key), std::move(value));
-    front.complete({0, nullptr, nullptr, first, front.batch.size()});  // only with its intents: a failure drops it
+    front.complete(
+        {0, nullptr, nullptr, first, front.batch.size()});  // only with its intents: a failure drops it
     next_marked_ = last;
   }
   const bool sync = front.force_sync || (front.sync && options_.durability == Durability::fsync);

@@ -108,7 +108,8 @@ class DurableJournal final : public Journal {
   Result<Seq> first_entry(Seq from);
   Result<void> find_lost_holes(Recovered& found, Seq first, Seq marked);
   void put_meta(store::Batch& to, std::string_view name, std::string_view payload);
-  Result<void> write_boot_mark(const std::vector<Gap>& found, bool clean, const std::map<Seq, Hole>& holes = {});
+  Result<void> write_boot_mark(const std::vector<Gap>& found, bool clean,
+                               const std::map<Seq, Hole>& holes = {});
 
   // --- reading
   std::optional<std::optional<std::string>> find_pending(const std::string& key) const;  // mutex_ held

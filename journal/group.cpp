@@ -43,7 +43,8 @@ std::optional<std::optional<std::string>> Group::find(const std::string& key) co
   return std::nullopt;
 }
 
-void Group::keys_between(const std::string& from, const std::string& to, std::vector<std::string>& keys) const {
+void Group::keys_between(const std::string& from, const std::string& to,
+                         std::vector<std::string>& keys) const {
   for (const auto& [key, operation] : newest_) {
     if (key >= from && key < to) keys.push_back(key);
   }
@@ -66,9 +67,7 @@ void Group::keep_lazy() {
         else
           kept.put(std::move(operation.key), std::move(operation.value));
         break;
-      case Batch::Kind::erase:
-        kept.erase_visible(std::move(operation.key));
-        break;
+      case Batch::Kind::erase: kept.erase_visible(std::move(operation.key)); break;
       case Batch::Kind::erase_range:
         kept.erase_visible_range(std::move(operation.key), std::move(operation.value));
         break;

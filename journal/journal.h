@@ -71,7 +71,7 @@ struct Image {
 struct OutcomeRecord {
   model::Outcome whole = model::Outcome::uncertain;
   std::vector<model::Outcome> items;  // per key of the intent, when the answer told
-  std::vector<Image> images;          // after promotion; keys that the primary made up (IntentHead::makes_keys)
+  std::vector<Image> images;  // after promotion; keys that the primary made up (IntentHead::makes_keys)
 };
 
 enum class Durability { fsync, os };
@@ -81,7 +81,7 @@ struct Options {
   uint64_t bytes_max = 50ull << 30;
   uint64_t pending_bytes_max = 256ull
                                << 20;  // of appends not yet committed; above: append fails with overloaded
-  Metrics::Labels labels{};  // of its gauge, which other journals of the process have, too
+  Metrics::Labels labels{};            // of its gauge, which other journals of the process have, too
   // After a failure the journal tries reopen() by itself this often; zero: only when it is called.
   Duration reopen_every = std::chrono::seconds(1);
 };
@@ -148,8 +148,8 @@ class Journal {
   virtual Result<void> scan_rows(std::string_view table, std::string_view prefix, std::string_view from,
                                  const VisitRow& visit) = 0;
   // The same with what put_rows was called for before this call: its rows are seen, those it erased are not.
-  virtual Result<void> scan_latest_rows(std::string_view table, std::string_view prefix, std::string_view from,
-                                        const VisitRow& visit) = 0;
+  virtual Result<void> scan_latest_rows(std::string_view table, std::string_view prefix,
+                                        std::string_view from, const VisitRow& visit) = 0;
   // Removes all rows of a table whose key begins with prefix.
   virtual Result<void> erase_rows(std::string_view table, std::string_view prefix) = 0;
 

@@ -90,16 +90,11 @@ std::string describe_key(std::string_view key) {
   if (key.empty()) return "an entry without a key";
   const auto seq = seq_of(key);
   switch (static_cast<Kind>(key[0])) {
-    case Kind::intent:
-      return "intent " + (seq ? std::to_string(*seq) : "of no number");
-    case Kind::body:
-      return "the body of intent " + (seq ? std::to_string(*seq) : "of no number");
-    case Kind::outcome:
-      return "the outcome of intent " + (seq ? std::to_string(*seq) : "of no number");
-    case Kind::meta:
-      return "meta entry '" + std::string(key.substr(1)) + "'";
-    case Kind::row:
-      break;
+    case Kind::intent: return "intent " + (seq ? std::to_string(*seq) : "of no number");
+    case Kind::body: return "the body of intent " + (seq ? std::to_string(*seq) : "of no number");
+    case Kind::outcome: return "the outcome of intent " + (seq ? std::to_string(*seq) : "of no number");
+    case Kind::meta: return "meta entry '" + std::string(key.substr(1)) + "'";
+    case Kind::row: break;
   }
   const size_t end = key.find('\0');
   std::string text =

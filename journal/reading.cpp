@@ -62,11 +62,12 @@ Result<Seq> DurableJournal::entry_of(Seq seq, Seq from) {
   if (*there) return seq;
   // Rare, so holes are not kept in memory: the entry before is looked for on the disk.
   std::string before, entry_bytes;
-  auto scanned = store_.scan(seq_key(Kind::intent, from), seq_key(Kind::intent, seq), [&](auto key, auto value) {
-    before.assign(key);
-    entry_bytes.assign(value);
-    return true;
-  });
+  auto scanned =
+      store_.scan(seq_key(Kind::intent, from), seq_key(Kind::intent, seq), [&](auto key, auto value) {
+        before.assign(key);
+        entry_bytes.assign(value);
+        return true;
+      });
   if (!scanned) return scanned.error();
   if (before.empty()) return seq;
   auto entry = decode_head(before, entry_bytes);

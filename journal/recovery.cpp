@@ -98,9 +98,10 @@ Result<DurableJournal::Recovered> DurableJournal::recover() {
 Result<void> DurableJournal::find_lost_holes(Recovered& found, Seq first, Seq marked) {
   if (first > found.trimmed && first < found.next && first <= marked) {
     found.lost_holes[found.trimmed] = Hole{first - 1};
-    found.in_doubt = "the journal begins with intent " + std::to_string(first) + " although it was trimmed to " +
-                     std::to_string(found.trimmed) +
-                     " only: an older vmproxy did that to seqs without writes, but writes may be missing there";
+    found.in_doubt =
+        "the journal begins with intent " + std::to_string(first) + " although it was trimmed to " +
+        std::to_string(found.trimmed) +
+        " only: an older vmproxy did that to seqs without writes, but writes may be missing there";
   }
   if (!found.boot || !found.boot->clean || found.next == found.trimmed) return {};
   auto at_end = store_.get(seq_key(Kind::intent, found.next - 1));
@@ -168,7 +169,8 @@ Result<Seq> DurableJournal::last_contiguous(Seq from) {
 
 // Opens the time in which a crash must be noticed (or ends it, `clean`), together with gaps and lost holes found just
 // before.
-Result<void> DurableJournal::write_boot_mark(const std::vector<Gap>& found, bool clean, const std::map<Seq, Hole>& holes) {
+Result<void> DurableJournal::write_boot_mark(const std::vector<Gap>& found, bool clean,
+                                             const std::map<Seq, Hole>& holes) {
   store::Batch batch;
   put_meta(batch, "format", encode_number(journal_format));
   put_meta(batch, "boot", encode_boot({store_.boot_id(), clean, options_.durability, wall_us()}));

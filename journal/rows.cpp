@@ -87,8 +87,8 @@ Result<void> DurableJournal::scan_rows(std::string_view table, std::string_view 
   return {};
 }
 
-Result<void> DurableJournal::scan_latest_rows(std::string_view table, std::string_view prefix, std::string_view from,
-                                              const VisitRow& visit) {
+Result<void> DurableJournal::scan_latest_rows(std::string_view table, std::string_view prefix,
+                                              std::string_view from, const VisitRow& visit) {
   const std::string start = row_key(table, "");
   const std::string first = row_key(table, std::max(prefix, from));
   const std::string end = after_prefix(row_key(table, prefix));

@@ -40,14 +40,10 @@ Result<Id> from_text(const Id& id, IdKind kind) {
 
 std::string_view name_of(IdKind kind) {
   switch (kind) {
-    case IdKind::u64:
-      return "u64";
-    case IdKind::i64:
-      return "i64";
-    case IdKind::uuid:
-      return "uuid";
-    case IdKind::string:
-      return "string";
+    case IdKind::u64: return "u64";
+    case IdKind::i64: return "i64";
+    case IdKind::uuid: return "uuid";
+    case IdKind::string: return "string";
   }
   return "unknown";
 }

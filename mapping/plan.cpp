@@ -14,16 +14,11 @@ using model::VectorKind;
 
 std::string_view name_of(VectorKind kind) {
   switch (kind) {
-    case VectorKind::dense_f32:
-      return "f32";
-    case VectorKind::dense_f16:
-      return "f16";
-    case VectorKind::dense_bf16:
-      return "bf16";
-    case VectorKind::binary:
-      return "binary";
-    case VectorKind::sparse:
-      return "sparse";
+    case VectorKind::dense_f32: return "f32";
+    case VectorKind::dense_f16: return "f16";
+    case VectorKind::dense_bf16: return "bf16";
+    case VectorKind::binary: return "binary";
+    case VectorKind::sparse: return "sparse";
   }
   return "unknown";
 }
@@ -185,9 +180,9 @@ void Plan::plan_fields(const model::Capabilities& source_side, const model::Capa
                                                                     "embedding", source_.id_name},
                             taken) ||
         std::ranges::any_of(target_.vectors, [&](const auto& vector) { return taken(vector.name); });
-    const bool fits = (!field.nullable || target_side.declared_nullable) &&
-                      (field.kind != FieldKind::json || target_side.declared_json_any ||
-                       !source_side.declared_json_any);
+    const bool fits =
+        (!field.nullable || target_side.declared_nullable) &&
+        (field.kind != FieldKind::json || target_side.declared_json_any || !source_side.declared_json_any);
     if (target_side.declared_fields && fits && !reserved) {
       target_.fields.push_back(field);
       rules_.declared.insert(field.name);

@@ -43,8 +43,8 @@ bool Plan::keeps_order() const {
   const auto is_number = [](IdKind kind) { return kind == IdKind::u64 || kind == IdKind::i64; };
   const IdKind here = rules_.source_id, there = rules_.target_id;
   // Negative numbers have no form as u64; the digits of a uuid as text are in the order of its bytes.
-  const bool same = here == there || (is_number(here) && is_number(there)) ||
-                    (!is_number(here) && !is_number(there));
+  const bool same =
+      here == there || (is_number(here) && is_number(there)) || (!is_number(here) && !is_number(there));
   return same && rules_.partition_field.empty();
 }
 

@@ -53,21 +53,17 @@ class Rewriter {
 
   Result<Filter> condition(const Filter& filter) const {
     switch (filter.kind) {
-      case Kind::always:
-        return filter;
+      case Kind::always: return filter;
       case Kind::all_of:
       case Kind::any_of:
-      case Kind::negate:
-        return junction(filter);
+      case Kind::negate: return junction(filter);
       case Kind::field: {
         auto found = place(filter);
         return found ? Result<Filter>(found->plain) : found.error();
       }
       case Kind::exists:
-      case Kind::is_null:
-        return presence(filter);
-      default:
-        return is_condition(filter.kind) ? comparison(filter) : Result<Filter>(filter);
+      case Kind::is_null: return presence(filter);
+      default: return is_condition(filter.kind) ? comparison(filter) : Result<Filter>(filter);
     }
   }
 
@@ -267,8 +263,7 @@ class Rewriter {
   Result<Filter> matches(const Filter& filter, const Place& field) const {
     const Value& literal = filter.children[1].value;
     switch (filter.kind) {
-      case Kind::equal:
-        return equals(filter, field, literal);
+      case Kind::equal: return equals(filter, field, literal);
       case Kind::in: {
         Array plain;
         std::vector<Filter> parts;
@@ -291,10 +286,8 @@ class Rewriter {
       }
       case Kind::array_contains:
       case Kind::array_contains_all:
-      case Kind::array_contains_any:
-        return contains(filter, field);
-      default:
-        break;
+      case Kind::array_contains_any: return contains(filter, field);
+      default: break;
     }
     Filter plain = filter;
     plain.children[0] = field.plain;

@@ -24,8 +24,12 @@ void Writer::varint(uint64_t v) {
   u8(static_cast<uint8_t>(v));
 }
 
-void Writer::f32(float v) { u32(std::bit_cast<uint32_t>(v)); }
-void Writer::f64(double v) { u64(std::bit_cast<uint64_t>(v)); }
+void Writer::f32(float v) {
+  u32(std::bit_cast<uint32_t>(v));
+}
+void Writer::f64(double v) {
+  u64(std::bit_cast<uint64_t>(v));
+}
 
 void Writer::bytes(std::string_view v) {
   varint(v.size());
@@ -52,7 +56,9 @@ void Writer::value(const Value& v) {
   }
 }
 
-void Writer::key(const Key& k) { bytes(encode(k)); }
+void Writer::key(const Key& k) {
+  bytes(encode(k));
+}
 
 void Writer::vectors(const Vectors& all) {
   varint(all.size());
@@ -123,7 +129,9 @@ uint64_t Reader::fixed(int count) {
   return v;
 }
 
-uint8_t Reader::u8() { return static_cast<uint8_t>(fixed(1)); }
+uint8_t Reader::u8() {
+  return static_cast<uint8_t>(fixed(1));
+}
 
 uint64_t Reader::varint() {
   uint64_t v = 0;
@@ -136,8 +144,12 @@ uint64_t Reader::varint() {
   return 0;
 }
 
-float Reader::f32() { return std::bit_cast<float>(u32()); }
-double Reader::f64() { return std::bit_cast<double>(u64()); }
+float Reader::f32() {
+  return std::bit_cast<float>(u32());
+}
+double Reader::f64() {
+  return std::bit_cast<double>(u64());
+}
 
 std::string_view Reader::view() {
   const uint64_t length = varint();
@@ -274,7 +286,8 @@ std::string encode_record(const Record& record) {
 Result<Record> decode_record(std::string_view bytes) {
   Reader r(bytes);
   const uint8_t format = r.u8();
-  if (format != record_format) return Error(Code::corrupt, "record format " + std::to_string(format) + " is not known");
+  if (format != record_format)
+    return Error(Code::corrupt, "record format " + std::to_string(format) + " is not known");
   Record record = r.record();
   if (!r.done()) return Error(Code::corrupt, "stored record is cut short or damaged");
   return record;
@@ -290,7 +303,8 @@ std::string encode_schema(const Schema& schema) {
 Result<Schema> decode_schema(std::string_view bytes) {
   Reader r(bytes);
   const uint8_t format = r.u8();
-  if (format != schema_format) return Error(Code::corrupt, "schema format " + std::to_string(format) + " is not known");
+  if (format != schema_format)
+    return Error(Code::corrupt, "schema format " + std::to_string(format) + " is not known");
   Schema schema = r.schema();
   if (!r.done()) return Error(Code::corrupt, "stored schema is cut short or damaged");
   return schema;

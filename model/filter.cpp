@@ -27,7 +27,8 @@ std::optional<Value> field_value(const Filter& field, const Record& record) {
       value = value->find(step.string());
       if (value == nullptr) return std::nullopt;
     } else if (const auto* index = std::get_if<int64_t>(&step.data)) {
-      if (!value->is_array() || *index < 0 || static_cast<size_t>(*index) >= value->array().size()) return std::nullopt;
+      if (!value->is_array() || *index < 0 || static_cast<size_t>(*index) >= value->array().size())
+        return std::nullopt;
       value = &value->array()[static_cast<size_t>(*index)];
     } else {
       return std::nullopt;
@@ -47,11 +48,17 @@ std::optional<Value> arithmetic(const Filter& filter, const Record& record) {
   if (a != nullptr && b != nullptr) {
     int64_t result = 0;
     switch (filter.kind) {
-      case Kind::add: return __builtin_add_overflow(*a, *b, &result) ? std::nullopt : std::optional<Value>(result);
-      case Kind::subtract: return __builtin_sub_overflow(*a, *b, &result) ? std::nullopt : std::optional<Value>(result);
-      case Kind::multiply: return __builtin_mul_overflow(*a, *b, &result) ? std::nullopt : std::optional<Value>(result);
-      case Kind::divide: return *b == 0 || (*b == -1 && *a == INT64_MIN) ? std::nullopt : std::optional<Value>(*a / *b);
-      case Kind::modulo: return *b == 0 || *b == -1 ? std::optional<Value>(*b == 0 ? std::nullopt : std::optional<Value>(0)) : std::optional<Value>(*a % *b);
+      case Kind::add:
+        return __builtin_add_overflow(*a, *b, &result) ? std::nullopt : std::optional<Value>(result);
+      case Kind::subtract:
+        return __builtin_sub_overflow(*a, *b, &result) ? std::nullopt : std::optional<Value>(result);
+      case Kind::multiply:
+        return __builtin_mul_overflow(*a, *b, &result) ? std::nullopt : std::optional<Value>(result);
+      case Kind::divide:
+        return *b == 0 || (*b == -1 && *a == INT64_MIN) ? std::nullopt : std::optional<Value>(*a / *b);
+      case Kind::modulo:
+        return *b == 0 || *b == -1 ? std::optional<Value>(*b == 0 ? std::nullopt : std::optional<Value>(0))
+                                   : std::optional<Value>(*a % *b);
       default: break;
     }
   }
@@ -87,14 +94,17 @@ std::optional<Value> operand(const Filter& filter, const Record& record) {
     case Kind::minus: {
       const auto value = operand(filter.children[0], record);
       if (!value || !value->is_number()) return std::nullopt;
-      if (const auto* i = std::get_if<int64_t>(&value->data); i != nullptr && *i != INT64_MIN) return Value(-*i);
+      if (const auto* i = std::get_if<int64_t>(&value->data); i != nullptr && *i != INT64_MIN)
+        return Value(-*i);
       return Value(-value->number());
     }
     default: return Value(evaluate(filter, record));
   }
 }
 
-bool equal(const Value& a, const Value& b, bool by_value) { return by_value ? equal_loosely(a, b) : a == b; }
+bool equal(const Value& a, const Value& b, bool by_value) {
+  return by_value ? equal_loosely(a, b) : a == b;
+}
 
 // An integer against a floating-point number, exactly: a large integer is not rounded to a double first.
 std::optional<int> order_integer(const Value& integer, double d) {
@@ -135,7 +145,8 @@ std::optional<int> order(const Value& a, const Value& b, bool by_value) {
     return x < y ? -1 : x > y;
   }
   if (a.is_string() && b.is_string()) return a.string() < b.string() ? -1 : a.string() > b.string();
-  if (a.is_bool() && b.is_bool()) return static_cast<int>(std::get<bool>(a.data)) - static_cast<int>(std::get<bool>(b.data));
+  if (a.is_bool() && b.is_bool())
+    return static_cast<int>(std::get<bool>(a.data)) - static_cast<int>(std::get<bool>(b.data));
   return std::nullopt;
 }
 
@@ -150,7 +161,8 @@ size_t character(std::string_view text, size_t at) {
 // more character; earlier ones need no second try.
 bool like(std::string_view text, std::string_view pattern) {
   size_t t = 0, p = 0;
-  size_t percent = std::string_view::npos, taken = 0;  // pattern behind the last '%', text that it takes up to
+  size_t percent = std::string_view::npos,
+         taken = 0;  // pattern behind the last '%', text that it takes up to
   while (t < text.size()) {
     if (p < pattern.size() && pattern[p] == '%') {
       percent = ++p;
@@ -204,8 +216,10 @@ bool compare(const Filter& filter, const Value& left, const Value& right) {
     case Kind::in: return right.is_array() && has_element(right.array(), left, by_value);
     case Kind::not_in: return right.is_array() && !has_element(right.array(), left, by_value);
     case Kind::like: return left.is_string() && right.is_string() && like(left.string(), right.string());
-    case Kind::matches: return left.is_string() && right.is_string() && matches(left.string(), right.string());
-    case Kind::contains_text: return left.is_string() && right.is_string() && left.string().find(right.string()) != std::string::npos;
+    case Kind::matches:
+      return left.is_string() && right.is_string() && matches(left.string(), right.string());
+    case Kind::contains_text:
+      return left.is_string() && right.is_string() && left.string().find(right.string()) != std::string::npos;
     case Kind::array_contains: return left.is_array() && has_element(left.array(), right, by_value);
     case Kind::array_contains_all:
     case Kind::array_contains_any: {

@@ -13,34 +13,39 @@ namespace vmproxy::model {
 struct Filter {
   enum class Kind {
     // conditions
-    always,        // true
-    all_of,        // children
-    any_of,        // children
-    negate,        // child 0
-    equal,         // child 0 op child 1, and so on
+    always,  // true
+    all_of,  // children
+    any_of,  // children
+    negate,  // child 0
+    equal,   // child 0 op child 1, and so on
     not_equal,
     less,
     less_equal,
     greater,
     greater_equal,
-    in,            // child 0 in the array literal child 1
+    in,  // child 0 in the array literal child 1
     not_in,
-    like,          // child 0 like the pattern string child 1 (% any run, _ any one, backslash escapes)
-    matches,       // child 0 matches the regular expression child 1, anywhere (RE2 syntax)
-    contains_text, // child 0 (a string) contains the substring child 1, case-sensitive
-    array_contains,     // child 0 (an array) has the element child 1
-    array_contains_all, // ... every element of the array child 1
+    like,                // child 0 like the pattern string child 1 (% any run, _ any one, backslash escapes)
+    matches,             // child 0 matches the regular expression child 1, anywhere (RE2 syntax)
+    contains_text,       // child 0 (a string) contains the substring child 1, case-sensitive
+    array_contains,      // child 0 (an array) has the element child 1
+    array_contains_all,  // ... every element of the array child 1
     array_contains_any,
-    exists,        // child 0 (a field) is present
-    is_null,       // child 0 is absent or null
+    exists,   // child 0 (a field) is present
+    is_null,  // child 0 is absent or null
     // operands
-    literal,       // value
-    field,         // metadata: name, then path into objects (strings) and arrays (integers)
+    literal,  // value
+    field,    // metadata: name, then path into objects (strings) and arrays (integers)
     document,
     id,
     array_length,  // child 0
-    add, subtract, multiply, divide, modulo, power,  // child 0 op child 1
-    minus,         // child 0
+    add,
+    subtract,
+    multiply,
+    divide,
+    modulo,
+    power,  // child 0 op child 1
+    minus,  // child 0
   };
 
   Kind kind = Kind::always;

@@ -16,19 +16,19 @@ struct Query {
 
   Kind kind = Kind::get;
   CollectionName collection;
-  std::vector<std::string> partitions;      // empty: all
-  std::optional<std::vector<Key>> keys;     // only these ids (with `filter`, both must hold)
+  std::vector<std::string> partitions;   // empty: all
+  std::optional<std::vector<Key>> keys;  // only these ids (with `filter`, both must hold)
   std::optional<Filter> filter;
-  std::optional<uint64_t> limit;            // of get; absent: all
-  uint64_t offset = 0;                      // get: after ordering by id
+  std::optional<uint64_t> limit;  // of get; absent: all
+  uint64_t offset = 0;            // get: after ordering by id
   // search
   std::string vector_name;
-  std::vector<Vector> vectors;              // one answer list each
+  std::vector<Vector> vectors;  // one answer list each
   uint64_t top_k = 10;
   uint64_t search_offset = 0;
-  std::optional<Metric> metric;             // absent: the field's own
-  std::optional<double> radius;             // only hits with distance < radius (our distance form)
-  std::optional<double> range_filter;       // ... and distance >= this
+  std::optional<Metric> metric;        // absent: the field's own
+  std::optional<double> radius;        // only hits with distance < radius (our distance form)
+  std::optional<double> range_filter;  // ... and distance >= this
   // what to return
   bool with_vectors = false;
   bool with_document = true;

@@ -45,9 +45,9 @@ struct Schema {
   uint32_t id_length_max = 0;
   bool generated_ids = false;
   std::vector<VectorField> vectors;
-  std::vector<Field> fields;   // declared fields; others go to dynamic metadata
-  bool dynamic = true;         // metadata of any name is allowed
-  bool has_document = false;   // the system keeps a document apart from the fields
+  std::vector<Field> fields;  // declared fields; others go to dynamic metadata
+  bool dynamic = true;        // metadata of any name is allowed
+  bool has_document = false;  // the system keeps a document apart from the fields
   std::vector<std::string> partitions;
   Value metadata;  // of the collection itself
   Value native;    // as the system showed it

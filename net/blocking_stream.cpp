@@ -149,15 +149,10 @@ Result<void> BlockingStream::handshake(const TlsContext& tls, const std::string&
 // After an SSL call that did not succeed: waits for what it wants.
 Result<void> BlockingStream::tls_wait(int returned, Deadline deadline, bool* ended) const {
   switch (SSL_get_error(tls_, returned)) {
-    case SSL_ERROR_WANT_READ:
-      return wait(POLLIN, deadline);
-    case SSL_ERROR_WANT_WRITE:
-      return wait(POLLOUT, deadline);
-    case SSL_ERROR_ZERO_RETURN:
-      *ended = true;
-      return {};
-    default:
-      return lost(tls_reason());
+    case SSL_ERROR_WANT_READ: return wait(POLLIN, deadline);
+    case SSL_ERROR_WANT_WRITE: return wait(POLLOUT, deadline);
+    case SSL_ERROR_ZERO_RETURN: *ended = true; return {};
+    default: return lost(tls_reason());
   }
 }
 

@@ -67,14 +67,9 @@ bool ChunkScanner::accept(char c) {
       state_ = remaining_ > 0 ? State::data : State::trailer;
       digits_ = 0;
       return c == '\n';
-    case State::data:
-      return false;
-    case State::data_return:
-      state_ = State::data_feed;
-      return c == '\r';
-    case State::data_feed:
-      state_ = State::size_first;
-      return c == '\n';
+    case State::data: return false;
+    case State::data_return: state_ = State::data_feed; return c == '\r';
+    case State::data_feed: state_ = State::size_first; return c == '\n';
     case State::trailer:
       if (++trailer_bytes_ > trailer_bytes_max) return false;
       if (c == '\r') {
@@ -83,12 +78,8 @@ bool ChunkScanner::accept(char c) {
       }
       trailer_line_ += c;
       return c != '\n';
-    case State::trailer_feed:
-      state_ = State::trailer;
-      return c == '\n' && end_trailer_line();
-    case State::end_feed:
-      complete_ = true;
-      return c == '\n';
+    case State::trailer_feed: state_ = State::trailer; return c == '\n' && end_trailer_line();
+    case State::end_feed: complete_ = true; return c == '\n';
   }
   return false;
 }

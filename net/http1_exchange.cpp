@@ -7,48 +7,27 @@ namespace {
 
 std::string_view reason_of(int status) {
   switch (status) {
-    case 200:
-      return "OK";
-    case 201:
-      return "Created";
-    case 202:
-      return "Accepted";
-    case 204:
-      return "No Content";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 409:
-      return "Conflict";
-    case 413:
-      return "Payload Too Large";
-    case 422:
-      return "Unprocessable Entity";
-    case 429:
-      return "Too Many Requests";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 501:
-      return "Not Implemented";
-    case 502:
-      return "Bad Gateway";
-    case 503:
-      return "Service Unavailable";
-    case 504:
-      return "Gateway Timeout";
-    default:
-      return "Status";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 413: return "Payload Too Large";
+    case 422: return "Unprocessable Entity";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    default: return "Status";
   }
 }
 
@@ -260,13 +239,11 @@ Result<bool> Http1Exchange::take_answer_head(UpstreamConnection& up, size_t& sca
                                             "). The request may have been executed there.");
   };
   switch (scan_head(up.buffer.bytes(), scanned)) {
-    case HeadScan::bad:
-      return garbage("a line that does not end with CRLF");
+    case HeadScan::bad: return garbage("a line that does not end with CRLF");
     case HeadScan::need_more:
       if (up.buffer.size() > 256 * 1024) return garbage("its head is larger than 256 KiB");
       return false;
-    case HeadScan::complete:
-      break;
+    case HeadScan::complete: break;
   }
   if (!parse_response_head(up.buffer.bytes().substr(0, scanned), head_.method, answer_))
     return garbage(answer_.problem);

@@ -143,8 +143,7 @@ bool note_field(const HeadField& field, Http1Head& head, FieldFacts& facts) {
       }
       facts.has_transfer = facts.chunked = true;
       return true;
-    default:
-      return true;
+    default: return true;
   }
 }
 
@@ -292,8 +291,8 @@ std::string forwarded_head(const Http1Head& head, std::string_view extra) {
 
 std::string head_for_body(Http1Head head, uint64_t bytes) {
   std::erase_if(head.fields, [](const HeadField& field) {
-    return equal_ignoring_case(field.name, "content-length") || equal_ignoring_case(field.name, "transfer-encoding") ||
-           equal_ignoring_case(field.name, "trailer");
+    return equal_ignoring_case(field.name, "content-length") ||
+           equal_ignoring_case(field.name, "transfer-encoding") || equal_ignoring_case(field.name, "trailer");
   });
   return forwarded_head(head, "Content-Length: " + std::to_string(bytes) + "\r\n");
 }
@@ -301,7 +300,8 @@ std::string head_for_body(Http1Head head, uint64_t bytes) {
 void fill_request_head(const Http1Head& head, RequestHead& out) {
   out.method.assign(head.method);
   out.target.assign(head.target);
-  for (size_t i = 0; i < head.fields.size(); ++i) out.headers.put(i, head.fields[i].name, head.fields[i].value);
+  for (size_t i = 0; i < head.fields.size(); ++i)
+    out.headers.put(i, head.fields[i].name, head.fields[i].value);
   out.headers.truncate(head.fields.size());
   out.http2 = false;
   out.content_length.reset();

@@ -94,7 +94,8 @@ asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
   } else if (!parsed_.as_it_came) {
     rewritten = forwarded_head(parsed_);
   }
-  std::string_view body = framer_.kind() == BodyKind::chunked ? std::string_view(held_raw_) : std::string_view(request_.body);
+  std::string_view body =
+      framer_.kind() == BodyKind::chunked ? std::string_view(held_raw_) : std::string_view(request_.body);
   if (changed) body = instead_;
   for (bool asked = false;;) {
     if (std::chrono::steady_clock::now() >= deadline) co_return too_late;

@@ -41,20 +41,13 @@ std::optional<Duration> parse_grpc_timeout(std::string_view text) {
   if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
   using namespace std::chrono;
   switch (text.back()) {
-    case 'H':
-      return std::min<Duration>(hours(std::min<uint64_t>(count, 100000)), hours(24 * 365));
-    case 'M':
-      return minutes(count);
-    case 'S':
-      return seconds(count);
-    case 'm':
-      return milliseconds(count);
-    case 'u':
-      return microseconds(count);
-    case 'n':
-      return nanoseconds(count);
-    default:
-      return std::nullopt;
+    case 'H': return std::min<Duration>(hours(std::min<uint64_t>(count, 100000)), hours(24 * 365));
+    case 'M': return minutes(count);
+    case 'S': return seconds(count);
+    case 'm': return milliseconds(count);
+    case 'u': return microseconds(count);
+    case 'n': return nanoseconds(count);
+    default: return std::nullopt;
   }
 }
 

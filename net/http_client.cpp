@@ -93,7 +93,8 @@ Result<Response> HttpClient::send(const Request& request, Deadline deadline, uin
                                     " holds characters that HTTP does not allow. Nothing was sent.");
   if (state.tls_problem) return Error(Code::refused_connection, state.tls_problem->message);
   if (std::chrono::steady_clock::now() >= deadline) {
-    return Error(Code::cancelled, "the deadline of a request to " + state.address + " had passed. Nothing was sent.");
+    return Error(Code::cancelled,
+                 "the deadline of a request to " + state.address + " had passed. Nothing was sent.");
   }
   if (!state.gate.enter(deadline)) {
     return Error(Code::cancelled,

@@ -29,8 +29,8 @@ std::string connect_advice(const std::string& address) {
 Result<UpstreamOptions> parse_upstream_url(const std::string& url) {
   // Never the address itself: it may hold a password, also where it is no URL.
   const auto wrong = [](std::string_view why) {
-    return Error(Code::invalid,
-                 "the address " + std::string(why) + "; write http://host:port, https://host:port or host:port.");
+    return Error(Code::invalid, "the address " + std::string(why) +
+                                    "; write http://host:port, https://host:port or host:port.");
   };
   std::string text = url;
   if (text.find("://") == std::string::npos) text = "http://" + text;

@@ -15,23 +15,27 @@ Error asked_already() {
 }
 
 Error not_now() {
-  return {Code::cancelled, "the source is being asked what exists, and has not answered in time; nothing was changed"};
+  return {Code::cancelled,
+          "the source is being asked what exists, and has not answered in time; nothing was changed"};
 }
 
-protocols::Catalog renamed(protocols::Catalog catalog, const model::CollectionName& from, model::Schema schema) {
-  std::erase_if(catalog.collections, [&](const auto& known) { return known.name == from || known.name == schema.name; });
+protocols::Catalog renamed(protocols::Catalog catalog, const model::CollectionName& from,
+                           model::Schema schema) {
+  std::erase_if(catalog.collections,
+                [&](const auto& known) { return known.name == from || known.name == schema.name; });
   catalog.collections.push_back(std::move(schema));
   return catalog;
 }
 
 Error not_for_the_source() {
-  return {Code::precondition, "source: the target is the primary, so what exists is not for the source to say"};
+  return {Code::precondition,
+          "source: the target is the primary, so what exists is not for the source to say"};
 }
 
 }  // namespace
 
-Collections::Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Clock& clock,
-                         Included included, std::map<std::string, std::string> names)
+Collections::Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
+                         Clock& clock, Included included, std::map<std::string, std::string> names)
     : journal_(journal),
       source_(source),
       target_(target),
@@ -109,7 +113,8 @@ Result<Collections::ByKey> Collections::collections_of(const protocols::Catalog&
 }
 
 // In one step: what the next start compares its own plans with are the plans for this very catalog.
-Result<void> Collections::keep(const protocols::Catalog& catalog, const ByKey& collections, std::vector<journal::Row> with) {
+Result<void> Collections::keep(const protocols::Catalog& catalog, const ByKey& collections,
+                               std::vector<journal::Row> with) {
   with.push_back({std::string(journal::rows::state), std::string(catalog_row), protocols::encode(catalog)});
   with.push_back(carried(collections));
   auto written = journal_.commit_rows(std::move(with));
@@ -123,7 +128,8 @@ Result<void> Collections::publish(protocols::Catalog catalog) {
   return publish(std::move(catalog), std::move(*collections), {}, nullptr, nullptr);
 }
 
-Result<void> Collections::publish(protocols::Catalog catalog, ByKey collections, std::vector<journal::Row> with, const Collection* gone,
+Result<void> Collections::publish(protocols::Catalog catalog, ByKey collections,
+                                  std::vector<journal::Row> with, const Collection* gone,
                                   const Collection* ours) {
   auto published = std::make_shared<const protocols::Catalog>(std::move(catalog));
   auto written = keep(*published, collections, std::move(with));
@@ -183,10 +189,12 @@ Result<void> Collections::note_new(const model::Schema& schema, bool reborn, con
   const std::string key = model::to_string(schema.name);
   const auto made = make(schema);
   if (reborn || (made && claimed(**made))) {
-    return journal_.mark_gap("collection '" + key + "' was dropped and created again; the target holds records of its former life");
+    return journal_.mark_gap("collection '" + key +
+                             "' was dropped and created again; the target holds records of its former life");
   }
   if (explained(schema)) return {};
-  return journal_.mark_gap("collection '" + key + "' was made beside the proxy; what it held then was not copied");
+  return journal_.mark_gap("collection '" + key +
+                           "' was made beside the proxy; what it held then was not copied");
 }
 
 Result<void> Collections::refresh_one(const model::CollectionName& name, Deadline deadline) {
@@ -262,15 +270,18 @@ Result<void> Collections::remove_locked(const model::CollectionName& name) {
   return publish(std::move(next));
 }
 
-Result<std::shared_ptr<const Collection>> Collections::planned(const model::CollectionName& from, const model::Schema& schema) const {
+Result<std::shared_ptr<const Collection>> Collections::planned(const model::CollectionName& from,
+                                                               const model::Schema& schema) const {
   auto collections = collections_of(renamed(*catalog(), from, schema));
   if (!collections) return collections.error();
   const auto at = collections->find(model::to_string(schema.name));
-  if (at == collections->end()) return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
+  if (at == collections->end())
+    return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
   return at->second;
 }
 
-Result<void> Collections::rename(const Collection& before, model::Schema schema, std::vector<journal::Row> rows, Deadline deadline) {
+Result<void> Collections::rename(const Collection& before, model::Schema schema,
+                                 std::vector<journal::Row> rows, Deadline deadline) {
   std::unique_lock changing(write_mutex_, deadline);
   if (!changing) return not_now();
   schema.incarnation = ++incarnations_;
@@ -279,7 +290,8 @@ Result<void> Collections::rename(const Collection& before, model::Schema schema,
   auto collections = collections_of(next);
   if (!collections) return collections.error();
   const auto at = collections->find(key);
-  if (at == collections->end()) return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
+  if (at == collections->end())
+    return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
   const auto after = at->second;
   std::lock_guard claiming(claims_mutex_);
   for (auto& row : rows_of_claims(&before, after.get())) rows.push_back(std::move(row));

@@ -32,8 +32,8 @@ class Collections {
  public:
   using Included = std::function<bool(const model::CollectionName&)>;
   // `names`: target names chosen in the configuration (source collection -> target name).
-  Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Clock& clock, Included included,
-              std::map<std::string, std::string> names);
+  Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Clock& clock,
+              Included included, std::map<std::string, std::string> names);
 
   // From the state, else nothing is known yet. Compares what this configuration makes of the catalog with what the one before
   // made of the very same catalog: what differs is reconfigured(), until accept(). Nothing is written.
@@ -59,7 +59,8 @@ class Collections {
   // where nobody saw it, and may hold records that nobody copied. A gap is durable before the catalog is. Code::timeout also
   // when another change of the catalog has not ended by the deadline: it may be asking a source that hangs.
   using Explained = std::function<bool(const model::Schema&)>;
-  Result<void> refresh(Deadline deadline, const Explained& explained = [](const model::Schema&) { return true; });
+  Result<void> refresh(
+      Deadline deadline, const Explained& explained = [](const model::Schema&) { return true; });
   // Who says what exists. While it is the target's to say, refresh() and refresh_one() end with Code::precondition and change
   // nothing, also those that are asking the source already: what it shows is older than what was made since the promotion.
   void follow(journal::Side primary) { source_says_ = primary == journal::Side::source; }
@@ -93,9 +94,11 @@ class Collections {
   Result<void> put(model::Schema schema, bool new_incarnation, Deadline deadline);
   Result<void> remove(const model::CollectionName& name, Deadline deadline);
   // What rename() would make of it: an error when that is nothing this migration could have.
-  Result<std::shared_ptr<const Collection>> planned(const model::CollectionName& from, const model::Schema& schema) const;
+  Result<std::shared_ptr<const Collection>> planned(const model::CollectionName& from,
+                                                    const model::Schema& schema) const;
   // A new life under the name of `schema`, which the target has given it: the catalog, its claim and `rows` in one commit.
-  Result<void> rename(const Collection& before, model::Schema schema, std::vector<journal::Row> rows, Deadline deadline);
+  Result<void> rename(const Collection& before, model::Schema schema, std::vector<journal::Row> rows,
+                      Deadline deadline);
   Result<void> put_space(protocols::Space space, Deadline deadline);
   Result<void> remove_space(const std::string& path, Deadline deadline);
   // The same however long it takes: for what must not be left as it is, such as the half of a change that came about.
@@ -128,12 +131,13 @@ class Collections {
   // --- the catalog: collections.cpp
   Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
   Result<ByKey> collections_of(const protocols::Catalog& catalog) const;
-  Result<void> keep(const protocols::Catalog& catalog, const ByKey& collections, std::vector<journal::Row> with);
+  Result<void> keep(const protocols::Catalog& catalog, const ByKey& collections,
+                    std::vector<journal::Row> with);
   // Publishes and persists; holds write_mutex_.
   Result<void> publish(protocols::Catalog catalog);
   // The same in one step with these rows, and with the claims, when their rows are among them.
-  Result<void> publish(protocols::Catalog catalog, ByKey collections, std::vector<journal::Row> with, const Collection* gone,
-                       const Collection* ours);
+  Result<void> publish(protocols::Catalog catalog, ByKey collections, std::vector<journal::Row> with,
+                       const Collection* gone, const Collection* ours);
   // The same of what their names say.
   Result<void> refresh_locked(Deadline deadline, const Explained& explained);
   Result<void> put_locked(model::Schema schema, bool new_incarnation);
@@ -183,9 +187,9 @@ class Collections {
   std::set<std::string> claimed_;  // names on the target
   uint64_t incarnations_ = 0;
   std::atomic<bool> in_doubt_{false};
-  TimePoint settles_{};      // mutex_: when the last doubtful change cannot act any more
-  uint64_t doubts_ = 0;      // mutex_: how many there were
-  TimePoint ask_again_{};    // mutex_
+  TimePoint settles_{};    // mutex_: when the last doubtful change cannot act any more
+  uint64_t doubts_ = 0;    // mutex_: how many there were
+  TimePoint ask_again_{};  // mutex_
 };
 
 }  // namespace vmproxy::proxy

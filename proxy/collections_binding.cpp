@@ -7,7 +7,8 @@
 namespace vmproxy::proxy {
 namespace {
 
-constexpr std::string_view carried_row = "carried";  // how each included collection was moved, written with the catalog
+constexpr std::string_view carried_row =
+    "carried";  // how each included collection was moved, written with the catalog
 constexpr uint8_t carried_format = 1;
 
 struct Carried {
@@ -25,7 +26,8 @@ Result<void> Collections::compare(const ByKey& now) {
   model::Reader reader(**kept);
   const uint8_t format = reader.u8();
   if (format != carried_format) {
-    return Error(Code::unsupported, "what the migration moves was written in format " + std::to_string(format) +
+    return Error(Code::unsupported, "what the migration moves was written in format " +
+                                        std::to_string(format) +
                                         ", which this version does not know; use the version that wrote it");
   }
   std::map<std::string, Carried> before;
@@ -40,12 +42,16 @@ Result<void> Collections::compare(const ByKey& now) {
     const std::string target = model::to_string(collection->plan->target().name);
     const auto was = before.find(key);
     if (was == before.end()) {
-      reconfigured_.push_back({Change::Kind::added, key, "collection '" + key + "' is included now and was not before"});
+      reconfigured_.push_back(
+          {Change::Kind::added, key, "collection '" + key + "' is included now and was not before"});
     } else if (was->second.target != target) {
       reconfigured_.push_back({Change::Kind::renamed, key,
-                          "collection '" + key + "' is called '" + target + "' on the target now and was '" + was->second.target + "'"});
+                               "collection '" + key + "' is called '" + target +
+                                   "' on the target now and was '" + was->second.target + "'"});
     } else if (was->second.hash != collection->plan->hash()) {
-      reconfigured_.push_back({Change::Kind::remapped, key, "the records of collection '" + key + "' take another form on the target now"});
+      reconfigured_.push_back(
+          {Change::Kind::remapped, key,
+           "the records of collection '" + key + "' take another form on the target now"});
     }
   }
   for (const auto& [key, was] : before) {

@@ -22,10 +22,11 @@ bool lacks_partitions(const model::Schema& there, const model::Schema& wanted) {
 }  // namespace
 
 Result<void> Collections::load_claims() {
-  return journal_.scan_rows(journal::rows::state, claim_rows, "", [this](std::string_view key, std::string_view) {
-    claimed_.emplace(key.substr(claim_rows.size()));
-    return true;
-  });
+  return journal_.scan_rows(journal::rows::state, claim_rows, "",
+                            [this](std::string_view key, std::string_view) {
+                              claimed_.emplace(key.substr(claim_rows.size()));
+                              return true;
+                            });
 }
 
 Result<void> Collections::create_on_target(Deadline deadline, bool take_foreign) {
@@ -40,13 +41,15 @@ Result<void> Collections::create_on_target(Deadline deadline, bool take_foreign)
   return Error(Code::precondition, foreign);
 }
 
-Result<void> Collections::create_on_target(const Collection& collection, Deadline deadline, bool take_foreign) {
+Result<void> Collections::create_on_target(const Collection& collection, Deadline deadline,
+                                           bool take_foreign) {
   const model::Schema& schema = collection.plan->target();
   const std::string name = model::to_string(schema.name);
   bool lost = false;
   if (claimed(collection)) {
     auto there = target_.describe(schema.name, deadline);
-    if (!there && there.error().retryable()) return there.error().within("asking the target for '" + name + "'");
+    if (!there && there.error().retryable())
+      return there.error().within("asking the target for '" + name + "'");
     // Noted before it is made: a crash in between may leave a gap too many, never one too few.
     lost = !there || !*there;
     if (lost) {
@@ -58,8 +61,11 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
     }
   }
   auto made = target_.create(schema, deadline);
-  if (made && lost) log::error("a collection that the target had lost was made anew, empty", {{"collection", collection.key}});
-  if (!made && made.error().code != Code::already_exists) return made.error().within("creating '" + name + "' on the target");
+  if (made && lost)
+    log::error("a collection that the target had lost was made anew, empty",
+               {{"collection", collection.key}});
+  if (!made && made.error().code != Code::already_exists)
+    return made.error().within("creating '" + name + "' on the target");
   if (claimed(collection)) return {};
   if (!made && !take_foreign) {
     model::Query count;
@@ -69,10 +75,11 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
     if (!counted) return counted.error().within("counting what '" + name + "' holds on the target already");
     // Claimed meanwhile: another request or lane was making it too, and these are ours.
     if (counted->count > 0 && !claimed(collection)) {
-      return Error(Code::precondition,
-                   "'" + name + "' on the target holds " + std::to_string(counted->count) +
-                       " records that are not of this migration; nothing was written to it. Move them away, choose another name under "
-                       "mapping.names, or give them up (they will be overwritten or erased): vmproxy start --force target_not_empty");
+      return Error(
+          Code::precondition,
+          "'" + name + "' on the target holds " + std::to_string(counted->count) +
+              " records that are not of this migration; nothing was written to it. Move them away, choose another name under "
+              "mapping.names, or give them up (they will be overwritten or erased): vmproxy start --force target_not_empty");
     }
   }
   return claim(collection);
@@ -90,14 +97,18 @@ Result<void> Collections::create_on_source(const Collection& collection, Deadlin
       if (!marked) return marked;
     }
     auto made = source_.create(wanted, deadline);
-    if (!made && made.error().code != Code::already_exists) return made.error().within("creating '" + collection.key + "' on the source");
-    if (made && !*never_had) log::error("a collection that the source had lost was made anew, empty", {{"collection", collection.key}});
+    if (!made && made.error().code != Code::already_exists)
+      return made.error().within("creating '" + collection.key + "' on the source");
+    if (made && !*never_had)
+      log::error("a collection that the source had lost was made anew, empty",
+                 {{"collection", collection.key}});
     return {};
   }
   // Partitions made after the promotion: only the target was told of them.
   if (!lacks_partitions(**there, wanted)) return {};
   auto altered = source_.alter(collection.name, wanted, deadline);
-  if (!altered) return altered.error().within("making the partitions of '" + collection.key + "' on the source");
+  if (!altered)
+    return altered.error().within("making the partitions of '" + collection.key + "' on the source");
   return {};
 }
 
@@ -127,10 +138,11 @@ Result<bool> Collections::made_since_promotion(const std::string& key) {
   if (!created) return created.error();
   if (*created) return true;
   bool renamed = false;
-  auto looked = journal_.scan_latest_rows(journal::rows::state, renamed_rows, "", [&](std::string_view row, std::string_view) {
-    renamed = row.ends_with(" to " + key);
-    return !renamed;
-  });
+  auto looked = journal_.scan_latest_rows(journal::rows::state, renamed_rows, "",
+                                          [&](std::string_view row, std::string_view) {
+                                            renamed = row.ends_with(" to " + key);
+                                            return !renamed;
+                                          });
   if (!looked) return looked.error();
   return renamed;
 }
@@ -140,9 +152,15 @@ bool Collections::claimed(const Collection& collection) const {
   return claimed_.contains(model::to_string(collection.plan->target().name));
 }
 
-Result<void> Collections::claim(const Collection& collection) { return change_claims(nullptr, &collection); }
-Result<void> Collections::release(const Collection& collection) { return change_claims(&collection, nullptr); }
-Result<void> Collections::move_claim(const Collection& from, const Collection& to) { return change_claims(&from, &to); }
+Result<void> Collections::claim(const Collection& collection) {
+  return change_claims(nullptr, &collection);
+}
+Result<void> Collections::release(const Collection& collection) {
+  return change_claims(&collection, nullptr);
+}
+Result<void> Collections::move_claim(const Collection& from, const Collection& to) {
+  return change_claims(&from, &to);
+}
 
 Result<void> Collections::release_all() {
   std::lock_guard changing(claims_mutex_);
@@ -164,7 +182,8 @@ Result<void> Collections::change_claims(const Collection* gone, const Collection
 
 std::vector<journal::Row> Collections::rows_of_claims(const Collection* gone, const Collection* ours) {
   const auto row = [](const Collection& collection, std::optional<std::string> value) {
-    return journal::Row{std::string(journal::rows::state), std::string(claim_rows) + model::to_string(collection.plan->target().name),
+    return journal::Row{std::string(journal::rows::state),
+                        std::string(claim_rows) + model::to_string(collection.plan->target().name),
                         std::move(value)};
   };
   std::vector<journal::Row> rows;

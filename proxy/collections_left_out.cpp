@@ -33,7 +33,8 @@ Result<void> Collections::load_left_out() {
   model::Reader reader(**row);
   const uint8_t format = reader.u8();
   if (format != left_out_format) {
-    return Error(Code::unsupported, "what the migration leaves out was written in format " + std::to_string(format) +
+    return Error(Code::unsupported, "what the migration leaves out was written in format " +
+                                        std::to_string(format) +
                                         ", which this version does not know; use the version that wrote it");
   }
   std::vector<protocols::LeftOut> all;
@@ -46,7 +47,8 @@ Result<void> Collections::load_left_out() {
     one.remedy = reader.bytes();
     all.push_back(std::move(one));
   }
-  if (!reader.done()) return Error(Code::corrupt, "what the migration leaves out cannot be read from its state");
+  if (!reader.done())
+    return Error(Code::corrupt, "what the migration leaves out cannot be read from its state");
   std::lock_guard hold(mutex_);
   left_out_ = std::move(all);
   left_out_known_ = true;
@@ -59,11 +61,13 @@ Result<void> Collections::keep_left_out(std::vector<protocols::LeftOut> found) {
     std::lock_guard hold(mutex_);
     if (left_out_known_ && found == left_out_) return {};
   }
-  auto written = journal_.commit_rows({{std::string(journal::rows::state), std::string(left_out_row), encode(found)}});
+  auto written =
+      journal_.commit_rows({{std::string(journal::rows::state), std::string(left_out_row), encode(found)}});
   if (!written) return written.error().within("what is left out could not be kept");
   for (const auto& one : found) {
     if (included_(one.name))
-      log::warn("not a collection, so it is left out", {{"name", model::to_string(one.name)}, {"why", one.why}, {"remedy", one.remedy}});
+      log::warn("not a collection, so it is left out",
+                {{"name", model::to_string(one.name)}, {"why", one.why}, {"remedy", one.remedy}});
   }
   std::lock_guard hold(mutex_);
   left_out_ = std::move(found);

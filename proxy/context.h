@@ -31,19 +31,20 @@ class Upstream;
 namespace vmproxy::proxy {
 
 struct ProxyOptions {
-  bool refuse_on_capture_failure = false;   // journal.capture_failure: refuse
-  bool refuse_unknown_requests = false;     // mirror.unknown_requests: refuse
-  bool sync = false;                        // mirror.mode: sync
-  bool mirror_drops = false;                // mirror.ddl: full
+  bool refuse_on_capture_failure = false;  // journal.capture_failure: refuse
+  bool refuse_unknown_requests = false;    // mirror.unknown_requests: refuse
+  bool sync = false;                       // mirror.mode: sync
+  bool mirror_drops = false;               // mirror.ddl: full
   Duration sync_timeout = std::chrono::milliseconds(500);
   Duration read_wait = std::chrono::milliseconds(20);
-  std::string route_by = "query";           // query | space | credential | header:NAME
-  bool guard_reads = true;                  // reads.consistency other than eventual
-  uint64_t answer_bytes_max = 512ull << 20; // of an answer that is held
-  uint64_t enumerate_max = 100'000;         // records a predicate write may hit and still be followed one by one
+  std::string route_by = "query";            // query | space | credential | header:NAME
+  bool guard_reads = true;                   // reads.consistency other than eventual
+  uint64_t answer_bytes_max = 512ull << 20;  // of an answer that is held
+  uint64_t enumerate_max = 100'000;  // records a predicate write may hit and still be followed one by one
   // A read waits for the target this long and twice as long as the source usually takes for one; then the source answers.
   Duration target_read_patience = std::chrono::milliseconds(150);
-  Duration source_read_patience = std::chrono::milliseconds(150);  // the same, when the source is asked first in a rollback
+  Duration source_read_patience =
+      std::chrono::milliseconds(150);  // the same, when the source is asked first in a rollback
 };
 
 // Counted by reason; shown in status and as reads_returned_total. A reason why the target cannot answer a read at all is
@@ -81,7 +82,7 @@ class ReadCounts {
 struct Context {
   std::string name;
   const protocols::Dialect* dialect;  // absent only where nothing listens
-  net::Upstream& source;          // where requests go as they came
+  net::Upstream& source;              // where requests go as they came
   journal::Journal& journal;
   Collections& collections;
   Transfer& transfer;
@@ -92,11 +93,14 @@ struct Context {
   Renames& renames;
   ReadRouter& reads;
   ReadCounts& read_counts;
-  ReplicaHealth& target_reads;    // opens when the target answers reads late or not: the source answers meanwhile
-  ReplicaHealth& source_reads;    // the same of the source while a rollback is under way: the target answers meanwhile
+  ReplicaHealth&
+      target_reads;  // opens when the target answers reads late or not: the source answers meanwhile
+  ReplicaHealth&
+      source_reads;  // the same of the source while a rollback is under way: the target answers meanwhile
   Credentials& credentials;
   ByteBudget& budget;
-  ByteBudget& change_slots;       // changes of collections that may keep a thread of the pool at once, one "byte" each
+  ByteBudget&
+      change_slots;  // changes of collections that may keep a thread of the pool at once, one "byte" each
   ThreadPool& pool;
   Clock& clock;
   Random& random;
@@ -104,7 +108,8 @@ struct Context {
   ProxyOptions options;
   std::atomic<uint64_t>& unknown_requests;
   std::atomic<uint64_t>& uncaptured_writes;  // writes that pass while nothing is captured yet
-  LatencyAverage& write_latency;        // of captured writes, as the application sees them: the copy yields when it grows
+  LatencyAverage&
+      write_latency;  // of captured writes, as the application sees them: the copy yields when it grows
   LatencyAverage& source_read_latency;  // what a read may cost at all
 
   // When the target must have answered a read that begins now; when the source, asked first in a rollback.

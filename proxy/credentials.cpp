@@ -18,16 +18,17 @@ constexpr size_t hashes_max = 10'000;
 
 Result<void> Credentials::restore(journal::Side primary) {
   std::lock_guard hold(mutex_);
-  auto scanned = journal_.scan_rows(journal::rows::credentials, "", "", [this](std::string_view key, std::string_view value) {
-    if (key == salt_row) {
-      salt_ = value;
-    } else if (key == form_row) {
-      form_ = value;
-    } else {
-      hashes_.emplace(key);
-    }
-    return true;
-  });
+  auto scanned = journal_.scan_rows(journal::rows::credentials, "", "",
+                                    [this](std::string_view key, std::string_view value) {
+                                      if (key == salt_row) {
+                                        salt_ = value;
+                                      } else if (key == form_row) {
+                                        form_ = value;
+                                      } else {
+                                        hashes_.emplace(key);
+                                      }
+                                      return true;
+                                    });
   if (!scanned) return scanned;
   std::vector<journal::Row> rows;
   const auto put = [&rows](std::string_view key, std::optional<std::string> value) {
@@ -36,7 +37,8 @@ Result<void> Credentials::restore(journal::Side primary) {
   const bool fresh = salt_.empty();
   if (fresh) {
     unsigned char random[32];
-    if (RAND_bytes(random, sizeof random) != 1) return Error(Code::internal, "no randomness for the salt of credentials");
+    if (RAND_bytes(random, sizeof random) != 1)
+      return Error(Code::internal, "no randomness for the salt of credentials");
     salt_.assign(reinterpret_cast<const char*>(random), sizeof random);
     put(salt_row, salt_);
   }

@@ -21,7 +21,8 @@ namespace vmproxy::proxy {
 class Credentials {
  public:
   // No dialect: nobody asks. Both outlive this.
-  Credentials(journal::Journal& journal, const protocols::Dialect* dialect) : journal_(journal), dialect_(dialect) {}
+  Credentials(journal::Journal& journal, const protocols::Dialect* dialect)
+      : journal_(journal), dialect_(dialect) {}
   // Blocks; once, before the first request. `primary`: of the state that is started.
   Result<void> restore(journal::Side primary);
   // The form is one of before the promotion, and not the one that this configuration and version would have.

@@ -10,7 +10,9 @@ namespace {
 
 constexpr uint8_t row_format = 1;
 
-std::string owner(const std::string& collection, const std::string& key) { return collection + '\0' + key; }
+std::string owner(const std::string& collection, const std::string& key) {
+  return collection + '\0' + key;
+}
 
 std::optional<Debt> parse(std::string_view key, std::string_view value) {
   const auto end = key.find('\0');
@@ -55,24 +57,25 @@ Result<void> Debts::restore(const std::function<void(const Debt&)>& visit) {
   std::lock_guard hold(mutex_);
   const auto now = clock_.now();
   std::string damaged;
-  auto scanned = journal_.scan_rows(journal::rows::debts, "", "", [&](std::string_view key, std::string_view value) {
-    auto debt = parse(key, value);
-    if (!debt) {
-      damaged = "a debt row cannot be read";
-      return false;
-    }
-    ++count_;
-    ++count_by_reason_[static_cast<size_t>(debt->reason)];
-    next_id_ = std::max(next_id_, debt->id + 1);
-    auto& last = last_due_[static_cast<size_t>(debt->reason)];
-    last = std::max(last, now + debt->window);
-    if (waiting_.size() < waiting_max_ || debt->reason == DebtReason::uncertain) {
-      visit(*debt);
-      ++owed_[owner(debt->collection, debt->key)];
-      waiting_.emplace(now + debt->window, std::move(*debt));
-    }
-    return true;
-  });
+  auto scanned =
+      journal_.scan_rows(journal::rows::debts, "", "", [&](std::string_view key, std::string_view value) {
+        auto debt = parse(key, value);
+        if (!debt) {
+          damaged = "a debt row cannot be read";
+          return false;
+        }
+        ++count_;
+        ++count_by_reason_[static_cast<size_t>(debt->reason)];
+        next_id_ = std::max(next_id_, debt->id + 1);
+        auto& last = last_due_[static_cast<size_t>(debt->reason)];
+        last = std::max(last, now + debt->window);
+        if (waiting_.size() < waiting_max_ || debt->reason == DebtReason::uncertain) {
+          visit(*debt);
+          ++owed_[owner(debt->collection, debt->key)];
+          waiting_.emplace(now + debt->window, std::move(*debt));
+        }
+        return true;
+      });
   if (!scanned) return scanned;
   if (!damaged.empty()) return Error(Code::corrupt, damaged + "; run `vmproxy journal verify`");
   return {};
@@ -88,7 +91,8 @@ void Debts::add(std::vector<Debt>& debts) {
       model::Writer writer;
       writer.u8(row_format);
       writer.u8(static_cast<uint8_t>(debt.reason));
-      writer.u64(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(debt.window).count()));
+      writer.u64(
+          static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(debt.window).count()));
       rows.push_back({std::string(journal::rows::debts), row_key(debt), writer.take()});
       ++count_;
       ++count_by_reason_[static_cast<size_t>(debt.reason)];
@@ -110,15 +114,17 @@ void Debts::refill() {
   for (const auto& [due, debt] : waiting_) known.insert(debt.id);
   const auto now = clock_.now();
   // The latest rows: one paid a moment ago would be paid twice, one added a moment ago be missed. An error: tried again.
-  (void)journal_.scan_latest_rows(journal::rows::debts, "", "", [&](std::string_view key, std::string_view value) {
-    auto debt = parse(key, value);
-    if (!debt || known.contains(debt->id) || handed_out_.contains(debt->id)) return true;
-    if (waiting_.size() >= waiting_max_) return false;
-    ++owed_[owner(debt->collection, debt->key)];
-    // Written long ago for lack of memory; waiting its window again is safe and never too early.
-    waiting_.emplace(now + debt->window, std::move(*debt));
-    return true;
-  });
+  (void)journal_.scan_latest_rows(journal::rows::debts, "", "",
+                                  [&](std::string_view key, std::string_view value) {
+                                    auto debt = parse(key, value);
+                                    if (!debt || known.contains(debt->id) || handed_out_.contains(debt->id))
+                                      return true;
+                                    if (waiting_.size() >= waiting_max_) return false;
+                                    ++owed_[owner(debt->collection, debt->key)];
+                                    // Written long ago for lack of memory; waiting its window again is safe and never too early.
+                                    waiting_.emplace(now + debt->window, std::move(*debt));
+                                    return true;
+                                  });
 }
 
 std::vector<Debt> Debts::due(size_t max) {
@@ -164,7 +170,8 @@ std::vector<Debt> Debts::take_all_but(DebtReason reason) {
       at = waiting_.erase(at);
     }
     if (more_on_disk()) refill();
-  } while (std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& item) { return item.second.reason != reason; }));
+  } while (std::any_of(waiting_.begin(), waiting_.end(),
+                       [&](const auto& item) { return item.second.reason != reason; }));
   return result;
 }
 
@@ -186,10 +193,11 @@ bool Debts::owed(const std::string& collection, const std::string& key) {
   }
   bool found = false;
   const std::string prefix = owner(collection, key);
-  (void)journal_.scan_latest_rows(journal::rows::debts, prefix, "", [&](std::string_view row, std::string_view) {
-    found = row.size() == prefix.size() + 8;
-    return !found;
-  });
+  (void)journal_.scan_latest_rows(journal::rows::debts, prefix, "",
+                                  [&](std::string_view row, std::string_view) {
+                                    found = row.size() == prefix.size() + 8;
+                                    return !found;
+                                  });
   return found;
 }
 
@@ -205,7 +213,8 @@ uint64_t Debts::count(DebtReason reason) const {
 
 uint64_t Debts::waiting_but(DebtReason reason) const {
   std::lock_guard hold(mutex_);
-  const auto others = std::count_if(waiting_.begin(), waiting_.end(), [&](const auto& item) { return item.second.reason == reason; });
+  const auto others = std::count_if(waiting_.begin(), waiting_.end(),
+                                    [&](const auto& item) { return item.second.reason == reason; });
   return count_ - handed_out_.size() - static_cast<uint64_t>(others);
 }
 

@@ -20,13 +20,13 @@
 namespace vmproxy::proxy {
 
 enum class DebtReason : uint8_t {
-  uncertain,   // the primary may still execute the write; closes the key's window when due
-  zombie,      // an attempt on the replica whose answer was lost may still take effect
-  crash,       // what was under way when the process died
-  repair,      // validation found a difference
-  retry,       // a quarantined key is tried again
-  collapsed,   // the entry did not fit in memory
-  carried,     // an open window or suspect taken over a change of the primary
+  uncertain,  // the primary may still execute the write; closes the key's window when due
+  zombie,     // an attempt on the replica whose answer was lost may still take effect
+  crash,      // what was under way when the process died
+  repair,     // validation found a difference
+  retry,      // a quarantined key is tried again
+  collapsed,  // the entry did not fit in memory
+  carried,    // an open window or suspect taken over a change of the primary
 };
 std::string_view name_of(DebtReason reason);
 
@@ -79,12 +79,12 @@ class Debts {
   const size_t waiting_max_;
   mutable std::mutex mutex_;
   DebtId next_id_ = 1;
-  std::multimap<TimePoint, Debt> waiting_;                // bounded by waiting_max_, but for windows
-  std::unordered_map<std::string, int> owed_;             // collection NUL key -> debts in memory
-  std::map<DebtId, TimePoint> handed_out_;                // id -> when it fell due
-  uint64_t count_ = 0;                                    // rows, in memory or not
+  std::multimap<TimePoint, Debt> waiting_;     // bounded by waiting_max_, but for windows
+  std::unordered_map<std::string, int> owed_;  // collection NUL key -> debts in memory
+  std::map<DebtId, TimePoint> handed_out_;     // id -> when it fell due
+  uint64_t count_ = 0;                         // rows, in memory or not
   std::array<uint64_t, 7> count_by_reason_{};
-  std::array<TimePoint, 7> last_due_{};                   // by reason, of all there ever were
+  std::array<TimePoint, 7> last_due_{};  // by reason, of all there ever were
 };
 
 }  // namespace vmproxy::proxy

@@ -54,7 +54,8 @@ void Freshness::unblock(const std::string& collection) {
   for (auto& done : ready) done(true);
 }
 
-Freshness::Waiter Freshness::when_fresh(const std::string& collection, bool may_wait, std::function<void(bool)> done) {
+Freshness::Waiter Freshness::when_fresh(const std::string& collection, bool may_wait,
+                                        std::function<void(bool)> done) {
   bool fresh_now = false;
   {
     std::lock_guard hold(mutex_);

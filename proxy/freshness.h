@@ -43,7 +43,9 @@ class Freshness {
     std::multiset<uint64_t> owed;
     int blocked = 0;
     std::map<Waiter, Waiting> waiting;
-    bool covers(uint64_t position) const { return blocked == 0 && (owed.empty() || *owed.begin() > position); }
+    bool covers(uint64_t position) const {
+      return blocked == 0 && (owed.empty() || *owed.begin() > position);
+    }
   };
   static std::vector<std::function<void(bool)>> take_ready(Collection& c);
 

@@ -80,7 +80,8 @@ class Gate {
   Clock& clock_;
   mutable std::mutex mutex_;
   std::condition_variable drained_;
-  std::deque<std::function<void()>> waiting_;  // bounded by the listeners' connections and the in-flight bytes budget
+  std::deque<std::function<void()>>
+      waiting_;  // bounded by the listeners' connections and the in-flight bytes budget
   size_t inside_ = 0;
   bool closed_ = false;
   std::atomic<Duration> pace_{Duration::zero()};

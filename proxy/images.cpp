@@ -22,7 +22,8 @@ std::string encode_images(const std::vector<journal::Image>& images) {
 Result<std::vector<journal::Image>> decode_images(std::string_view bytes) {
   model::Reader reader(bytes);
   const uint8_t format = reader.u8();
-  if (format != images_format) return Error(Code::corrupt, "image format " + std::to_string(format) + " is not known");
+  if (format != images_format)
+    return Error(Code::corrupt, "image format " + std::to_string(format) + " is not known");
   std::vector<journal::Image> images;
   for (uint64_t n = reader.varint(); n > 0 && reader.ok(); --n) {
     journal::Image image;
@@ -34,8 +35,10 @@ Result<std::vector<journal::Image>> decode_images(std::string_view bytes) {
   return images;
 }
 
-Result<std::vector<journal::Image>> images_of(const journal::IntentHead& head, const journal::IntentBody& body,
-                                              const protocols::Dialect* dialect, const protocols::Catalog& catalog) {
+Result<std::vector<journal::Image>> images_of(const journal::IntentHead& head,
+                                              const journal::IntentBody& body,
+                                              const protocols::Dialect* dialect,
+                                              const protocols::Catalog& catalog) {
   if (head.primary == journal::Side::target) return decode_images(body.body);
   if (dialect == nullptr) return Error(Code::unsupported, "images.dialect: no dialect can read this intent");
   for (const auto& row : dialect->table()) {

@@ -159,7 +159,9 @@ OpId InFlight::open_collection_window(const std::string& collection, std::vector
   return id;
 }
 
-std::vector<std::string> InFlight::close_collection_window(OpId window) { return end_broad(window).keys; }
+std::vector<std::string> InFlight::close_collection_window(OpId window) {
+  return end_broad(window).keys;
+}
 
 bool InFlight::broad_in_flight(OpId op) const {
   std::lock_guard hold(mutex_);

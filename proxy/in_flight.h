@@ -91,9 +91,9 @@ class InFlight {
   void leave();
 
   mutable std::mutex mutex_;
-  OpId next_ = 1;            // also grows with each Passing
+  OpId next_ = 1;  // also grows with each Passing
   size_t passing_ = 0;
-  size_t key_windows_ = 0;   // of all collections
+  size_t key_windows_ = 0;  // of all collections
   std::unordered_map<OpId, Op> ops_;
   std::unordered_map<std::string, Collection> collections_;
 };

@@ -22,7 +22,10 @@ class KeyQueue {
   class Turn {
    public:
     Turn(KeyQueue& queue, std::vector<std::string> keys) : queue_(&queue), keys_(std::move(keys)) {}
-    Turn(Turn&& other) noexcept : queue_(std::exchange(other.queue_, nullptr)), keys_(std::move(other.keys_)), number_(other.number_) {}
+    Turn(Turn&& other) noexcept
+        : queue_(std::exchange(other.queue_, nullptr)),
+          keys_(std::move(other.keys_)),
+          number_(other.number_) {}
     Turn& operator=(Turn&&) = delete;
     ~Turn();
     // False at the deadline; the place in the queue is given up then.

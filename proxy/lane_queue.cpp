@@ -21,7 +21,8 @@ void make_room(std::vector<T>& to, const std::vector<T>& from) {
 // A debt of nothing but attempts on the replica whose answers were lost: any value written from now on outlives them.
 bool of_lost_attempts(const Entry& entry) {
   return entry.seqs.empty() && entry.waits.empty() && !entry.debts.empty() &&
-         std::all_of(entry.debts.begin(), entry.debts.end(), [](const Debt& debt) { return debt.reason == DebtReason::zombie; });
+         std::all_of(entry.debts.begin(), entry.debts.end(),
+                     [](const Debt& debt) { return debt.reason == DebtReason::zombie; });
 }
 
 }  // namespace
@@ -69,7 +70,8 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
     std::lock_guard hold(mutex_);
     taken.reserve(std::min(max, entries_.size()));  // nothing is moved that has no place
     auto at = order_.lower_bound(from);
-    for (size_t looked_at = 0; at != order_.end() && taken.size() < max && looked_at < looks_max; ++looked_at) {
+    for (size_t looked_at = 0; at != order_.end() && taken.size() < max && looked_at < looks_max;
+         ++looked_at) {
       const auto entry = entries_.find(at->second);
       Applying* applying = nullptr;
       try {
@@ -196,7 +198,8 @@ void LaneQueue::visit(const std::function<void(const std::string&, const std::st
 
 size_t LaneQueue::reading() const {
   std::lock_guard hold(mutex_);
-  return static_cast<size_t>(std::count_if(applying_.begin(), applying_.end(), [](const auto& item) { return !item.second.image; }));
+  return static_cast<size_t>(
+      std::count_if(applying_.begin(), applying_.end(), [](const auto& item) { return !item.second.image; }));
 }
 
 }  // namespace vmproxy::proxy

@@ -20,16 +20,17 @@ namespace vmproxy::proxy {
 // One key's next step on the replica: write the journaled image, or read the primary and write that.
 struct Entry {
   std::string collection;
-  std::string key;            // encoded
-  uint64_t position = 0;      // newest wins; grows with time (nanoseconds, unique)
-  std::vector<uint64_t> owed; // positions it owes in Freshness: its own, or those of the entries it took over
-  bool image = false;         // else READ
-  journal::Seq seq = 0;       // image: where it is journaled
-  uint32_t item = 0;          // image: which key of that intent
-  std::vector<OpId> waits;    // broad ops that must end before this READ
-  std::vector<Debt> debts;    // paid when the replica acknowledged
-  std::vector<journal::Seq> seqs;      // intents that this entry finishes
-  std::vector<uint64_t> quarantined;   // quarantine rows it clears
+  std::string key;        // encoded
+  uint64_t position = 0;  // newest wins; grows with time (nanoseconds, unique)
+  std::vector<uint64_t>
+      owed;                 // positions it owes in Freshness: its own, or those of the entries it took over
+  bool image = false;       // else READ
+  journal::Seq seq = 0;     // image: where it is journaled
+  uint32_t item = 0;        // image: which key of that intent
+  std::vector<OpId> waits;  // broad ops that must end before this READ
+  std::vector<Debt> debts;  // paid when the replica acknowledged
+  std::vector<journal::Seq> seqs;     // intents that this entry finishes
+  std::vector<uint64_t> quarantined;  // quarantine rows it clears
 };
 
 class LaneQueue {
@@ -55,7 +56,8 @@ class LaneQueue {
   // Takes the entries for which it holds out; those being applied are not among them.
   std::vector<Entry> remove(const std::function<bool(const Entry&)>& which);
   // The newest entry of each key, queued or being applied.
-  void visit(const std::function<void(const std::string& collection, const std::string& key, bool image)>& see) const;
+  void visit(const std::function<void(const std::string& collection, const std::string& key, bool image)>&
+                 see) const;
   size_t reading() const;  // READs being applied
 
  private:

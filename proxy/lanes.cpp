@@ -14,13 +14,18 @@ Lanes::Lanes(Parts parts, LaneOptions options)
       options_(options),
       health_(parts.clock, parts.random),
       primary_health_(parts.clock, parts.random),
-      applied_upserts_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged", {{"kind", "upsert"}})),
-      applied_deletes_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged", {{"kind", "delete"}})),
-      applied_rows_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged", {{"kind", "copy"}})) {
+      applied_upserts_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged",
+                                             {{"kind", "upsert"}})),
+      applied_deletes_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged",
+                                             {{"kind", "delete"}})),
+      applied_rows_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged",
+                                          {{"kind", "copy"}})) {
   for (size_t i = 0; i < options_.lanes; ++i) lanes_.push_back(std::make_unique<Lane>());
 }
 
-Lanes::~Lanes() { stop(); }
+Lanes::~Lanes() {
+  stop();
+}
 
 size_t Lanes::lane_of(const std::string& collection, const std::string& key) const {
   return (std::hash<std::string>()(collection) * 31 + std::hash<std::string>()(key)) % lanes_.size();
@@ -45,7 +50,9 @@ void Lanes::start(Side primary, TimePoint not_before) {
     frozen = Error(Code::internal, broken.what());
   }
   staff();
-  if (!frozen) log::error("quarantined changes could not be read; those of the former primary are not protected", {{"error", frozen.error().message}});
+  if (!frozen)
+    log::error("quarantined changes could not be read; those of the former primary are not protected",
+               {{"error", frozen.error().message}});
 }
 
 void Lanes::staff() {
@@ -57,9 +64,10 @@ void Lanes::staff() {
     } catch (const std::exception& refused) {
       understaffed_ = true;
       if (known) return;
-      log::error("a thread that brings changes to the replica cannot be started, so some changes wait. It is tried again; raise the limit of "
-                 "threads of the process or the machine",
-                 {{"error", refused.what()}});
+      log::error(
+          "a thread that brings changes to the replica cannot be started, so some changes wait. It is tried again; raise the limit of "
+          "threads of the process or the machine",
+          {{"error", refused.what()}});
       return;
     }
   }
@@ -120,7 +128,8 @@ void Lanes::wake(Lane& lane) {
   {
     std::lock_guard hold(mutex_);
     ++lane.wakes;
-    if (!lane.idle && !stopping_ && lane.queue.size() < options_.gather_entries) return;  // it looks again by itself
+    if (!lane.idle && !stopping_ && lane.queue.size() < options_.gather_entries)
+      return;  // it looks again by itself
   }
   lane.work.notify_one();
 }
@@ -145,7 +154,8 @@ size_t Lanes::size() const {
 
 bool Lanes::wait_empty(Deadline deadline) {
   std::unique_lock lock(mutex_);
-  return parts_.clock.wait_until(lock, changed_, deadline, [this] { return stopping_ || size() == 0; }) && size() == 0;
+  return parts_.clock.wait_until(lock, changed_, deadline, [this] { return stopping_ || size() == 0; }) &&
+         size() == 0;
 }
 
 void Lanes::pause(const std::string& collection) {
@@ -171,7 +181,8 @@ std::vector<Entry> Lanes::remove(const std::string& collection) {
   const journal::Seq trimmed = parts_.journal.stats().trimmed_below;
   {
     std::lock_guard hold(mutex_);
-    std::erase_if(lives_, [&](const auto& life) { return life.second <= trimmed; });  // nothing of before is left
+    std::erase_if(lives_,
+                  [&](const auto& life) { return life.second <= trimmed; });  // nothing of before is left
     lives_[collection] = parts_.journal.next();
   }
   std::vector<Entry> all;
@@ -203,7 +214,8 @@ size_t Lanes::reading() const {
 std::vector<Entry> Lanes::take_reads() {
   std::vector<Entry> all;
   for (auto& lane : lanes_) {
-    for (auto& entry : lane->queue.remove([](const Entry& e) { return !e.image; })) all.push_back(std::move(entry));
+    for (auto& entry : lane->queue.remove([](const Entry& e) { return !e.image; }))
+      all.push_back(std::move(entry));
   }
   return all;
 }
@@ -254,7 +266,8 @@ void Lanes::run(Lane& lane) {
       if (retry > now) {
         until = std::min(until, retry);
       } else if (!health->problem().empty() && lane.queue.size() > 0) {
-        until = std::min(until, now + std::chrono::milliseconds(20));  // another lane tried and needed nothing
+        until =
+            std::min(until, now + std::chrono::milliseconds(20));  // another lane tried and needed nothing
       }
     }
     lane.idle = true;
@@ -271,7 +284,8 @@ void Lanes::apply_whole(Lane& lane, const std::vector<Entry>& taken) {
     bool noted = false;
     while (!owe_again(lane, taken, broken.what(), noted)) {
       std::unique_lock lock(mutex_);
-      parts_.clock.wait_until(lock, lane.work, parts_.clock.in(std::chrono::milliseconds(20)), [] { return false; });
+      parts_.clock.wait_until(lock, lane.work, parts_.clock.in(std::chrono::milliseconds(20)),
+                              [] { return false; });
     }
     throw;
   }
@@ -284,7 +298,8 @@ bool Lanes::owe_again(Lane& lane, const std::vector<Entry>& taken, const char* w
       std::vector<Debt> debts;
       for (const Entry& entry : taken) {
         if (!lane.queue.is_applying(entry)) continue;
-        debts.push_back({0, entry.collection, entry.key, DebtReason::zombie, parts_.transfer.driver(replica()).capabilities().max_zombie});
+        debts.push_back({0, entry.collection, entry.key, DebtReason::zombie,
+                         parts_.transfer.driver(replica()).capabilities().max_zombie});
       }
       parts_.debts.add(debts);
       ++failed_;
@@ -310,16 +325,17 @@ bool Lanes::step(Lane& lane) {
   if (allowed == 0) return false;
   const size_t reads_allowed = primary_health_.allowed();
   size_t reads = 0;
-  const std::vector<Entry> entries = lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
-    {
-      std::lock_guard hold(mutex_);
-      if (paused_.contains(entry.collection) || (reads_held_ && !entry.image)) return false;
-    }
-    for (const OpId op : entry.waits) {
-      if (parts_.in_flight.broad_in_flight(op)) return false;
-    }
-    return entry.image || reads++ < reads_allowed;
-  });
+  const std::vector<Entry> entries =
+      lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
+        {
+          std::lock_guard hold(mutex_);
+          if (paused_.contains(entry.collection) || (reads_held_ && !entry.image)) return false;
+        }
+        for (const OpId op : entry.waits) {
+          if (parts_.in_flight.broad_in_flight(op)) return false;
+        }
+        return entry.image || reads++ < reads_allowed;
+      });
   if (reads == 0 && reads_allowed != SIZE_MAX && reads_allowed > 0) primary_health_.unused();
   bool worked = !entries.empty();
   if (worked) lane.last_batch = entries.size();

@@ -27,8 +27,8 @@ namespace vmproxy::proxy {
 
 struct LaneOptions {
   size_t lanes = 8;
-  size_t batch_max = 512;                       // entries sent at once
-  size_t copy_rows_max = 4096;                  // rows of the copy waiting per lane
+  size_t batch_max = 512;       // entries sent at once
+  size_t copy_rows_max = 4096;  // rows of the copy waiting per lane
   Duration apply_timeout = std::chrono::seconds(10);
   // While changes come faster than one at a time, a lane waits this long for more of them, or for gather_entries: a
   // call to the replica costs about the same for one change and for fifty.
@@ -121,9 +121,9 @@ class Lanes {
     // Guarded by mutex_. Only this lane's thread waits for it, so that one change wakes one thread.
     std::condition_variable work;
     uint64_t wakes = 0;
-    bool idle = false;        // it waits for any work
-    size_t last_batch = 0;    // its thread only
-    bool made = false;        // its thread only: what its last batch missed was made
+    bool idle = false;      // it waits for any work
+    size_t last_batch = 0;  // its thread only
+    bool made = false;      // its thread only: what its last batch missed was made
   };
   size_t lane_of(const std::string& collection, const std::string& key) const;
   void staff();  // life_mutex_ held
@@ -144,14 +144,15 @@ class Lanes {
   };
   Result<States> states(const Collection& collection, const std::vector<Entry>& entries);
   // The entries of such keys wait in quarantine for somebody who changes that; the others stay in `entries`.
-  void set_aside(Lane& lane, const Collection& collection, const std::unordered_map<std::string, Error>& unread,
-                 std::vector<Entry>& entries);
+  void set_aside(Lane& lane, const Collection& collection,
+                 const std::unordered_map<std::string, Error>& unread, std::vector<Entry>& entries);
   void finished(Lane& lane, const std::vector<Entry>& entries);
   // Nothing is written to a collection of the target that holds somebody else's records.
   Result<void> claim(const Collection& collection);
   // The collection was not dropped or created again since the caller looked it up.
   bool same_life(const Collection& collection) const;
-  journal::Seq life_of(const std::string& collection) const;  // what is journaled from there on is of its present life
+  journal::Seq life_of(
+      const std::string& collection) const;  // what is journaled from there on is of its present life
   // The primary says that the collection is not there: true when that is so and the catalog knows it now.
   bool gone(const Collection& collection);
   void owe_zombies(const std::string& collection, const std::vector<model::Key>& keys, const Error& error);
@@ -171,12 +172,13 @@ class Lanes {
   std::atomic<uint64_t> applied_{0}, failed_{0};
   Counter applied_upserts_, applied_deletes_, applied_rows_;
 
-  std::mutex life_mutex_;  // start() and stop(); the lanes' threads
+  std::mutex life_mutex_;      // start() and stop(); the lanes' threads
   bool understaffed_ = false;  // guarded by life_mutex_
   mutable std::mutex mutex_;
   std::condition_variable changed_;  // lanes became empty, or have room
   std::unordered_map<std::string, int> paused_;
-  std::unordered_map<std::string, journal::Seq> lives_;  // by forgotten collection; what has no entry left goes
+  std::unordered_map<std::string, journal::Seq>
+      lives_;  // by forgotten collection; what has no entry left goes
   TimePoint not_before_{};
   bool reads_held_ = false;
   bool stopping_ = true;

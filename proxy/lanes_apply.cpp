@@ -60,7 +60,8 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     }
     ++failed_;
     if (primary_health_.failed(found.error().message)) {
-      log::warn("mirror cannot read; it retries, the application is not affected", {{"collection", collection.key}, {"error", found.error().message}});
+      log::warn("mirror cannot read; it retries, the application is not affected",
+                {{"collection", collection.key}, {"error", found.error().message}});
     }
     // What needs no reading goes on: after a promotion that is what brings everything back when the primary is dead.
     std::vector<Entry> images, reads;
@@ -89,7 +90,8 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   const Deadline deadline = parts_.clock.in(options_.apply_timeout);
   Result<protocols::ApplyResult> upserted = protocols::ApplyResult{};
   Result<protocols::ApplyResult> erased = protocols::ApplyResult{};
-  if (!records.empty()) upserted = parts_.transfer.upsert(side, collection, records, protocols::UpsertMode::replace, deadline);
+  if (!records.empty())
+    upserted = parts_.transfer.upsert(side, collection, records, protocols::UpsertMode::replace, deadline);
   if (upserted && !absent.empty()) erased = parts_.transfer.erase(side, collection, absent, deadline);
   if (upserted && erased) {
     lane.made = false;
@@ -101,10 +103,12 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     if (!same_life(collection)) return;
     for (const auto& refusal : upserted->refused) {
       const auto& record = records[refusal.index];
-      parts_.quarantine.add(collection.key, model::encode(record.key), refusal.error.message, record, primary_);
+      parts_.quarantine.add(collection.key, model::encode(record.key), refusal.error.message, record,
+                            primary_);
     }
     for (const auto& refusal : erased->refused) {
-      parts_.quarantine.add(collection.key, model::encode(absent[refusal.index]), refusal.error.message, std::nullopt, primary_);
+      parts_.quarantine.add(collection.key, model::encode(absent[refusal.index]), refusal.error.message,
+                            std::nullopt, primary_);
     }
     applied_upserts_.add(static_cast<double>(records.size()));
     applied_deletes_.add(static_cast<double>(absent.size()));
@@ -129,8 +133,9 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   const bool for_good = refused_for_good(error);
   if (for_good && entries.size() > 1) {
     // One bad record fails its batch: find it by halves.
-    std::vector<Entry> half(std::make_move_iterator(entries.begin() + static_cast<ptrdiff_t>(entries.size() / 2)),
-                            std::make_move_iterator(entries.end()));
+    std::vector<Entry> half(
+        std::make_move_iterator(entries.begin() + static_cast<ptrdiff_t>(entries.size() / 2)),
+        std::make_move_iterator(entries.end()));
     entries.resize(entries.size() / 2);
     apply_collection(lane, collection, entries);
     apply_collection(lane, collection, half);
@@ -171,7 +176,8 @@ bool Lanes::same_life(const Collection& collection) const {
   return now && now->plan->source().incarnation == collection.plan->source().incarnation;
 }
 
-void Lanes::owe_zombies(const std::string& collection, const std::vector<model::Key>& keys, const Error& error) {
+void Lanes::owe_zombies(const std::string& collection, const std::vector<model::Key>& keys,
+                        const Error& error) {
   if (error.surely_not_done()) return;
   std::vector<Debt> debts;
   for (const auto& key : keys) {
@@ -191,7 +197,8 @@ void Lanes::finished(Lane& lane, const std::vector<Entry>& entries) {
   }
   applied_ += entries.size();
   if (lane.queue.size() == 0) {
-    const std::lock_guard hold(mutex_);  // or who waits for empty lanes could miss it between looking and waiting
+    const std::lock_guard hold(
+        mutex_);  // or who waits for empty lanes could miss it between looking and waiting
     changed_.notify_all();
   }
 }

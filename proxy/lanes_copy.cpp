@@ -33,7 +33,8 @@ void Lanes::end_copy(CopyBatch& batch, const Result<journal::BackfillDone>& resu
     }
     if (--batch.parts_left > 0) return;
     done = std::move(batch.done);
-    whole = batch.error ? Result<journal::BackfillDone>(*batch.error) : Result<journal::BackfillDone>(batch.sum);
+    whole =
+        batch.error ? Result<journal::BackfillDone>(*batch.error) : Result<journal::BackfillDone>(batch.sum);
   }
   done(std::move(whole));
 }
@@ -42,7 +43,8 @@ void Lanes::copy(const model::CollectionName& name, uint64_t incarnation, std::v
                  std::function<void(Result<journal::BackfillDone>)> done) {
   const auto collection = parts_.collections.find(model::to_string(name));
   if (!collection || collection->plan->source().incarnation != incarnation) {
-    done(Error(Code::precondition, "collection '" + model::to_string(name) + "' was dropped or created again"));
+    done(Error(Code::precondition,
+               "collection '" + model::to_string(name) + "' was dropped or created again"));
     return;
   }
   std::map<size_t, std::vector<model::Record>> shares;
@@ -83,7 +85,8 @@ void Lanes::copy_part(CopyPart part) {
     result = copy_rows_of(part);
   } catch (const std::exception& broken) {
     // Whoever copies waits for an answer; the rows may be on the wire (H45).
-    result = Error(Code::unavailable, std::string("rows of the copy could not be written, on our side: ") + broken.what());
+    result = Error(Code::unavailable,
+                   std::string("rows of the copy could not be written, on our side: ") + broken.what());
     health_.unused();
     std::vector<model::Key> keys;
     for (const auto& row : part.rows) keys.push_back(row.key);
@@ -110,7 +113,8 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     }
     // Asked anew at each try: a live write may have come while we waited.
     std::vector<std::string> names;
-    for (const auto& row : part.rows) names.push_back(touched_key(generation, collection.key, model::encode(row.key)));
+    for (const auto& row : part.rows)
+      names.push_back(touched_key(generation, collection.key, model::encode(row.key)));
     auto touched = parts_.journal.rows_exist(journal::rows::touched, names);
     if (!touched) return touched.error();
     journal::BackfillDone done;
@@ -134,7 +138,8 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
       if (!same_life(*now)) {
         // H20: the rows may have landed on the collection's next life.
         std::vector<Debt> debts;
-        for (const auto& row : rows) debts.push_back({0, collection.key, model::encode(row.key), DebtReason::repair, Duration::zero()});
+        for (const auto& row : rows)
+          debts.push_back({0, collection.key, model::encode(row.key), DebtReason::repair, Duration::zero()});
         parts_.debts.add(debts);
         continue;  // refused as of a former life
       }
@@ -159,7 +164,8 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     // H57/H45: such a row may still land after a delete of its key.
     owe_zombies(collection.key, keys, error);
     if (health_.failed(error.message)) {
-      log::warn("replica does not take rows of the copy; they are tried again", {{"collection", collection.key}, {"error", error.message}});
+      log::warn("replica does not take rows of the copy; they are tried again",
+                {{"collection", collection.key}, {"error", error.message}});
     }
     std::unique_lock lock(mutex_);
     parts_.clock.wait_until(lock, changed_, health_.retry_at(), [this] { return stopping_; });

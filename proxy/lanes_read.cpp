@@ -58,8 +58,8 @@ Result<Lanes::States> Lanes::states(const Collection& collection, const std::vec
   return found;
 }
 
-void Lanes::set_aside(Lane& lane, const Collection& collection, const std::unordered_map<std::string, Error>& unread,
-                      std::vector<Entry>& entries) {
+void Lanes::set_aside(Lane& lane, const Collection& collection,
+                      const std::unordered_map<std::string, Error>& unread, std::vector<Entry>& entries) {
   if (!same_life(collection)) return;  // H20: read again, of the life that it has now
   std::vector<Entry> aside, others;
   for (Entry& entry : entries) (unread.contains(entry.key) ? aside : others).push_back(std::move(entry));
@@ -67,7 +67,8 @@ void Lanes::set_aside(Lane& lane, const Collection& collection, const std::unord
   const std::string side = replica() == Side::target ? "target" : "source";
   for (const Entry& entry : aside) {
     parts_.quarantine.add_unread(collection.key, entry.key,
-                                 unread.at(entry.key).message + "; what was written to this record is not on the " + side +
+                                 unread.at(entry.key).message +
+                                     "; what was written to this record is not on the " + side +
                                      " until `vmproxy quarantine retry` has read it again",
                                  primary_);
   }
@@ -84,7 +85,9 @@ bool Lanes::gone(const Collection& collection) {
   auto asked = parts_.collections.refresh_one(collection.name, parts_.clock.in(options_.apply_timeout));
   if (!asked || same_life(collection)) return false;
   for (auto& lane : lanes_) lane->queue.demote_images();
-  auto marked = parts_.journal.mark_gap("collection '" + collection.key + "' was dropped or created again and nobody told the proxy; the replica may hold records of its former life");
+  auto marked = parts_.journal.mark_gap(
+      "collection '" + collection.key +
+      "' was dropped or created again and nobody told the proxy; the replica may hold records of its former life");
   if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
   return true;
 }

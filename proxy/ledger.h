@@ -25,8 +25,8 @@ class Ledger {
   uint64_t unfinished() const;
 
  private:
-  void close(journal::Seq seq);     // lock held
-  void trim(journal::Seq step);     // lock held
+  void close(journal::Seq seq);  // lock held
+  void trim(journal::Seq step);  // lock held
 
   journal::Journal& journal_;
   mutable std::mutex mutex_;

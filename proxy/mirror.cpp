@@ -16,8 +16,9 @@ model::Outcome outcome_at(const journal::OutcomeRecord& outcome, size_t index) {
 
 }  // namespace
 
-Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& transfer, const protocols::Dialect* dialect,
-               Clock& clock, Random& random, Metrics& metrics, MirrorOptions options)
+Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& transfer,
+               const protocols::Dialect* dialect, Clock& clock, Random& random, Metrics& metrics,
+               MirrorOptions options)
     : journal_(journal),
       transfer_(transfer),
       clock_(clock),
@@ -27,10 +28,13 @@ Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& tr
       quarantine_(journal, clock),
       written_(journal),
       suspects_(journal),
-      lanes_({journal, collections, transfer, dialect, in_flight_, freshness_, debts_, ledger_, quarantine_, clock, random, metrics},
+      lanes_({journal, collections, transfer, dialect, in_flight_, freshness_, debts_, ledger_, quarantine_,
+              clock, random, metrics},
              options.lanes) {}
 
-Mirror::~Mirror() { stop(); }
+Mirror::~Mirror() {
+  stop();
+}
 
 Result<void> Mirror::start() {
   std::lock_guard one(life_mutex_);
@@ -40,7 +44,8 @@ Result<void> Mirror::start() {
     thread_ = std::thread([this] { run(); });
   } catch (const std::exception& refused) {
     lanes_.stop();
-    return Error(Code::overloaded, std::string("a thread of the mirror cannot be started: ") + refused.what() +
+    return Error(Code::overloaded, std::string("a thread of the mirror cannot be started: ") +
+                                       refused.what() +
                                        ". Raise the limit of threads of the process or the machine");
   }
   started_ = true;
@@ -121,7 +126,8 @@ void Mirror::add_keys(Ticket& ticket, std::vector<model::Key> keys) {
   for (auto& key : encoded) ticket.encoded.push_back(std::move(key));
 }
 
-void Mirror::journal(Ticket& ticket, journal::IntentBody body, std::function<void(Result<journal::Seq>)> done) {
+void Mirror::journal(Ticket& ticket, journal::IntentBody body,
+                     std::function<void(Result<journal::Seq>)> done) {
   journal::IntentHead head;
   head.epoch = ticket.epoch;
   head.primary = ticket.primary;
@@ -143,14 +149,16 @@ void Mirror::drop(Ticket ticket) {
   finish(std::move(ticket), std::move(rejected));
 }
 
-void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome, std::function<void(Result<void>)> durable) {
+void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
+                    std::function<void(Result<void>)> durable) {
   ++writes_;
   // Not journaled and sent all the same: the capture gap stands for it (correctness.md 3), but its keys are read back
   // anyway, so that the gap is as small as can be.
   const bool nameless = ticket.makes_keys && ticket.keys.size() == ticket.named;
   // The intent does not name the keys that the primary made up: a replay finds them here.
   if (ticket.makes_keys) {
-    for (size_t i = ticket.named; i < ticket.keys.size(); ++i) outcome.images.push_back({ticket.keys[i], std::nullopt});
+    for (size_t i = ticket.named; i < ticket.keys.size(); ++i)
+      outcome.images.push_back({ticket.keys[i], std::nullopt});
   }
   {
     std::lock_guard ordered(finish_mutex_);
@@ -163,8 +171,11 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome, std::function
   if (ticket.broad) ledger_.release(ticket.enumerated_from);
   if (outcome.whole != model::Outcome::rejected) {
     std::string gap;
-    if (ticket.cls == journal::IntentClass::opaque) gap = "operation '" + ticket.operation + "' may have changed records that cannot be named";
-    if (nameless) gap = "operation '" + ticket.operation + "' made records in '" + ticket.collection_key + "' whose keys are not known";
+    if (ticket.cls == journal::IntentClass::opaque)
+      gap = "operation '" + ticket.operation + "' may have changed records that cannot be named";
+    if (nameless)
+      gap = "operation '" + ticket.operation + "' made records in '" + ticket.collection_key +
+            "' whose keys are not known";
     if (!gap.empty()) {
       journal_.mark_gap(gap, [](Result<void> marked) {
         if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
@@ -242,7 +253,8 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     changed.push_back(ticket.encoded[i]);
     entries.push_back(i);
     if (what == model::Outcome::uncertain) {
-      debts.push_back({0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
+      debts.push_back(
+          {0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
       // Before end_keyed, so that an op that begins now finds either the op or its window.
       in_flight_.open_window(ticket.collection_key, ticket.encoded[i]);
     }
@@ -257,7 +269,8 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
   for (const size_t i : entries) {
     Entry entry = read_entry(ticket.collection_key, ticket.encoded[i]);
     const bool certain = outcome_at(outcome, i) == model::Outcome::applied;
-    entry.image = certain && ticket.cls == journal::IntentClass::image && !flight.overlapped[i] && ticket.seq != 0;
+    entry.image =
+        certain && ticket.cls == journal::IntentClass::image && !flight.overlapped[i] && ticket.seq != 0;
     entry.seq = ticket.seq;
     entry.item = static_cast<uint32_t>(i);
     entry.waits = flight.waits;
@@ -292,7 +305,8 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
     const OpId window = in_flight_.open_collection_window(ticket.collection_key, keys);
     ledger_.hold(ticket.enumerated_from);
     std::lock_guard hold(mutex_);
-    windows_.push_back({window, ticket.collection_key, clock_.in(window_of(ticket.primary)), ticket.enumerated_from});
+    windows_.push_back(
+        {window, ticket.collection_key, clock_.in(window_of(ticket.primary)), ticket.enumerated_from});
   }
   if (ticket.seq != 0) ledger_.expect(ticket.seq, keys.size());
   suspect_reads(ticket.collection_key, keys);
@@ -311,14 +325,16 @@ bool Mirror::dirty(const model::CollectionName& collection, const model::Key& ke
   const std::string name = model::to_string(collection);
   const std::string encoded = model::encode(key);
   // In this order: a write leaves the table for the marks, and the marks for its lane.
-  return in_flight_.busy(name, encoded) || marks_.coming(name, encoded) || lanes_.has(name, encoded) || debts_.owed(name, encoded);
+  return in_flight_.busy(name, encoded) || marks_.coming(name, encoded) || lanes_.has(name, encoded) ||
+         debts_.owed(name, encoded);
 }
 
 bool Mirror::quarantined(const model::CollectionName& collection, const model::Key& key) {
   return quarantine_.holds(model::to_string(collection), model::encode(key));
 }
 
-void Mirror::backfill(const model::CollectionName& collection, uint64_t incarnation, std::vector<model::Record> rows,
+void Mirror::backfill(const model::CollectionName& collection, uint64_t incarnation,
+                      std::vector<model::Record> rows,
                       std::function<void(Result<journal::BackfillDone>)> done) {
   lanes_.copy(collection, incarnation, std::move(rows), std::move(done));
 }
@@ -357,7 +373,8 @@ void Mirror::close_settle(const std::vector<OpId>& windows) {
   {
     std::lock_guard hold(mutex_);
     for (auto& window : windows_) {
-      if (std::find(windows.begin(), windows.end(), window.window) != windows.end()) window.closes = clock_.now();
+      if (std::find(windows.begin(), windows.end(), window.window) != windows.end())
+        window.closes = clock_.now();
     }
   }
   close_windows(false);
@@ -381,7 +398,8 @@ void Mirror::forget(const std::string& collection) {
   }
   debts_.put_back(std::move(debts));
   // H20: what was journaled before is of the life before, also after a restart.
-  journal_.put_rows({{std::string(journal::rows::state), std::string(life_rows) + collection, std::to_string(journal_.next())}});
+  journal_.put_rows({{std::string(journal::rows::state), std::string(life_rows) + collection,
+                      std::to_string(journal_.next())}});
   (void)quarantine_.remove_collection(collection);
   changed_.notify_all();
 }
@@ -391,12 +409,15 @@ Result<void> Mirror::retry_quarantined(std::optional<uint64_t> number) {
   if (number) {
     auto found = quarantine_.find(*number);
     if (!found) return found.error();
-    if (!*found) return Error(Code::not_found, "there is no quarantined change number " + std::to_string(*number));
+    if (!*found)
+      return Error(Code::not_found, "there is no quarantined change number " + std::to_string(*number));
     if ((*found)->primary != primary_) {
-      return Error(Code::precondition,
-                   "change number " + std::to_string(*number) + " was refused while the other database was primary: that one may have "
-                   "the record's last copy, and a retry would read this one. Nothing was done. `vmproxy quarantine show` prints the "
-                   "record; write it through the application, then drop it from quarantine");
+      return Error(
+          Code::precondition,
+          "change number " + std::to_string(*number) +
+              " was refused while the other database was primary: that one may have "
+              "the record's last copy, and a retry would read this one. Nothing was done. `vmproxy quarantine show` prints the "
+              "record; write it through the application, then drop it from quarantine");
     }
     items.push_back(std::move(**found));
   } else {
@@ -432,7 +453,8 @@ Mirror::Numbers Mirror::numbers() {
   n.in_flight = in_flight_.size();
   n.oldest_debt_seconds = std::chrono::duration<double>(debts_.oldest_age()).count();
   n.problem = lanes_.problem();
-  if (journal_full_ && primary_ == Side::target) n.problem += (n.problem.empty() ? "" : "; ") + std::string(kept_beyond_max);
+  if (journal_full_ && primary_ == Side::target)
+    n.problem += (n.problem.empty() ? "" : "; ") + std::string(kept_beyond_max);
   return n;
 }
 

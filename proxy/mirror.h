@@ -37,11 +37,11 @@ struct Ticket {
   model::CollectionName collection;
   std::string collection_key;
   std::vector<model::Key> keys;
-  std::vector<std::string> encoded;       // of keys
-  bool makes_keys = false;                // the intent does not name all: add_keys() does, once the primary has answered
-  size_t named = 0;                       // keyed: how many it does name; the primary made up those after them
-  journal::Seq enumerated_from = 0;       // broad: journal position when its enumeration began; held until it ends
-  journal::Seq seq = 0;                   // 0: not journaled
+  std::vector<std::string> encoded;  // of keys
+  bool makes_keys = false;  // the intent does not name all: add_keys() does, once the primary has answered
+  size_t named = 0;         // keyed: how many it does name; the primary made up those after them
+  journal::Seq enumerated_from = 0;  // broad: journal position when its enumeration began; held until it ends
+  journal::Seq seq = 0;              // 0: not journaled
 };
 
 struct MirrorOptions {
@@ -59,8 +59,9 @@ struct MirrorOptions {
 
 class Mirror final : public journal::Sink {
  public:
-  Mirror(journal::Journal& journal, Collections& collections, Transfer& transfer, const protocols::Dialect* dialect,
-         Clock& clock, Random& random, Metrics& metrics, MirrorOptions options);
+  Mirror(journal::Journal& journal, Collections& collections, Transfer& transfer,
+         const protocols::Dialect* dialect, Clock& clock, Random& random, Metrics& metrics,
+         MirrorOptions options);
   ~Mirror() override;
 
   // Replays the journal (correctness.md 10). `epoch`: the one that goes on now. Before start(). Blocking.
@@ -73,7 +74,8 @@ class Mirror final : public journal::Sink {
   Ticket begin_keyed(const Routing& routing, std::string operation, model::CollectionName collection,
                      std::vector<model::Key> keys, journal::IntentClass cls);
   // Predicate or DDL: from before its enumeration. add_keys() names the records it will hit.
-  Ticket begin_broad(const Routing& routing, std::string operation, model::CollectionName collection, journal::IntentClass cls);
+  Ticket begin_broad(const Routing& routing, std::string operation, model::CollectionName collection,
+                     journal::IntentClass cls);
   // Of records that the intent could not name: those a broad write will hit, those whose keys the primary made.
   void add_keys(Ticket& ticket, std::vector<model::Key> keys);
   // A write that has no ticket: its names are only being looked up, or it is none of ours and goes past the mirror.
@@ -85,14 +87,16 @@ class Mirror final : public journal::Sink {
   void journal(Ticket& ticket, journal::IntentBody body, std::function<void(Result<journal::Seq>)> done);
   // What became of it. `outcome.images`, when given, are the primary's new state (after promotion).
   // `durable`: called when the outcome is synced.
-  void finish(Ticket ticket, journal::OutcomeRecord outcome, std::function<void(Result<void>)> durable = nullptr);
+  void finish(Ticket ticket, journal::OutcomeRecord outcome,
+              std::function<void(Result<void>)> durable = nullptr);
   void drop(Ticket ticket);  // never sent: rejected
 
   // --- what the replica has
   Freshness& freshness() { return freshness_; }
   bool dirty(const model::CollectionName& collection, const model::Key& key) override;
   bool quarantined(const model::CollectionName& collection, const model::Key& key) override;
-  void backfill(const model::CollectionName& collection, uint64_t incarnation, std::vector<model::Record> rows,
+  void backfill(const model::CollectionName& collection, uint64_t incarnation,
+                std::vector<model::Record> rows,
                 std::function<void(Result<journal::BackfillDone>)> done) override;
   Result<void> repair(const model::CollectionName& collection, const std::vector<model::Key>& keys) override;
 
@@ -152,7 +156,8 @@ class Mirror final : public journal::Sink {
   Result<void> retry_quarantined(std::optional<uint64_t> number);
 
   struct Numbers {
-    uint64_t lag_changes = 0, dirty = 0, suspects = 0, quarantined = 0, writes = 0, applied = 0, failed = 0, in_flight = 0;
+    uint64_t lag_changes = 0, dirty = 0, suspects = 0, quarantined = 0, writes = 0, applied = 0, failed = 0,
+             in_flight = 0;
     double lag_seconds = 0, oldest_debt_seconds = 0;
     std::string problem;
   };
@@ -187,7 +192,8 @@ class Mirror final : public journal::Sink {
   void pay_due();
   void close_windows(bool all);
   void collapse_bodies();
-  void recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome, bool may_be_images);
+  void recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome,
+                      bool may_be_images);
   // What status and log say while more than journal_bytes_max waits for a source that is not primary.
   static constexpr std::string_view kept_beyond_max =
       "the journal holds more than journal.max_bytes: what the source lacks is kept whole for the way back. Bring the source back, raise it, or finalize";
@@ -210,14 +216,15 @@ class Mirror final : public journal::Sink {
   WriteMarks marks_;
   Lanes lanes_;
 
-  std::mutex life_mutex_;    // start() and stop(): a migration that closes may meet its worker arming the mirror
+  std::mutex
+      life_mutex_;  // start() and stop(): a migration that closes may meet its worker arming the mirror
   std::mutex finish_mutex_;  // outcome and lane position of a write are one step (its order on the replica)
   std::atomic<uint64_t> last_position_{0};
   std::atomic<uint64_t> generation_{0};
   std::atomic<Side> primary_{Side::source};
   std::atomic<uint64_t> writes_{0}, collapsed_{0};
   std::atomic<TimePoint> not_before_{TimePoint()};  // H57: nothing is sent to the replica before
-  std::atomic<bool> journal_full_ = false;  // more than journal_bytes_max; set by run()
+  std::atomic<bool> journal_full_ = false;          // more than journal_bytes_max; set by run()
   std::vector<std::string> unresolved_ddl_;
   // collection, key: since the lanes were stopped without the primary. Of whoever changes the primary, so one thread's.
   std::set<std::pair<std::string, std::string>> given_up_;

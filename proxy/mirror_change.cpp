@@ -32,7 +32,8 @@ Result<void> Mirror::catch_up(Deadline deadline) {
   lanes_.stop();
   if (lanes_.size() != 0 || owed() != 0) {
     lanes_.start(primary_, not_before_);
-    return Error(Code::timeout, "an attempt on the replica ended without an answer; its keys must be read again first");
+    return Error(Code::timeout,
+                 "an attempt on the replica ended without an answer; its keys must be read again first");
   }
   return {};
 }
@@ -48,20 +49,25 @@ std::optional<Error> Mirror::unsettled() const {
   const std::string replica = primary_ == Side::target ? "source" : "target";
   if (const size_t left = lanes_.images()) {
     const std::string problem = lanes_.problem();
-    return Error(Code::timeout, "the " + replica + " does not take the changes that the journal holds for it: " + std::to_string(left) +
-                                    " left" + (problem.empty() ? "" : "; " + problem));
+    return Error(Code::timeout, "the " + replica +
+                                    " does not take the changes that the journal holds for it: " +
+                                    std::to_string(left) + " left" + (problem.empty() ? "" : "; " + problem));
   }
   if (const size_t reading = lanes_.reading()) {
-    return Error(Code::timeout, std::to_string(reading) + " reads of the database that does not answer have not ended");
+    return Error(Code::timeout,
+                 std::to_string(reading) + " reads of the database that does not answer have not ended");
   }
-  const TimePoint landed = std::max(not_before_.load(), debts_.last_due(DebtReason::zombie).value_or(TimePoint()));
+  const TimePoint landed =
+      std::max(not_before_.load(), debts_.last_due(DebtReason::zombie).value_or(TimePoint()));
   if (landed > clock_.now()) {
-    return Error(Code::timeout, "a change whose answer from the " + replica + " was lost may still arrive there");
+    return Error(Code::timeout,
+                 "a change whose answer from the " + replica + " was lost may still arrive there");
   }
   return std::nullopt;
 }
 
-Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why, bool give_up, Deadline deadline) {
+Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why, bool give_up,
+                                                          Deadline deadline) {
   const auto done = [this] { return lanes_.size() == 0 && only_windows_owed(); };
   CaughtUp caught_up;
   std::optional<Error> failed;
@@ -79,7 +85,10 @@ Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why
       if (caught_up.unread.count > 0) return caught_up;
     }
     if (clock_.now() >= deadline) {
-      failed = waits ? *waits : Error(Code::timeout, "keys that must be read from the database that does not answer come again and again");
+      failed =
+          waits ? *waits
+                : Error(Code::timeout,
+                        "keys that must be read from the database that does not answer come again and again");
       break;
     }
     std::unique_lock lock(mutex_);
@@ -102,7 +111,8 @@ size_t Mirror::give_up_reads(const std::string& why) {
   // Kept before anything is struck out: a crash in between keeps both.
   size_t kept = 0;
   given_up_.insert(keys.begin(), keys.end());  // first: what fails now is taken back with it
-  for (const auto& [collection, key] : keys) kept += quarantine_.add_unread(collection, key, why, primary_) ? 1 : 0;
+  for (const auto& [collection, key] : keys)
+    kept += quarantine_.add_unread(collection, key, why, primary_) ? 1 : 0;
   debts_.paid(debts);
   for (const auto& entry : entries) {
     for (const auto seq : entry.seqs) ledger_.done(seq);

@@ -26,7 +26,8 @@ void Mirror::run() {
       collapsed_collections_.clear();
     }
     TimePoint until = clock_.in(std::chrono::milliseconds(100));
-    if (const auto due = debts_.next_due()) until = std::min(until, std::max(*due, clock_.in(std::chrono::milliseconds(5))));
+    if (const auto due = debts_.next_due())
+      until = std::min(until, std::max(*due, clock_.in(std::chrono::milliseconds(5))));
     clock_.wait_until(lock, changed_, until, [this] { return stopping_; });
   }
 }
@@ -45,9 +46,10 @@ void Mirror::collapse_bodies() {
   } else {
     journal_.drop_bodies_below(end);
     if (began) {
-      log::warn("the journal is as large as it may be: bodies of changes that the replica still lacks are dropped, and read from the "
-                "primary again when it is back. Nothing is lost",
-                {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
+      log::warn(
+          "the journal is as large as it may be: bodies of changes that the replica still lacks are dropped, and read from the "
+          "primary again when it is back. Nothing is lost",
+          {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
     }
   }
 }

@@ -12,7 +12,8 @@ namespace vmproxy::proxy {
 namespace {
 
 // Also those that the primary made up, which only the outcome names.
-std::vector<model::Key> keys_of(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
+std::vector<model::Key> keys_of(const journal::IntentHead& head,
+                                const std::optional<journal::OutcomeRecord>& outcome) {
   std::vector<model::Key> keys = head.keys;
   if (outcome && head.cls == journal::IntentClass::read_back) {
     for (const auto& made : outcome->images) keys.push_back(made.key);
@@ -24,10 +25,11 @@ std::vector<model::Key> keys_of(const journal::IntentHead& head, const std::opti
 
 Result<std::map<std::string, journal::Seq>> Mirror::lives() {
   std::map<std::string, journal::Seq> began;
-  auto scanned = journal_.scan_rows(journal::rows::state, life_rows, "", [&](std::string_view row, std::string_view seq) {
-    began.emplace(row.substr(life_rows.size()), std::strtoull(std::string(seq).c_str(), nullptr, 10));
-    return true;
-  });
+  auto scanned = journal_.scan_rows(
+      journal::rows::state, life_rows, "", [&](std::string_view row, std::string_view seq) {
+        began.emplace(row.substr(life_rows.size()), std::strtoull(std::string(seq).c_str(), nullptr, 10));
+        return true;
+      });
   if (!scanned) return scanned.error();
   return began;
 }
@@ -56,36 +58,39 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
   std::map<std::string, std::vector<std::string>> endangered;
   std::map<std::string, journal::Seq> endangered_from;
   const journal::Seq first = journal_.stats().trimmed_below;
-  auto looked = journal_.scan(first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
-    const bool uncertain = !outcome || outcome->whole == model::Outcome::uncertain;
-    // Of the former primary too: its window was carried over the change, and its late effect there is repaired as any other.
-    if (head.cls == journal::IntentClass::predicate && uncertain) {
-      const std::string name = model::to_string(head.collection);
-      const auto at = endangered_from.emplace(name, head.enumerated_from).first;
-      at->second = std::min(at->second, head.enumerated_from);
-      endangered[name];
-    }
-    return true;
-  });
+  auto looked = journal_.scan(
+      first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
+        const bool uncertain = !outcome || outcome->whole == model::Outcome::uncertain;
+        // Of the former primary too: its window was carried over the change, and its late effect there is repaired as any other.
+        if (head.cls == journal::IntentClass::predicate && uncertain) {
+          const std::string name = model::to_string(head.collection);
+          const auto at = endangered_from.emplace(name, head.enumerated_from).first;
+          at->second = std::min(at->second, head.enumerated_from);
+          endangered[name];
+        }
+        return true;
+      });
   if (!looked) return looked;
-  auto scanned = journal_.scan(first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
-    ++intents;
-    ledger_.open(head.seq);
-    const std::string name = model::to_string(head.collection);
-    const auto at = endangered_from.find(name);
-    const bool in_danger = at != endangered_from.end() && head.seq >= at->second;
-    if (in_danger) {
-      for (const auto& key : keys_of(head, outcome)) endangered[name].push_back(model::encode(key));
-    }
-    if (head.primary != primary) {
-      ledger_.expect(head.seq, 0);  // of an epoch that ended with everything applied or carried as a debt
-      return true;
-    }
-    const auto life = lives->find(name);
-    const bool of_this_life = life == lives->end() || head.seq >= life->second;
-    recover_intent(head, outcome, primary == Side::target && head.epoch == epoch && of_this_life && !in_danger);
-    return true;
-  });
+  auto scanned = journal_.scan(
+      first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
+        ++intents;
+        ledger_.open(head.seq);
+        const std::string name = model::to_string(head.collection);
+        const auto at = endangered_from.find(name);
+        const bool in_danger = at != endangered_from.end() && head.seq >= at->second;
+        if (in_danger) {
+          for (const auto& key : keys_of(head, outcome)) endangered[name].push_back(model::encode(key));
+        }
+        if (head.primary != primary) {
+          ledger_.expect(head.seq, 0);  // of an epoch that ended with everything applied or carried as a debt
+          return true;
+        }
+        const auto life = lives->find(name);
+        const bool of_this_life = life == lives->end() || head.seq >= life->second;
+        recover_intent(head, outcome,
+                       primary == Side::target && head.epoch == epoch && of_this_life && !in_danger);
+        return true;
+      });
   if (!scanned) return scanned;
   for (auto& [name, keys] : endangered) {
     const OpId window = in_flight_.open_collection_window(name, std::move(keys));
@@ -95,12 +100,14 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
     windows_.push_back({window, name, clock_.in(longest), endangered_from[name]});
   }
   if (intents > 0 || !clean_start) {
-    log::info("journal replayed", {{"intents", intents}, {"debts", debts_.count()}, {"clean_start", clean_start}});
+    log::info("journal replayed",
+              {{"intents", intents}, {"debts", debts_.count()}, {"clean_start", clean_start}});
   }
   return {};
 }
 
-void Mirror::recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome, bool may_be_images) {
+void Mirror::recover_intent(const journal::IntentHead& head,
+                            const std::optional<journal::OutcomeRecord>& outcome, bool may_be_images) {
   const std::string name = model::to_string(head.collection);
   // Also of a collection that is not included: it may have got the name of one that is, or lost it to that.
   if (head.cls == journal::IntentClass::ddl && !outcome) unresolved_ddl_.push_back(name);
@@ -108,7 +115,8 @@ void Mirror::recover_intent(const journal::IntentHead& head, const std::optional
   const bool nameless = head.cls == journal::IntentClass::opaque || head.makes_keys ||
                         (head.cls == journal::IntentClass::read_back && head.keys.empty());
   if (nameless && !outcome) {
-    auto marked = journal_.mark_gap("operation '" + head.operation + "' was under way when the process ended");
+    auto marked =
+        journal_.mark_gap("operation '" + head.operation + "' was under way when the process ended");
     if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
   }
   std::vector<std::string> changed;
@@ -122,8 +130,8 @@ void Mirror::recover_intent(const journal::IntentHead& head, const std::optional
     changed.push_back(model::encode(keys[i]));
     Entry entry = read_entry(name, changed.back());
     // Applied says that nothing overlapped it: see finish_keyed(). A window that is open again may be that of a later write.
-    entry.image = may_be_images && head.cls == journal::IntentClass::image && what == model::Outcome::applied &&
-                  !in_flight_.busy(name, entry.key);
+    entry.image = may_be_images && head.cls == journal::IntentClass::image &&
+                  what == model::Outcome::applied && !in_flight_.busy(name, entry.key);
     entry.seq = head.seq;
     entry.item = static_cast<uint32_t>(i);
     entry.seqs.push_back(head.seq);

@@ -18,7 +18,9 @@ namespace {
 
 constexpr int overtaken_max = 10;  // times that a change is served while others change the same collection
 
-bool safe_method(std::string_view method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
+bool safe_method(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS";
+}
 
 class UncapturedWrite {
  public:
@@ -36,18 +38,21 @@ Pipeline::Pipeline(Context& context, std::string listener)
     : context_(context),
       requests_(context.metrics, std::move(listener),
                 context.dialect == nullptr ? std::span<const Row>() : context.dialect->table()),
-      overhead_(context.metrics.histogram("overhead_seconds", "Time the proxy adds to a captured write before it is sent")) {}
+      overhead_(context.metrics.histogram("overhead_seconds",
+                                          "Time the proxy adds to a captured write before it is sent")) {}
 
 asio::awaitable<void> Pipeline::handle(net::Exchange& exchange) {
   exchange.set_began(context_.clock.now());
   const Row* row = context_.dialect->classify(exchange.head());
   const auto routing = context_.routing.get();
   if (routing->primary == Side::target) return serve(exchange, row);
-  const bool changes = row == nullptr ? !safe_method(exchange.head().method)
-                                      : row->cls == OperationClass::write || row->cls == OperationClass::ddl ||
-                                            row->cls == OperationClass::unknown;
+  const bool changes = row == nullptr
+                           ? !safe_method(exchange.head().method)
+                           : row->cls == OperationClass::write || row->cls == OperationClass::ddl ||
+                                 row->cls == OperationClass::unknown;
   if (changes) return routing->capture ? write(exchange, row) : pass_uncaptured(exchange, row);
-  if (row != nullptr && row->cls == OperationClass::read && routing->reads_percent > 0) return read(exchange, *row);
+  if (row != nullptr && row->cls == OperationClass::read && routing->reads_percent > 0)
+    return read(exchange, *row);
   return pass(exchange, row);
 }
 
@@ -76,7 +81,8 @@ asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
 
 // A body of unknown length counts as 1 MiB: such requests are rare, and their real size is bounded by the dialect.
 asio::awaitable<uint64_t> Pipeline::take_budget(net::Exchange& exchange) {
-  const uint64_t bytes = std::min(exchange.head().content_length.value_or(uint64_t{1} << 20), context_.dialect->body_bytes_max());
+  const uint64_t bytes = std::min(exchange.head().content_length.value_or(uint64_t{1} << 20),
+                                  context_.dialect->body_bytes_max());
   uint64_t taken = bytes;
   if (context_.budget.take_now(taken)) co_return taken;
   (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
@@ -106,7 +112,8 @@ asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
   auto body = co_await exchange.read_body(context_.dialect->body_bytes_max());
   if (body) co_return true;
   if (body.error().code == Code::overloaded) {
-    net::Response response = context_.dialect->error(Error(Code::invalid, body.error().message), exchange.head());
+    net::Response response =
+        context_.dialect->error(Error(Code::invalid, body.error().message), exchange.head());
     if (response.status >= 400) response.status = 413;  // where the API speaks in HTTP's statuses
     count(exchange, nullptr, Served::nobody, "too_large");
     (void)co_await exchange.reply(std::move(response));
@@ -140,7 +147,8 @@ asio::awaitable<void> Pipeline::read(net::Exchange& exchange, const Row& row) {
   if (!co_await read_body(exchange)) co_return;
   const auto routing = context_.routing.get();
   auto operation = co_await decode(exchange, row);
-  if (operation && routing->primary == Side::source && context_.collections.find(model::to_string(operation->collection))) {
+  if (operation && routing->primary == Side::source &&
+      context_.collections.find(model::to_string(operation->collection))) {
     const std::string key = route_key(exchange.head(), *operation);
     if (context_.reads.side_for(*routing, key, operation->pages) == Side::target) {
       if (co_await read_from_target(exchange, row, *operation, routing)) co_return;
@@ -156,9 +164,9 @@ asio::awaitable<void> Pipeline::read(net::Exchange& exchange, const Row& row) {
 // Everything acknowledged that the read could show was applied by the replica, or is within reads.wait (correctness.md 7).
 asio::awaitable<bool> Pipeline::replica_has(net::Exchange& exchange, const protocols::Operation& operation) {
   if (!context_.options.guard_reads) co_return true;
-  if (!operation.keys.empty() && std::none_of(operation.keys.begin(), operation.keys.end(), [&](const auto& key) {
-        return context_.mirror.dirty(operation.collection, key);
-      })) {
+  if (!operation.keys.empty() &&
+      std::none_of(operation.keys.begin(), operation.keys.end(),
+                   [&](const auto& key) { return context_.mirror.dirty(operation.collection, key); })) {
     co_return true;
   }
   // Freshness knows what is in the lanes. What is owed beside them (too much for memory, an attempt that may still land) stands
@@ -213,9 +221,13 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
     const Error& error = answer.error();
     const bool coded = error.code == Code::unsupported;
     if (!coded) context_.target_reads.failed(error.message);
-    const std::string reason = coded ? error.message.substr(0, error.message.find(':')) : "target_" + std::string(name_of(error.code));
+    const std::string reason = coded ? error.message.substr(0, error.message.find(':'))
+                                     : "target_" + std::string(name_of(error.code));
     context_.read_counts.returned(reason);
-    if (coded) context_.metrics.counter("unsupported_reads_total", "Reads the target cannot answer faithfully", {{"code", reason}}).add();
+    if (coded)
+      context_.metrics
+          .counter("unsupported_reads_total", "Reads the target cannot answer faithfully", {{"code", reason}})
+          .add();
     co_return false;
   }
   context_.read_counts.to_target();
@@ -240,7 +252,8 @@ void Pipeline::probe_target(net::Exchange& exchange, const Row& row, std::shared
 
 asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row) {
   const TimePoint began = context_.clock.now();
-  auto answer = co_await exchange.forward(context_.source, exchange.deadline(), context_.options.answer_bytes_max, [] { return true; });
+  auto answer = co_await exchange.forward(context_.source, exchange.deadline(),
+                                          context_.options.answer_bytes_max, [] { return true; });
   if (!answer) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
@@ -254,21 +267,23 @@ asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row)
 // --- after promotion
 
 asio::awaitable<Result<net::Response>> Pipeline::ask_target(net::Exchange& exchange, const Row& row,
-                                                            std::shared_ptr<const Routing> routing, Deadline deadline) {
+                                                            std::shared_ptr<const Routing> routing,
+                                                            Deadline deadline) {
   std::optional<ByteBudget::Share> slot;
   if (row.cls == OperationClass::ddl) {
     co_await wait_for_change_slot(exchange);
     slot.emplace(context_.change_slots, 1);
   }
-  co_return co_await on_pool<net::Response>(exchange, [this, &exchange, &row, routing, deadline]() -> Result<net::Response> {
-    // The exchange outlives this: its coroutine waits for the result.
-    for (int times = 1;; ++times) {
-      TargetBackend backend(context_, routing, std::string(row.name), deadline);
-      auto answer = context_.dialect->serve(row, exchange.request(), backend);
-      // The database itself would have made both changes, one after the other.
-      if (answer || !backend.overtaken() || times == overtaken_max) return answer;
-    }
-  });
+  co_return co_await on_pool<net::Response>(
+      exchange, [this, &exchange, &row, routing, deadline]() -> Result<net::Response> {
+        // The exchange outlives this: its coroutine waits for the result.
+        for (int times = 1;; ++times) {
+          TargetBackend backend(context_, routing, std::string(row.name), deadline);
+          auto answer = context_.dialect->serve(row, exchange.request(), backend);
+          // The database itself would have made both changes, one after the other.
+          if (answer || !backend.overtaken() || times == overtaken_max) return answer;
+        }
+      });
 }
 
 // A rollback has begun: the source answers what it can answer right already. What pages stays where it began.
@@ -282,11 +297,13 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, const 
   if (!up_to_date) co_return false;
   const auto marks = context_.mirror.marks().of(operation->collection, operation->keys);
   if (!marks) co_return false;
-  if (!co_await replica_has(exchange, *operation) || context_.mirror.quarantine().holds(collection)) co_return false;
+  if (!co_await replica_has(exchange, *operation) || context_.mirror.quarantine().holds(collection))
+    co_return false;
   if (context_.source_reads.allowed() == 0) co_return false;
   exchange.send_instead(std::move(*up_to_date));
   const Deadline deadline = std::min(exchange.deadline(), context_.source_read_deadline());
-  auto answer = co_await exchange.forward(context_.source, deadline, context_.options.answer_bytes_max, [] { return true; });
+  auto answer = co_await exchange.forward(context_.source, deadline, context_.options.answer_bytes_max,
+                                          [] { return true; });
   // What the source cannot answer (it may be away, or have never had the collection) the target still can.
   if (!answer) {
     context_.source_reads.failed(answer.error().message);
@@ -308,7 +325,9 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
   if (!co_await read_body(exchange)) co_return;
   if (row == nullptr || row->cls == OperationClass::unknown) {
     // Never to the source: the answer is its own for a call it does not know.
-    co_await reply_error(exchange, Error(Code::not_found, exchange.head().method + " " + std::string(exchange.head().path())), row);
+    co_await reply_error(
+        exchange, Error(Code::not_found, exchange.head().method + " " + std::string(exchange.head().path())),
+        row);
     co_return;
   }
   // Whoever may ask for the source's health may ask for it without a credential.
@@ -328,7 +347,9 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
     }
     answer = co_await ask_target(exchange, *row, routing, exchange.deadline());
   } else {
-    if (row->cls == OperationClass::read && context_.routing.get()->reads_percent == 0 && co_await read_from_source(exchange, *row)) co_return;
+    if (row->cls == OperationClass::read && context_.routing.get()->reads_percent == 0 &&
+        co_await read_from_source(exchange, *row))
+      co_return;
     answer = co_await ask_target(exchange, *row, context_.routing.get(), exchange.deadline());
   }
   if (!answer) {
@@ -350,7 +371,8 @@ std::string_view Pipeline::verdict(const Row* row, const net::Response& answer) 
 }
 
 void Pipeline::count(const net::Exchange& exchange, const Row* row, Served side, std::string_view outcome) {
-  requests_.ended(row, side, outcome, std::chrono::duration<double>(context_.clock.now() - exchange.began()).count());
+  requests_.ended(row, side, outcome,
+                  std::chrono::duration<double>(context_.clock.now() - exchange.began()).count());
 }
 
 }  // namespace vmproxy::proxy

@@ -29,11 +29,13 @@ class Pipeline {
   boost::asio::awaitable<void> pass_uncaptured(net::Exchange& exchange, const Row* row);
   boost::asio::awaitable<void> read(net::Exchange& exchange, const Row& row);
   // True when the target answered.
-  boost::asio::awaitable<bool> read_from_target(net::Exchange& exchange, const Row& row, const protocols::Operation& operation,
+  boost::asio::awaitable<bool> read_from_target(net::Exchange& exchange, const Row& row,
+                                                const protocols::Operation& operation,
                                                 std::shared_ptr<const Routing> routing);
   void probe_target(net::Exchange& exchange, const Row& row, std::shared_ptr<const Routing> routing);
   boost::asio::awaitable<void> write(net::Exchange& exchange, const Row* row);
-  boost::asio::awaitable<void> capture(net::Exchange& exchange, const Row* row, std::shared_ptr<const Routing> routing);
+  boost::asio::awaitable<void> capture(net::Exchange& exchange, const Row* row,
+                                       std::shared_ptr<const Routing> routing);
   boost::asio::awaitable<void> forward(net::Exchange& exchange, const Row* row);
 
   struct Captured {  // a decoded write on its way through the journal
@@ -42,11 +44,12 @@ class Pipeline {
     bool decoded = false;
     bool in_doubt = false;    // its names may stand for other collections: a gap unless it is rejected
     bool lost_track = false;  // a predicate whose records could not be enumerated: the same
-    bool unseen = false;      // makes a collection, and whether it was there before could not be asked: the same
+    bool unseen = false;  // makes a collection, and whether it was there before could not be asked: the same
     protocols::Operation operation;
     Ticket ticket;
-    std::optional<InFlight::Passing> passing;           // until it has a ticket; an excluded one gets none
-    std::vector<std::shared_ptr<const Collection>> before;  // a change of collections: what there was when it began
+    std::optional<InFlight::Passing> passing;  // until it has a ticket; an excluded one gets none
+    std::vector<std::shared_ptr<const Collection>>
+        before;  // a change of collections: what there was when it began
   };
   boost::asio::awaitable<Captured> begin(net::Exchange& exchange, const Row* row, const Routing& routing);
   boost::asio::awaitable<Result<void>> ask_source(net::Exchange& exchange);
@@ -57,7 +60,8 @@ class Pipeline {
   boost::asio::awaitable<void> look_before(net::Exchange& exchange, Captured& captured);
   void gap(const std::string& what);
   void follow(const Collection& before, const Collection& now);
-  boost::asio::awaitable<void> after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome);
+  boost::asio::awaitable<void> after_ddl(net::Exchange& exchange, const Captured& captured,
+                                         model::Outcome outcome);
 
   boost::asio::awaitable<bool> replica_has(net::Exchange& exchange, const protocols::Operation& operation);
 
@@ -65,14 +69,17 @@ class Pipeline {
   boost::asio::awaitable<bool> read_from_source(net::Exchange& exchange, const Row& row);
   boost::asio::awaitable<void> serve(net::Exchange& exchange, const Row* row);
   boost::asio::awaitable<Result<net::Response>> ask_target(net::Exchange& exchange, const Row& row,
-                                                           std::shared_ptr<const Routing> routing, Deadline deadline);
+                                                           std::shared_ptr<const Routing> routing,
+                                                           Deadline deadline);
 
   boost::asio::awaitable<uint64_t> take_budget(net::Exchange& exchange);
   // For ByteBudget::Share(context_.change_slots, 1).
   boost::asio::awaitable<void> wait_for_change_slot(net::Exchange& exchange);
   boost::asio::awaitable<void> enter_gate(net::Exchange& exchange);
   boost::asio::awaitable<bool> read_body(net::Exchange& exchange);
-  static Error unknown_credential() { return {Code::unauthenticated, "the source had not accepted this credential before it was replaced"}; }
+  static Error unknown_credential() {
+    return {Code::unauthenticated, "the source had not accepted this credential before it was replaced"};
+  }
   boost::asio::awaitable<void> reply_error(net::Exchange& exchange, const Error& error, const Row* row);
   template <class T>
   boost::asio::awaitable<Result<T>> on_pool(net::Exchange& exchange, std::function<Result<T>()> work) {

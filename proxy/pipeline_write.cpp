@@ -37,7 +37,8 @@ journal::IntentBody intent_body(const net::Request& request, journal::IntentClas
   journal::IntentBody body{request.method, request.target, {}, {}};
   body.body = request.body;
   for (const auto& [name, value] : request.headers.all()) {
-    if (net::equal_ignoring_case(name, "content-type") || net::equal_ignoring_case(name, "content-encoding")) {
+    if (net::equal_ignoring_case(name, "content-type") ||
+        net::equal_ignoring_case(name, "content-encoding")) {
       body.headers.add(name, value);
     }
   }
@@ -47,10 +48,13 @@ journal::IntentBody intent_body(const net::Request& request, journal::IntentClas
 // mirror.unknown_requests: refuse.
 Error refused_unknown(const protocols::OperationRow* row) {
   if (row == nullptr) {
-    return {Code::unsupported, "request.unknown: this call is not known and may change data; it was not done (unknown_requests: refuse)"};
+    return {
+        Code::unsupported,
+        "request.unknown: this call is not known and may change data; it was not done (unknown_requests: refuse)"};
   }
-  return {Code::unsupported, "request.unfollowed: what '" + std::string(row->name) +
-                                 "' changes cannot be followed, so it was not done (unknown_requests: refuse)"};
+  return {Code::unsupported,
+          "request.unfollowed: what '" + std::string(row->name) +
+              "' changes cannot be followed, so it was not done (unknown_requests: refuse)"};
 }
 
 constexpr std::string_view doubtful =
@@ -71,7 +75,9 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
   }
   // It waited in the fence of a promotion: the target executes it.
   if (row == nullptr || row->cls == OperationClass::unknown) {
-    co_await reply_error(exchange, Error(Code::not_found, exchange.head().method + " " + std::string(exchange.head().path())), row);
+    co_await reply_error(
+        exchange, Error(Code::not_found, exchange.head().method + " " + std::string(exchange.head().path())),
+        row);
     co_return;
   }
   if (!context_.credentials.known(exchange.head())) {
@@ -151,10 +157,13 @@ asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& cap
   });
   if (!found || found->records.size() > context_.options.enumerate_max) {
     captured.lost_track = true;
-    log::warn("the records of a write by filter could not be listed before it; it goes to the source as it is, what it changes there is not "
-              "followed (a capture gap: reads stay at the source until vmproxy validate --full --repair)",
-              {{"collection", collection->key}, {"operation", captured.name},
-               {"why", found ? "more than " + std::to_string(context_.options.enumerate_max) + " records" : found.error().message}});
+    log::warn(
+        "the records of a write by filter could not be listed before it; it goes to the source as it is, what it changes there is not "
+        "followed (a capture gap: reads stay at the source until vmproxy validate --full --repair)",
+        {{"collection", collection->key},
+         {"operation", captured.name},
+         {"why", found ? "more than " + std::to_string(context_.options.enumerate_max) + " records"
+                       : found.error().message}});
     co_return;
   }
   std::vector<model::Key> keys;
@@ -162,7 +171,8 @@ asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& cap
   context_.mirror.add_keys(captured.ticket, std::move(keys));
 }
 
-asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, const Row* row, const Routing& routing) {
+asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, const Row* row,
+                                                    const Routing& routing) {
   Captured captured;
   captured.name = row == nullptr ? "unknown" : std::string(row->name);
   // From before its names are looked up: who moves one meanwhile sees that it was not alone.
@@ -175,13 +185,16 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
       captured.decoded = true;
       captured.operation = std::move(*operation);
       // Any change of collections may bring one into the migration: an excluded one that is renamed.
-      captured.included = captured.operation.write_class == WriteClass::ddl || captured.operation.collection.name.empty() ||
-                          context_.collections.find(model::to_string(captured.operation.collection)) != nullptr;
+      captured.included =
+          captured.operation.write_class == WriteClass::ddl || captured.operation.collection.name.empty() ||
+          context_.collections.find(model::to_string(captured.operation.collection)) != nullptr;
     }
   } else {
     ++context_.unknown_requests;
-    context_.metrics.counter("unknown_requests_total", "Requests that are not in the dialect's table and may change data",
-                             {{"operation", "unknown"}}).add();
+    context_.metrics
+        .counter("unknown_requests_total", "Requests that are not in the dialect's table and may change data",
+                 {{"operation", "unknown"}})
+        .add();
   }
   if (!captured.included) co_return std::move(captured);
   const auto& operation = captured.operation;
@@ -202,7 +215,8 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
       if (captured.lost_track) captured.ticket.cls = journal::IntentClass::opaque;
     }
   } else {
-    captured.ticket = context_.mirror.begin_keyed(routing, captured.name, operation.collection, operation.keys, cls);
+    captured.ticket =
+        context_.mirror.begin_keyed(routing, captured.name, operation.collection, operation.keys, cls);
     captured.ticket.makes_keys = operation.makes_keys;
   }
   captured.passing.reset();
@@ -210,22 +224,28 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
 }
 
 asio::awaitable<Result<void>> Pipeline::make_durable(net::Exchange& exchange, Captured& captured) {
-  auto seq = co_await net::completion<Result<journal::Seq>>(exchange.executor(), [&](std::function<void(Result<journal::Seq>)> done) {
-    context_.mirror.journal(captured.ticket, intent_body(exchange.request(), captured.ticket.cls), std::move(done));
-  });
+  auto seq = co_await net::completion<Result<journal::Seq>>(
+      exchange.executor(), [&](std::function<void(Result<journal::Seq>)> done) {
+        context_.mirror.journal(captured.ticket, intent_body(exchange.request(), captured.ticket.cls),
+                                std::move(done));
+      });
   if (seq) {
     captured.ticket.seq = *seq;
     co_return Result<void>();
   }
   if (context_.options.refuse_on_capture_failure) {
-    co_return seq.error().within("the write was not sent: the journal cannot be written (capture_failure: refuse)");
+    co_return seq.error().within(
+        "the write was not sent: the journal cannot be written (capture_failure: refuse)");
   }
-  co_return co_await net::completion<Result<void>>(exchange.executor(), [&](std::function<void(Result<void>)> done) {
-    context_.journal.mark_gap("writes passed while the journal could not be written: " + seq.error().message, std::move(done));
-  });
+  co_return co_await net::completion<Result<void>>(
+      exchange.executor(), [&](std::function<void(Result<void>)> done) {
+        context_.journal.mark_gap(
+            "writes passed while the journal could not be written: " + seq.error().message, std::move(done));
+      });
 }
 
-asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row, std::shared_ptr<const Routing> routing) {
+asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
+                                        std::shared_ptr<const Routing> routing) {
   const TimePoint began = context_.clock.now();
   if (context_.options.refuse_unknown_requests && (row == nullptr || row->cls == OperationClass::unknown)) {
     co_await reply_error(exchange, refused_unknown(row), row);
@@ -249,15 +269,17 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   }
   overhead_.observe(std::chrono::duration<double>(context_.clock.now() - began).count());
   // 5: as it came; a client that goes away no longer stops it.
-  auto answer = co_await exchange.forward(context_.source, exchange.deadline(), context_.options.answer_bytes_max,
-                                          [&exchange, this, epoch = routing->epoch] {
-                                            return !exchange.client_gone() && context_.routing.get()->epoch == epoch;
-                                          });
+  auto answer =
+      co_await exchange.forward(context_.source, exchange.deadline(), context_.options.answer_bytes_max,
+                                [&exchange, this, epoch = routing->epoch] {
+                                  return !exchange.client_gone() && context_.routing.get()->epoch == epoch;
+                                });
   // 6: what became of it.
   protocols::OutcomeReport report;
   if (!answer) {
-    report.whole = answer.error().surely_not_done() && answer.error().code != Code::overloaded ? model::Outcome::rejected
-                                                                                              : model::Outcome::uncertain;
+    report.whole = answer.error().surely_not_done() && answer.error().code != Code::overloaded
+                       ? model::Outcome::rejected
+                       : model::Outcome::uncertain;
   } else if (captured.decoded) {
     report = context_.dialect->outcome(captured.operation, *answer);
   } else {
@@ -304,17 +326,21 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
 void Pipeline::follow(const Collection& before, const Collection& now) {
   if (model::encode_schema(before.plan->target()) == model::encode_schema(now.plan->target())) return;
   if (!now.plan->keys_as_in(*before.plan)) {
-    (void)context_.journal.mark_gap("the records of '" + now.key + "' have other keys on the target since '" + now.key + "' was changed");
+    (void)context_.journal.mark_gap("the records of '" + now.key + "' have other keys on the target since '" +
+                                    now.key + "' was changed");
   }
   const Deadline deadline = context_.clock.in(std::chrono::seconds(2));
-  auto altered = context_.transfer.driver(Side::target).alter(before.plan->target().name, now.plan->target(), deadline);
+  auto altered =
+      context_.transfer.driver(Side::target).alter(before.plan->target().name, now.plan->target(), deadline);
   if (!altered) {
-    log::warn("a change of a collection could not be made on the target", {{"collection", now.key}, {"error", altered.error().message}});
+    log::warn("a change of a collection could not be made on the target",
+              {{"collection", now.key}, {"error", altered.error().message}});
   }
 }
 
 // The collection stays paused on the replica until the source was asked what exists now (H43, H60).
-asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Captured& captured, model::Outcome outcome) {
+asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Captured& captured,
+                                          model::Outcome outcome) {
   const model::CollectionName name = captured.operation.collection;
   const std::string key = model::to_string(name);
   const std::string row(captured.operation.row->name);
@@ -322,7 +348,9 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
     // The replica keeps them until a full validation has repaired it.
     gap("records of '" + key + "' were dropped without being named (" + row + ")");
   }
-  if (captured.unseen) gap("collection '" + key + "' may have been made beside the proxy before (" + row + "); what it held then was not copied");
+  if (captured.unseen)
+    gap("collection '" + key + "' may have been made beside the proxy before (" + row +
+        "); what it held then was not copied");
   const bool drops = captured.operation.drops_collection, creates = captured.operation.creates_collection;
   co_await wait_for_change_slot(exchange);
   const ByteBudget::Share slot(context_.change_slots, 1);
@@ -351,44 +379,58 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
       context_.mirror.forget(old->key);
       std::shared_ptr<const Collection> renamed;
       for (const auto& c : context_.collections.all()) {
-        if (!old->plan->source().native_id.empty() && c->plan->source().native_id == old->plan->source().native_id) renamed = c;
+        if (!old->plan->source().native_id.empty() &&
+            c->plan->source().native_id == old->plan->source().native_id)
+          renamed = c;
       }
       if (renamed) {
         // Entries of the old name are gone from the lanes: everything that was under way is found by a full validation.
-        if (context_.transfer.driver(Side::target).alter(old->plan->target().name, renamed->plan->target(), deadline)) {
+        if (context_.transfer.driver(Side::target)
+                .alter(old->plan->target().name, renamed->plan->target(), deadline)) {
           (void)context_.collections.move_claim(*old, *renamed);
         }
-        (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key + "'");
+        (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key +
+                                        "'");
       } else if (drops && context_.options.mirror_drops) {
         auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
         if (!dropped && dropped.error().code != Code::not_found) {
-          (void)context_.journal.mark_gap("collection '" + old->key + "' was dropped and the target still holds it: " + dropped.error().message);
+          (void)context_.journal.mark_gap(
+              "collection '" + old->key +
+              "' was dropped and the target still holds it: " + dropped.error().message);
         } else {
           (void)context_.collections.release(*old);
         }
       } else if (now) {
-        (void)context_.journal.mark_gap("collection '" + old->key + "' was dropped and created again; the target holds records of its former life");
+        (void)context_.journal.mark_gap(
+            "collection '" + old->key +
+            "' was dropped and created again; the target holds records of its former life");
       }
     }
     for (const auto& c : context_.collections.all()) {
       bool known = false;
-      for (const auto& [id, old] : before) known = known || (old->key == c->key && old->plan->source().incarnation == c->plan->source().incarnation);
+      for (const auto& [id, old] : before)
+        known =
+            known || (old->key == c->key && old->plan->source().incarnation == c->plan->source().incarnation);
       // Not on the application's time when the target is down: the lanes create what they find missing.
       if (known) continue;
-      const auto created = context_.collections.create_on_target(*c, context_.clock.in(std::chrono::seconds(2)));
-      if (!created && created.error().code == Code::precondition) (void)context_.journal.mark_gap(created.error().message);
+      const auto created =
+          context_.collections.create_on_target(*c, context_.clock.in(std::chrono::seconds(2)));
+      if (!created && created.error().code == Code::precondition)
+        (void)context_.journal.mark_gap(created.error().message);
     }
     return {};
   });
   const bool moved_late = captured.operation.moves_name && outcome == model::Outcome::uncertain;
-  if (moved_late || !settled) context_.collections.doubt(moved_late ? context_.mirror.window_of(Side::source) : Duration::zero());
+  if (moved_late || !settled)
+    context_.collections.doubt(moved_late ? context_.mirror.window_of(Side::source) : Duration::zero());
   if (captured.operation.moves_name && (moved_late || !context_.mirror.alone(captured.ticket))) {
     gap("a name was given to another collection (" + row + " of '" + key +
         "') while writes were under way, or nobody knows when; one by that name may be on the wrong collection of the replica");
   }
   if (!settled) {
-    log::warn("the source could not be asked what exists after a change of collections; it is asked again when the next request comes",
-              {{"collection", key}, {"error", settled.error().message}});
+    log::warn(
+        "the source could not be asked what exists after a change of collections; it is asked again when the next request comes",
+        {{"collection", key}, {"error", settled.error().message}});
     gap("what exists after a change of '" + key + "' could not be asked");
   }
 }

@@ -49,15 +49,16 @@ size_t index_of(journal::Side primary) {
 
 Result<void> Quarantine::restore() {
   std::lock_guard hold(mutex_);
-  return journal_.scan_rows(journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view value) {
-    next_ = std::max<uint64_t>(next_, std::strtoull(std::string(key).c_str(), nullptr, 10) + 1);
-    ++count_;
-    if (const auto item = parse(key, value)) {
-      ++by_collection_[item->collection];
-      by_key_[index_of(item->primary)][name_of(item->collection, item->key)] = item->number;
-    }
-    return true;
-  });
+  return journal_.scan_rows(
+      journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view value) {
+        next_ = std::max<uint64_t>(next_, std::strtoull(std::string(key).c_str(), nullptr, 10) + 1);
+        ++count_;
+        if (const auto item = parse(key, value)) {
+          ++by_collection_[item->collection];
+          by_key_[index_of(item->primary)][name_of(item->collection, item->key)] = item->number;
+        }
+        return true;
+      });
 }
 
 Result<void> Quarantine::freeze_others_than(journal::Side primary) {
@@ -83,8 +84,8 @@ uint64_t Quarantine::at_risk_count() const {
   return at_risk_.size();
 }
 
-bool Quarantine::add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
-                     journal::Side primary) {
+bool Quarantine::add(std::string collection, std::string key, std::string reason,
+                     std::optional<model::Record> record, journal::Side primary) {
   Quarantined item;
   item.collection = std::move(collection);
   item.key = std::move(key);
@@ -94,7 +95,8 @@ bool Quarantine::add(std::string collection, std::string key, std::string reason
   return put(item);
 }
 
-bool Quarantine::add_unread(std::string collection, std::string key, std::string reason, journal::Side primary) {
+bool Quarantine::add_unread(std::string collection, std::string key, std::string reason,
+                            journal::Side primary) {
   Quarantined item;
   item.collection = std::move(collection);
   item.key = std::move(key);
@@ -118,7 +120,8 @@ bool Quarantine::put(const Quarantined& item) {
   if (item.record) writer.record(*item.record);
   writer.u8(item.primary == journal::Side::source ? 0 : 1);
   std::vector<journal::Row> rows{{std::string(journal::rows::quarantine), row_key(next_), writer.take()}};
-  const auto [at, first] = by_key_[index_of(item.primary)].try_emplace(name_of(item.collection, item.key), next_);
+  const auto [at, first] =
+      by_key_[index_of(item.primary)].try_emplace(name_of(item.collection, item.key), next_);
   if (first) {
     ++by_collection_[item.collection];
   } else {
@@ -154,10 +157,12 @@ void Quarantine::remove(const std::vector<uint64_t>& numbers) {
 
 Result<std::vector<Quarantined>> Quarantine::list(size_t max) {
   std::vector<Quarantined> items;
-  auto scanned = journal_.scan_latest_rows(journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view value) {
-    if (auto item = parse(key, value)) items.push_back(std::move(*item));
-    return items.size() < max;
-  });
+  auto scanned = journal_.scan_latest_rows(journal::rows::quarantine, "", "",
+                                           [&](std::string_view key, std::string_view value) {
+                                             if (auto item = parse(key, value))
+                                               items.push_back(std::move(*item));
+                                             return items.size() < max;
+                                           });
   if (!scanned) return scanned.error();
   return items;
 }
@@ -195,7 +200,8 @@ bool Quarantine::holds(const std::string& collection, const std::string& key) co
   return by_key_[0].contains(name) || by_key_[1].contains(name);
 }
 
-std::optional<uint64_t> Quarantine::number_of(const std::string& collection, const std::string& key, journal::Side primary) const {
+std::optional<uint64_t> Quarantine::number_of(const std::string& collection, const std::string& key,
+                                              journal::Side primary) const {
   std::lock_guard hold(mutex_);
   const auto& keys = by_key_[index_of(primary)];
   const auto at = keys.find(name_of(collection, key));

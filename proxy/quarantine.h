@@ -49,7 +49,8 @@ class Quarantine {
   bool holds(const std::string& collection) const;
   bool holds(const std::string& collection, const std::string& key) const;
   // Of what this primary's refusal left of the key; nothing: none is there.
-  std::optional<uint64_t> number_of(const std::string& collection, const std::string& key, journal::Side primary) const;
+  std::optional<uint64_t> number_of(const std::string& collection, const std::string& key,
+                                    journal::Side primary) const;
 
  private:
   bool put(const Quarantined& item);  // number and time are given here

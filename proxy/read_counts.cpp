@@ -7,7 +7,8 @@ namespace {
 constexpr std::string_view read_rows = "reads/";  // + reason -> empty
 
 journal::Row row_of(const std::string& reason, bool there) {
-  return {std::string(journal::rows::state), std::string(read_rows) + reason, there ? std::optional<std::string>("") : std::nullopt};
+  return {std::string(journal::rows::state), std::string(read_rows) + reason,
+          there ? std::optional<std::string>("") : std::nullopt};
 }
 
 }  // namespace
@@ -24,8 +25,8 @@ ReadCounts::Reason* ReadCounts::reason_of(const std::string& reason) {
   if (at == returned_.end()) {
     // Reasons are stable codes; the bound only keeps a bug from growing the map.
     if (returned_.size() >= 200) return nullptr;
-    auto metric =
-        metrics_.counter("reads_returned_total", "Reads meant for the target that the source answered", {{"reason", reason}});
+    auto metric = metrics_.counter(
+        "reads_returned_total", "Reads meant for the target that the source answered", {{"reason", reason}});
     at = returned_.emplace(reason, Reason{0, metric}).first;
   }
   return &at->second;
@@ -34,10 +35,12 @@ ReadCounts::Reason* ReadCounts::reason_of(const std::string& reason) {
 Result<void> ReadCounts::restore(journal::Journal& journal) {
   std::lock_guard hold(mutex_);
   journal_ = &journal;
-  return journal.scan_rows(journal::rows::state, read_rows, "", [this](std::string_view row, std::string_view) {
-    if (auto* seen = reason_of(std::string(row.substr(read_rows.size())))) seen->reads = 1;
-    return true;
-  });
+  return journal.scan_rows(journal::rows::state, read_rows, "",
+                           [this](std::string_view row, std::string_view) {
+                             if (auto* seen = reason_of(std::string(row.substr(read_rows.size()))))
+                               seen->reads = 1;
+                             return true;
+                           });
 }
 
 void ReadCounts::forget() {
@@ -58,7 +61,8 @@ void ReadCounts::returned(const std::string& reason) {
   if (counted == nullptr) return;
   ++counted->reads;
   counted->metric.add();
-  if (counted->reads == 1 && journal_ != nullptr && unanswerable(reason)) journal_->put_rows({row_of(reason, true)});
+  if (counted->reads == 1 && journal_ != nullptr && unanswerable(reason))
+    journal_->put_rows({row_of(reason, true)});
 }
 
 std::map<std::string, uint64_t> ReadCounts::returned_by_reason() const {

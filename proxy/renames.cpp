@@ -23,7 +23,9 @@ journal::Row note_row(const std::string& from, const std::string& to, std::optio
 // Nothing of the collection is sent to the replica meanwhile.
 class Paused {
  public:
-  Paused(Mirror& mirror, const std::string& collection) : mirror_(mirror), collection_(collection) { mirror_.pause(collection_); }
+  Paused(Mirror& mirror, const std::string& collection) : mirror_(mirror), collection_(collection) {
+    mirror_.pause(collection_);
+  }
   Paused(const Paused&) = delete;
   ~Paused() { mirror_.resume(collection_); }
 
@@ -34,27 +36,36 @@ class Paused {
 
 }  // namespace
 
-std::string turn_of(const model::CollectionName& name) { return std::string("\0change\0", 8) + model::to_string(name); }
+std::string turn_of(const model::CollectionName& name) {
+  return std::string("\0change\0", 8) + model::to_string(name);
+}
 
-Renames::Renames(journal::Journal& journal, Collections& collections, Transfer& transfer, Mirror& mirror, KeyQueue& keys, Clock& clock)
-    : journal_(journal), collections_(collections), transfer_(transfer), mirror_(mirror), keys_(keys), clock_(clock) {}
+Renames::Renames(journal::Journal& journal, Collections& collections, Transfer& transfer, Mirror& mirror,
+                 KeyQueue& keys, Clock& clock)
+    : journal_(journal),
+      collections_(collections),
+      transfer_(transfer),
+      mirror_(mirror),
+      keys_(keys),
+      clock_(clock) {}
 
 Result<void> Renames::load() {
   std::map<std::string, Intent> found;
   std::optional<Error> broken;
   const TimePoint lands_until = clock_.in(mirror_.window_of(Side::target));
-  auto scanned = journal_.scan_rows(journal::rows::state, intent_rows, "", [&](std::string_view row, std::string_view value) {
-    const std::string key(row.substr(intent_rows.size()));
-    auto schema = model::decode_schema(value);
-    if (!schema) {
-      broken = schema.error().within("the rename of '" + key + "' in the state of the migration");
-      return false;
-    }
-    const auto before = collections_.find(key);
-    // One that is not included at present keeps its row.
-    if (before) found.emplace(key, Intent{before->name, std::move(*schema), lands_until, {}});
-    return true;
-  });
+  auto scanned = journal_.scan_rows(
+      journal::rows::state, intent_rows, "", [&](std::string_view row, std::string_view value) {
+        const std::string key(row.substr(intent_rows.size()));
+        auto schema = model::decode_schema(value);
+        if (!schema) {
+          broken = schema.error().within("the rename of '" + key + "' in the state of the migration");
+          return false;
+        }
+        const auto before = collections_.find(key);
+        // One that is not included at present keeps its row.
+        if (before) found.emplace(key, Intent{before->name, std::move(*schema), lands_until, {}});
+        return true;
+      });
   if (!scanned) return scanned;
   if (broken) return *broken;
   std::lock_guard hold(mutex_);
@@ -63,11 +74,14 @@ Result<void> Renames::load() {
   return {};
 }
 
-Result<void> Renames::rename(const Collection& before, const model::Schema& schema, const Routing& routing, Deadline deadline) {
+Result<void> Renames::rename(const Collection& before, const model::Schema& schema, const Routing& routing,
+                             Deadline deadline) {
   const auto after = collections_.planned(before.name, schema);
   if (!after) return after.error();
   if (!(*after)->plan->keys_as_in(*before.plan)) {
-    return Error(Code::unsupported, "collection.keys: the records that are there were stored under other keys than this change asks for");
+    return Error(
+        Code::unsupported,
+        "collection.keys: the records that are there were stored under other keys than this change asks for");
   }
   // Before the target is asked, so that no crash leaves a name that nobody knows of.
   std::vector<journal::Row> rows{intent_row(before.key, model::encode_schema(schema))};
@@ -84,7 +98,8 @@ Result<void> Renames::rename(const Collection& before, const model::Schema& sche
   const Paused paused(mirror_, before.key);
   Result<void> altered;
   try {
-    altered = transfer_.driver(Side::target).alter(before.plan->target().name, (*after)->plan->target(), deadline);
+    altered =
+        transfer_.driver(Side::target).alter(before.plan->target().name, (*after)->plan->target(), deadline);
     if (altered) return finish(before, **after, routing, deadline);
   } catch (...) {  // no memory, no thread: nobody knows how it ended
     leave_open(before.key, clock_.in(mirror_.window_of(Side::target)));
@@ -98,10 +113,14 @@ Result<void> Renames::rename(const Collection& before, const model::Schema& sche
   return altered;
 }
 
-Result<void> Renames::finish(const Collection& before, const Collection& after, const Routing& routing, Deadline deadline) {
+Result<void> Renames::finish(const Collection& before, const Collection& after, const Routing& routing,
+                             Deadline deadline) {
   const auto unfinished = [&](const Error& error) {
     leave_open(before.key, clock_.now());  // the target has answered: settle() goes on from here
-    return error.within("'" + before.key + "' is called '" + after.key + "' on the target, and that could not be kept yet").not_whole(true);
+    return error
+        .within("'" + before.key + "' is called '" + after.key +
+                "' on the target, and that could not be kept yet")
+        .not_whole(true);
   };
   // A crash in between leaves a gap too many, and whatever is forgotten is covered by it.
   if (!routing.finalized) {
@@ -110,7 +129,8 @@ Result<void> Renames::finish(const Collection& before, const Collection& after, 
     if (!marked) return unfinished(marked.error());
   }
   mirror_.forget(before.key);
-  auto renamed = collections_.rename(before, after.plan->source(), {intent_row(before.key, std::nullopt)}, deadline);
+  auto renamed =
+      collections_.rename(before, after.plan->source(), {intent_row(before.key, std::nullopt)}, deadline);
   if (!renamed) return unfinished(renamed.error());
   end(before.key);
   return {};
@@ -158,15 +178,17 @@ void Renames::settle_one(const std::string& key, const Routing& routing, Deadlin
   if (!intent || !intent->lands_until) return;
   const auto before = collections_.find(key);
   // What has the names now is somebody else's, or the source has made its own: not ours to change.
-  const bool other = !before || !collections_.claimed(*before) ||
-                     (routing.primary == Side::source && collections_.find(model::to_string(intent->to.name)));
+  const bool other =
+      !before || !collections_.claimed(*before) ||
+      (routing.primary == Side::source && collections_.find(model::to_string(intent->to.name)));
   if (other) {
     take_back(key);
     return;
   }
   const auto after = collections_.planned(before->name, intent->to);
   if (!after) {
-    log::warn("a rename whose answer was lost cannot be looked at", {{"collection", key}, {"error", after.error().message}});
+    log::warn("a rename whose answer was lost cannot be looked at",
+              {{"collection", key}, {"error", after.error().message}});
     return;
   }
   auto& target = transfer_.driver(Side::target);
@@ -189,10 +211,13 @@ void Renames::settle_one(const std::string& key, const Routing& routing, Deadlin
   // What was cut short after the name, such as partitions that go with it.
   auto whole = target.alter(becomes.name, becomes, deadline);
   if (!whole && whole.error().retryable()) return;
-  if (!whole) log::warn("a renamed collection is not in all as it was asked for", {{"collection", key}, {"error", whole.error().message}});
+  if (!whole)
+    log::warn("a renamed collection is not in all as it was asked for",
+              {{"collection", key}, {"error", whole.error().message}});
   auto finished = finish(*before, **after, routing, deadline);
   if (!finished) {
-    log::warn("a rename is not finished yet; it is tried again", {{"collection", key}, {"error", finished.error().message}});
+    log::warn("a rename is not finished yet; it is tried again",
+              {{"collection", key}, {"error", finished.error().message}});
     return;
   }
   log::info("a rename whose answer was lost has come about", {{"from", key}, {"to", (*after)->key}});
@@ -201,7 +226,8 @@ void Renames::settle_one(const std::string& key, const Routing& routing, Deadlin
 void Renames::take_back(const std::string& key) {
   const auto intent = find(key);
   if (!intent) return;
-  auto kept = journal_.commit_rows({intent_row(key, std::nullopt), note_row(key, model::to_string(intent->to.name), std::nullopt)});
+  auto kept = journal_.commit_rows(
+      {intent_row(key, std::nullopt), note_row(key, model::to_string(intent->to.name), std::nullopt)});
   if (kept) {
     end(key);
   } else {

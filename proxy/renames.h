@@ -26,14 +26,16 @@ std::string turn_of(const model::CollectionName& name);
 
 class Renames {
  public:
-  Renames(journal::Journal& journal, Collections& collections, Transfer& transfer, Mirror& mirror, KeyQueue& keys, Clock& clock);
+  Renames(journal::Journal& journal, Collections& collections, Transfer& transfer, Mirror& mirror,
+          KeyQueue& keys, Clock& clock);
 
   // What the last run left open. Before anything else.
   Result<void> load();
   // With the turns of both names held, inside the gate. Durable when it returns: what was on its way under the old name is not
   // carried over, which is a capture gap, and so is the note that a rollback shows. An error that surely_not_done(): nothing is
   // changed. After any other the rename is open().
-  Result<void> rename(const Collection& before, const model::Schema& schema, const Routing& routing, Deadline deadline);
+  Result<void> rename(const Collection& before, const model::Schema& schema, const Routing& routing,
+                      Deadline deadline);
   // A rename from or to this name has ended, and nobody knows how. From memory.
   bool open(const std::string& key) const;
   bool any_open() const { return unanswered_ > 0; }
@@ -49,13 +51,17 @@ class Renames {
   struct Intent {
     model::CollectionName from;
     model::Schema to;
-    std::optional<TimePoint> lands_until;  // nothing: under way. Else it has ended so, and may be done until then
+    std::optional<TimePoint>
+        lands_until;  // nothing: under way. Else it has ended so, and may be done until then
     TimePoint look_again{};
 
-    bool open_as(const std::string& key) const { return lands_until && (key == model::to_string(from) || key == model::to_string(to.name)); }
+    bool open_as(const std::string& key) const {
+      return lands_until && (key == model::to_string(from) || key == model::to_string(to.name));
+    }
   };
   void settle_one(const std::string& key, const Routing& routing, Deadline deadline);
-  Result<void> finish(const Collection& before, const Collection& after, const Routing& routing, Deadline deadline);
+  Result<void> finish(const Collection& before, const Collection& after, const Routing& routing,
+                      Deadline deadline);
   // It did not come about.
   void take_back(const std::string& key);
   void leave_open(const std::string& key, TimePoint lands_until);

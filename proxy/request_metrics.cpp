@@ -5,9 +5,13 @@
 namespace vmproxy::proxy {
 namespace {
 
-std::string operation_of(const protocols::OperationRow* row) { return row == nullptr ? "unknown" : std::string(row->name); }
+std::string operation_of(const protocols::OperationRow* row) {
+  return row == nullptr ? "unknown" : std::string(row->name);
+}
 
-const char* name_of(Served side) { return side == Served::source ? "source" : side == Served::target ? "target" : "none"; }
+const char* name_of(Served side) {
+  return side == Served::source ? "source" : side == Served::target ? "target" : "none";
+}
 
 // What the slot holds; found and put there the first time.
 template <class T, class Find>
@@ -42,9 +46,13 @@ Counter& RequestMetrics::counter(const Row* row, Served side, std::string_view o
   std::lock_guard hold(mutex_);
   auto at = counters_.find(name);
   if (at == counters_.end()) {
-    at = counters_.emplace(name, metrics_.counter("requests_total", "Requests by who answered them",
-                                                  {{"listener", listener_}, {"operation", operation}, {"side", where},
-                                                   {"outcome", std::string(outcome)}})).first;
+    at = counters_
+             .emplace(name, metrics_.counter("requests_total", "Requests by who answered them",
+                                             {{"listener", listener_},
+                                              {"operation", operation},
+                                              {"side", where},
+                                              {"outcome", std::string(outcome)}}))
+             .first;
   }
   return at->second;
 }
@@ -54,9 +62,12 @@ Histogram& RequestMetrics::seconds(const Row* row, Served side) {
   std::lock_guard hold(mutex_);
   auto at = seconds_.find(operation + '|' + where);
   if (at == seconds_.end()) {
-    at = seconds_.emplace(operation + '|' + where,
-                          metrics_.histogram("request_seconds", "Time from a request's head to its answer, by who answered",
-                                             {{"listener", listener_}, {"operation", operation}, {"side", where}})).first;
+    at = seconds_
+             .emplace(operation + '|' + where,
+                      metrics_.histogram(
+                          "request_seconds", "Time from a request's head to its answer, by who answered",
+                          {{"listener", listener_}, {"operation", operation}, {"side", where}}))
+             .first;
   }
   return at->second;
 }

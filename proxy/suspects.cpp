@@ -47,11 +47,13 @@ void Suspects::strike(const std::vector<SuspectKey>& keys) {
 Result<std::vector<SuspectKey>> Suspects::after(const SuspectKey* last, size_t max) {
   std::vector<SuspectKey> found;
   const std::string from = last == nullptr ? "" : row_of(last->collection, last->key) + '\0';
-  auto scanned = journal_.scan_latest_rows(journal::rows::suspects, "", from, [&](std::string_view row, std::string_view) {
-    const auto end = row.find('\0');
-    if (end != std::string_view::npos) found.push_back({std::string(row.substr(0, end)), std::string(row.substr(end + 1))});
-    return found.size() < max;
-  });
+  auto scanned = journal_.scan_latest_rows(
+      journal::rows::suspects, "", from, [&](std::string_view row, std::string_view) {
+        const auto end = row.find('\0');
+        if (end != std::string_view::npos)
+          found.push_back({std::string(row.substr(0, end)), std::string(row.substr(end + 1))});
+        return found.size() < max;
+      });
   if (!scanned) return scanned.error();
   return found;
 }

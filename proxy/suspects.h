@@ -34,7 +34,9 @@ class Suspects {
   uint64_t count() const;
 
  private:
-  static std::string row_of(const std::string& collection, const std::string& key) { return collection + '\0' + key; }
+  static std::string row_of(const std::string& collection, const std::string& key) {
+    return collection + '\0' + key;
+  }
 
   journal::Journal& journal_;
   mutable std::mutex mutex_;

@@ -17,7 +17,8 @@ namespace {
 std::vector<std::string> only_in(const model::Schema& here, const model::Schema& there) {
   std::vector<std::string> partitions;
   for (const auto& name : here.partitions) {
-    if (!name.empty() && std::ranges::find(there.partitions, name) == there.partitions.end()) partitions.push_back(name);
+    if (!name.empty() && std::ranges::find(there.partitions, name) == there.partitions.end())
+      partitions.push_back(name);
   }
   return partitions;
 }
@@ -34,13 +35,17 @@ Result<std::shared_ptr<const Collection>> TargetBackend::collection(const model:
   if (found && (routing_->primary == Side::source || context_.collections.claimed(*found))) return found;
   if (!found) return whole(name);
   auto turn = context_.keys.line_up({turn_of(name)});
-  if (!turn.wait(deadline_)) return Error(Code::cancelled, "'" + model::to_string(name) + "' is being created or dropped, and that takes too long");
+  if (!turn.wait(deadline_))
+    return Error(Code::cancelled,
+                 "'" + model::to_string(name) + "' is being created or dropped, and that takes too long");
   return whole(name);
 }
 
 Result<std::shared_ptr<const Collection>> TargetBackend::whole(const model::CollectionName& name) const {
   auto found = context_.collections.find(model::to_string(name));
-  if (!found) return Error(Code::not_found, "collection '" + model::to_string(name) + "' is not part of this migration");
+  if (!found)
+    return Error(Code::not_found,
+                 "collection '" + model::to_string(name) + "' is not part of this migration");
   // A crash came while it was being made.
   if (routing_->primary == Side::target && !context_.collections.claimed(*found)) {
     auto ours = context_.collections.create_on_target(*found, deadline_);
@@ -55,7 +60,8 @@ Result<model::QueryResult> TargetBackend::query(const model::Query& query) {
   return context_.transfer.query(Side::target, **found, query, deadline_);
 }
 
-Result<std::vector<model::Key>> TargetBackend::matching(const Collection& collection, const model::Write& write) {
+Result<std::vector<model::Key>> TargetBackend::matching(const Collection& collection,
+                                                        const model::Write& write) {
   model::Query query;
   query.kind = model::Query::Kind::get;
   query.collection = collection.name;
@@ -72,7 +78,8 @@ Result<std::vector<model::Key>> TargetBackend::matching(const Collection& collec
   return keys;
 }
 
-Result<TargetBackend::State> TargetBackend::current(const Collection& collection, const std::vector<model::Key>& keys) {
+Result<TargetBackend::State> TargetBackend::current(const Collection& collection,
+                                                    const std::vector<model::Key>& keys) {
   State state;
   for (const auto& key : keys) state[model::encode(key)] = std::nullopt;
   auto records = context_.transfer.read(Side::target, collection, keys, deadline_);
@@ -130,7 +137,8 @@ Result<model::WriteResult> TargetBackend::write(const model::Write& write) {
       }
       if (write.kind == Kind::insert_if_absent && before) continue;
       if (write.kind == Kind::update_existing && !before) continue;
-      const model::Record base = before && write.kind != Kind::replace ? *before : model::Record{patch.key, {}, {}, {}};
+      const model::Record base =
+          before && write.kind != Kind::replace ? *before : model::Record{patch.key, {}, {}, {}};
       before = model::apply(patch, base);
       const auto [at, fresh] = changed.emplace(name, images.size());
       if (fresh) {
@@ -164,21 +172,26 @@ Result<void> TargetBackend::send(const Collection& c, const std::vector<journal:
   }
   items.assign(images.size(), model::Outcome::uncertain);
   std::optional<Error> refused;
-  const auto account = [&](const Result<protocols::ApplyResult>& applied, const std::vector<size_t>& index) -> Result<void> {
+  const auto account = [&](const Result<protocols::ApplyResult>& applied,
+                           const std::vector<size_t>& index) -> Result<void> {
     if (!applied) {
-      for (const size_t i : index) items[i] = applied.error().surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain;
+      for (const size_t i : index)
+        items[i] = applied.error().surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain;
       return applied.error();
     }
     for (const size_t i : index) items[i] = model::Outcome::applied;
     for (const auto& refusal : applied->refused) {
-      items[index[refusal.index]] = refusal.error.surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain;
+      items[index[refusal.index]] =
+          refusal.error.surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain;
       refused = refusal.error;
     }
     return {};
   };
   Result<void> sent;
   if (!records.empty()) {
-    sent = account(context_.transfer.upsert(Side::target, c, records, protocols::UpsertMode::replace_all, deadline_), record_index);
+    sent = account(
+        context_.transfer.upsert(Side::target, c, records, protocols::UpsertMode::replace_all, deadline_),
+        record_index);
   }
   if (sent && !gone.empty()) {
     sent = account(context_.transfer.erase(Side::target, c, gone, deadline_), gone_index);
@@ -188,7 +201,8 @@ Result<void> TargetBackend::send(const Collection& c, const std::vector<journal:
   if (sent && refused) sent = *refused;
   if (sent) return sent;
   // The application must not be told that nothing was done once a part of it is, or may be.
-  return sent.error().not_whole(std::ranges::any_of(items, [](model::Outcome item) { return item != model::Outcome::rejected; }));
+  return sent.error().not_whole(
+      std::ranges::any_of(items, [](model::Outcome item) { return item != model::Outcome::rejected; }));
 }
 
 Result<void> TargetBackend::execute(const Collection& c, const std::vector<journal::Image>& images) {
@@ -197,16 +211,19 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
   if (routing_->finalized) return send(c, images, items);
   std::vector<model::Key> keys;
   for (const auto& image : images) keys.push_back(image.key);
-  Ticket ticket = context_.mirror.begin_keyed(*routing_, operation_, c.name, std::move(keys), journal::IntentClass::image);
+  Ticket ticket = context_.mirror.begin_keyed(*routing_, operation_, c.name, std::move(keys),
+                                              journal::IntentClass::image);
   journal::IntentBody body;
   body.body = encode_images(images);
   std::promise<Result<journal::Seq>> promise;
-  context_.mirror.journal(ticket, std::move(body), [&promise](Result<journal::Seq> seq) { promise.set_value(std::move(seq)); });
+  context_.mirror.journal(ticket, std::move(body),
+                          [&promise](Result<journal::Seq> seq) { promise.set_value(std::move(seq)); });
   auto seq = promise.get_future().get();
   if (!seq) {
     // After promotion the journal is what makes a rollback lossless: without it the write is refused, unless the user
     // chose to go on and have the gap marked.
-    if (context_.options.refuse_on_capture_failure || !context_.journal.mark_gap("the journal could not be written")) {
+    if (context_.options.refuse_on_capture_failure ||
+        !context_.journal.mark_gap("the journal could not be written")) {
       context_.mirror.drop(std::move(ticket));
       return seq.error().within("the write was not done: the journal cannot be written");
     }
@@ -215,8 +232,9 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
   }
   auto sent = send(c, images, items);
   journal::OutcomeRecord outcome;
-  outcome.whole = sent ? model::Outcome::applied
-                       : (sent.error().surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain);
+  outcome.whole =
+      sent ? model::Outcome::applied
+           : (sent.error().surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain);
   outcome.items = std::move(items);
   context_.mirror.finish(std::move(ticket), std::move(outcome));
   return sent;
@@ -233,24 +251,29 @@ void TargetBackend::note_ddl(const std::string& what) {
   // Shown at rollback: the source does not have this. Synced while the change is inside the gate: the fence of a rollback,
   // which waits for it, looks at what is on the disk.
   auto kept = context_.journal.commit_rows({{std::string(journal::rows::state), "ddl/" + what, ""}});
-  if (!kept) (void)context_.journal.mark_gap("a change of collections after the promotion could not be noted: " + what);
+  if (!kept)
+    (void)context_.journal.mark_gap("a change of collections after the promotion could not be noted: " +
+                                    what);
 }
 
 void TargetBackend::take_back_ddl(const std::string& what) {
-  (void)context_.journal.commit_rows({{std::string(journal::rows::state), "ddl/" + what, std::nullopt}});  // else it says too much
+  (void)context_.journal.commit_rows(
+      {{std::string(journal::rows::state), "ddl/" + what, std::nullopt}});  // else it says too much
 }
 
 bool TargetBackend::dropped_before(const model::CollectionName& name) {
   if (routing_->finalized) return false;
   const auto row = context_.journal.row(journal::rows::state, "ddl/dropped " + model::to_string(name));
   if (!row || !*row) return false;
-  const auto there = context_.transfer.driver(Side::source).describe(name, std::min(deadline_, context_.clock.in(std::chrono::seconds(2))));
+  const auto there = context_.transfer.driver(Side::source)
+                         .describe(name, std::min(deadline_, context_.clock.in(std::chrono::seconds(2))));
   return !there || *there;
 }
 
 Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
   using Change = model::SchemaChange::Kind;
-  if (change.kind != Change::create_collection && change.kind != Change::drop_collection && change.kind != Change::alter_collection) {
+  if (change.kind != Change::create_collection && change.kind != Change::drop_collection &&
+      change.kind != Change::alter_collection) {
     return Error(Code::unsupported, "ddl.kind: this change cannot be made on the target");
   }
   std::vector<model::CollectionName> names;
@@ -258,15 +281,18 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
   if (change.kind != Change::drop_collection) names.push_back(change.schema.name);
   std::vector<std::string> turns;
   for (const auto& name : names) {
-    if (const std::string key = model::to_string(name); context_.renames.open(key)) context_.renames.settle(key, *routing_, deadline_);
+    if (const std::string key = model::to_string(name); context_.renames.open(key))
+      context_.renames.settle(key, *routing_, deadline_);
     turns.push_back(turn_of(name));
   }
   auto turn = context_.keys.line_up(std::move(turns));
-  if (!turn.wait(deadline_)) return Error(Code::cancelled, "other changes of the same collection took too long");
+  if (!turn.wait(deadline_))
+    return Error(Code::cancelled, "other changes of the same collection took too long");
   for (const auto& name : names) {
     if (!context_.renames.open(model::to_string(name))) continue;
-    return Error(Code::cancelled, "a rename from or to '" + model::to_string(name) + "' had no answer from the target, and may still be done; "
-                                  "nothing was changed, ask again in a minute");
+    return Error(Code::cancelled, "a rename from or to '" + model::to_string(name) +
+                                      "' had no answer from the target, and may still be done; "
+                                      "nothing was changed, ask again in a minute");
   }
   if (change.kind == Change::create_collection) return create(change.schema);
   auto found = whole(change.name);
@@ -290,7 +316,9 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
   const std::string note = "created " + key;
   note_ddl(note);
   if (dropped_before(schema.name)) {
-    (void)context_.journal.mark_gap("collection '" + key + "' was dropped and created again after the promotion; the source holds records of its former life");
+    (void)context_.journal.mark_gap(
+        "collection '" + key +
+        "' was dropped and created again after the promotion; the source holds records of its former life");
   }
   auto put = context_.collections.put(schema, true, deadline_);
   if (!put) {
@@ -342,7 +370,8 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
     return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
   }
   if (renamed && context_.collections.find(model::to_string(schema.name))) {
-    return Error(Code::already_exists, "another collection has the name '" + model::to_string(schema.name) + "'");
+    return Error(Code::already_exists,
+                 "another collection has the name '" + model::to_string(schema.name) + "'");
   }
   // What the dialect worked out from an older snapshot would undo what another request has changed since.
   const auto* asked = catalog_->find(before.name);
@@ -353,13 +382,15 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
       return before.plan->source();
     }
     overtaken_ = !did_something_;
-    return Error(Code::cancelled, "another request has changed collection '" + before.key + "' just now; nothing was changed, ask again");
+    return Error(Code::cancelled, "another request has changed collection '" + before.key +
+                                      "' just now; nothing was changed, ask again");
   }
   // Before it is: a crash in between leaves a note too many. The source keeps the partition, empty.
   const auto dropped = only_in(before.plan->source(), schema);
   for (const auto& name : dropped) note_ddl(drop_of(name, before.key));
   bool undone = false;
-  auto altered = renamed ? context_.renames.rename(before, schema, *routing_, deadline_) : alter_in_place(before, schema, undone);
+  auto altered = renamed ? context_.renames.rename(before, schema, *routing_, deadline_)
+                         : alter_in_place(before, schema, undone);
   if (!altered) {
     // What the catalog has again the source has, too, and it is as empty there: also when nobody knows what the target did.
     if (undone || altered.error().surely_not_done()) {
@@ -369,20 +400,25 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   }
   const auto now = context_.collections.find(model::to_string(schema.name));
   // Its records went first, on both sides: the source's is as empty as this one.
-  for (const auto& name : only_in(now->plan->source(), before.plan->source())) take_back_ddl(drop_of(name, now->key));
+  for (const auto& name : only_in(now->plan->source(), before.plan->source()))
+    take_back_ddl(drop_of(name, now->key));
   renew_catalog();
   return now->plan->source();
 }
 
-Result<void> TargetBackend::alter_in_place(const Collection& before, const model::Schema& schema, bool& undone) {
+Result<void> TargetBackend::alter_in_place(const Collection& before, const model::Schema& schema,
+                                           bool& undone) {
   auto put = context_.collections.put(schema, false, deadline_);
   if (!put) return put;
   const auto now = context_.collections.find(before.key);
   Result<void> altered;
   if (!now->plan->keys_as_in(*before.plan)) {
-    altered = Error(Code::unsupported, "collection.keys: the records that are there were stored under other keys than this change asks for");
+    altered = Error(
+        Code::unsupported,
+        "collection.keys: the records that are there were stored under other keys than this change asks for");
   } else {
-    altered = context_.transfer.driver(Side::target).alter(before.plan->target().name, now->plan->target(), deadline_);
+    altered = context_.transfer.driver(Side::target)
+                  .alter(before.plan->target().name, now->plan->target(), deadline_);
   }
   if (!altered) undone = context_.collections.put(before.plan->source(), false).has_value();
   return altered;

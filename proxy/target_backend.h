@@ -10,8 +10,12 @@ namespace vmproxy::proxy {
 
 class TargetBackend final : public protocols::Backend {
  public:
-  TargetBackend(Context& context, std::shared_ptr<const Routing> routing, std::string operation, Deadline deadline)
-      : context_(context), routing_(std::move(routing)), operation_(std::move(operation)), deadline_(deadline),
+  TargetBackend(Context& context, std::shared_ptr<const Routing> routing, std::string operation,
+                Deadline deadline)
+      : context_(context),
+        routing_(std::move(routing)),
+        operation_(std::move(operation)),
+        deadline_(deadline),
         catalog_(context.collections.catalog()) {}
 
   const protocols::Catalog& catalog() const override { return *catalog_; }
@@ -26,14 +30,16 @@ class TargetBackend final : public protocols::Backend {
   bool overtaken() const { return overtaken_; }
 
  private:
-  using State = std::map<std::string, std::optional<model::Record>>;  // encoded key -> record, absent: not there
+  using State =
+      std::map<std::string, std::optional<model::Record>>;  // encoded key -> record, absent: not there
   // Known, and after a promotion ours on the target. whole(): with the turn of its name held.
   Result<std::shared_ptr<const Collection>> collection(const model::CollectionName& name) const;
   Result<std::shared_ptr<const Collection>> whole(const model::CollectionName& name) const;
   Result<std::vector<model::Key>> matching(const Collection& collection, const model::Write& write);
   Result<State> current(const Collection& collection, const std::vector<model::Key>& keys);
   Result<void> execute(const Collection& collection, const std::vector<journal::Image>& images);
-  Result<void> send(const Collection& collection, const std::vector<journal::Image>& images, std::vector<model::Outcome>& items);
+  Result<void> send(const Collection& collection, const std::vector<journal::Image>& images,
+                    std::vector<model::Outcome>& items);
   // Changes of collections, with the turn of their names held.
   Result<model::Schema> create(const model::Schema& schema);
   Result<void> create_on_target(const Collection& made);
@@ -43,7 +49,8 @@ class TargetBackend final : public protocols::Backend {
   Result<void> alter_in_place(const Collection& before, const model::Schema& schema, bool& undone);
   void note_ddl(const std::string& what);
   void take_back_ddl(const std::string& what);  // it surely did not come about
-  bool dropped_before(const model::CollectionName& name);  // since the promotion, and the source may have it still
+  bool dropped_before(
+      const model::CollectionName& name);  // since the promotion, and the source may have it still
 
   Context& context_;
   const std::shared_ptr<const Routing> routing_;

@@ -52,10 +52,12 @@ Result<protocols::ReadResult> Transfer::read_each(Side side, const Collection& c
   const size_t step = std::max<size_t>(1, driver(side).capabilities().batch_records_max);
   protocols::ReadResult all;
   for (size_t from = 0; from < mapped->keys.size(); from += step) {
-    const std::span<const model::Key> part(mapped->keys.data() + from, std::min(step, mapped->keys.size() - from));
+    const std::span<const model::Key> part(mapped->keys.data() + from,
+                                           std::min(step, mapped->keys.size() - from));
     auto found = driver(side).read_each(schema_of(side, collection), part, {}, deadline);
     if (!found) return found.error();
-    for (auto& refusal : found->refused) all.refused.push_back({mapped->index[from + refusal.index], std::move(refusal.error)});
+    for (auto& refusal : found->refused)
+      all.refused.push_back({mapped->index[from + refusal.index], std::move(refusal.error)});
     for (auto& record : found->records) {
       if (side == Side::source) {
         all.records.push_back(std::move(record));
@@ -70,8 +72,8 @@ Result<protocols::ReadResult> Transfer::read_each(Side side, const Collection& c
 }
 
 Result<protocols::ApplyResult> Transfer::upsert(Side side, const Collection& collection,
-                                                std::span<const model::Record> records, protocols::UpsertMode mode,
-                                                Deadline deadline) const {
+                                                std::span<const model::Record> records,
+                                                protocols::UpsertMode mode, Deadline deadline) const {
   protocols::ApplyResult result;
   std::vector<model::Record> mapped;
   std::vector<size_t> index;  // of mapped, in records
@@ -95,25 +97,29 @@ Result<protocols::ApplyResult> Transfer::upsert(Side side, const Collection& col
     const std::span<const model::Record> part(mapped.data() + from, std::min(step, mapped.size() - from));
     // Behind the first piece something is done: what is refused there is refused record by record.
     const bool all = mode == protocols::UpsertMode::replace_all && from == 0;
-    const auto how = all || mode == protocols::UpsertMode::insert_only ? mode : protocols::UpsertMode::replace;
+    const auto how =
+        all || mode == protocols::UpsertMode::insert_only ? mode : protocols::UpsertMode::replace;
     auto applied = driver(side).upsert(schema_of(side, collection), part, how, deadline);
     if (!applied) return applied.error().not_whole(from > 0);
-    for (auto& refusal : applied->refused) result.refused.push_back({index[from + refusal.index], std::move(refusal.error)});
+    for (auto& refusal : applied->refused)
+      result.refused.push_back({index[from + refusal.index], std::move(refusal.error)});
   }
   return result;
 }
 
-Result<protocols::ApplyResult> Transfer::erase(Side side, const Collection& collection, std::span<const model::Key> keys,
-                                               Deadline deadline) const {
+Result<protocols::ApplyResult> Transfer::erase(Side side, const Collection& collection,
+                                               std::span<const model::Key> keys, Deadline deadline) const {
   auto mapped = keys_of(side, collection, keys);
   if (!mapped) return mapped.error();
   const size_t step = std::max<size_t>(1, driver(side).capabilities().batch_records_max);
   protocols::ApplyResult result;
   for (size_t from = 0; from < mapped->keys.size(); from += step) {
-    const std::span<const model::Key> part(mapped->keys.data() + from, std::min(step, mapped->keys.size() - from));
+    const std::span<const model::Key> part(mapped->keys.data() + from,
+                                           std::min(step, mapped->keys.size() - from));
     auto erased = driver(side).erase(schema_of(side, collection), part, deadline);
     if (!erased) return erased.error().not_whole(from > 0);
-    for (auto& refusal : erased->refused) result.refused.push_back({mapped->index[from + refusal.index], std::move(refusal.error)});
+    for (auto& refusal : erased->refused)
+      result.refused.push_back({mapped->index[from + refusal.index], std::move(refusal.error)});
   }
   return result;
 }
@@ -150,14 +156,17 @@ Result<model::QueryResult> Transfer::cut_here(const Collection& collection, cons
     matches = counted->count;
   }
   if (matches > ordered_max) {
-    return Error(Code::unsupported, "query.order: of " + std::to_string(matches) + " matches only some are asked for, and the target keeps ids of "
-                                    "another form in another order; up to " + std::to_string(ordered_max) + " are put in order here");
+    return Error(Code::unsupported, "query.order: of " + std::to_string(matches) +
+                                        " matches only some are asked for, and the target keeps ids of "
+                                        "another form in another order; up to " +
+                                        std::to_string(ordered_max) + " are put in order here");
   }
   const auto cut = [](std::vector<model::Record>& records, uint64_t skip, uint64_t keep) {
     std::sort(records.begin(), records.end(), [](const model::Record& a, const model::Record& b) {
       return std::tie(a.key.id, a.key.partition) < std::tie(b.key.id, b.key.partition);
     });
-    records.erase(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(std::min<uint64_t>(skip, records.size())));
+    records.erase(records.begin(),
+                  records.begin() + static_cast<std::ptrdiff_t>(std::min<uint64_t>(skip, records.size())));
     if (records.size() > keep) records.resize(keep);
   };
   if (offset == 0 && matches <= limit) {

@@ -22,7 +22,8 @@ class WriteMarks {
    public:
     Coming(WriteMarks& marks, const std::string& collection, const std::string& key)
         : Coming(marks, collection, std::span<const std::string>(&key, 1)) {}
-    Coming(WriteMarks& marks, const std::string& collection, std::span<const std::string> keys) : marks_(marks) {
+    Coming(WriteMarks& marks, const std::string& collection, std::span<const std::string> keys)
+        : marks_(marks) {
       if (keys.empty()) return;
       slots_.reserve(keys.size() + 1);
       slots_.push_back(slot(collection));

@@ -66,7 +66,8 @@ Result<uint64_t> WrittenKeys::begin_round() {
     round = ++round_;
     noted_.clear();
   }
-  auto begun = journal_.commit_rows({{std::string(journal::rows::state), std::string(round_row), prefix(round)}});
+  auto begun =
+      journal_.commit_rows({{std::string(journal::rows::state), std::string(round_row), prefix(round)}});
   if (!begun) return begun.error();
   return round;
 }
@@ -74,21 +75,25 @@ Result<uint64_t> WrittenKeys::begin_round() {
 Result<std::vector<WrittenKey>> WrittenKeys::before(uint64_t round, size_t max, const WrittenKey* last) {
   std::vector<WrittenKey> found;
   const std::string from = last == nullptr ? "" : row_key(last->round, last->collection, last->key) + '\0';
-  auto scanned = journal_.scan_rows(journal::rows::written, "", from, [&](std::string_view row, std::string_view) {
-    if (row.size() < round_bytes || round_of(row) >= round) return false;
-    const auto end = row.find('\0', round_bytes);
-    if (end != std::string_view::npos) {
-      found.push_back({round_of(row), std::string(row.substr(round_bytes, end - round_bytes)), std::string(row.substr(end + 1))});
-    }
-    return found.size() < max;
-  });
+  auto scanned =
+      journal_.scan_rows(journal::rows::written, "", from, [&](std::string_view row, std::string_view) {
+        if (row.size() < round_bytes || round_of(row) >= round) return false;
+        const auto end = row.find('\0', round_bytes);
+        if (end != std::string_view::npos) {
+          found.push_back({round_of(row), std::string(row.substr(round_bytes, end - round_bytes)),
+                           std::string(row.substr(end + 1))});
+        }
+        return found.size() < max;
+      });
   if (!scanned) return scanned.error();
   return found;
 }
 
 void WrittenKeys::strike(const std::vector<WrittenKey>& compared) {
   std::vector<journal::Row> rows;
-  for (const auto& w : compared) rows.push_back({std::string(journal::rows::written), row_key(w.round, w.collection, w.key), std::nullopt});
+  for (const auto& w : compared)
+    rows.push_back(
+        {std::string(journal::rows::written), row_key(w.round, w.collection, w.key), std::nullopt});
   if (rows.empty()) return;
   {
     std::lock_guard hold(mutex_);

@@ -12,12 +12,8 @@ using Map = std::map<std::string, std::string, std::less<>>;
 void apply(const Batch& batch, Map& to) {
   for (const auto& operation : batch.operations()) {
     switch (operation.kind) {
-      case Batch::Kind::put:
-        to[operation.key] = operation.value;
-        break;
-      case Batch::Kind::erase:
-        to.erase(operation.key);
-        break;
+      case Batch::Kind::put: to[operation.key] = operation.value; break;
+      case Batch::Kind::erase: to.erase(operation.key); break;
       case Batch::Kind::erase_range:
         if (operation.key < operation.value) {
           to.erase(to.lower_bound(operation.key), to.lower_bound(operation.value));

@@ -57,7 +57,8 @@ std::vector<const Batch::Operation*> in_order_of_keys(const Batch& batch) {
   const auto end_of_range = [](const auto* operation) { return operation->kind == Batch::Kind::erase_range; };
   for (auto begin = sorted.begin(); begin != sorted.end();) {
     const auto end = std::find_if(begin, sorted.end(), end_of_range);
-    std::sort(begin, end, [](const auto* a, const auto* b) { return a->key != b->key ? a->key < b->key : a < b; });
+    std::sort(begin, end,
+              [](const auto* a, const auto* b) { return a->key != b->key ? a->key < b->key : a < b; });
     begin = end == sorted.end() ? end : end + 1;
   }
   return sorted;
@@ -73,10 +74,12 @@ class RocksDb final : public Store {
     fs::create_directories(directory_, failed);
     if (failed)
       return Error(Code::io, "cannot make the journal directory " + directory_ + ": " + failed.message());
-    if (auto space = check_space(); !space) return space;  // RocksDB ends the process when it begins on a full disk
+    if (auto space = check_space(); !space)
+      return space;  // RocksDB ends the process when it begins on a full disk
     // Before the files beside it, because it takes the lock of the directory: they belong to whoever has that.
     if (auto opened = open_db(); !opened) return opened;
-    const bool fresh = db_->GetLatestSequenceNumber() == 0;  // nothing was ever committed, so nothing can be lost
+    const bool fresh =
+        db_->GetLatestSequenceNumber() == 0;  // nothing was ever committed, so nothing can be lost
     if (auto slot = slot_.open(directory_ + "/slot", fresh); !slot) return slot;
     if (auto synced = synced_.open(directory_ + "/synced", fresh); !synced) return synced;
     return check_end();
@@ -91,12 +94,8 @@ class RocksDb final : public Store {
     rocksdb::WriteBatch out(bytes);
     for (const auto* operation : in_order_of_keys(batch)) {
       switch (operation->kind) {
-        case Batch::Kind::put:
-          out.Put(operation->key, operation->value);
-          break;
-        case Batch::Kind::erase:
-          out.Delete(operation->key);
-          break;
+        case Batch::Kind::put: out.Put(operation->key, operation->value); break;
+        case Batch::Kind::erase: out.Delete(operation->key); break;
         case Batch::Kind::erase_range:
           out.DeleteRange(db_->DefaultColumnFamily(), operation->key, operation->value);
           break;

@@ -62,7 +62,8 @@ SlotFile::Found judge(const Half& newest, const Half& other) {
     return never_written ? SlotFile::Found::whole : SlotFile::Found::nothing;
   }
   const bool first_in_turn = newest.generation == 1 && other.kind == Half::Kind::zeros;
-  return newest.both || other.valid() || first_in_turn ? SlotFile::Found::whole : SlotFile::Found::older_perhaps;
+  return newest.both || other.valid() || first_in_turn ? SlotFile::Found::whole
+                                                       : SlotFile::Found::older_perhaps;
 }
 
 bool write_all(int file, std::string_view bytes, off_t at) {

@@ -31,12 +31,9 @@ std::shared_ptr<const mapping::Plan> own_plan(const Job& job, const protocols::D
 
 std::string_view name_of(Mismatch::Kind kind) {
   switch (kind) {
-    case Mismatch::Kind::missing:
-      return "missing";
-    case Mismatch::Kind::extra:
-      return "extra";
-    case Mismatch::Kind::different:
-      return "different";
+    case Mismatch::Kind::missing: return "missing";
+    case Mismatch::Kind::extra: return "extra";
+    case Mismatch::Kind::different: return "different";
   }
   return "different";
 }
@@ -90,8 +87,9 @@ Result<std::map<model::Key, Found>> Comparison::read(Side side, std::span<const 
   return found;
 }
 
-Result<std::map<model::Key, Look>> Comparison::look(std::span<const model::Key> keys, Side primary, Deadline deadline,
-                                                    const std::function<Result<void>()>& follower_ready) const {
+Result<std::map<model::Key, Look>> Comparison::look(
+    std::span<const model::Key> keys, Side primary, Deadline deadline,
+    const std::function<Result<void>()>& follower_ready) const {
   const Side follower = primary == Side::source ? Side::target : Side::source;
   using Records = Result<std::map<model::Key, Found>>;
   auto first = read(follower_ready ? primary : follower, keys, {}, deadline);

@@ -45,8 +45,9 @@ class Comparison {
                                            protocols::ReadParts parts, Deadline deadline) const;
   // The follower first: a write that ends in between then shows as a changed primary. With `follower_ready` the primary
   // first and the follower once that returns: for a primary that does not change any more.
-  Result<std::map<model::Key, Look>> look(std::span<const model::Key> keys, Side primary, Deadline deadline,
-                                          const std::function<Result<void>()>& follower_ready = nullptr) const;
+  Result<std::map<model::Key, Look>> look(
+      std::span<const model::Key> keys, Side primary, Deadline deadline,
+      const std::function<Result<void>()>& follower_ready = nullptr) const;
 
   // Nothing: equal, or absent on both.
   std::optional<Mismatch> judge(const Look& look, Side primary) const;

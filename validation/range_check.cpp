@@ -223,11 +223,8 @@ Result<void> RangeCheck::look_at_foreign(Page& page, TimePoint now) {
 void RangeCheck::decide(Page& page, Suspect& suspect, Verdict verdict,
                         const std::optional<Mismatch>& mismatch) {
   switch (verdict) {
-    case Verdict::equal:
-      return;
-    case Verdict::open:
-      suspect.due = at_.parts.clock.in(at_.options.recheck_wait);
-      return;
+    case Verdict::equal: return;
+    case Verdict::open: suspect.due = at_.parts.clock.in(at_.options.recheck_wait); return;
     case Verdict::unsettled:
       ++page.counts.unsettled;
       // A clean pass closes gaps, but it does not vouch for this key: whatever the replica still gets of it is followed
@@ -239,15 +236,9 @@ void RangeCheck::decide(Page& page, Suspect& suspect, Verdict verdict,
       break;
   }
   switch (mismatch->kind) {
-    case Mismatch::Kind::missing:
-      ++page.counts.missing;
-      break;
-    case Mismatch::Kind::extra:
-      ++page.counts.extra;
-      break;
-    case Mismatch::Kind::different:
-      ++page.counts.different;
-      break;
+    case Mismatch::Kind::missing: ++page.counts.missing; break;
+    case Mismatch::Kind::extra: ++page.counts.extra; break;
+    case Mismatch::Kind::different: ++page.counts.different; break;
   }
   page.findings.push_back(
       {name_.collection, shown(suspect.key), std::string(name_of(mismatch->kind)), mismatch->detail});

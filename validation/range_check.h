@@ -41,7 +41,8 @@ class RangeCheck {
     std::vector<Suspect> suspects;
     Counts counts;
     std::vector<Finding> findings;
-    std::vector<model::Key> repairs;  // to be read from the primary again: what differs, and what stays unsettled
+    std::vector<model::Key>
+        repairs;  // to be read from the primary again: what differs, and what stays unsettled
   };
 
   Result<void> check();

@@ -33,10 +33,11 @@ Report report_of(const PassState& state) {
 Validation::Validation(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target,
                        journal::Sink& sink, Clock& clock, Random& random, Metrics& metrics,
                        const Metrics::Labels& labels)
-    : parts_(new Parts{
-          journal, source, target, sink, clock, random,
-          metrics.gauge("validation_different",
-                        "Records that differed, were missing or extra in the last validation pass", labels)}) {}
+    : parts_(
+          new Parts{journal, source, target, sink, clock, random,
+                    metrics.gauge("validation_different",
+                                  "Records that differed, were missing or extra in the last validation pass",
+                                  labels)}) {}
 
 Validation::~Validation() {
   stop();
@@ -112,10 +113,12 @@ Result<KeysReport> Validation::compare_keys(const Job& job, const std::vector<mo
   std::map<model::Key, Suspect> suspects;
   std::vector<model::Key> open = keys;
   // What waits in quarantine differs, and perhaps cannot be read; it has a gate of its own.
-  std::erase_if(open, [&](const model::Key& key) { return parts_->sink.quarantined(job.name, key) && !dirty(key); });
+  std::erase_if(
+      open, [&](const model::Key& key) { return parts_->sink.quarantined(job.name, key) && !dirty(key); });
   for (int round = 0; round < 2 && !open.empty(); ++round) {
     std::map<model::Key, bool> owed;
-    const bool still = round == 0 && follower_ready;  // what is owed before the follower is ready is of no account
+    const bool still =
+        round == 0 && follower_ready;  // what is owed before the follower is ready is of no account
     for (const auto& key : open) owed[key] = !still && dirty(key);
     auto looks = comparison.look(open, primary, deadline, still ? follower_ready : nullptr);
     if (!looks) return looks.error().within("collection '" + model::to_string(job.name) + "'");
@@ -137,7 +140,8 @@ Result<KeysReport> Validation::compare_keys(const Job& job, const std::vector<mo
         ++count;
         report.different_keys.push_back(key);
         if (report.example.empty()) {
-          report.example = model::to_string(job.name) + " " + model::to_string(key.id) + " is " + std::string(name_of(mismatch->kind)) +
+          report.example = model::to_string(job.name) + " " + model::to_string(key.id) + " is " +
+                           std::string(name_of(mismatch->kind)) +
                            (mismatch->detail.empty() ? "" : ": " + mismatch->detail);
         }
       }

@@ -101,7 +101,8 @@ class Validation {
   // differs now as different. Keeps nothing of run(). Errors as they come, the deadline's included.
   // `follower_ready`: the primary does not change any more; the follower is read once this returns (its error ends it all).
   Result<KeysReport> compare_keys(const Job& job, const std::vector<model::Key>& keys, journal::Side primary,
-                                  Deadline deadline, const std::function<Result<void>()>& follower_ready = nullptr);
+                                  Deadline deadline,
+                                  const std::function<Result<void>()>& follower_ready = nullptr);
 
  private:
   std::unique_ptr<Parts> parts_;

@@ -7,8 +7,9 @@
 namespace vmproxy::protocols {
 namespace {
 
-constexpr std::array<std::string_view, 7> usual = {"authorization", "proxy-authorization", "x-api-key",     "api-key",
-                                                   "apikey",        "x-auth-token",        "x-access-token"};
+constexpr std::array<std::string_view, 7> usual = {
+    "authorization", "proxy-authorization", "x-api-key",     "api-key",
+    "apikey",        "x-auth-token",        "x-access-token"};
 
 std::string small_letters(std::string_view text) {
   std::string small(text);

@@ -42,7 +42,7 @@ enum class WriteClass : uint8_t {
   read_back,  // merge, partial, conditional, insert-ignored, generated: only the result is an image
   predicate,  // by filter
   ddl,
-  opaque,     // cannot be decoded: may have changed anything
+  opaque,  // cannot be decoded: may have changed anything
 };
 
 // A request decoded as far as the path before promotion needs it.
@@ -50,14 +50,16 @@ struct Operation {
   const OperationRow* row = nullptr;  // static storage of the dialect
   model::CollectionName collection;   // empty name: none
   WriteClass write_class = WriteClass::opaque;
-  std::vector<model::Key> keys;            // of a write or of a read by key; in request order
-  bool makes_keys = false;                 // the source makes up more keys: only its answer names them (OutcomeReport::generated)
+  std::vector<model::Key> keys;  // of a write or of a read by key; in request order
+  bool makes_keys =
+      false;  // the source makes up more keys: only its answer names them (OutcomeReport::generated)
   std::string partition;                   // ... of those keys
   std::optional<model::Filter> predicate;  // predicate writes: which records (with keys: both must hold)
-  bool creates_collection = false;         // ddl hints: what to look at again after the outcome; also get or create
+  bool creates_collection = false;  // ddl hints: what to look at again after the outcome; also get or create
   bool drops_collection = false;
   bool drops_records = false;  // of a collection that stays; which, nothing tells
-  bool moves_name = false;     // another collection answers to a name: a write by it beside this call may go to either
+  bool moves_name =
+      false;  // another collection answers to a name: a write by it beside this call may go to either
   // Reads: bytes that identify the query without its paging fields; the percent router hashes them.
   std::string fingerprint;
   bool pages = false;  // the request continues or may continue a paged walk
@@ -66,8 +68,8 @@ struct Operation {
 // How the primary's answer ended a write.
 struct OutcomeReport {
   model::Outcome whole = model::Outcome::uncertain;
-  std::vector<model::Outcome> items;      // per key of Operation::keys where the API tells; else empty
-  std::vector<model::Key> generated;      // keys that the primary made up and told us, beside Operation::keys
+  std::vector<model::Outcome> items;  // per key of Operation::keys where the API tells; else empty
+  std::vector<model::Key> generated;  // keys that the primary made up and told us, beside Operation::keys
 };
 
 // How an answer ended its call, by the API's own rules: an HTTP status says it in some APIs only.
@@ -105,16 +107,19 @@ class Dialect {
   virtual const OperationRow* classify(const net::RequestHead& head) const = 0;
 
   // For rows of class read, write and ddl. An error: the request cannot be understood; the source will judge it.
-  virtual Result<Operation> decode(const OperationRow& row, const net::Request& request, const Catalog& catalog) const = 0;
+  virtual Result<Operation> decode(const OperationRow& row, const net::Request& request,
+                                   const Catalog& catalog) const = 0;
   // Whole records of an image write, by request order; nothing for a key: the write deletes it.
   struct Image {
     model::Key key;
     std::optional<model::Record> record;
   };
-  virtual Result<std::vector<Image>> images(const OperationRow& row, const net::Request& request, const Catalog& catalog) const = 0;
+  virtual Result<std::vector<Image>> images(const OperationRow& row, const net::Request& request,
+                                            const Catalog& catalog) const = 0;
   // Rows of class read: the body to ask the source with so that its answer has every write acknowledged before; empty: the
   // request does so as it is. Nothing: this call cannot ask for that.
-  virtual std::optional<std::string> up_to_date(const OperationRow& row, const net::Request& request) const = 0;
+  virtual std::optional<std::string> up_to_date(const OperationRow& row,
+                                                const net::Request& request) const = 0;
   virtual OutcomeReport outcome(const Operation& operation, const net::Response& response) const = 0;
   // Of any call; row: nullptr for one that is not in the table. The body may be missing because it was streamed; then
   // as far as status, headers and trailers tell, and what they do not prove is uncertain.
@@ -123,7 +128,8 @@ class Dialect {
   // Answers the request from another database, in this system's shape. An application's mistake is a Response like
   // the source's own. Error unsupported ("code: why"): cannot be answered faithfully. Any other Error: the backend
   // failed; before promotion the source answers instead, after it the proxy sends error().
-  virtual Result<net::Response> serve(const OperationRow& row, const net::Request& request, Backend& backend) const = 0;
+  virtual Result<net::Response> serve(const OperationRow& row, const net::Request& request,
+                                      Backend& backend) const = 0;
   // An error in the shape of this system.
   virtual net::Response error(const Error& error, const net::RequestHead& head) const = 0;
   // How callers are told apart, as text: which headers say who asks. A migration's state keeps it beside what it knows of

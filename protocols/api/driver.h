@@ -103,7 +103,8 @@ class Driver {
     return Holdings{std::move(*collections), {}};
   }
   // Nothing: it does not exist.
-  virtual Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline deadline) = 0;
+  virtual Result<std::optional<model::Schema>> describe(const model::CollectionName& name,
+                                                        Deadline deadline) = 0;
   // The name here for a collection called `name` elsewhere: deterministic, legal in this system.
   virtual model::CollectionName name_for(const model::CollectionName& name) const = 0;
   // Creates without secondary indexes where the system lets that be (build_indexes makes them after the copy).
@@ -111,17 +112,19 @@ class Driver {
   virtual Result<void> create(const model::Schema& schema, Deadline deadline) = 0;
   // What is as wanted already stays: the same call may be made again, also by the new name. Once a part of it is done, no error
   // is surely_not_done() (Error::not_whole).
-  virtual Result<void> alter(const model::CollectionName& now, const model::Schema& wanted, Deadline deadline) = 0;
+  virtual Result<void> alter(const model::CollectionName& now, const model::Schema& wanted,
+                             Deadline deadline) = 0;
   virtual Result<void> drop(const model::CollectionName& name, Deadline deadline) = 0;
   virtual Result<void> build_indexes(const model::Schema& schema, Deadline deadline) = 0;
 
   // --- records. Keys and records in the form of `schema`, which is this side's own.
   // The records that exist, in any order; absent keys are left out. Read-after-write where capabilities say so.
-  virtual Result<std::vector<model::Record>> read(const model::Schema& schema, std::span<const model::Key> keys,
-                                                  ReadParts parts, Deadline deadline) = 0;
+  virtual Result<std::vector<model::Record>> read(const model::Schema& schema,
+                                                  std::span<const model::Key> keys, ReadParts parts,
+                                                  Deadline deadline) = 0;
   // The same, but what cannot be read of some keys fails no others. A system where that happens says here which.
-  virtual Result<ReadResult> read_each(const model::Schema& schema, std::span<const model::Key> keys, ReadParts parts,
-                                       Deadline deadline) {
+  virtual Result<ReadResult> read_each(const model::Schema& schema, std::span<const model::Key> keys,
+                                       ReadParts parts, Deadline deadline) {
     auto records = read(schema, keys, parts, deadline);
     if (!records) return records.error();
     return ReadResult{std::move(*records), {}};
@@ -130,17 +133,21 @@ class Driver {
   virtual Result<ApplyResult> upsert(const model::Schema& schema, std::span<const model::Record> records,
                                      UpsertMode mode, Deadline deadline) = 0;
   // Absent keys are no error.
-  virtual Result<ApplyResult> erase(const model::Schema& schema, std::span<const model::Key> keys, Deadline deadline) = 0;
+  virtual Result<ApplyResult> erase(const model::Schema& schema, std::span<const model::Key> keys,
+                                    Deadline deadline) = 0;
   // Error unsupported, with a stable code first ("filter.regex: ..."), when it cannot be answered faithfully.
-  virtual Result<model::QueryResult> query(const model::Schema& schema, const model::Query& query, Deadline deadline) = 0;
+  virtual Result<model::QueryResult> query(const model::Schema& schema, const model::Query& query,
+                                           Deadline deadline) = 0;
 
   // --- the copy
   // Splits the records that exist now into at most `ranges_wanted` ranges of one pass; their order is of no account.
   // A record that exists all the time while all ranges are scanned comes at least once.
-  virtual Result<std::vector<ScanRange>> plan_scan(const model::Schema& schema, size_t ranges_wanted, Deadline deadline) = 0;
+  virtual Result<std::vector<ScanRange>> plan_scan(const model::Schema& schema, size_t ranges_wanted,
+                                                   Deadline deadline) = 0;
   // `cursor` empty: from the beginning. The same range and cursor may be asked again after a crash.
-  virtual Result<ScanPage> scan(const model::Schema& schema, const ScanRange& range, const std::string& cursor,
-                                size_t records_max, ReadParts parts, Deadline deadline) = 0;
+  virtual Result<ScanPage> scan(const model::Schema& schema, const ScanRange& range,
+                                const std::string& cursor, size_t records_max, ReadParts parts,
+                                Deadline deadline) = 0;
 };
 
 }  // namespace vmproxy::protocols

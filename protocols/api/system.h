@@ -18,7 +18,7 @@ struct Endpoint {
   std::string url;          // may hold secrets, anywhere
   std::string auth_header;  // e.g. "authorization"
   std::string auth_token;
-  std::string tls_ca;       // file
+  std::string tls_ca;  // file
   std::string tls_server_name;
   bool tls_insecure = false;
 

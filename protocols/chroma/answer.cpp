@@ -45,35 +45,23 @@ net::Response internal_error(std::string_view message) {
 
 net::Response answer_error(const Error& error) {
   switch (error.code) {
-    case Code::invalid:
-      return invalid(error.message);
-    case Code::not_found:
-      return not_found(error.message);
-    case Code::already_exists:
-      return conflict(error.message);
-    case Code::unauthenticated:
-      return refuse(401, "ChromaError", error.message);
-    case Code::permission_denied:
-      return refuse(403, "ChromaError", error.message);
-    case Code::precondition:
-      return refuse(412, "ChromaError", error.message);
-    case Code::quota:
-      return refuse(429, "RateLimitError", error.message);
-    case Code::overloaded:
-      return refuse(429, "RateLimitError", error.message);
-    case Code::unsupported:
-      return refuse(501, "ChromaError", error.message);
-    case Code::timeout:
-      return refuse(504, "ChromaError", error.message);
+    case Code::invalid: return invalid(error.message);
+    case Code::not_found: return not_found(error.message);
+    case Code::already_exists: return conflict(error.message);
+    case Code::unauthenticated: return refuse(401, "ChromaError", error.message);
+    case Code::permission_denied: return refuse(403, "ChromaError", error.message);
+    case Code::precondition: return refuse(412, "ChromaError", error.message);
+    case Code::quota: return refuse(429, "RateLimitError", error.message);
+    case Code::overloaded: return refuse(429, "RateLimitError", error.message);
+    case Code::unsupported: return refuse(501, "ChromaError", error.message);
+    case Code::timeout: return refuse(504, "ChromaError", error.message);
     case Code::refused_connection:
     case Code::connection_lost:
     case Code::unavailable:
-    case Code::cancelled:
-      return refuse(503, "ChromaError", error.message);
+    case Code::cancelled: return refuse(503, "ChromaError", error.message);
     case Code::corrupt:
     case Code::io:
-    case Code::internal:
-      return internal_error(error.message);
+    case Code::internal: return internal_error(error.message);
   }
   return internal_error(error.message);
 }

@@ -12,23 +12,15 @@ constexpr size_t connections_max = 32;
 // it failed. 501 is answered before anything is begun (see ChromaDialect::outcome).
 Code code_of(int status) {
   switch (status) {
-    case 401:
-      return Code::unauthenticated;
-    case 403:
-      return Code::permission_denied;
-    case 404:
-      return Code::not_found;
-    case 409:
-      return Code::already_exists;
-    case 429:
-      return Code::quota;
-    case 501:
-      return Code::unsupported;
+    case 401: return Code::unauthenticated;
+    case 403: return Code::permission_denied;
+    case 404: return Code::not_found;
+    case 409: return Code::already_exists;
+    case 429: return Code::quota;
+    case 501: return Code::unsupported;
     case 408:
-    case 504:
-      return Code::timeout;
-    default:
-      return status >= 400 && status < 500 ? Code::invalid : Code::unavailable;
+    case 504: return Code::timeout;
+    default: return status >= 400 && status < 500 ? Code::invalid : Code::unavailable;
   }
 }
 
@@ -101,8 +93,7 @@ Result<std::string> ApiClient::id_of(const model::CollectionName& name, Deadline
 }
 
 Result<std::string> ApiClient::on_collection(std::string_view method, const model::CollectionName& name,
-                                             std::string_view action, std::string body,
-                                             Deadline deadline) {
+                                             std::string_view action, std::string body, Deadline deadline) {
   const auto database = database_target(name.space);
   if (!database) return database.error();
   net::Request request = request_of(method, {}, std::move(body));

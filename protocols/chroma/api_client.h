@@ -34,8 +34,8 @@ class ApiClient {
 
   // POST .../collections/{UUID}/{action}. The UUID is looked up by name once and kept; a collection that is
   // unknown under its UUID was re-created, so it is looked up again, once.
-  Result<std::string> post(const model::CollectionName& name, std::string_view action,
-                           std::string body, Deadline deadline);
+  Result<std::string> post(const model::CollectionName& name, std::string_view action, std::string body,
+                           Deadline deadline);
   // The same with an empty GET ("count").
   Result<std::string> fetch(const model::CollectionName& name, std::string_view action, Deadline deadline);
 

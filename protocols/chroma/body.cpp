@@ -46,8 +46,7 @@ net::Response BodyReader::refusal() const {
 bool BodyReader::wrong_type(std::string_view expected) {
   std::string got;
   switch (next()) {
-    case Kind::none:
-      return false;
+    case Kind::none: return false;
     case Kind::null:
       if (!in_.read_null()) return false;
       got = "null";
@@ -71,12 +70,8 @@ bool BodyReader::wrong_type(std::string_view expected) {
       wire::append_json_string(got, text);
       break;
     }
-    case Kind::array:
-      got = "sequence";
-      break;
-    case Kind::object:
-      got = "map";
-      break;
+    case Kind::array: got = "sequence"; break;
+    case Kind::object: got = "map"; break;
   }
   return mismatch("invalid type: " + got + ", expected " + std::string(expected));
 }

@@ -183,11 +183,8 @@ Result<Operation> decode_definition(const OperationRow& row, const net::Request&
       operation.collection.space = tenant_path(*name);
       return operation;
     }
-    case Call::update_tenant:
-      operation.collection.space = tenant_path(path[0]);
-      return operation;
-    default:
-      return operation;
+    case Call::update_tenant: operation.collection.space = tenant_path(path[0]); return operation;
+    default: return operation;
   }
 }
 
@@ -231,7 +228,8 @@ Ending ChromaDialect::ending(const OperationRow* row, const net::Response& respo
   if (response.status >= 200 && response.status < 300) {
     ending.outcome = model::Outcome::applied;
     // Everybody may ask for these.
-    const bool open = row == nullptr || row->cls == OperationClass::health || row->name == "version" || row->name == "preflight";
+    const bool open = row == nullptr || row->cls == OperationClass::health || row->name == "version" ||
+                      row->name == "preflight";
     ending.credential_accepted = !open;
   } else if (std::find(std::begin(refusals), std::end(refusals), response.status) != std::end(refusals)) {
     ending.outcome = model::Outcome::rejected;

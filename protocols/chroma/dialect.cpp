@@ -12,10 +12,8 @@ namespace {
 
 bool takes_json(Call call) {
   switch (call) {
-    case Call::reset:
-      return false;
-    default:
-      return true;
+    case Call::reset: return false;
+    default: return true;
   }
 }
 
@@ -54,20 +52,17 @@ Result<net::Response> ChromaDialect::serve(const OperationRow& row, const net::R
     case Call::add:
     case Call::update:
     case Call::upsert:
-    case Call::remove:
-      return serve_records(asked);
+    case Call::remove: return serve_records(asked);
     case Call::get:
     case Call::query:
-    case Call::count:
-      return serve_reads(asked);
+    case Call::count: return serve_reads(asked);
     case Call::create_collection:
     case Call::list_collections:
     case Call::count_collections:
     case Call::get_collection:
     case Call::get_collection_by_id:
     case Call::update_collection:
-    case Call::delete_collection:
-      return serve_collections(asked);
+    case Call::delete_collection: return serve_collections(asked);
     case Call::reset:
     case Call::get_by_crn:
     case Call::search:
@@ -76,10 +71,8 @@ Result<net::Response> ChromaDialect::serve(const OperationRow& row, const net::R
     case Call::indexing_status:
     case Call::attach_function:
     case Call::get_function:
-    case Call::detach_function:
-      return serve_refused(asked);
-    default:
-      return serve_spaces(asked);
+    case Call::detach_function: return serve_refused(asked);
+    default: return serve_spaces(asked);
   }
 }
 

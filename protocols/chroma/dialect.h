@@ -22,7 +22,9 @@ class ChromaDialect final : public Dialect {
   Result<std::vector<Image>> images(const OperationRow& row, const net::Request& request,
                                     const Catalog& catalog) const override;
   // What Chroma has acknowledged, every later read shows.
-  std::optional<std::string> up_to_date(const OperationRow&, const net::Request&) const override { return ""; }
+  std::optional<std::string> up_to_date(const OperationRow&, const net::Request&) const override {
+    return "";
+  }
   OutcomeReport outcome(const Operation& operation, const net::Response& response) const override;
   Ending ending(const OperationRow* row, const net::Response& response) const override;
   Result<net::Response> serve(const OperationRow& row, const net::Request& request,

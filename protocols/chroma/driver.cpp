@@ -28,12 +28,9 @@ std::string text_of(const Value& value, std::string_view name) {
 
 std::string_view space_name(model::Metric metric) {
   switch (metric) {
-    case model::Metric::l2:
-      return "l2";
-    case model::Metric::cosine:
-      return "cosine";
-    case model::Metric::inner_product:
-      return "ip";
+    case model::Metric::l2: return "l2";
+    case model::Metric::cosine: return "cosine";
+    case model::Metric::inner_product: return "ip";
   }
   return "l2";
 }

@@ -90,7 +90,8 @@ Result<std::vector<Sent>> ChromaDriver::complete(const Schema& schema, Items ite
   for (const Item& item : items) ids.push_back(id_of(item.record->key));
   Included what = ReadParts{false, true};
   // Documents are most of an answer, and a new one takes the old one's place in any case.
-  what.documents = std::any_of(items.begin(), items.end(), [](const Item& item) { return !item.record->document; });
+  what.documents =
+      std::any_of(items.begin(), items.end(), [](const Item& item) { return !item.record->document; });
   const auto existing = read_ids(schema, ids, what, upsert.deadline);
   if (!existing) return existing.error();
   std::map<std::string_view, const Record*> there;

@@ -119,8 +119,7 @@ Result<QueryResult> ChromaDriver::search(const Schema& schema, const Query& quer
   for (auto& list : *hits) {
     list.erase(list.begin(),
                list.begin() + static_cast<ptrdiff_t>(std::min<uint64_t>(query.search_offset, list.size())));
-    if (query.radius)
-      std::erase_if(list, [&](const Hit& hit) { return !(hit.distance < *query.radius); });
+    if (query.radius) std::erase_if(list, [&](const Hit& hit) { return !(hit.distance < *query.radius); });
     for (auto& hit : list) keep_wanted(query, hit.record);
   }
   result.hits = std::move(*hits);

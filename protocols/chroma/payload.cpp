@@ -95,16 +95,11 @@ OrRefusal<T> finish(const BodyReader& in, bool read, T& payload) {
 
 std::string_view name_of(Include include) {
   switch (include) {
-    case Include::distances:
-      return "distances";
-    case Include::documents:
-      return "documents";
-    case Include::embeddings:
-      return "embeddings";
-    case Include::metadatas:
-      return "metadatas";
-    case Include::uris:
-      return "uris";
+    case Include::distances: return "distances";
+    case Include::documents: return "documents";
+    case Include::embeddings: return "embeddings";
+    case Include::metadatas: return "metadatas";
+    case Include::uris: return "uris";
   }
   return "";
 }

@@ -191,22 +191,14 @@ Found find_collection(const Asked& asked) {
 
 Answer serve_collections(Asked& asked) {
   switch (asked.call) {
-    case Call::create_collection:
-      return create(asked);
-    case Call::list_collections:
-      return list(asked);
-    case Call::count_collections:
-      return count(asked);
-    case Call::get_collection:
-      return get(asked);
-    case Call::get_collection_by_id:
-      return get_by_id(asked);
-    case Call::update_collection:
-      return modify(asked);
-    case Call::delete_collection:
-      return remove(asked);
-    default:
-      return Error(Code::internal, "no answer is written for this call");
+    case Call::create_collection: return create(asked);
+    case Call::list_collections: return list(asked);
+    case Call::count_collections: return count(asked);
+    case Call::get_collection: return get(asked);
+    case Call::get_collection_by_id: return get_by_id(asked);
+    case Call::update_collection: return modify(asked);
+    case Call::delete_collection: return remove(asked);
+    default: return Error(Code::internal, "no answer is written for this call");
   }
 }
 

@@ -52,20 +52,11 @@ void append_uri(std::string& out, const Record& record) {
 
 void append_part(std::string& out, Include part, const Record& record) {
   switch (part) {
-    case Include::embeddings:
-      append_embedding(out, record);
-      break;
-    case Include::documents:
-      append_text(out, record.document ? &*record.document : nullptr);
-      break;
-    case Include::uris:
-      append_uri(out, record);
-      break;
-    case Include::metadatas:
-      append_metadata(out, record.metadata);
-      break;
-    case Include::distances:
-      break;
+    case Include::embeddings: append_embedding(out, record); break;
+    case Include::documents: append_text(out, record.document ? &*record.document : nullptr); break;
+    case Include::uris: append_uri(out, record); break;
+    case Include::metadatas: append_metadata(out, record.metadata); break;
+    case Include::distances: break;
   }
 }
 
@@ -239,12 +230,9 @@ Answer count(Asked& asked) {
 
 Answer serve_reads(Asked& asked) {
   switch (asked.call) {
-    case Call::get:
-      return get(asked);
-    case Call::query:
-      return query(asked);
-    default:
-      return count(asked);
+    case Call::get: return get(asked);
+    case Call::query: return query(asked);
+    default: return count(asked);
   }
 }
 

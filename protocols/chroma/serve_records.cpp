@@ -219,16 +219,11 @@ Answer remove(Asked& asked) {
 
 Answer serve_records(Asked& asked) {
   switch (asked.call) {
-    case Call::add:
-      return write_records(asked, RecordsCall::add);
-    case Call::update:
-      return write_records(asked, RecordsCall::update);
-    case Call::upsert:
-      return write_records(asked, RecordsCall::upsert);
-    case Call::remove:
-      return remove(asked);
-    default:
-      return Error(Code::internal, "no answer is written for this call");
+    case Call::add: return write_records(asked, RecordsCall::add);
+    case Call::update: return write_records(asked, RecordsCall::update);
+    case Call::upsert: return write_records(asked, RecordsCall::upsert);
+    case Call::remove: return remove(asked);
+    default: return Error(Code::internal, "no answer is written for this call");
   }
 }
 

@@ -47,8 +47,7 @@ Answer detach(const Asked& asked) {
 
 Answer serve_refused(Asked& asked) {
   switch (asked.call) {
-    case Call::reset:
-      return refuse(403, "ChromaError", "Reset is disabled by config");
+    case Call::reset: return refuse(403, "ChromaError", "Reset is disabled by config");
     case Call::search:
       return refuse_collection(asked, "SearchRequestPayload", "searches",
                                unimplemented("Error executing plan: Not implemented: Search operation is not "
@@ -60,15 +59,11 @@ Answer serve_refused(Asked& asked) {
       return refuse_collection(asked, "", "", unimplemented("Count forks is unsupported for local chroma"));
     case Call::indexing_status:
       return refuse_collection(asked, "", "", internal_error("Method scout_logs is not implemented"));
-    case Call::attach_function:
-      return attach(asked);
-    case Call::get_function:
-      return not_found("Attached function not found");
-    case Call::detach_function:
-      return detach(asked);
+    case Call::attach_function: return attach(asked);
+    case Call::get_function: return not_found("Attached function not found");
+    case Call::detach_function: return detach(asked);
     // The local server breaks the connection without an answer (its code for this panics).
-    default:
-      return Error(Code::unsupported, "collection.crn: the server has no answer to this either");
+    default: return Error(Code::unsupported, "collection.crn: the server has no answer to this either");
   }
 }
 

@@ -175,33 +175,22 @@ Window window_of(const net::Request& request) {
 
 Answer serve_spaces(Asked& asked) {
   switch (asked.call) {
-    case Call::heartbeat:
-      return heartbeat();
-    case Call::healthcheck:
-      return answer("{\"is_executor_ready\":true,\"is_log_client_ready\":true}");
+    case Call::heartbeat: return heartbeat();
+    case Call::healthcheck: return answer("{\"is_executor_ready\":true,\"is_log_client_ready\":true}");
     case Call::identity:
       return fact(asked, "identity",
                   R"({"user_id":"","tenant":"default_tenant","databases":["default_database"]})");
     case Call::preflight:
       return fact(asked, "preflight", R"({"max_batch_size":5461,"supports_base64_encoding":true})");
-    case Call::version:
-      return fact(asked, "version", "\"1.0.0\"");
-    case Call::create_tenant:
-      return create_tenant(asked);
-    case Call::get_tenant:
-      return get_tenant(asked);
-    case Call::update_tenant:
-      return update_tenant(asked);
-    case Call::list_databases:
-      return list_databases(asked);
-    case Call::create_database:
-      return create_database(asked);
-    case Call::get_database:
-      return get_database(asked);
-    case Call::delete_database:
-      return delete_database(asked);
-    default:
-      return Error(Code::internal, "no answer is written for this call");
+    case Call::version: return fact(asked, "version", "\"1.0.0\"");
+    case Call::create_tenant: return create_tenant(asked);
+    case Call::get_tenant: return get_tenant(asked);
+    case Call::update_tenant: return update_tenant(asked);
+    case Call::list_databases: return list_databases(asked);
+    case Call::create_database: return create_database(asked);
+    case Call::get_database: return get_database(asked);
+    case Call::delete_database: return delete_database(asked);
+    default: return Error(Code::internal, "no answer is written for this call");
   }
 }
 

@@ -60,18 +60,13 @@ Filter compare_fraction(Kind kind, const std::string& name, double number) {
   cut.numbers_by_value = false;
   const bool up = number > 0;  // the integer it is cut to lies below it
   switch (kind) {
-    case Kind::equal:
-      return Filter::any({std::move(by_value), std::move(cut)});
-    case Kind::not_equal:
-      return Filter::all({std::move(by_value), Filter::not_(std::move(cut))});
+    case Kind::equal: return Filter::any({std::move(by_value), std::move(cut)});
+    case Kind::not_equal: return Filter::all({std::move(by_value), Filter::not_(std::move(cut))});
     case Kind::greater:
       return up ? by_value : Filter::all({std::move(by_value), Filter::not_(std::move(cut))});
-    case Kind::greater_equal:
-      return up ? Filter::any({std::move(by_value), std::move(cut)}) : by_value;
-    case Kind::less:
-      return up ? Filter::all({std::move(by_value), Filter::not_(std::move(cut))}) : by_value;
-    default:
-      return up ? by_value : Filter::any({std::move(by_value), std::move(cut)});
+    case Kind::greater_equal: return up ? Filter::any({std::move(by_value), std::move(cut)}) : by_value;
+    case Kind::less: return up ? Filter::all({std::move(by_value), Filter::not_(std::move(cut))}) : by_value;
+    default: return up ? by_value : Filter::any({std::move(by_value), std::move(cut)});
   }
 }
 

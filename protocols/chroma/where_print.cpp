@@ -232,14 +232,10 @@ Result<Value> print_array_contains_each(const Filter& filter, bool negated) {
 
 Result<Value> print(const Filter& filter, bool negated) {
   switch (filter.kind) {
-    case Kind::always:
-      return group(!negated, {});
-    case Kind::all_of:
-      return print_group(filter, !negated, negated);
-    case Kind::any_of:
-      return print_group(filter, negated, negated);
-    case Kind::negate:
-      return print(filter.children[0], !negated);
+    case Kind::always: return group(!negated, {});
+    case Kind::all_of: return print_group(filter, !negated, negated);
+    case Kind::any_of: return print_group(filter, negated, negated);
+    case Kind::negate: return print(filter.children[0], !negated);
     case Kind::literal:
       if (filter.value.is_bool()) return group(std::get<bool>(filter.value.data) != negated, {});
       return unsupported("filter.literal", "a constant is not a condition");
@@ -260,16 +256,11 @@ Result<Value> print(const Filter& filter, bool negated) {
     case Kind::matches:
     case Kind::array_contains:
     case Kind::array_contains_all:
-    case Kind::array_contains_any:
-      break;
-    case Kind::like:
-      return unsupported("filter.like", "patterns cannot be searched");
-    case Kind::exists:
-      return unsupported("filter.exists", "whether a field is present cannot be asked");
-    case Kind::is_null:
-      return unsupported("filter.is_null", "whether a field is absent cannot be asked");
-    default:
-      return unsupported("filter.arithmetic", "conditions cannot compute");
+    case Kind::array_contains_any: break;
+    case Kind::like: return unsupported("filter.like", "patterns cannot be searched");
+    case Kind::exists: return unsupported("filter.exists", "whether a field is present cannot be asked");
+    case Kind::is_null: return unsupported("filter.is_null", "whether a field is absent cannot be asked");
+    default: return unsupported("filter.arithmetic", "conditions cannot compute");
   }
   if (filter.children.size() != 2 || filter.children[1].kind != Kind::literal) {
     return unsupported("filter.operand",
@@ -279,19 +270,13 @@ Result<Value> print(const Filter& filter, bool negated) {
     case Kind::less:
     case Kind::less_equal:
     case Kind::greater:
-    case Kind::greater_equal:
-      return print_order(filter, negated);
-    case Kind::contains_text:
-      return print_document_test(filter, negated, "$contains", "$not_contains");
-    case Kind::matches:
-      return print_document_test(filter, negated, "$regex", "$not_regex");
-    case Kind::array_contains:
-      return print_array_contains(filter, filter.children[1].value, negated);
+    case Kind::greater_equal: return print_order(filter, negated);
+    case Kind::contains_text: return print_document_test(filter, negated, "$contains", "$not_contains");
+    case Kind::matches: return print_document_test(filter, negated, "$regex", "$not_regex");
+    case Kind::array_contains: return print_array_contains(filter, filter.children[1].value, negated);
     case Kind::array_contains_all:
-    case Kind::array_contains_any:
-      return print_array_contains_each(filter, negated);
-    default:
-      return print_equality(filter, negated);
+    case Kind::array_contains_any: return print_array_contains_each(filter, negated);
+    default: return print_equality(filter, negated);
   }
 }
 

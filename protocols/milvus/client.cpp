@@ -64,21 +64,14 @@ bool said_of_the_answer(std::string_view text) {
 Error grpc_error(int code, std::string message) {
   message += " (gRPC status " + std::to_string(code) + ")";
   switch (code) {
-    case 16:
-      return {Code::unauthenticated, std::move(message)};
-    case 7:
-      return {Code::permission_denied, std::move(message)};
-    case 12:
-      return {Code::unsupported, "milvus.unimplemented: " + message};
-    case 8:
-      return {said_of_the_answer(message) ? Code::unavailable : Code::quota, std::move(message)};
+    case 16: return {Code::unauthenticated, std::move(message)};
+    case 7: return {Code::permission_denied, std::move(message)};
+    case 12: return {Code::unsupported, "milvus.unimplemented: " + message};
+    case 8: return {said_of_the_answer(message) ? Code::unavailable : Code::quota, std::move(message)};
     case 4:
-    case 1:
-      return {Code::timeout, std::move(message)};
-    case 3:
-      return {Code::invalid, std::move(message)};
-    default:
-      return {Code::unavailable, std::move(message)};
+    case 1: return {Code::timeout, std::move(message)};
+    case 3: return {Code::invalid, std::move(message)};
+    default: return {Code::unavailable, std::move(message)};
   }
 }
 
@@ -92,14 +85,11 @@ bool refused_before_start(const Status& status) {
     case partition_not_found:
     case database_not_found:
     case index_not_found:
-    case invalid_parameter:
-      return true;
+    case invalid_parameter: return true;
     case io_failed:  // 2.3: a JSON field may hold objects only
       return status.reason.starts_with("IO failed: json: cannot unmarshal ");
-    case unknown:
-      return is_check(status.reason);
-    default:
-      break;
+    case unknown: return is_check(status.reason);
+    default: break;
   }
   // 1101 to 1199 are kinds of invalid parameters; 1700 to 1799 of fields that do not fit; 1400 to 1499 of
   // rights.
@@ -114,19 +104,14 @@ Error status_error(const Status& status) {
     case collection_not_found:
     case partition_not_found:
     case database_not_found:
-    case index_not_found:
-      return {Code::not_found, message};
-    case collection_not_loaded:
-      return {Code::precondition, message};
+    case index_not_found: return {Code::not_found, message};
+    case collection_not_loaded: return {Code::precondition, message};
     case service_rate_limit:
     case service_force_deny:
     case service_memory_limit:
-    case request_limit:
-      return {Code::quota, message};
-    case service_not_ready:
-      return {Code::unavailable, message};
-    default:
-      break;
+    case request_limit: return {Code::quota, message};
+    case service_not_ready: return {Code::unavailable, message};
+    default: break;
   }
   // Milvus Lite finds out late what it cannot evaluate.
   if (status.reason.find("unsupported expr proto node") != std::string::npos)

@@ -53,44 +53,19 @@ std::optional<Described> read_described(std::string_view bytes, Status* status) 
         out.schema = std::move(*schema);
         break;
       }
-      case 3:
-        out.id = reader.i64();
-        break;
-      case 4:
-        out.virtual_channels.push_back(reader.text());
-        break;
-      case 5:
-        out.physical_channels.push_back(reader.text());
-        break;
-      case 6:
-        out.created = reader.u64();
-        break;
-      case 7:
-        out.created_utc = reader.u64();
-        break;
-      case 8:
-        out.shards = reader.i32();
-        break;
-      case 9:
-        out.aliases.push_back(reader.text());
-        break;
-      case 11:
-        out.consistency = static_cast<Consistency>(reader.i32());
-        break;
-      case 12:
-        out.name = reader.text();
-        break;
-      case 13:
-        read_pair(reader, out.properties);
-        break;
-      case 14:
-        out.database = reader.text();
-        break;
-      case 15:
-        out.partitions = reader.i64();
-        break;
-      default:
-        rest.raw(reader.raw());
+      case 3: out.id = reader.i64(); break;
+      case 4: out.virtual_channels.push_back(reader.text()); break;
+      case 5: out.physical_channels.push_back(reader.text()); break;
+      case 6: out.created = reader.u64(); break;
+      case 7: out.created_utc = reader.u64(); break;
+      case 8: out.shards = reader.i32(); break;
+      case 9: out.aliases.push_back(reader.text()); break;
+      case 11: out.consistency = static_cast<Consistency>(reader.i32()); break;
+      case 12: out.name = reader.text(); break;
+      case 13: read_pair(reader, out.properties); break;
+      case 14: out.database = reader.text(); break;
+      case 15: out.partitions = reader.i64(); break;
+      default: rest.raw(reader.raw());
     }
   }
   if (!reader.ok()) return std::nullopt;
@@ -130,33 +105,15 @@ std::optional<std::vector<IndexInfo>> read_indexes(std::string_view bytes, Statu
     ProtoReader one(reader.bytes());
     while (one.next()) {
       switch (one.field()) {
-        case 1:
-          index.name = one.text();
-          break;
-        case 2:
-          index.id = one.i64();
-          break;
-        case 3:
-          read_pair(one, index.params);
-          break;
-        case 4:
-          index.field = one.text();
-          break;
-        case 5:
-          index.indexed_rows = one.i64();
-          break;
-        case 6:
-          index.total_rows = one.i64();
-          break;
-        case 7:
-          index.state = one.i32();
-          break;
-        case 8:
-          index.failure = one.text();
-          break;
-        case 9:
-          index.pending_rows = one.i64();
-          break;
+        case 1: index.name = one.text(); break;
+        case 2: index.id = one.i64(); break;
+        case 3: read_pair(one, index.params); break;
+        case 4: index.field = one.text(); break;
+        case 5: index.indexed_rows = one.i64(); break;
+        case 6: index.total_rows = one.i64(); break;
+        case 7: index.state = one.i32(); break;
+        case 8: index.failure = one.text(); break;
+        case 9: index.pending_rows = one.i64(); break;
       }
     }
     if (!one.ok()) return std::nullopt;
@@ -195,18 +152,10 @@ std::optional<std::vector<PartitionInfo>> read_partitions(std::string_view bytes
       case 1:
         if (!read_into(reader, status)) return std::nullopt;
         break;
-      case 2:
-        names.push_back(reader.text());
-        break;
-      case 3:
-        reader.append(ids);
-        break;
-      case 4:
-        reader.append(created);
-        break;
-      case 5:
-        reader.append(created_utc);
-        break;
+      case 2: names.push_back(reader.text()); break;
+      case 3: reader.append(ids); break;
+      case 4: reader.append(created); break;
+      case 5: reader.append(created_utc); break;
     }
   }
   if (!reader.ok()) return std::nullopt;
@@ -267,8 +216,11 @@ std::optional<Collection> from_native(const Value& native) {
   auto partition_list = read_partitions(*partitions);
   if (!described || !index_list || !partition_list) return std::nullopt;
   const Value* loaded = native.find("loaded");
-  Collection collection{std::move(*described), std::move(*index_list),
-                        loaded == nullptr || *loaded == Value(true), std::move(*partition_list), {}};
+  Collection collection{std::move(*described),
+                        std::move(*index_list),
+                        loaded == nullptr || *loaded == Value(true),
+                        std::move(*partition_list),
+                        {}};
   if (const Value* released = native.find("released"); released != nullptr && released->is_array()) {
     for (const Value& name : released->array()) {
       if (name.is_string()) collection.released.push_back(name.string());

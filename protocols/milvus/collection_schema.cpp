@@ -16,68 +16,43 @@ using model::VectorKind;
 
 std::optional<FieldKind> kind_of(DataType type) {
   switch (type) {
-    case DataType::boolean:
-      return FieldKind::boolean;
-    case DataType::int8:
-      return FieldKind::int8;
-    case DataType::int16:
-      return FieldKind::int16;
-    case DataType::int32:
-      return FieldKind::int32;
-    case DataType::int64:
-      return FieldKind::int64;
-    case DataType::float32:
-      return FieldKind::float32;
-    case DataType::float64:
-      return FieldKind::float64;
+    case DataType::boolean: return FieldKind::boolean;
+    case DataType::int8: return FieldKind::int8;
+    case DataType::int16: return FieldKind::int16;
+    case DataType::int32: return FieldKind::int32;
+    case DataType::int64: return FieldKind::int64;
+    case DataType::float32: return FieldKind::float32;
+    case DataType::float64: return FieldKind::float64;
     case DataType::string:
-    case DataType::varchar:
-      return FieldKind::string;
-    case DataType::array:
-      return FieldKind::array;
-    default:
-      return FieldKind::json;
+    case DataType::varchar: return FieldKind::string;
+    case DataType::array: return FieldKind::array;
+    default: return FieldKind::json;
   }
 }
 
 DataType type_of(FieldKind kind) {
   switch (kind) {
-    case FieldKind::boolean:
-      return DataType::boolean;
-    case FieldKind::int8:
-      return DataType::int8;
-    case FieldKind::int16:
-      return DataType::int16;
-    case FieldKind::int32:
-      return DataType::int32;
-    case FieldKind::int64:
-      return DataType::int64;
-    case FieldKind::float32:
-      return DataType::float32;
-    case FieldKind::float64:
-      return DataType::float64;
-    case FieldKind::string:
-      return DataType::varchar;
-    case FieldKind::array:
-      return DataType::array;
-    case FieldKind::json:
-      break;
+    case FieldKind::boolean: return DataType::boolean;
+    case FieldKind::int8: return DataType::int8;
+    case FieldKind::int16: return DataType::int16;
+    case FieldKind::int32: return DataType::int32;
+    case FieldKind::int64: return DataType::int64;
+    case FieldKind::float32: return DataType::float32;
+    case FieldKind::float64: return DataType::float64;
+    case FieldKind::string: return DataType::varchar;
+    case FieldKind::array: return DataType::array;
+    case FieldKind::json: break;
   }
   return DataType::json;
 }
 
 VectorKind vector_kind(DataType type) {
   switch (type) {
-    case DataType::binary_vector:
-      return VectorKind::binary;
-    case DataType::float16_vector:
-      return VectorKind::dense_f16;
-    case DataType::bfloat16_vector:
-      return VectorKind::dense_bf16;
-    case DataType::sparse_vector:
-      return VectorKind::sparse;
-    default:
-      return VectorKind::dense_f32;
+    case DataType::binary_vector: return VectorKind::binary;
+    case DataType::float16_vector: return VectorKind::dense_f16;
+    case DataType::bfloat16_vector: return VectorKind::dense_bf16;
+    case DataType::sparse_vector: return VectorKind::sparse;
+    default: return VectorKind::dense_f32;
   }
 }
 
@@ -118,11 +93,8 @@ model::Schema to_schema(const Collection& collection) {
       schema.id_length_max = number_param(field, "max_length");
       schema.generated_ids = field.auto_id || d.schema.auto_id;
     } else if (is_vector(field.type)) {
-      model::VectorField vector{field.name,
-                                vector_kind(field.type),
-                                dimension_of(field),
-                                collection.metric_of(field.name),
-                                {}};
+      model::VectorField vector{
+          field.name, vector_kind(field.type), dimension_of(field), collection.metric_of(field.name), {}};
       if (const auto* index = collection.index_of(field.name)) {
         model::Object params;
         for (const auto& [key, value] : index->params) params[key] = value;

@@ -41,23 +41,12 @@ bool read_scalars(std::string_view bytes, Column& column, int depth) {
     while (list.next()) {
       if (list.field() != 1) continue;
       switch (reader.field()) {
-        case 1:
-          list.append(column.booleans);
-          break;
-        case 2:
-          list.append(column.ints);
-          break;
-        case 3:
-          list.append(column.longs);
-          break;
-        case 4:
-          list.append(column.floats);
-          break;
-        case 5:
-          list.append(column.doubles);
-          break;
-        default:
-          column.texts.push_back(list.text());
+        case 1: list.append(column.booleans); break;
+        case 2: list.append(column.ints); break;
+        case 3: list.append(column.longs); break;
+        case 4: list.append(column.floats); break;
+        case 5: list.append(column.doubles); break;
+        default: column.texts.push_back(list.text());
       }
     }
     if (!list.ok()) return false;
@@ -69,9 +58,7 @@ bool read_vectors(std::string_view bytes, Column& column) {
   ProtoReader reader(bytes);
   while (reader.next()) {
     switch (reader.field()) {
-      case 1:
-        column.dimension = reader.i64();
-        break;
+      case 1: column.dimension = reader.i64(); break;
       case 2: {
         ProtoReader list(reader.bytes());
         while (list.next()) {
@@ -82,9 +69,7 @@ bool read_vectors(std::string_view bytes, Column& column) {
       }
       case 3:
       case 4:
-      case 5:
-        column.packed = reader.text();
-        break;
+      case 5: column.packed = reader.text(); break;
       case 6: {
         ProtoReader list(reader.bytes());
         while (list.next()) {
@@ -109,47 +94,28 @@ size_t packed_bytes(DataType type, int64_t dimension) {
 
 uint32_t scalar_field(DataType type) {
   switch (type) {
-    case DataType::boolean:
-      return 1;
+    case DataType::boolean: return 1;
     case DataType::int8:
     case DataType::int16:
-    case DataType::int32:
-      return 2;
-    case DataType::int64:
-      return 3;
-    case DataType::float32:
-      return 4;
-    case DataType::float64:
-      return 5;
-    case DataType::array:
-      return 8;
-    case DataType::json:
-      return 9;
-    case DataType::geometry:
-      return 10;
-    default:
-      return 6;
+    case DataType::int32: return 2;
+    case DataType::int64: return 3;
+    case DataType::float32: return 4;
+    case DataType::float64: return 5;
+    case DataType::array: return 8;
+    case DataType::json: return 9;
+    case DataType::geometry: return 10;
+    default: return 6;
   }
 }
 
 std::string encode_scalars(const Column& column, DataType type) {
   ProtoWriter list;
   switch (scalar_field(type)) {
-    case 1:
-      list.packed_booleans(1, column.booleans);
-      break;
-    case 2:
-      list.packed(1, column.ints);
-      break;
-    case 3:
-      list.packed(1, column.longs);
-      break;
-    case 4:
-      list.packed(1, column.floats);
-      break;
-    case 5:
-      list.packed(1, column.doubles);
-      break;
+    case 1: list.packed_booleans(1, column.booleans); break;
+    case 2: list.packed(1, column.ints); break;
+    case 3: list.packed(1, column.longs); break;
+    case 4: list.packed(1, column.floats); break;
+    case 5: list.packed(1, column.doubles); break;
     case 8:
       for (const auto& row : column.arrays) list.always_bytes(1, encode_scalars(row, column.element));
       list.i32(2, static_cast<int32_t>(column.element));
@@ -172,15 +138,9 @@ std::string encode_vectors(const Column& column) {
       out.always_bytes(2, list.view());
       break;
     }
-    case DataType::binary_vector:
-      out.always_bytes(3, column.packed);
-      break;
-    case DataType::float16_vector:
-      out.always_bytes(4, column.packed);
-      break;
-    case DataType::bfloat16_vector:
-      out.always_bytes(5, column.packed);
-      break;
+    case DataType::binary_vector: out.always_bytes(3, column.packed); break;
+    case DataType::float16_vector: out.always_bytes(4, column.packed); break;
+    case DataType::bfloat16_vector: out.always_bytes(5, column.packed); break;
     default: {
       ProtoWriter list;
       for (const auto& text : column.texts) list.always_bytes(1, text);
@@ -195,8 +155,7 @@ std::string encode_vectors(const Column& column) {
 
 size_t Column::values() const {
   switch (type) {
-    case DataType::float_vector:
-      return dimension <= 0 ? 0 : floats.size() / static_cast<size_t>(dimension);
+    case DataType::float_vector: return dimension <= 0 ? 0 : floats.size() / static_cast<size_t>(dimension);
     case DataType::binary_vector:
     case DataType::float16_vector:
     case DataType::bfloat16_vector: {
@@ -214,27 +173,17 @@ std::optional<Column> read_column(std::string_view bytes) {
   ProtoReader reader(bytes);
   while (reader.next()) {
     switch (reader.field()) {
-      case 1:
-        column.type = static_cast<DataType>(reader.i32());
-        break;
-      case 2:
-        column.name = reader.text();
-        break;
+      case 1: column.type = static_cast<DataType>(reader.i32()); break;
+      case 2: column.name = reader.text(); break;
       case 3:
         if (!read_scalars(reader.bytes(), column, array_depth_max)) return std::nullopt;
         break;
       case 4:
         if (!read_vectors(reader.bytes(), column)) return std::nullopt;
         break;
-      case 5:
-        column.field_id = reader.i64();
-        break;
-      case 6:
-        column.dynamic = reader.boolean();
-        break;
-      case 7:
-        reader.append(column.valid);
-        break;
+      case 5: column.field_id = reader.i64(); break;
+      case 6: column.dynamic = reader.boolean(); break;
+      case 7: reader.append(column.valid); break;
     }
   }
   if (!reader.ok()) return std::nullopt;

@@ -72,7 +72,8 @@ Result<Operation> decode_delete(Operation operation, const net::Request& request
       const bool plain = read->address.database.empty() ? database == default_database : true;
       const bool compressed = !request.body.empty() && request.body[0] != '\0';
       operation.keys = std::move(*keys);
-      operation.write_class = plain && !compressed && read->unknown_field == 0 ? WriteClass::image : WriteClass::read_back;
+      operation.write_class =
+          plain && !compressed && read->unknown_field == 0 ? WriteClass::image : WriteClass::read_back;
       return operation;
     }
   }
@@ -176,8 +177,9 @@ std::optional<std::string> answer_message(const net::Response& response) {
 model::Outcome of_grpc(wire::GrpcCode code, std::string_view text) {
   using wire::GrpcCode;
   // Said by the server's transport of a request that it could not read.
-  static constexpr std::string_view unread[] = {"grpc: error unmarshalling request", "grpc: failed to unmarshal the received message",
-                                                "grpc: compressed flag set with", "grpc: received unexpected payload format"};
+  static constexpr std::string_view unread[] = {
+      "grpc: error unmarshalling request", "grpc: failed to unmarshal the received message",
+      "grpc: compressed flag set with", "grpc: received unexpected payload format"};
   if (code == GrpcCode::internal &&
       std::ranges::any_of(unread, [&](std::string_view words) { return text.starts_with(words); }))
     return model::Outcome::rejected;
@@ -186,12 +188,10 @@ model::Outcome of_grpc(wire::GrpcCode code, std::string_view text) {
     case GrpcCode::unimplemented:
     case GrpcCode::unauthenticated:
     case GrpcCode::permission_denied:
-    case GrpcCode::invalid_argument:
-      return model::Outcome::rejected;
+    case GrpcCode::invalid_argument: return model::Outcome::rejected;
     case GrpcCode::resource_exhausted:
       return said_of_the_answer(text) ? model::Outcome::uncertain : model::Outcome::rejected;
-    default:
-      return model::Outcome::uncertain;
+    default: return model::Outcome::uncertain;
   }
 }
 
@@ -205,7 +205,8 @@ std::optional<wire::GrpcCode> grpc_status_of(const net::Response& response) {
 
 bool open_to_all(const OperationRow& row) {
   const Rpc rpc = rpc_of(row);
-  return row.cls == OperationClass::health || rpc == Rpc::connect || rpc == Rpc::get_version || rpc == Rpc::client_heartbeat;
+  return row.cls == OperationClass::health || rpc == Rpc::connect || rpc == Rpc::get_version ||
+         rpc == Rpc::client_heartbeat;
 }
 
 // The Status that every answer has; nothing: the message cannot be read.
@@ -241,7 +242,8 @@ Ending rest_ending(const OperationRow* row, const net::Response& response) {
   }
   Status status;
   status.code = static_cast<int32_t>(number);
-  if (const auto* message = body->find("message"); message != nullptr && message->is_string()) status.reason = message->string();
+  if (const auto* message = body->find("message"); message != nullptr && message->is_string())
+    status.reason = message->string();
   // 1800 to 1899: of the REST interface itself (no credential, a parameter that is missing, a body that is no JSON).
   const bool refused = (status.code >= 1800 && status.code < 1900) || refused_before_start(status);
   if (refused) ending.outcome = model::Outcome::rejected;
@@ -261,21 +263,15 @@ Result<Operation> MilvusDialect::decode(const OperationRow& row, const net::Requ
   auto message = message_of(request);
   if (!message) return message.error();
   switch (rpc) {
-    case Rpc::insert:
-      return decode_mutation(std::move(operation), request, *message, catalog, false);
-    case Rpc::upsert:
-      return decode_mutation(std::move(operation), request, *message, catalog, true);
-    case Rpc::remove:
-      return decode_delete(std::move(operation), request, *message, catalog);
-    case Rpc::query:
-      return decode_query(std::move(operation), request, *message, catalog);
-    case Rpc::search:
-      return decode_search(std::move(operation), request, *message, catalog);
+    case Rpc::insert: return decode_mutation(std::move(operation), request, *message, catalog, false);
+    case Rpc::upsert: return decode_mutation(std::move(operation), request, *message, catalog, true);
+    case Rpc::remove: return decode_delete(std::move(operation), request, *message, catalog);
+    case Rpc::query: return decode_query(std::move(operation), request, *message, catalog);
+    case Rpc::search: return decode_search(std::move(operation), request, *message, catalog);
     case Rpc::hybrid_search:
     case Rpc::other_read:
       return Error(Code::unsupported, std::string(row.name) + ": only Milvus itself can answer this");
-    default:
-      return decode_ddl(std::move(operation), request, *message, catalog, rpc);
+    default: return decode_ddl(std::move(operation), request, *message, catalog, rpc);
   }
 }
 
@@ -310,14 +306,15 @@ Result<std::vector<Dialect::Image>> MilvusDialect::images(const OperationRow& ro
 
 // Consistency level Strong, whatever the request or its collection says. Of a field that comes twice the last one counts
 // (protobuf's rule), so the message itself stays as it is. Fields: milvus.proto, QueryRequest and SearchRequest.
-std::optional<std::string> MilvusDialect::up_to_date(const OperationRow& row, const net::Request& request) const {
+std::optional<std::string> MilvusDialect::up_to_date(const OperationRow& row,
+                                                     const net::Request& request) const {
   const Rpc rpc = rpc_of(row);
   if (rpc != Rpc::query && rpc != Rpc::search) return std::nullopt;
   auto message = message_of(request);
   if (!message) return std::nullopt;
   const bool query = rpc == Rpc::query;
   wire::ProtoWriter strong;
-  strong.always_u64(query ? 8 : 11, 0);   // guarantee_timestamp: none of its own
+  strong.always_u64(query ? 8 : 11, 0);  // guarantee_timestamp: none of its own
   strong.always_u64(query ? 11 : 14, static_cast<uint64_t>(Consistency::strong));
   strong.always_u64(query ? 12 : 15, 0);  // use_default_consistency
   return wire::grpc_frame(*message + strong.view());
@@ -344,7 +341,8 @@ Ending MilvusDialect::ending(const OperationRow* row, const net::Response& respo
     ending.outcome = model::Outcome::applied;
     return ending;
   }
-  const bool changes = row->cls == OperationClass::write || row->cls == OperationClass::ddl || row->cls == OperationClass::unknown;
+  const bool changes = row->cls == OperationClass::write || row->cls == OperationClass::ddl ||
+                       row->cls == OperationClass::unknown;
   const bool refused = refused_before_start(*status);
   if (refused || !changes) ending.outcome = model::Outcome::rejected;
   ending.failed = !refused;

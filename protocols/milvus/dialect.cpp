@@ -18,31 +18,22 @@ bool is_grpc(const net::RequestHead& head) {
 
 int grpc_number(Code code) {
   switch (code) {
-    case Code::invalid:
-      return 3;
+    case Code::invalid: return 3;
     case Code::not_found:
     case Code::unsupported:
       return 12;  // of a call, not of a collection: UNIMPLEMENTED is what the server says of one it has not
-    case Code::already_exists:
-      return 6;
-    case Code::unauthenticated:
-      return 16;
-    case Code::permission_denied:
-      return 7;
+    case Code::already_exists: return 6;
+    case Code::unauthenticated: return 16;
+    case Code::permission_denied: return 7;
     case Code::quota:
-    case Code::overloaded:
-      return 8;
-    case Code::precondition:
-      return 9;
-    case Code::timeout:
-      return 4;
+    case Code::overloaded: return 8;
+    case Code::precondition: return 9;
+    case Code::timeout: return 4;
     case Code::cancelled:
     case Code::refused_connection:
     case Code::unavailable:
-    case Code::connection_lost:
-      return 14;
-    default:
-      return 13;
+    case Code::connection_lost: return 14;
+    default: return 13;
   }
 }
 
@@ -51,9 +42,11 @@ net::Response refuse_frames(std::string_view body, const Error& error) {
   if (error.code == Code::overloaded) return grpc_refusal(8, error.message);
   constexpr size_t prefix_bytes = 5;
   uint64_t announced = 0;
-  for (size_t i = 1; i < std::min(body.size(), prefix_bytes); ++i) announced = announced << 8 | static_cast<uint8_t>(body[i]);
+  for (size_t i = 1; i < std::min(body.size(), prefix_bytes); ++i)
+    announced = announced << 8 | static_cast<uint8_t>(body[i]);
   if (body.empty()) return grpc_refusal(2, "EOF");
-  if (body.size() < prefix_bytes || announced > body.size() - prefix_bytes) return grpc_refusal(2, "unexpected EOF");
+  if (body.size() < prefix_bytes || announced > body.size() - prefix_bytes)
+    return grpc_refusal(2, "unexpected EOF");
   return grpc_refusal(13, error.message);
 }
 
@@ -78,20 +71,16 @@ Result<net::Response> MilvusDialect::serve(const OperationRow& row, const net::R
   switch (rpc) {
     case Rpc::insert:
     case Rpc::upsert:
-    case Rpc::remove:
-      return serve_writes(asked);
-    case Rpc::query:
-      return serve_query(asked);
-    case Rpc::search:
-      return serve_search(asked);
+    case Rpc::remove: return serve_writes(asked);
+    case Rpc::query: return serve_query(asked);
+    case Rpc::search: return serve_search(asked);
     case Rpc::create_index:
     case Rpc::alter_index:
     case Rpc::drop_index:
     case Rpc::describe_index:
     case Rpc::get_index_statistics:
     case Rpc::get_index_state:
-    case Rpc::get_index_build_progress:
-      return serve_indexes(asked);
+    case Rpc::get_index_build_progress: return serve_indexes(asked);
     case Rpc::connect:
     case Rpc::get_version:
     case Rpc::check_health:
@@ -108,8 +97,7 @@ Result<net::Response> MilvusDialect::serve(const OperationRow& row, const net::R
     case Rpc::drop_database:
     case Rpc::list_databases:
     case Rpc::alter_database:
-    case Rpc::describe_database:
-      return serve_server(asked);
+    case Rpc::describe_database: return serve_server(asked);
     case Rpc::hybrid_search:
     case Rpc::other_read:
     case Rpc::other_session:
@@ -117,8 +105,7 @@ Result<net::Response> MilvusDialect::serve(const OperationRow& row, const net::R
     case Rpc::rest_read:
     case Rpc::unknown:
       return Error(Code::unsupported, std::string(row.name) + ": only Milvus itself can do this");
-    default:
-      return serve_collections(asked);
+    default: return serve_collections(asked);
   }
 }
 
@@ -129,7 +116,8 @@ net::Response MilvusDialect::error(const Error& error, const net::RequestHead& h
   if (is_grpc(head)) {
     std::string text = error.message;
     // Of a call that it has, only not_found is the server's word; unsupported says why we do not pass it on.
-    if (call_unknown && (error.code == Code::not_found || (row == nullptr && error.code == Code::unsupported))) {
+    if (call_unknown &&
+        (error.code == Code::not_found || (row == nullptr && error.code == Code::unsupported))) {
       const auto path = head.path();
       const auto slash = path.rfind('/');
       const bool service = path.starts_with("/milvus.proto.milvus.MilvusService/");

@@ -180,18 +180,21 @@ Result<std::vector<model::Schema>> MilvusDriver::list_collections(Deadline deadl
 }
 
 // Between its two lives a collection that is made anew is not there, or only in part.
-Result<std::optional<model::Schema>> MilvusDriver::describe(const model::CollectionName& name, Deadline deadline) {
+Result<std::optional<model::Schema>> MilvusDriver::describe(const model::CollectionName& name,
+                                                            Deadline deadline) {
   while (true) {
     const uint64_t since = settlings();
     auto found = describe_now(name, deadline);
     std::unique_lock lock(mutex_);
     if (!clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(name); }))
-      return Error(Code::timeout, "collection '" + to_string(name) + "' was being made anew until the deadline");
+      return Error(Code::timeout,
+                   "collection '" + to_string(name) + "' was being made anew until the deadline");
     if (settlings_ == since) return found;
   }
 }
 
-Result<std::optional<model::Schema>> MilvusDriver::describe_now(const model::CollectionName& name, Deadline deadline) {
+Result<std::optional<model::Schema>> MilvusDriver::describe_now(const model::CollectionName& name,
+                                                                Deadline deadline) {
   auto collection = look_at(name, deadline);
   if (!collection) {
     if (collection.error().code == Code::not_found) return std::optional<model::Schema>();
@@ -222,7 +225,8 @@ Result<void> MilvusDriver::create(const model::Schema& schema, Deadline deadline
   return make(schema, deadline);
 }
 
-Result<void> MilvusDriver::make_index(const model::CollectionName& name, const model::VectorField& vector, Deadline deadline) {
+Result<void> MilvusDriver::make_index(const model::CollectionName& name, const model::VectorField& vector,
+                                      Deadline deadline) {
   const bool sparse = vector.kind == model::VectorKind::sparse;
   ProtoWriter index = on_collection(name);
   index.bytes(4, vector.name.empty() ? std::string(nameless_vector) : vector.name);
@@ -240,12 +244,14 @@ Result<void> MilvusDriver::make(const model::Schema& schema, Deadline deadline) 
   const std::string database = database_of(schema.name.space);
   // CreateCollection says nothing of a collection of the same form that exists already.
   const auto existing = look_at(schema.name, deadline);
-  if (!existing && existing.error().code != Code::not_found) return existing.error().within("collection '" + to_string(schema.name) + "'");
+  if (!existing && existing.error().code != Code::not_found)
+    return existing.error().within("collection '" + to_string(schema.name) + "'");
   if (existing) {
     if (same_form(existing->described.schema, *shape)) {
       // Perhaps ours, whose making was cut short: without index and load nothing could ever be read of it.
       for (const auto& vector : schema.vectors) {
-        if (existing->index_of(vector.name.empty() ? std::string(nameless_vector) : vector.name) != nullptr) continue;
+        if (existing->index_of(vector.name.empty() ? std::string(nameless_vector) : vector.name) != nullptr)
+          continue;
         auto made = make_index(schema.name, vector, deadline);
         if (!made) return made;
       }
@@ -329,11 +335,13 @@ Result<MilvusDriver::Shape> MilvusDriver::shape_of(const model::Schema& schema, 
     if (known != shapes_.end() && known->second.first == life) return known->second.second;
   }
   const auto describe = [&] {
-    return client_.call("DescribeCollection", database_of(schema.name.space), on_collection(schema.name), deadline);
+    return client_.call("DescribeCollection", database_of(schema.name.space), on_collection(schema.name),
+                        deadline);
   };
   const uint64_t since = settlings();
   auto answer = describe();
-  if (!answer && answer.error().code == Code::not_found && was_settling(schema.name, since, deadline)) answer = describe();
+  if (!answer && answer.error().code == Code::not_found && was_settling(schema.name, since, deadline))
+    answer = describe();
   if (!answer) return answer.error().within("collection '" + to_string(schema.name) + "'");
   auto described = read_described(*answer);
   if (!described || described->schema.primary() == nullptr)
@@ -362,8 +370,8 @@ bool MilvusDriver::was_settling(const model::CollectionName& name, uint64_t sinc
   return clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(name); });
 }
 
-Result<void> MilvusDriver::settle_dimension(const model::Schema& schema, std::span<const model::Record> records,
-                                            Deadline deadline) {
+Result<void> MilvusDriver::settle_dimension(const model::Schema& schema,
+                                            std::span<const model::Record> records, Deadline deadline) {
   model::Query all;
   all.kind = model::Query::Kind::count;
   all.collection = schema.name;
@@ -372,8 +380,11 @@ Result<void> MilvusDriver::settle_dimension(const model::Schema& schema, std::sp
   if (counted && counted->count > 0) return {};  // somebody else's records
   {
     std::unique_lock lock(mutex_);
-    const bool mine = clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(schema.name); });
-    if (!mine) return Error(Code::cancelled, "collection '" + to_string(schema.name) + "' was being made anew until the deadline");
+    const bool mine =
+        clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(schema.name); });
+    if (!mine)
+      return Error(Code::cancelled,
+                   "collection '" + to_string(schema.name) + "' was being made anew until the deadline");
     settling_.insert(schema.name);
   }
   const auto anew = [&]() -> Result<void> {
@@ -389,7 +400,9 @@ Result<void> MilvusDriver::settle_dimension(const model::Schema& schema, std::sp
     if (std::ranges::any_of(wanted.vectors, out_of_bounds)) return {};
     // An index that was not made yet says no metric.
     for (auto& field : wanted.vectors) {
-      const auto same = [&](const auto& asked) { return asked.name == field.name || (asked.name.empty() && field.name == nameless_vector); };
+      const auto same = [&](const auto& asked) {
+        return asked.name == field.name || (asked.name.empty() && field.name == nameless_vector);
+      };
       const auto asked = std::ranges::find_if(schema.vectors, same);
       if (asked != schema.vectors.end()) field.metric = asked->metric;
     }
@@ -399,7 +412,8 @@ Result<void> MilvusDriver::settle_dimension(const model::Schema& schema, std::sp
     }
     auto made = make(wanted, deadline);
     // Made beside us by somebody else; who writes asks again.
-    if (!made && made.error().code == Code::already_exists) return Error(Code::overloaded, made.error().message);
+    if (!made && made.error().code == Code::already_exists)
+      return Error(Code::overloaded, made.error().message);
     return made;
   };
   auto done = anew();

@@ -65,7 +65,8 @@ class MilvusDriver final : public Driver {
     uint64_t timestamp = 0;  // 0: Strong; else the server waits until it has seen everything up to there
     bool past = false;       // of a scan: what is written meanwhile is mirrored
     bool ordered = false;    // the smallest keys first
-    const Overlap::Read* since = nullptr;  // of several requests at one timestamp: began before that was taken
+    const Overlap::Read* since =
+        nullptr;  // of several requests at one timestamp: began before that was taken
   };
   using Shape = std::shared_ptr<const CollectionSchema>;
 
@@ -74,13 +75,15 @@ class MilvusDriver final : public Driver {
   void forget(const model::CollectionName& name);
   // A collection whose dimension is open (open_dimension.h) is made anew with that of the records. Nothing is done where
   // they do not tell it, or the collection holds records.
-  Result<void> settle_dimension(const model::Schema& schema, std::span<const model::Record> records, Deadline deadline);
+  Result<void> settle_dimension(const model::Schema& schema, std::span<const model::Record> records,
+                                Deadline deadline);
   // Was the collection being made anew at some time since settlings() was `since`? Waits for its end.
   bool was_settling(const model::CollectionName& name, uint64_t since, Deadline deadline);
   uint64_t settlings() const;  // that have ended
   // create(), while nobody else makes it.
   Result<void> make(const model::Schema& schema, Deadline deadline);
-  Result<void> make_index(const model::CollectionName& name, const model::VectorField& vector, Deadline deadline);
+  Result<void> make_index(const model::CollectionName& name, const model::VectorField& vector,
+                          Deadline deadline);
   // describe(), whether or not the collection is being made anew.
   Result<std::optional<model::Schema>> describe_now(const model::CollectionName& name, Deadline deadline);
   Result<Collection> look_at(const model::CollectionName& name, Deadline deadline);
@@ -91,7 +94,7 @@ class MilvusDriver final : public Driver {
     // What is sent. Alone it has to show the writes that it waited for, whatever timestamp it had.
     std::function<ProtoWriter(bool alone)> request;
     Crossed crossed;
-    int tries = 1;  // beside writes
+    int tries = 1;                         // beside writes
     const Overlap::Read* since = nullptr;  // as Rows::since
   };
   // A call that reads, loading the collection where it must be. When a write came across it is asked
@@ -104,8 +107,9 @@ class MilvusDriver final : public Driver {
                                                    const Rows& rows, ReadParts parts, Deadline deadline);
   // The records of these keys, each from its own partition, that the expression (empty: any) lets through.
   Result<std::vector<model::Record>> fetch_keys(const model::Schema& schema, const CollectionSchema& shape,
-                                                std::span<const model::Key> keys, const std::string& expression,
-                                                ReadParts parts, Deadline deadline);
+                                                std::span<const model::Key> keys,
+                                                const std::string& expression, ReadParts parts,
+                                                Deadline deadline);
   // By id, then by partition: what is left of query.offset and query.limit.
   Result<std::vector<model::Record>> fetch_ordered(const model::Schema& schema, const CollectionSchema& shape,
                                                    const model::Query& query, const std::string& expression,
@@ -118,15 +122,22 @@ class MilvusDriver final : public Driver {
                                                   Deadline deadline);
   // Of these the ones where records of `match` are, and maybe others; in their order.
   Result<void> find_partitions(const model::Schema& schema, const CollectionSchema& shape, const Rows& match,
-                               std::span<const std::string> names, std::vector<std::string>& found, Deadline deadline);
+                               std::span<const std::string> names, std::vector<std::string>& found,
+                               Deadline deadline);
   // Whether a request that names this partition failed because it is there no more: then no record is in it.
   Result<bool> was_dropped(const model::Schema& schema, const std::string& partition, const Error& error,
                            Deadline deadline);
   // not_found when one is missing. Asked before the first of several requests of a write is sent, since the same error of
   // a later one would not say that nothing was done.
-  Result<void> check_partitions(const model::Schema& schema, std::span<const std::string> names, Deadline deadline);
+  Result<void> check_partitions(const model::Schema& schema, std::span<const std::string> names,
+                                Deadline deadline);
   // --- driver_load.cpp
-  enum class LoadState : int32_t { absent = 0, not_loaded = 1, loading = 2, loaded = 3 };  // the server's own numbers
+  enum class LoadState : int32_t {
+    absent = 0,
+    not_loaded = 1,
+    loading = 2,
+    loaded = 3
+  };  // the server's own numbers
   // Of these partitions; none: of the collection, loaded when some of its partitions are.
   Result<LoadState> load_state(const model::CollectionName& name, const std::vector<std::string>& partitions,
                                Deadline deadline);
@@ -136,10 +147,11 @@ class MilvusDriver final : public Driver {
   std::optional<Error> released(const model::Schema& schema, const std::string& partition, const Error& error,
                                 Deadline deadline);
   // ---
-  Result<void> check_largest_key(const model::Schema& schema, const CollectionSchema& shape, Deadline deadline);
+  Result<void> check_largest_key(const model::Schema& schema, const CollectionSchema& shape,
+                                 Deadline deadline);
   Result<void> send_upsert(const model::Schema& schema, const CollectionSchema& shape,
-                           std::span<const std::pair<size_t, const model::Record*>> records,
-                           UpsertMode mode, ApplyResult& result, bool& some_done, Deadline deadline);
+                           std::span<const std::pair<size_t, const model::Record*>> records, UpsertMode mode,
+                           ApplyResult& result, bool& some_done, Deadline deadline);
   Result<model::QueryResult> search(const model::Schema& schema, const CollectionSchema& shape,
                                     const model::Query& query, const std::string& expression,
                                     Deadline deadline);
@@ -157,7 +169,7 @@ class MilvusDriver final : public Driver {
   mutable std::mutex mutex_;
   std::string version_;
   std::map<model::CollectionName, std::pair<std::string, Shape>> shapes_;  // with native id, incarnation
-  std::set<model::CollectionName> settling_;  // being made anew
+  std::set<model::CollectionName> settling_;                               // being made anew
   uint64_t settlings_ = 0;
   std::condition_variable settled_;
 };

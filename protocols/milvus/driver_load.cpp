@@ -48,7 +48,8 @@ std::optional<Error> MilvusDriver::released(const model::Schema& schema, const s
   if (!state || *state != LoadState::not_loaded) return std::nullopt;
   const auto whole = load_state(schema.name, {}, deadline);  // one of which nothing is loaded is for load()
   if (!whole || *whole == LoadState::not_loaded) return std::nullopt;
-  return Error(Code::unavailable, "partition '" + names.front() + "' of collection '" + to_string(schema.name) +
+  return Error(Code::unavailable, "partition '" + names.front() + "' of collection '" +
+                                      to_string(schema.name) +
                                       "' is released, and Milvus shows nothing of it: load the partition");
 }
 

@@ -7,7 +7,9 @@ namespace vmproxy::protocols::milvus {
 namespace {
 
 // What a request about a partition that is not there ends with: Query and Delete have different words for it.
-bool may_be_missing(const Error& error) { return error.code == Code::invalid || error.code == Code::not_found; }
+bool may_be_missing(const Error& error) {
+  return error.code == Code::invalid || error.code == Code::not_found;
+}
 
 }  // namespace
 
@@ -25,8 +27,8 @@ Result<std::set<std::string>> MilvusDriver::partitions_shown(const model::Schema
 
 // Records do not say which partition they are in, so each partition is asked by itself. The server is asked which there
 // are: one that was made or dropped beside us is not in the schema, or still is.
-Result<std::set<std::string>> MilvusDriver::partitions_to_ask(const model::Schema& schema, const model::Query& query,
-                                                              Deadline deadline) {
+Result<std::set<std::string>> MilvusDriver::partitions_to_ask(const model::Schema& schema,
+                                                              const model::Query& query, Deadline deadline) {
   if (schema.partitions.empty()) return std::set<std::string>{""};
   if (!query.partitions.empty()) return std::set(query.partitions.begin(), query.partitions.end());
   return partitions_shown(schema, deadline);
@@ -45,7 +47,8 @@ Result<void> MilvusDriver::find_partitions(const model::Schema& schema, const Co
   if (names.size() < together_min) return keep_all();
   Rows rows = match;
   rows.limit = names.size();
-  for (const auto& name : names) rows.partitions.push_back(name.empty() ? std::string(default_partition) : name);
+  for (const auto& name : names)
+    rows.partitions.push_back(name.empty() ? std::string(default_partition) : name);
   const auto matches = fetch_records(schema, shape, rows, {false, false}, deadline);
   // One was dropped just now: which one shows when each is asked.
   if (!matches && may_be_missing(matches.error())) return keep_all();
@@ -57,8 +60,8 @@ Result<void> MilvusDriver::find_partitions(const model::Schema& schema, const Co
   return find_partitions(schema, shape, match, names.subspan(names.size() / 2), found, deadline);
 }
 
-Result<bool> MilvusDriver::was_dropped(const model::Schema& schema, const std::string& partition, const Error& error,
-                                       Deadline deadline) {
+Result<bool> MilvusDriver::was_dropped(const model::Schema& schema, const std::string& partition,
+                                       const Error& error, Deadline deadline) {
   if (partition.empty() || !may_be_missing(error)) return false;
   const auto shown = partitions_shown(schema, deadline);
   if (!shown) return shown.error();
@@ -72,7 +75,8 @@ Result<void> MilvusDriver::check_partitions(const model::Schema& schema, std::sp
   if (!shown) return shown.error();
   for (const auto& name : names) {
     if (shown->contains(name)) continue;
-    return Error(Code::not_found, "collection '" + to_string(schema.name) + "' has no partition '" + name + "'");
+    return Error(Code::not_found,
+                 "collection '" + to_string(schema.name) + "' has no partition '" + name + "'");
   }
   return {};
 }

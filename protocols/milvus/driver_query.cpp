@@ -102,9 +102,10 @@ Result<QueryResult> MilvusDriver::query(const model::Schema& schema, const Query
 }
 
 // By key, page after page: an answer of any size, and one order whatever the server's own.
-Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& schema, const CollectionSchema& shape,
-                                                        const Query& query, const std::string& expression,
-                                                        ReadParts parts, Deadline deadline) {
+Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& schema,
+                                                        const CollectionSchema& shape, const Query& query,
+                                                        const std::string& expression, ReadParts parts,
+                                                        Deadline deadline) {
   const auto asked = partitions_to_ask(schema, query, deadline);
   if (!asked) return asked.error();
   struct Walk {
@@ -123,7 +124,8 @@ Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& sch
   std::vector<std::string> partitions(asked->begin(), asked->end());
   if (!expression.empty()) {
     std::vector<std::string> found;
-    if (auto looked = find_partitions(schema, shape, match, partitions, found, deadline); !looked) return looked.error();
+    if (auto looked = find_partitions(schema, shape, match, partitions, found, deadline); !looked)
+      return looked.error();
     partitions = std::move(found);
   }
   std::vector<Walk> walks;
@@ -144,8 +146,9 @@ Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& sch
     auto found = fetch_records(schema, shape, rows, parts, deadline);
     if (!found) {
       // Shown a moment ago. One that the query names has to be there.
-      const auto dropped = query.partitions.empty() ? was_dropped(schema, walk.partition, found.error(), deadline)
-                                                    : Result<bool>(false);
+      const auto dropped = query.partitions.empty()
+                               ? was_dropped(schema, walk.partition, found.error(), deadline)
+                               : Result<bool>(false);
       if (!dropped) return dropped.error();
       if (!*dropped) return found.error();
       found = std::vector<Record>();

@@ -103,13 +103,15 @@ Result<std::string> MilvusDriver::ask(const model::Schema& schema, const Asking&
   const auto crossed_before = [&] { return asking.since != nullptr && asking.crossed(*asking.since); };
   for (int attempt = 1;; ++attempt) {
     const bool alone = attempt > asking.tries || crossed_before();
-    const auto read = alone ? overlap_.read_alone(name, deadline) : Result<Overlap::Read>(overlap_.read(name));
+    const auto read =
+        alone ? overlap_.read_alone(name, deadline) : Result<Overlap::Read>(overlap_.read(name));
     if (!read) return read.error();
     const ProtoWriter request = asking.request(alone);
     const uint64_t since = settlings();
     auto answer = client_.call(rpc, database, request, deadline);
     // While the collection is being made anew a read of it fails in many words of the server's own.
-    if (!answer && was_settling(schema.name, since, deadline)) answer = client_.call(rpc, database, request, deadline);
+    if (!answer && was_settling(schema.name, since, deadline))
+      answer = client_.call(rpc, database, request, deadline);
     if (!answer && answer.error().code == Code::precondition) {
       if (auto loaded = load(schema.name, deadline); !loaded) return loaded.error();
       answer = client_.call(rpc, database, request, deadline);
@@ -190,9 +192,10 @@ Result<std::vector<Record>> MilvusDriver::fetch_records(const model::Schema& sch
   return records;
 }
 
-Result<std::vector<Record>> MilvusDriver::fetch_keys(const model::Schema& schema, const CollectionSchema& shape,
-                                                     std::span<const Key> keys, const std::string& expression,
-                                                     ReadParts parts, Deadline deadline) {
+Result<std::vector<Record>> MilvusDriver::fetch_keys(const model::Schema& schema,
+                                                     const CollectionSchema& shape, std::span<const Key> keys,
+                                                     const std::string& expression, ReadParts parts,
+                                                     Deadline deadline) {
   std::vector<Record> records;
   for (auto& [partition, part] : by_partition(keys)) {
     std::erase_if(part, [&](const Key& key) { return !fits(shape, key); });
@@ -224,8 +227,8 @@ Result<std::vector<Record>> MilvusDriver::read(const model::Schema& schema, std:
   return std::move(found->records);
 }
 
-Result<ReadResult> MilvusDriver::read_each(const model::Schema& schema, std::span<const Key> keys, ReadParts parts,
-                                           Deadline deadline) {
+Result<ReadResult> MilvusDriver::read_each(const model::Schema& schema, std::span<const Key> keys,
+                                           ReadParts parts, Deadline deadline) {
   const auto shape = shape_of(schema, deadline);
   if (!shape) return shape.error();
   ReadResult result;
@@ -247,7 +250,8 @@ Result<ReadResult> MilvusDriver::read_each(const model::Schema& schema, std::spa
 // A batch that the server refuses for its content is halved until the culprits are alone.
 Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                                        std::span<const std::pair<size_t, const Record*>> records,
-                                       UpsertMode mode, ApplyResult& result, bool& some_done, Deadline deadline) {
+                                       UpsertMode mode, ApplyResult& result, bool& some_done,
+                                       Deadline deadline) {
   if (records.empty()) return {};
   std::vector<Record> batch;
   for (const auto& [index, record] : records) {
@@ -308,7 +312,8 @@ Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<
   for (size_t i = 0; i < records.size(); ++i) {
     if (lost(records[i].key)) {
       result.refused.push_back(
-          {i, Error(Code::invalid, "id: Milvus 2.3 takes a record with the key 9223372036854775807 and never shows it")});
+          {i, Error(Code::invalid,
+                    "id: Milvus 2.3 takes a record with the key 9223372036854775807 and never shows it")});
     } else if (mode != UpsertMode::insert_only) {
       chosen[records[i].key] = i;
     } else {

@@ -182,9 +182,10 @@ Result<void> MilvusDriver::check_largest_key(const model::Schema& schema, const 
   const auto columns = fetch(schema, shape, rows, {"count(*)"}, deadline);
   if (!columns) return columns.error();
   if (columns->empty() || columns->front().longs.empty() || columns->front().longs[0] == 0) return {};
-  return Error(Code::unsupported, "id.largest: collection '" + to_string(schema.name) +
-                                      "' has a record with the key 9223372036854775807, which Milvus 2.3 shows to no "
-                                      "query: give it another key");
+  return Error(Code::unsupported,
+               "id.largest: collection '" + to_string(schema.name) +
+                   "' has a record with the key 9223372036854775807, which Milvus 2.3 shows to no "
+                   "query: give it another key");
 }
 
 Result<ScanPage> MilvusDriver::scan(const model::Schema& schema, const ScanRange& range,

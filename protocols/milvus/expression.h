@@ -43,16 +43,11 @@ std::string integer_text(int64_t number);   // an integer literal, or what Milvu
 inline model::Filter::Kind mirrored(model::Filter::Kind kind) {
   using Kind = model::Filter::Kind;
   switch (kind) {
-    case Kind::less:
-      return Kind::greater;
-    case Kind::less_equal:
-      return Kind::greater_equal;
-    case Kind::greater:
-      return Kind::less;
-    case Kind::greater_equal:
-      return Kind::less_equal;
-    default:
-      return kind;
+    case Kind::less: return Kind::greater;
+    case Kind::less_equal: return Kind::greater_equal;
+    case Kind::greater: return Kind::less;
+    case Kind::greater_equal: return Kind::less_equal;
+    default: return kind;
   }
 }
 

@@ -47,8 +47,7 @@ Result<std::string> literal_text(const Value& value) {
 
 Fit fit(const FieldSchema& field, const Value& value) {
   switch (field.type) {
-    case DataType::boolean:
-      return value.is_bool() ? Fit::fits : Fit::never;
+    case DataType::boolean: return value.is_bool() ? Fit::fits : Fit::never;
     case DataType::int8:
     case DataType::int16:
     case DataType::int32:
@@ -56,10 +55,8 @@ Fit fit(const FieldSchema& field, const Value& value) {
       if (value.is_integer()) return Fit::fits;
       return value.is_number() ? Fit::integer_and_fraction : Fit::never;
     case DataType::float32:
-    case DataType::float64:
-      return value.is_number() ? Fit::fits : Fit::never;
-    default:
-      return is_text(field) ? (value.is_string() ? Fit::fits : Fit::never) : Fit::fits;
+    case DataType::float64: return value.is_number() ? Fit::fits : Fit::never;
+    default: return is_text(field) ? (value.is_string() ? Fit::fits : Fit::never) : Fit::fits;
   }
 }
 

@@ -267,19 +267,12 @@ class Parser {
     switch (token.kind) {
       case Token::Kind::number:
       case Token::Kind::boolean:
-      case Token::Kind::text:
-        ++at_;
-        return constant_of(token.value);
+      case Token::Kind::text: ++at_; return constant_of(token.value);
       case Token::Kind::name:
-      case Token::Kind::meta:
-        ++at_;
-        return field(token);
-      case Token::Kind::word:
-        return word("exists") ? expression() : call();
-      case Token::Kind::symbol:
-        break;
-      case Token::Kind::end:
-        return unexpected();
+      case Token::Kind::meta: ++at_; return field(token);
+      case Token::Kind::word: return word("exists") ? expression() : call();
+      case Token::Kind::symbol: break;
+      case Token::Kind::end: return unexpected();
     }
     if (symbol("[")) return array();
     if (take("(")) {
@@ -320,7 +313,8 @@ class Parser {
     while (symbol("[") &&
            (tokens_[at_ + 1].kind == Token::Kind::text || tokens_[at_ + 1].value.is_integer())) {
       if (path.size() == path_max)
-        return Error(Code::unsupported, "filter.depth: a path of more than " + std::to_string(path_max) + " steps");
+        return Error(Code::unsupported,
+                     "filter.depth: a path of more than " + std::to_string(path_max) + " steps");
       path.push_back(tokens_[at_ + 1].value);
       at_ += 2;
       if (!take("]")) return unexpected();

@@ -28,22 +28,16 @@ Type type_of(const Value& value) {
 
 Type type_of(DataType type) {
   switch (type) {
-    case DataType::boolean:
-      return Type::boolean;
+    case DataType::boolean: return Type::boolean;
     case DataType::int8:
     case DataType::int16:
     case DataType::int32:
-    case DataType::int64:
-      return Type::integer;
+    case DataType::int64: return Type::integer;
     case DataType::float32:
-    case DataType::float64:
-      return Type::floating;
-    case DataType::json:
-      return Type::whole_json;
-    case DataType::array:
-      return Type::array;
-    default:
-      return Type::text;
+    case DataType::float64: return Type::floating;
+    case DataType::json: return Type::whole_json;
+    case DataType::array: return Type::array;
+    default: return Type::text;
   }
 }
 
@@ -65,32 +59,21 @@ Value fold(Kind kind, const Value& left, const Value& right) {
   if (a != nullptr && b != nullptr && kind != Kind::power) {
     const auto x = static_cast<uint64_t>(*a), y = static_cast<uint64_t>(*b);
     switch (kind) {
-      case Kind::add:
-        return static_cast<int64_t>(x + y);
-      case Kind::subtract:
-        return static_cast<int64_t>(x - y);
-      case Kind::multiply:
-        return static_cast<int64_t>(x * y);
-      case Kind::divide:
-        result = *b == -1 ? static_cast<int64_t>(0 - x) : *a / *b;
-        return result;
-      default:
-        return *b == -1 ? int64_t{0} : *a % *b;
+      case Kind::add: return static_cast<int64_t>(x + y);
+      case Kind::subtract: return static_cast<int64_t>(x - y);
+      case Kind::multiply: return static_cast<int64_t>(x * y);
+      case Kind::divide: result = *b == -1 ? static_cast<int64_t>(0 - x) : *a / *b; return result;
+      default: return *b == -1 ? int64_t{0} : *a % *b;
     }
   }
   const double x = left.number();
   const double y = right.number();
   switch (kind) {
-    case Kind::add:
-      return x + y;
-    case Kind::subtract:
-      return x - y;
-    case Kind::multiply:
-      return x * y;
-    case Kind::divide:
-      return x / y;
-    default:
-      return std::pow(x, y);
+    case Kind::add: return x + y;
+    case Kind::subtract: return x - y;
+    case Kind::multiply: return x * y;
+    case Kind::divide: return x / y;
+    default: return std::pow(x, y);
   }
 }
 
@@ -104,18 +87,12 @@ std::string type_name(const Part& part) {
   if (part.data != DataType::none) return std::string(name_of(part.data));
   switch (part.type) {
     case Type::condition:
-    case Type::boolean:
-      return "Bool";
-    case Type::integer:
-      return "Int64";
-    case Type::floating:
-      return "Double";
-    case Type::text:
-      return "VarChar";
-    case Type::array:
-      return "Array";
-    default:
-      return "JSON";
+    case Type::boolean: return "Bool";
+    case Type::integer: return "Int64";
+    case Type::floating: return "Double";
+    case Type::text: return "VarChar";
+    case Type::array: return "Array";
+    default: return "JSON";
   }
 }
 
@@ -222,7 +199,8 @@ Result<Part> compared(Kind kind, Part left, Part right) {
 }
 
 Result<Part> member(Kind kind, Part left, Part list) {
-  if (list.type != Type::array || !list.constant) return wrong("the right of 'in' must be a list of constants");
+  if (list.type != Type::array || !list.constant)
+    return wrong("the right of 'in' must be a list of constants");
   if (left.constant) return wrong("the left of 'in' must be a field");
   if (left.type == Type::whole_json) return wrong("can not comparisons jsonField directly");
   if (left.type != Type::json) {
@@ -253,10 +231,8 @@ Result<Part> computed(Kind kind, std::string_view spelling, Part left, Part righ
   if (kind == Kind::power && !(left.constant && right.constant))
     return wrong("power can only apply on constants: " + std::string(last));
   const bool zero = right.constant && right.filter.value.is_number() && right.filter.value.number() == 0;
-  if (zero && (kind == Kind::divide || kind == Kind::modulo))
-    return wrong("cannot divide or modulo by zero");
-  if (left.constant && right.constant)
-    return constant_of(fold(kind, left.filter.value, right.filter.value));
+  if (zero && (kind == Kind::divide || kind == Kind::modulo)) return wrong("cannot divide or modulo by zero");
+  if (left.constant && right.constant) return constant_of(fold(kind, left.filter.value, right.filter.value));
   if (!left.constant && !right.constant)
     return wrong("not supported to do arithmetic operations between multiple fields");
   const Type type = left.type == Type::json || right.type == Type::json           ? Type::json

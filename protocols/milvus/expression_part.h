@@ -35,7 +35,8 @@ Part as_condition(Part part);
 
 // $meta["member"], and a field by its name; with what stands in [ ] behind them.
 Result<Part> meta_member(std::vector<model::Value> path, const CollectionSchema& schema);
-Result<Part> named_field(const std::string& name, std::vector<model::Value> path, const CollectionSchema& schema);
+Result<Part> named_field(const std::string& name, std::vector<model::Value> path,
+                         const CollectionSchema& schema);
 
 Result<Part> compared(model::Filter::Kind kind, Part left, Part right);  // == != < <= > >=
 Result<Part> member(model::Filter::Kind kind, Part left, Part list);     // in, not in

@@ -26,29 +26,20 @@ class Printer {
   Printed condition(const Filter& filter, int depth) const {
     if (depth > depth_max) return cannot("depth", "the filter is nested too deeply");
     switch (filter.kind) {
-      case Kind::always:
-        return everything();
-      case Kind::all_of:
-        return joined(filter, " and ", true, depth);
-      case Kind::any_of:
-        return joined(filter, " or ", false, depth);
-      case Kind::negate:
-        return negated(filter.children[0], depth + 1);
+      case Kind::always: return everything();
+      case Kind::all_of: return joined(filter, " and ", true, depth);
+      case Kind::any_of: return joined(filter, " or ", false, depth);
+      case Kind::negate: return negated(filter.children[0], depth + 1);
       case Kind::exists:
-      case Kind::is_null:
-        return presence(filter);
+      case Kind::is_null: return presence(filter);
       case Kind::in:
-      case Kind::not_in:
-        return guarded(filter, filter.kind == Kind::not_in, membership(filter, depth));
+      case Kind::not_in: return guarded(filter, filter.kind == Kind::not_in, membership(filter, depth));
       case Kind::like:
-      case Kind::contains_text:
-        return guarded(filter, false, like(filter));
-      case Kind::matches:
-        return cannot("regex", "Milvus has no regular expressions in filters");
+      case Kind::contains_text: return guarded(filter, false, like(filter));
+      case Kind::matches: return cannot("regex", "Milvus has no regular expressions in filters");
       case Kind::array_contains:
       case Kind::array_contains_all:
-      case Kind::array_contains_any:
-        return guarded(filter, false, contains(filter));
+      case Kind::array_contains_any: return guarded(filter, false, contains(filter));
       case Kind::equal:
       case Kind::not_equal:
       case Kind::less:
@@ -56,8 +47,7 @@ class Printer {
       case Kind::greater:
       case Kind::greater_equal:
         return guarded(filter, filter.kind == Kind::not_equal, comparison(filter, depth));
-      default:
-        return cannot("condition", "an operand stands where a condition is needed");
+      default: return cannot("condition", "an operand stands where a condition is needed");
     }
   }
 
@@ -208,18 +198,12 @@ class Printer {
 
   static std::string_view sign(Kind kind) {
     switch (kind) {
-      case Kind::equal:
-        return " == ";
-      case Kind::not_equal:
-        return " != ";
-      case Kind::less:
-        return " < ";
-      case Kind::less_equal:
-        return " <= ";
-      case Kind::greater:
-        return " > ";
-      default:
-        return " >= ";
+      case Kind::equal: return " == ";
+      case Kind::not_equal: return " != ";
+      case Kind::less: return " < ";
+      case Kind::less_equal: return " <= ";
+      case Kind::greater: return " > ";
+      default: return " >= ";
     }
   }
 
@@ -236,12 +220,9 @@ class Printer {
       const Value& value = right.value;
       if (const auto* field = declared(left); field != nullptr && typed(left) && left.path.empty()) {
         switch (fit(*field, value)) {
-          case Fit::fits:
-            break;
-          case Fit::never:
-            return kind == Kind::not_equal ? everything() : nothing();
-          case Fit::integer_and_fraction:
-            return against_fraction(kind, left, value.number(), depth);
+          case Fit::fits: break;
+          case Fit::never: return kind == Kind::not_equal ? everything() : nothing();
+          case Fit::integer_and_fraction: return against_fraction(kind, left, value.number(), depth);
         }
       } else if (value.is_number() && !by_value) {
         return cannot("number_type", "Milvus compares 1 and 1.0 as equal");

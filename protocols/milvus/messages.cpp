@@ -11,42 +11,24 @@ bool is_vector(DataType type) {
 
 std::string_view name_of(DataType type) {
   switch (type) {
-    case DataType::none:
-      return "None";
-    case DataType::boolean:
-      return "Bool";
-    case DataType::int8:
-      return "Int8";
-    case DataType::int16:
-      return "Int16";
-    case DataType::int32:
-      return "Int32";
-    case DataType::int64:
-      return "Int64";
-    case DataType::float32:
-      return "Float";
-    case DataType::float64:
-      return "Double";
-    case DataType::string:
-      return "String";
-    case DataType::varchar:
-      return "VarChar";
-    case DataType::array:
-      return "Array";
-    case DataType::json:
-      return "JSON";
-    case DataType::geometry:
-      return "Geometry";
-    case DataType::binary_vector:
-      return "BinaryVector";
-    case DataType::float_vector:
-      return "FloatVector";
-    case DataType::float16_vector:
-      return "Float16Vector";
-    case DataType::bfloat16_vector:
-      return "BFloat16Vector";
-    case DataType::sparse_vector:
-      return "SparseFloatVector";
+    case DataType::none: return "None";
+    case DataType::boolean: return "Bool";
+    case DataType::int8: return "Int8";
+    case DataType::int16: return "Int16";
+    case DataType::int32: return "Int32";
+    case DataType::int64: return "Int64";
+    case DataType::float32: return "Float";
+    case DataType::float64: return "Double";
+    case DataType::string: return "String";
+    case DataType::varchar: return "VarChar";
+    case DataType::array: return "Array";
+    case DataType::json: return "JSON";
+    case DataType::geometry: return "Geometry";
+    case DataType::binary_vector: return "BinaryVector";
+    case DataType::float_vector: return "FloatVector";
+    case DataType::float16_vector: return "Float16Vector";
+    case DataType::bfloat16_vector: return "BFloat16Vector";
+    case DataType::sparse_vector: return "SparseFloatVector";
   }
   return "unknown";
 }
@@ -93,21 +75,11 @@ std::optional<Status> read_status(std::string_view bytes) {
   ProtoReader reader(bytes);
   while (reader.next()) {
     switch (reader.field()) {
-      case 1:
-        status.error_code = reader.i32();
-        break;
-      case 2:
-        status.reason = reader.text();
-        break;
-      case 3:
-        status.code = reader.i32();
-        break;
-      case 4:
-        status.retriable = reader.boolean();
-        break;
-      case 5:
-        status.detail = reader.text();
-        break;
+      case 1: status.error_code = reader.i32(); break;
+      case 2: status.reason = reader.text(); break;
+      case 3: status.code = reader.i32(); break;
+      case 4: status.retriable = reader.boolean(); break;
+      case 5: status.detail = reader.text(); break;
     }
   }
   if (!reader.ok()) return std::nullopt;
@@ -130,50 +102,21 @@ std::optional<FieldSchema> read_field_schema(std::string_view bytes) {
   ProtoReader reader(bytes);
   while (reader.next()) {
     switch (reader.field()) {
-      case 1:
-        field.id = reader.i64();
-        break;
-      case 2:
-        field.name = reader.text();
-        break;
-      case 3:
-        field.primary = reader.boolean();
-        break;
-      case 4:
-        field.description = reader.text();
-        break;
-      case 5:
-        field.type = static_cast<DataType>(reader.i32());
-        break;
-      case 6:
-        read_pair(reader, field.type_params);
-        break;
-      case 7:
-        read_pair(reader, field.index_params);
-        break;
-      case 8:
-        field.auto_id = reader.boolean();
-        break;
-      case 10:
-        field.element = static_cast<DataType>(reader.i32());
-        break;
-      case 11:
-        field.default_value = reader.text();
-        break;
-      case 12:
-        field.dynamic = reader.boolean();
-        break;
-      case 13:
-        field.partition_key = reader.boolean();
-        break;
-      case 15:
-        field.nullable = reader.boolean();
-        break;
-      case 16:
-        field.function_output = reader.boolean();
-        break;
-      default:
-        rest.raw(reader.raw());
+      case 1: field.id = reader.i64(); break;
+      case 2: field.name = reader.text(); break;
+      case 3: field.primary = reader.boolean(); break;
+      case 4: field.description = reader.text(); break;
+      case 5: field.type = static_cast<DataType>(reader.i32()); break;
+      case 6: read_pair(reader, field.type_params); break;
+      case 7: read_pair(reader, field.index_params); break;
+      case 8: field.auto_id = reader.boolean(); break;
+      case 10: field.element = static_cast<DataType>(reader.i32()); break;
+      case 11: field.default_value = reader.text(); break;
+      case 12: field.dynamic = reader.boolean(); break;
+      case 13: field.partition_key = reader.boolean(); break;
+      case 15: field.nullable = reader.boolean(); break;
+      case 16: field.function_output = reader.boolean(); break;
+      default: rest.raw(reader.raw());
     }
   }
   if (!reader.ok()) return std::nullopt;
@@ -229,29 +172,18 @@ std::optional<CollectionSchema> read_collection_schema(std::string_view bytes) {
   ProtoReader reader(bytes);
   while (reader.next()) {
     switch (reader.field()) {
-      case 1:
-        schema.name = reader.text();
-        break;
-      case 2:
-        schema.description = reader.text();
-        break;
-      case 3:
-        schema.auto_id = reader.boolean();
-        break;
+      case 1: schema.name = reader.text(); break;
+      case 2: schema.description = reader.text(); break;
+      case 3: schema.auto_id = reader.boolean(); break;
       case 4: {
         auto field = read_field_schema(reader.bytes());
         if (!field) return std::nullopt;
         schema.fields.push_back(std::move(*field));
         break;
       }
-      case 5:
-        schema.dynamic = reader.boolean();
-        break;
-      case 6:
-        read_pair(reader, schema.properties);
-        break;
-      default:
-        rest.raw(reader.raw());
+      case 5: schema.dynamic = reader.boolean(); break;
+      case 6: read_pair(reader, schema.properties); break;
+      default: rest.raw(reader.raw());
     }
   }
   if (!reader.ok()) return std::nullopt;

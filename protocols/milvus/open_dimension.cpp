@@ -8,7 +8,9 @@ bool is_open(const CollectionSchema& schema) {
   return std::ranges::any_of(schema.fields, [](const FieldSchema& field) { return is_open(field); });
 }
 
-uint32_t dimension_of(const FieldSchema& field) { return is_open(field) ? 0 : number_param(field, "dim"); }
+uint32_t dimension_of(const FieldSchema& field) {
+  return is_open(field) ? 0 : number_param(field, "dim");
+}
 
 namespace {
 
@@ -24,7 +26,9 @@ const model::DenseVector* vector_of(const model::Record& record, const model::Ve
 
 }  // namespace
 
-bool is_open(const model::Schema& schema) { return std::ranges::any_of(schema.vectors, open); }
+bool is_open(const model::Schema& schema) {
+  return std::ranges::any_of(schema.vectors, open);
+}
 
 bool take_dimensions(model::Schema& schema, std::span<const model::Record> records) {
   for (const auto& record : records) {

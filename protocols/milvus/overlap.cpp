@@ -70,7 +70,8 @@ void Overlap::forget(State& state) {
     if (needed) state.forgotten = when;
     state.ended.pop_front();
     const auto seen = state.keys.find(mark);
-    if (seen != state.keys.end() && seen->second.writing == 0 && seen->second.ended == when) state.keys.erase(seen);
+    if (seen != state.keys.end() && seen->second.writing == 0 && seen->second.ended == when)
+      state.keys.erase(seen);
   }
 }
 

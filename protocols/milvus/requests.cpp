@@ -24,18 +24,10 @@ bool read_template_array(std::string_view bytes, model::Array& array, int depth)
     while (list.next()) {
       if (list.field() != 1) continue;
       switch (reader.field()) {
-        case 1:
-          list.append(booleans);
-          break;
-        case 2:
-          list.append(longs);
-          break;
-        case 3:
-          list.append(doubles);
-          break;
-        case 4:
-          array.emplace_back(list.text());
-          break;
+        case 1: list.append(booleans); break;
+        case 2: list.append(longs); break;
+        case 3: list.append(doubles); break;
+        case 4: array.emplace_back(list.text()); break;
         case 5: {
           model::Array inner;
           if (!read_template_array(list.bytes(), inner, depth - 1)) return false;
@@ -78,12 +70,8 @@ std::optional<Address> read_address(std::string_view message) {
     const bool text = reader.type() == ProtoReader::Type::bytes;
     if (!text) continue;
     switch (reader.field()) {
-      case 2:
-        address.database = reader.text();
-        break;
-      case 3:
-        address.collection = reader.text();
-        break;
+      case 2: address.database = reader.text(); break;
+      case 3: address.collection = reader.text(); break;
       case 4:
         address.fourth = reader.text();
         address.fourths.push_back(address.fourth);
@@ -131,18 +119,10 @@ bool read_template(std::string_view entry, Templates& templates) {
     ProtoReader inner(reader.bytes());
     while (inner.next()) {
       switch (inner.field()) {
-        case 1:
-          value = inner.boolean();
-          break;
-        case 2:
-          value = inner.i64();
-          break;
-        case 3:
-          value = inner.f64();
-          break;
-        case 4:
-          value = inner.text();
-          break;
+        case 1: value = inner.boolean(); break;
+        case 2: value = inner.i64(); break;
+        case 3: value = inner.f64(); break;
+        case 4: value = inner.text(); break;
         case 5: {
           model::Array array;
           if (!read_template_array(inner.bytes(), array, template_depth_max)) return false;
@@ -163,24 +143,16 @@ std::optional<MutationRequest> read_mutation(std::string_view message) {
   ProtoReader reader(message);
   while (reader.next()) {
     switch (reader.field()) {
-      case 2:
-        request.address.database = reader.text();
-        break;
-      case 3:
-        request.address.collection = reader.text();
-        break;
-      case 4:
-        request.address.fourth = reader.text();
-        break;
+      case 2: request.address.database = reader.text(); break;
+      case 3: request.address.collection = reader.text(); break;
+      case 4: request.address.fourth = reader.text(); break;
       case 5: {
         auto column = read_column(reader.bytes());
         if (!column) return std::nullopt;
         request.columns.push_back(std::move(*column));
         break;
       }
-      case 7:
-        request.rows = reader.u32();
-        break;
+      case 7: request.rows = reader.u32(); break;
       case 1:  // base
       case 6:  // hash_keys
       case 8:  // schema_timestamp
@@ -188,8 +160,7 @@ std::optional<MutationRequest> read_mutation(std::string_view message) {
       case 9:  // partial_update, which some SDKs send when it is false; of an Insert: namespace
         if (reader.type() == ProtoReader::Type::varint && reader.u64() == 0) break;
         [[fallthrough]];
-      default:
-        request.unknown_field = reader.field();
+      default: request.unknown_field = reader.field();
     }
   }
   if (!reader.ok()) return std::nullopt;
@@ -201,18 +172,10 @@ std::optional<DeleteRequest> read_delete(std::string_view message) {
   ProtoReader reader(message);
   while (reader.next()) {
     switch (reader.field()) {
-      case 2:
-        request.address.database = reader.text();
-        break;
-      case 3:
-        request.address.collection = reader.text();
-        break;
-      case 4:
-        request.address.fourth = reader.text();
-        break;
-      case 5:
-        request.expression = reader.text();
-        break;
+      case 2: request.address.database = reader.text(); break;
+      case 3: request.address.collection = reader.text(); break;
+      case 4: request.address.fourth = reader.text(); break;
+      case 5: request.expression = reader.text(); break;
       case 8:
         if (!read_template(reader.bytes(), request.templates)) return std::nullopt;
         break;
@@ -220,8 +183,7 @@ std::optional<DeleteRequest> read_delete(std::string_view message) {
       case 6:  // hash_keys
       case 7:  // consistency_level
         break;
-      default:
-        request.unknown_field = reader.field();
+      default: request.unknown_field = reader.field();
     }
   }
   if (!reader.ok()) return std::nullopt;
@@ -233,24 +195,12 @@ std::optional<QueryRequest> read_query(std::string_view message) {
   ProtoReader reader(message);
   while (reader.next()) {
     switch (reader.field()) {
-      case 2:
-        request.address.database = reader.text();
-        break;
-      case 3:
-        request.address.collection = reader.text();
-        break;
-      case 4:
-        request.expression = reader.text();
-        break;
-      case 5:
-        request.output_fields.push_back(reader.text());
-        break;
-      case 6:
-        request.partitions.push_back(reader.text());
-        break;
-      case 9:
-        read_pair(reader, request.params);
-        break;
+      case 2: request.address.database = reader.text(); break;
+      case 3: request.address.collection = reader.text(); break;
+      case 4: request.expression = reader.text(); break;
+      case 5: request.output_fields.push_back(reader.text()); break;
+      case 6: request.partitions.push_back(reader.text()); break;
+      case 9: read_pair(reader, request.params); break;
       case 13:
         if (!read_template(reader.bytes(), request.templates)) return std::nullopt;
         break;

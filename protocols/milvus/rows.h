@@ -47,7 +47,7 @@ struct Output {
   bool meta_whole = false;
 };
 Result<std::vector<Column>> write_output(const CollectionSchema& schema, const Output& output,
-                                 const std::vector<const model::Record*>& records);
+                                         const std::vector<const model::Record*>& records);
 
 // Rows of a Column or one value of it.
 Result<model::Value> value_at(const Column& column, const FieldSchema& field, size_t row);

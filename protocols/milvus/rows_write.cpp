@@ -33,9 +33,7 @@ bool append_integer(Column& column, DataType type, int64_t number) {
     case DataType::int32:
       if (!within(INT32_MIN, INT32_MAX)) return false;
       break;
-    default:
-      column.longs.push_back(number);
-      return true;
+    default: column.longs.push_back(number); return true;
   }
   column.ints.push_back(static_cast<int32_t>(number));
   return true;
@@ -78,11 +76,8 @@ bool append_scalar(Column& column, DataType type, DataType element, const Value&
     case DataType::float64:
       if (value.is_number()) column.doubles.push_back(value.number());
       return value.is_number();
-    case DataType::array:
-      return append_array(column, element, value);
-    case DataType::json:
-      column.texts.push_back(wire::to_json(value));
-      return true;
+    case DataType::array: return append_array(column, element, value);
+    case DataType::json: column.texts.push_back(wire::to_json(value)); return true;
     default:
       if (value.is_string()) column.texts.push_back(value.string());
       return value.is_string();
@@ -92,28 +87,15 @@ bool append_scalar(Column& column, DataType type, DataType element, const Value&
 // What stands where a row is null.
 void append_nothing(Column& column) {
   switch (column.type) {
-    case DataType::boolean:
-      column.booleans.push_back(0);
-      break;
+    case DataType::boolean: column.booleans.push_back(0); break;
     case DataType::int8:
     case DataType::int16:
-    case DataType::int32:
-      column.ints.push_back(0);
-      break;
-    case DataType::int64:
-      column.longs.push_back(0);
-      break;
-    case DataType::float32:
-      column.floats.push_back(0);
-      break;
-    case DataType::float64:
-      column.doubles.push_back(0);
-      break;
-    case DataType::array:
-      column.arrays.emplace_back();
-      break;
-    default:
-      column.texts.emplace_back();
+    case DataType::int32: column.ints.push_back(0); break;
+    case DataType::int64: column.longs.push_back(0); break;
+    case DataType::float32: column.floats.push_back(0); break;
+    case DataType::float64: column.doubles.push_back(0); break;
+    case DataType::array: column.arrays.emplace_back(); break;
+    default: column.texts.emplace_back();
   }
 }
 
@@ -144,12 +126,12 @@ void append_vector(Column& column, const model::Vector& vector) {
     case DataType::float16_vector:
     case DataType::bfloat16_vector:
       for (const float value : dense) {
-        const uint16_t bits = column.type == DataType::float16_vector ? to_float16(value) : to_bfloat16(value);
+        const uint16_t bits =
+            column.type == DataType::float16_vector ? to_float16(value) : to_bfloat16(value);
         column.packed.append(reinterpret_cast<const char*>(&bits), sizeof bits);
       }
       return;
-    default:
-      column.floats.insert(column.floats.end(), dense.begin(), dense.end());
+    default: column.floats.insert(column.floats.end(), dense.begin(), dense.end());
   }
 }
 
@@ -323,8 +305,9 @@ Result<std::vector<Column>> write_output(const CollectionSchema& schema, const O
         const auto at = record->vectors.find(field->name);
         // A row left out would give its place to the next one.
         if (at == record->vectors.end())
-          return Error(Code::unsupported, "vector.absent: record '" + model::to_string(record->key.id) + "' has no vector '" +
-                                              field->name + "', which Milvus cannot show");
+          return Error(Code::unsupported, "vector.absent: record '" + model::to_string(record->key.id) +
+                                              "' has no vector '" + field->name +
+                                              "', which Milvus cannot show");
         append_vector(column, at->second);
       } else if (field->primary) {
         if (const auto* text = std::get_if<std::string>(&record->key.id.value)) {

@@ -180,10 +180,8 @@ bool answers_status(Rpc rpc) {
     case Rpc::drop_index:
     case Rpc::create_database:
     case Rpc::drop_database:
-    case Rpc::alter_database:
-      return true;
-    default:
-      return false;
+    case Rpc::alter_database: return true;
+    default: return false;
   }
 }
 

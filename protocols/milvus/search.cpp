@@ -166,36 +166,16 @@ Result<SearchRequest> read_search_request(std::string_view bytes) {
   ProtoReader reader(bytes);
   while (reader.next()) {
     switch (reader.field()) {
-      case 2:
-        request.database = reader.text();
-        break;
-      case 3:
-        request.collection = reader.text();
-        break;
-      case 4:
-        request.partitions.push_back(reader.text());
-        break;
-      case 5:
-        request.expression = reader.text();
-        break;
-      case 6:
-        placeholders = reader.bytes();
-        break;
-      case 8:
-        request.output_fields.push_back(reader.text());
-        break;
-      case 9:
-        read_pair(reader, request.params);
-        break;
-      case 16:
-        request.by_keys = reader.boolean();
-        break;
-      case 17:
-        request.special = "sub_reqs";
-        break;
-      case 18:
-        request.template_values.push_back(reader.text());
-        break;
+      case 2: request.database = reader.text(); break;
+      case 3: request.collection = reader.text(); break;
+      case 4: request.partitions.push_back(reader.text()); break;
+      case 5: request.expression = reader.text(); break;
+      case 6: placeholders = reader.bytes(); break;
+      case 8: request.output_fields.push_back(reader.text()); break;
+      case 9: read_pair(reader, request.params); break;
+      case 16: request.by_keys = reader.boolean(); break;
+      case 17: request.special = "sub_reqs"; break;
+      case 18: request.template_values.push_back(reader.text()); break;
     }
   }
   if (!reader.ok()) return Error(Code::corrupt, "the message cannot be read");
@@ -213,33 +193,23 @@ std::optional<SearchAnswer> read_search_answer(std::string_view bytes) {
     ProtoReader reader(outer.bytes());
     while (reader.next()) {
       switch (reader.field()) {
-        case 1:
-          answer.queries = reader.i64();
-          break;
-        case 2:
-          answer.top_k = reader.i64();
-          break;
+        case 1: answer.queries = reader.i64(); break;
+        case 2: answer.top_k = reader.i64(); break;
         case 3: {
           auto column = read_column(reader.bytes());
           if (!column) return std::nullopt;
           answer.columns.push_back(std::move(*column));
           break;
         }
-        case 4:
-          reader.append(answer.scores);
-          break;
+        case 4: reader.append(answer.scores); break;
         case 5: {
           auto ids = read_ids(reader.bytes());
           if (!ids) return std::nullopt;
           answer.ids = std::move(*ids);
           break;
         }
-        case 6:
-          reader.append(answer.top_ks);
-          break;
-        case 7:
-          answer.output_fields.push_back(reader.text());
-          break;
+        case 6: reader.append(answer.top_ks); break;
+        case 7: answer.output_fields.push_back(reader.text()); break;
       }
     }
     if (!reader.ok()) return std::nullopt;

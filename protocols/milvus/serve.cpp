@@ -57,8 +57,8 @@ Status not_loaded(const Collection& collection, std::string_view action) {
                           std::to_string(collection.described.id) + "]");
 }
 
-std::optional<Status> refuse_unloaded(const Collection& collection, const std::vector<std::string>& partitions,
-                                      std::string_view action) {
+std::optional<Status> refuse_unloaded(const Collection& collection,
+                                      const std::vector<std::string>& partitions, std::string_view action) {
   if (!collection.loaded) return not_loaded(collection, action);
   for (const auto& partition : collection.partitions) {
     const bool named = std::ranges::find(partitions, partition.name) != partitions.end();

@@ -41,8 +41,8 @@ Status failure(int32_t code, std::string reason);
 Status collection_not_found(std::string_view database, std::string_view collection);
 Status not_loaded(const Collection& collection, std::string_view action);
 // Of a read: the collection, or a partition that it names, is not loaded.
-std::optional<Status> refuse_unloaded(const Collection& collection, const std::vector<std::string>& partitions,
-                                      std::string_view action);
+std::optional<Status> refuse_unloaded(const Collection& collection,
+                                      const std::vector<std::string>& partitions, std::string_view action);
 
 // The collection that a call names, or the server's refusal.
 struct Target {

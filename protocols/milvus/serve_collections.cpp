@@ -54,24 +54,12 @@ Answer create(Asked& asked) {
   ProtoReader reader(asked.message);
   while (reader.next()) {
     switch (reader.field()) {
-      case 2:
-        database = reader.text();
-        break;
-      case 3:
-        name = reader.text();
-        break;
-      case 4:
-        bytes = reader.text();
-        break;
-      case 5:
-        shards = reader.i32();
-        break;
-      case 6:
-        consistency = reader.i32();
-        break;
-      case 7:
-        read_pair(reader, properties);
-        break;
+      case 2: database = reader.text(); break;
+      case 3: name = reader.text(); break;
+      case 4: bytes = reader.text(); break;
+      case 5: shards = reader.i32(); break;
+      case 6: consistency = reader.i32(); break;
+      case 7: read_pair(reader, properties); break;
     }
   }
   auto schema = reader.ok() ? read_collection_schema(bytes) : std::nullopt;
@@ -315,20 +303,15 @@ Answer serve_collections(Asked& asked) {
     address->database = address->fourth;
   }
   switch (asked.rpc) {
-    case Rpc::create_collection:
-      return create(asked);
-    case Rpc::show_collections:
-      return show(asked);
-    case Rpc::describe_collection:
-      return describe(asked);
+    case Rpc::create_collection: return create(asked);
+    case Rpc::show_collections: return show(asked);
+    case Rpc::describe_collection: return describe(asked);
     case Rpc::create_alias:
     case Rpc::drop_alias:
     case Rpc::alter_alias:
     case Rpc::describe_alias:
-    case Rpc::list_aliases:
-      return aliases(asked, *address);
-    default:
-      break;
+    case Rpc::list_aliases: return aliases(asked, *address);
+    default: break;
   }
   const Target target = target_of(asked, address->database, address->collection);
   if (asked.rpc == Rpc::drop_collection) return drop(asked, target);
@@ -341,10 +324,8 @@ Answer serve_collections(Asked& asked) {
   if (!target.found) return answer(asked.rpc, target.refusal());
   const Found& found = *target.found;
   switch (asked.rpc) {
-    case Rpc::load_collection:
-      return set_loaded(asked, found, true);
-    case Rpc::release_collection:
-      return set_loaded(asked, found, false);
+    case Rpc::load_collection: return set_loaded(asked, found, true);
+    case Rpc::release_collection: return set_loaded(asked, found, false);
     case Rpc::get_loading_progress: {
       ProtoWriter out;
       out.always_bytes(1, encode(Status()));
@@ -352,14 +333,11 @@ Answer serve_collections(Asked& asked) {
       out.i64(3, 100);
       return answer(out.view());
     }
-    case Rpc::get_collection_statistics:
-      return statistics(asked, found, {});
-    case Rpc::alter_collection:
-      return alter(asked, found);
+    case Rpc::get_collection_statistics: return statistics(asked, found, {});
+    case Rpc::alter_collection: return alter(asked, found);
     case Rpc::alter_collection_field:
       return Error(Code::unsupported, "collection.alter_field: only Milvus itself can do this");
-    default:
-      return serve_partitions(asked, found, *address);
+    default: return serve_partitions(asked, found, *address);
   }
 }
 

@@ -21,12 +21,8 @@ std::optional<IndexRequest> read_index(const Asked& asked) {
   while (reader.next()) {
     if (reader.type() != ProtoReader::Type::bytes) continue;
     switch (reader.field()) {
-      case 2:
-        request.address.database = reader.text();
-        break;
-      case 3:
-        request.address.collection = reader.text();
-        break;
+      case 2: request.address.database = reader.text(); break;
+      case 3: request.address.collection = reader.text(); break;
       case 4:
         (asked.rpc == Rpc::alter_index ? request.index_name : request.address.fourth) = reader.text();
         break;
@@ -159,8 +155,7 @@ Answer serve_indexes(Asked& asked) {
       out.i64(3, shown[0].total_rows);
       return answer(out.view());
     }
-    default:
-      return answer(encode(shown));
+    default: return answer(encode(shown));
   }
 }
 

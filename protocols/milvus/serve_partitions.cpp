@@ -14,8 +14,9 @@ std::optional<Status> refuse_partition_name(const std::string& name) {
     return failure(65535, begin + "The length of a partition name must be less than 255 characters.");
   for (size_t i = 0; i < name.size(); ++i) {
     if (name_letters.find(name[i]) != name_letters.npos || (name[i] >= '0' && name[i] <= '9')) continue;
-    return failure(65535, begin + (i == 0 ? "The first character of a partition name must be an underscore or letter."
-                                          : "Partition name can only contain numbers, letters and underscores."));
+    return failure(
+        65535, begin + (i == 0 ? "The first character of a partition name must be an underscore or letter."
+                               : "Partition name can only contain numbers, letters and underscores."));
   }
   return std::nullopt;
 }
@@ -37,7 +38,8 @@ Answer load_partitions(Asked& asked, const Found& found, const std::vector<std::
   }
   now.loaded = any;
   if (!any) now.released.clear();
-  if (now.loaded == found.collection.loaded && now.released == found.collection.released) return done(asked.rpc);
+  if (now.loaded == found.collection.loaded && now.released == found.collection.released)
+    return done(asked.rpc);
   auto kept = keep(asked, found, now);
   if (!kept) return kept.error();
   return done(asked.rpc);
@@ -59,9 +61,11 @@ Answer create_partition(Asked& asked, const Found& found, const std::string& nam
 // Its records first: what is left of a drop that failed is still shown, and can be dropped again.
 Answer drop_partition(Asked& asked, const Found& found, const std::string& name) {
   if (found.collection.loaded && !found.collection.released_partition(name))
-    return answer(asked.rpc,
-                  failure(65535, "partition cannot be dropped, partition is loaded, please release it first"));
-  if (name == default_partition) return answer(asked.rpc, failure(65535, "default partition cannot be deleted"));
+    return answer(
+        asked.rpc,
+        failure(65535, "partition cannot be dropped, partition is loaded, please release it first"));
+  if (name == default_partition)
+    return answer(asked.rpc, failure(65535, "default partition cannot be deleted"));
   constexpr uint64_t at_once = 10'000;
   model::Write write;
   write.kind = model::Write::Kind::delete_where;
@@ -103,8 +107,7 @@ Answer serve_partitions(Asked& asked, const Found& found, const Address& address
     return std::ranges::any_of(list, [&](const PartitionInfo& one) { return one.name == name; });
   };
   switch (asked.rpc) {
-    case Rpc::show_partitions:
-      return answer(encode(list));
+    case Rpc::show_partitions: return answer(encode(list));
     case Rpc::has_partition: {
       ProtoWriter out;
       out.always_bytes(1, encode(Status()));
@@ -115,13 +118,13 @@ Answer serve_partitions(Asked& asked, const Found& found, const Address& address
       if (known(address.fourth)) return done(asked.rpc);
       return create_partition(asked, found, address.fourth);
     case Rpc::drop_partition:
-      if (!known(address.fourth))
-        return done(asked.rpc);
+      if (!known(address.fourth)) return done(asked.rpc);
       return drop_partition(asked, found, address.fourth);
     case Rpc::load_partitions:
     case Rpc::release_partitions:
       for (const auto& name : address.fourths) {
-        if (!known(name)) return answer(asked.rpc, failure(200, "partition not found[partition=" + name + "]"));
+        if (!known(name))
+          return answer(asked.rpc, failure(200, "partition not found[partition=" + name + "]"));
       }
       return load_partitions(asked, found, address.fourths);
     default: {

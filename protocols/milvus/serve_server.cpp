@@ -110,18 +110,15 @@ Answer change_database(Asked& asked) {
 
 Answer serve_server(Asked& asked) {
   switch (asked.rpc) {
-    case Rpc::connect:
-      return connect(asked);
+    case Rpc::connect: return connect(asked);
     case Rpc::get_version: {
       ProtoWriter out;
       out.always_bytes(1, encode(Status()));
       out.bytes(2, version_of(asked.backend.catalog()));
       return answer(out.view());
     }
-    case Rpc::check_health:
-      return with_flag(2, true);
-    case Rpc::get_component_states:
-      return done(asked.rpc);
+    case Rpc::check_health: return with_flag(2, true);
+    case Rpc::get_component_states: return done(asked.rpc);
     case Rpc::grpc_health: {
       ProtoWriter out;
       out.always_u64(1, 1);  // SERVING
@@ -129,8 +126,7 @@ Answer serve_server(Asked& asked) {
     }
     case Rpc::client_heartbeat:
       return grpc_refusal(12, "unknown service milvus.proto.milvus.ClientTelemetryService");
-    case Rpc::flush:
-      return flush(asked);
+    case Rpc::flush: return flush(asked);
     case Rpc::flush_all:
     case Rpc::alloc_timestamp: {
       ProtoWriter out;
@@ -139,15 +135,11 @@ Answer serve_server(Asked& asked) {
       return answer(out.view());
     }
     case Rpc::get_flush_state:
-    case Rpc::get_flush_all_state:
-      return with_flag(2, true);
-    case Rpc::list_databases:
-      return list_databases(asked);
+    case Rpc::get_flush_all_state: return with_flag(2, true);
+    case Rpc::list_databases: return list_databases(asked);
     case Rpc::create_database:
-    case Rpc::drop_database:
-      return change_database(asked);
-    default:
-      return Error(Code::unsupported, "database.describe: only Milvus itself can do this");
+    case Rpc::drop_database: return change_database(asked);
+    default: return Error(Code::unsupported, "database.describe: only Milvus itself can do this");
   }
 }
 

@@ -74,22 +74,12 @@ model::Value default_of(std::string_view bytes) {
   ProtoReader reader(bytes);
   while (reader.next()) {
     switch (reader.field()) {
-      case 1:
-        value = reader.boolean();
-        break;
+      case 1: value = reader.boolean(); break;
       case 2:
-      case 3:
-        value = reader.i64();
-        break;
-      case 4:
-        value = static_cast<double>(reader.f32());
-        break;
-      case 5:
-        value = reader.f64();
-        break;
-      case 6:
-        value = reader.text();
-        break;
+      case 3: value = reader.i64(); break;
+      case 4: value = static_cast<double>(reader.f32()); break;
+      case 5: value = reader.f64(); break;
+      case 6: value = reader.text(); break;
     }
   }
   return value;
@@ -129,8 +119,9 @@ Answer mutate(Asked& asked, bool upsert) {
   if (primary == nullptr) return Error(Code::corrupt, "collection '" + target.name + "' has no primary key");
   const bool generated = primary->auto_id || schema.auto_id;
   if (generated && upsert)
-    return refuse_rows(read->rows, failure(1100, "upsert can not assign primary field data when auto id enabled " +
-                                               primary->name));
+    return refuse_rows(
+        read->rows,
+        failure(1100, "upsert can not assign primary field data when auto id enabled " + primary->name));
   if (const auto refusal = misfit(schema, *read, generated)) return refuse_rows(read->rows, *refusal);
   Status refusal;
   std::vector<std::string> named;

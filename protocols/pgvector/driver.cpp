@@ -31,14 +31,14 @@ Capabilities capabilities_here() {
 }
 
 LeftOut left_out_table(const std::string& name, std::string why) {
-  const std::string remedy = why.starts_with("table.primary_key")
-                                 ? "give it a primary key of one column (ALTER TABLE ... ADD PRIMARY KEY)"
-                             : why.starts_with("id.kind")
-                                 ? "give it a primary key of type text, integer, uuid or numeric(20,0)"
-                             : why.starts_with("table.materialized_view")
-                                 ? "make it a table with a primary key (CREATE TABLE ... AS SELECT), or leave it out by name "
-                                   "and make it anew on the target"
-                                 : "copy it from the database that has its rows";
+  const std::string remedy =
+      why.starts_with("table.primary_key")
+          ? "give it a primary key of one column (ALTER TABLE ... ADD PRIMARY KEY)"
+      : why.starts_with("id.kind") ? "give it a primary key of type text, integer, uuid or numeric(20,0)"
+      : why.starts_with("table.materialized_view")
+          ? "make it a table with a primary key (CREATE TABLE ... AS SELECT), or leave it out by name "
+            "and make it anew on the target"
+          : "copy it from the database that has its rows";
   return {{"", name}, std::move(why), remedy};
 }
 
@@ -164,9 +164,8 @@ Result<Holdings> PgvectorDriver::list_all(Deadline deadline) {
   for (int row = 0; row < names->rows(); ++row) {
     const std::string name = names->text(row, 0);
     if (names->text(row, 1) == "f") {
-      found.left_out.push_back(
-          left_out_table(name, "table.foreign: table " + tables_.schema() + "." + name +
-                                   " is a foreign table; another server has its rows"));
+      found.left_out.push_back(left_out_table(name, "table.foreign: table " + tables_.schema() + "." + name +
+                                                        " is a foreign table; another server has its rows"));
       continue;
     }
     if (names->text(row, 1) == "m") {

@@ -23,28 +23,21 @@ Error refused(std::string_view code, const std::string& why) {
 Operand column_operand(const Column& column) {
   const std::string self = "t." + quoted(column.name);
   switch (column.codec) {
-    case Codec::boolean:
-      return {Type::boolean, self, false};
+    case Codec::boolean: return {Type::boolean, self, false};
     case Codec::int2:
     case Codec::int4:
     case Codec::int8:
-    case Codec::numeric:
-      return {Type::integer, self, false};
-    case Codec::float4:
-      return {Type::number, self + "::double precision", false};
-    case Codec::float8:
-      return {Type::number, self, false};
-    case Codec::jsonb:
-      return {Type::json, column.type == "json" ? self + "::jsonb" : self, false};
+    case Codec::numeric: return {Type::integer, self, false};
+    case Codec::float4: return {Type::number, self + "::double precision", false};
+    case Codec::float8: return {Type::number, self, false};
+    case Codec::jsonb: return {Type::json, column.type == "json" ? self + "::jsonb" : self, false};
     case Codec::array: {
       const bool real = column.element == model::FieldKind::float32;
       return {Type::json, "to_jsonb(" + self + (real ? "::double precision[])" : ")"),
               real || column.element == model::FieldKind::float64};
     }
-    case Codec::text:
-      return {Type::text, column.type == "text" ? self : self + "::text", false};
-    default:
-      return {Type::text, self + "::text", false};  // uuid and other types, by their text
+    case Codec::text: return {Type::text, column.type == "text" ? self : self + "::text", false};
+    default: return {Type::text, self + "::text", false};  // uuid and other types, by their text
   }
 }
 
@@ -81,16 +74,11 @@ Result<Operand> field_operand(const Table& table, const Filter& filter, Argument
 
 std::string_view sign(Kind kind) {
   switch (kind) {
-    case Kind::less:
-      return " < ";
-    case Kind::less_equal:
-      return " <= ";
-    case Kind::greater:
-      return " > ";
-    case Kind::greater_equal:
-      return " >= ";
-    default:
-      return " = ";
+    case Kind::less: return " < ";
+    case Kind::less_equal: return " <= ";
+    case Kind::greater: return " > ";
+    case Kind::greater_equal: return " >= ";
+    default: return " = ";
   }
 }
 
@@ -187,20 +175,11 @@ Result<Operand> arithmetic(const Table& table, const Filter& filter, Arguments& 
   if (!right) return right.error();
   std::string result;
   switch (filter.kind) {
-    case Kind::add:
-      result = *left + " + " + *right;
-      break;
-    case Kind::subtract:
-      result = *left + " - " + *right;
-      break;
-    case Kind::multiply:
-      result = *left + " * " + *right;
-      break;
-    case Kind::divide:
-      result = "div(" + *left + ", nullif(" + *right + ", 0))";
-      break;
-    default:
-      result = "mod(" + *left + ", nullif(" + *right + ", 0))";
+    case Kind::add: result = *left + " + " + *right; break;
+    case Kind::subtract: result = *left + " - " + *right; break;
+    case Kind::multiply: result = *left + " * " + *right; break;
+    case Kind::divide: result = "div(" + *left + ", nullif(" + *right + ", 0))"; break;
+    default: result = "mod(" + *left + ", nullif(" + *right + ", 0))";
   }
   return Operand{Type::integer,
                  "(SELECT CASE WHEN s.r BETWEEN -9223372036854775808 AND 9223372036854775807 THEN s.r END "
@@ -232,14 +211,12 @@ std::string Operand::as_json() const {
 
 Result<Operand> operand_sql(const Table& table, const Filter& filter, Arguments& arguments) {
   switch (filter.kind) {
-    case Kind::id:
-      return column_operand(table.id_column());
+    case Kind::id: return column_operand(table.id_column());
     case Kind::document: {
       if (table.document) return column_operand(table.columns[*table.document]);
       return Operand{Type::text, "NULL::text", false};
     }
-    case Kind::field:
-      return field_operand(table, filter, arguments);
+    case Kind::field: return field_operand(table, filter, arguments);
     case Kind::array_length: {
       auto array = operand_sql(table, filter.children[0], arguments);
       if (!array) return array.error();
@@ -254,13 +231,10 @@ Result<Operand> operand_sql(const Table& table, const Filter& filter, Arguments&
     case Kind::subtract:
     case Kind::multiply:
     case Kind::divide:
-    case Kind::modulo:
-      return arithmetic(table, filter, arguments);
+    case Kind::modulo: return arithmetic(table, filter, arguments);
     case Kind::power:
-    case Kind::minus:
-      return refused("filter.arithmetic", "powers and negation are not supported");
-    default:
-      return refused("filter.operand", "this kind of operand is not supported");
+    case Kind::minus: return refused("filter.arithmetic", "powers and negation are not supported");
+    default: return refused("filter.operand", "this kind of operand is not supported");
   }
 }
 

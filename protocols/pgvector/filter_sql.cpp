@@ -41,12 +41,9 @@ class Translator {
     if (depth > depth_max)
       return refused("filter.depth", "nested more than " + std::to_string(depth_max) + " levels deep");
     switch (filter.kind) {
-      case Kind::always:
-        return std::string("TRUE");
-      case Kind::all_of:
-        return junction(filter, " AND ", "TRUE", depth);
-      case Kind::any_of:
-        return junction(filter, " OR ", "FALSE", depth);
+      case Kind::always: return std::string("TRUE");
+      case Kind::all_of: return junction(filter, " AND ", "TRUE", depth);
+      case Kind::any_of: return junction(filter, " OR ", "FALSE", depth);
       case Kind::negate: {
         auto child = condition(filter.children[0], depth + 1);
         return child ? Result<std::string>("(NOT " + *child + ")") : child;
@@ -54,15 +51,13 @@ class Translator {
       case Kind::literal:
         return std::string(filter.value.is_bool() && std::get<bool>(filter.value.data) ? "TRUE" : "FALSE");
       case Kind::exists:
-      case Kind::is_null:
-        return presence(filter);
+      case Kind::is_null: return presence(filter);
       case Kind::field: {
         auto field = operand_sql(table_, filter, arguments_);
         return field ? compare_sql(*field, Kind::equal, Value(true), true, arguments_)
                      : Result<std::string>(field.error());
       }
-      default:
-        break;
+      default: break;
     }
     if (!is_condition(filter.kind) || filter.children.size() < 2) return std::string("FALSE");
     return comparison(filter);
@@ -139,8 +134,7 @@ class Translator {
       case Kind::contains_text:
         return constant.is_string() ? text_condition(filter.kind, left, constant.string())
                                     : Result<std::string>("FALSE");
-      case Kind::array_contains:
-        return array_has(left, constant, filter.numbers_by_value);
+      case Kind::array_contains: return array_has(left, constant, filter.numbers_by_value);
       case Kind::array_contains_any:
       case Kind::array_contains_all: {
         if (!constant.is_array() || left.type != Type::json) return std::string("FALSE");
@@ -151,8 +145,7 @@ class Translator {
             constant.array(), all ? " AND " : " OR ", all ? is_array : "FALSE",
             [&](const Value& element) { return array_has(left, element, filter.numbers_by_value); });
       }
-      default:
-        return refused("filter.operator", "this comparison is not supported");
+      default: return refused("filter.operator", "this comparison is not supported");
     }
   }
 
@@ -182,7 +175,8 @@ class Translator {
     const std::string type = text ? "text" : "bigint";
     const std::string array = arguments_.add(text ? oid::text_array : oid::int8_array,
                                              array_of(text ? oid::text : oid::int8, count, cells));
-    const std::string among = "(" + left.sql + " IS NOT NULL AND " + left.sql + " = ANY(" + array + "::" + type + "[]))";
+    const std::string among =
+        "(" + left.sql + " IS NOT NULL AND " + left.sql + " = ANY(" + array + "::" + type + "[]))";
     return others.empty() ? among : "(" + among + " OR " + *rest + ")";
   }
 
@@ -245,26 +239,13 @@ class Translator {
     const std::string both = "(" + a + " IS NOT NULL AND " + b + " IS NOT NULL)";
     std::string present;
     switch (filter.kind) {
-      case Kind::equal:
-        present = a + " = " + b;
-        break;
-      case Kind::not_equal:
-        present = a + " <> " + b;
-        break;
-      case Kind::less:
-        present = order(a, " < ", b);
-        break;
-      case Kind::less_equal:
-        present = order(a, " <= ", b);
-        break;
-      case Kind::greater:
-        present = order(a, " > ", b);
-        break;
-      case Kind::greater_equal:
-        present = order(a, " >= ", b);
-        break;
-      default:
-        return refused("filter.operands", "two fields can only be compared for equality and order");
+      case Kind::equal: present = a + " = " + b; break;
+      case Kind::not_equal: present = a + " <> " + b; break;
+      case Kind::less: present = order(a, " < ", b); break;
+      case Kind::less_equal: present = order(a, " <= ", b); break;
+      case Kind::greater: present = order(a, " > ", b); break;
+      case Kind::greater_equal: present = order(a, " >= ", b); break;
+      default: return refused("filter.operands", "two fields can only be compared for equality and order");
     }
     return "(CASE WHEN " + both + " THEN " + present + " ELSE " + (filter.absent_matches ? "TRUE" : "FALSE") +
            " END)";

@@ -55,7 +55,7 @@ class Writer {
 
   ApplyResult result;
   std::optional<Error> refusal;  // of the whole call: replace_all
-  bool wrote = false;  // some records are stored for certain
+  bool wrote = false;            // some records are stored for certain
 
  private:
   Result<void> write_some(std::span<const Numbered> rows) {

@@ -21,19 +21,21 @@ Error refused(const std::string& why) {
 // The zeros of Unicode's decimal digits beyond ASCII (general category Nd, Unicode 16), as Chroma 1.5.9 matches \d when
 // it is asked for every code point. The other nine follow each.
 constexpr uint32_t zeros[] = {
-    0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0de6, 0x0e50,
-    0x0ed0, 0x0f20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50,
-    0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x104a0, 0x10d30, 0x10d40, 0x11066, 0x110f0,
-    0x11136, 0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x116d0, 0x116da, 0x11730, 0x118e0, 0x11950,
-    0x11bf0, 0x11c50, 0x11d50, 0x11da0, 0x11f50, 0x16130, 0x16a60, 0x16ac0, 0x16b50, 0x16d70, 0x1ccf0, 0x1d7ce,
-    0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e4f0, 0x1e5f1, 0x1e950, 0x1fbf0};
+    0x0660,  0x06f0,  0x07c0,  0x0966,  0x09e6,  0x0a66,  0x0ae6,  0x0b66,  0x0be6,  0x0c66,  0x0ce6,
+    0x0d66,  0x0de6,  0x0e50,  0x0ed0,  0x0f20,  0x1040,  0x1090,  0x17e0,  0x1810,  0x1946,  0x19d0,
+    0x1a80,  0x1a90,  0x1b50,  0x1bb0,  0x1c40,  0x1c50,  0xa620,  0xa8d0,  0xa900,  0xa9d0,  0xa9f0,
+    0xaa50,  0xabf0,  0xff10,  0x104a0, 0x10d30, 0x10d40, 0x11066, 0x110f0, 0x11136, 0x111d0, 0x112f0,
+    0x11450, 0x114d0, 0x11650, 0x116c0, 0x116d0, 0x116da, 0x11730, 0x118e0, 0x11950, 0x11bf0, 0x11c50,
+    0x11d50, 0x11da0, 0x11f50, 0x16130, 0x16a60, 0x16ac0, 0x16b50, 0x16d70, 0x1ccf0, 0x1d7ce, 0x1d7d8,
+    0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e4f0, 0x1e5f1, 0x1e950, 0x1fbf0};
 
 const std::string& digits() {
   static const std::string members = [] {
     std::string out = "0-9";
     for (const uint32_t zero : zeros) {
       char range[32];
-      std::snprintf(range, sizeof range, zero > 0xffff ? "\\U%08X-\\U%08X" : "\\u%04X-\\u%04X", zero, zero + 9);
+      std::snprintf(range, sizeof range, zero > 0xffff ? "\\U%08X-\\U%08X" : "\\u%04X-\\u%04X", zero,
+                    zero + 9);
       out += range;
     }
     return out;
@@ -138,39 +140,30 @@ class Regex {
   // What \n and its like stand for, as PostgreSQL writes it inside and outside of brackets.
   std::optional<std::string> control(char c) {
     switch (c) {
-      case 'n':
-        return "\\u000A";
-      case 't':
-        return "\\u0009";
-      case 'r':
-        return "\\u000D";
-      case 'f':
-        return "\\u000C";
-      case 'v':
-        return "\\u000B";
-      case 'a':
-        return "\\u0007";
-      default:
-        return std::nullopt;
+      case 'n': return "\\u000A";
+      case 't': return "\\u0009";
+      case 'r': return "\\u000D";
+      case 'f': return "\\u000C";
+      case 'v': return "\\u000B";
+      case 'a': return "\\u0007";
+      default: return std::nullopt;
     }
   }
 
   static std::optional<std::string_view> class_members(char c) {
     switch (c) {
       case 'd':
-      case 'D':
-        return digits();
+      case 'D': return digits();
       case 's':
-      case 'S':
-        return spaces;
-      default:
-        return std::nullopt;
+      case 'S': return spaces;
+      default: return std::nullopt;
     }
   }
 
   // Behind a backslash. "\<" and "\>" are the ends of words.
   static bool means_itself(char c) {
-    return static_cast<uint8_t>(c) < 0x80 && !std::isalnum(static_cast<unsigned char>(c)) && c != '<' && c != '>';
+    return static_cast<uint8_t>(c) < 0x80 && !std::isalnum(static_cast<unsigned char>(c)) && c != '<' &&
+           c != '>';
   }
 
   Fault escape() {

@@ -125,8 +125,7 @@ Result<std::string> field_cell(const Column& column, const Value& value) {
       put_cell(cell, *text);
       return cell;
     }
-    default:
-      return other_type();
+    default: return other_type();
   }
 }
 
@@ -272,18 +271,12 @@ Parameter id_array(const Table& table, size_t count, std::string_view cells) {
   const Column& column = table.id_column();
   const unsigned element = column.cell_type({});
   switch (column.codec) {
-    case Codec::text:
-      return {oid::text_array, array_of(element, count, cells)};
-    case Codec::uuid:
-      return {oid::uuid_array, array_of(element, count, cells)};
-    case Codec::numeric:
-      return {oid::numeric_array, array_of(element, count, cells)};
-    case Codec::int2:
-      return {oid::int2_array, array_of(element, count, cells)};
-    case Codec::int4:
-      return {oid::int4_array, array_of(element, count, cells)};
-    default:
-      return {oid::int8_array, array_of(element, count, cells)};
+    case Codec::text: return {oid::text_array, array_of(element, count, cells)};
+    case Codec::uuid: return {oid::uuid_array, array_of(element, count, cells)};
+    case Codec::numeric: return {oid::numeric_array, array_of(element, count, cells)};
+    case Codec::int2: return {oid::int2_array, array_of(element, count, cells)};
+    case Codec::int4: return {oid::int4_array, array_of(element, count, cells)};
+    default: return {oid::int8_array, array_of(element, count, cells)};
   }
 }
 
@@ -362,9 +355,9 @@ Result<model::Record> Selection::record(const Answer& answer, int row, int first
     } else {
       if (!record.metadata) record.metadata.emplace();
       if (record.metadata->contains(column.name)) {
-        return Error{Code::precondition, "record '" + model::to_string(record.key.id) + "' of table " + table_.name +
-                                        " has '" + column.name +
-                                        "' twice, as a column and inside 'metadata': take one of them away"};
+        return Error{Code::precondition,
+                     "record '" + model::to_string(record.key.id) + "' of table " + table_.name + " has '" +
+                         column.name + "' twice, as a column and inside 'metadata': take one of them away"};
       }
       if (auto done = take_field(*record.metadata, column, bytes); !done) return done.error();
     }
@@ -376,28 +369,14 @@ Result<void> Selection::take_field(model::Object& metadata, const Column& column
                                    std::string_view bytes) const {
   Value& field = metadata[column.name];
   switch (column.codec) {
-    case Codec::boolean:
-      field = Value(bytes == std::string_view("\1", 1));
-      break;
-    case Codec::int2:
-      field = Value(static_cast<int64_t>(get_int<int16_t>(bytes)));
-      break;
-    case Codec::int4:
-      field = Value(static_cast<int64_t>(get_int<int32_t>(bytes)));
-      break;
-    case Codec::int8:
-      field = Value(get_int<int64_t>(bytes));
-      break;
-    case Codec::float4:
-      field = Value(static_cast<double>(get_float(bytes)));
-      break;
-    case Codec::float8:
-      field = Value(get_double(bytes));
-      break;
+    case Codec::boolean: field = Value(bytes == std::string_view("\1", 1)); break;
+    case Codec::int2: field = Value(static_cast<int64_t>(get_int<int16_t>(bytes))); break;
+    case Codec::int4: field = Value(static_cast<int64_t>(get_int<int32_t>(bytes))); break;
+    case Codec::int8: field = Value(get_int<int64_t>(bytes)); break;
+    case Codec::float4: field = Value(static_cast<double>(get_float(bytes))); break;
+    case Codec::float8: field = Value(get_double(bytes)); break;
     case Codec::text:
-    case Codec::as_text:
-      field = Value(bytes);
-      break;
+    case Codec::as_text: field = Value(bytes); break;
     default: {  // jsonb, and arrays as jsonb
       auto value = value_of_jsonb(bytes);
       if (!value) return value.error().within("metadata." + column.name);

@@ -18,12 +18,9 @@ Error refused(const std::string& code, const std::string& why) {
 
 std::string id_type(IdKind kind) {
   switch (kind) {
-    case IdKind::u64:
-      return "numeric(20,0)";
-    case IdKind::i64:
-      return "bigint";
-    case IdKind::uuid:
-      return "uuid";
+    case IdKind::u64: return "numeric(20,0)";
+    case IdKind::i64: return "bigint";
+    case IdKind::uuid: return "uuid";
     case IdKind::string:
       return "text COLLATE \"C\"";  // ids have no language; byte order is also the order of scans
   }
@@ -32,23 +29,15 @@ std::string id_type(IdKind kind) {
 
 std::string scalar_type(FieldKind kind) {
   switch (kind) {
-    case FieldKind::boolean:
-      return "boolean";
+    case FieldKind::boolean: return "boolean";
     case FieldKind::int8:
-    case FieldKind::int16:
-      return "smallint";
-    case FieldKind::int32:
-      return "integer";
-    case FieldKind::int64:
-      return "bigint";
-    case FieldKind::float32:
-      return "real";
-    case FieldKind::float64:
-      return "double precision";
-    case FieldKind::string:
-      return "text";
-    default:
-      return "jsonb";
+    case FieldKind::int16: return "smallint";
+    case FieldKind::int32: return "integer";
+    case FieldKind::int64: return "bigint";
+    case FieldKind::float32: return "real";
+    case FieldKind::float64: return "double precision";
+    case FieldKind::string: return "text";
+    default: return "jsonb";
   }
 }
 
@@ -61,10 +50,8 @@ std::string field_type(const model::Field& field) {
 Result<std::string> vector_type(const model::VectorField& field) {
   const std::string dimension = field.dimension == 0 ? "" : "(" + std::to_string(field.dimension) + ")";
   switch (field.kind) {
-    case VectorKind::dense_f32:
-      return "vector" + dimension;
-    case VectorKind::dense_f16:
-      return "halfvec" + dimension;
+    case VectorKind::dense_f32: return "vector" + dimension;
+    case VectorKind::dense_f16: return "halfvec" + dimension;
     case VectorKind::sparse:
       return "sparsevec(" + std::to_string(field.dimension == 0 ? sparse_dimension_max : field.dimension) +
              ")";

@@ -75,13 +75,15 @@ std::string id_order(const Table& table) {
 
 // The first `count` records in id_order. The primary key begins with the partition, so in the order of ids it gives
 // those of one partition only: each partition's first ones are taken from it, and what comes first among them.
-std::string first_of_partitions(const Table& table, const std::string& list, const std::string& where, uint64_t count) {
+std::string first_of_partitions(const Table& table, const std::string& list, const std::string& where,
+                                uint64_t count) {
   const std::string t = table.qualified() + " t";
   return "WITH RECURSIVE p(name) AS ((SELECT t.\"partition\" FROM " + t +
          " ORDER BY 1 LIMIT 1) UNION ALL SELECT (SELECT t.\"partition\" FROM " + t +
-         " WHERE t.\"partition\" > p.name ORDER BY 1 LIMIT 1) FROM p WHERE p.name IS NOT NULL) SELECT " + list +
-         " FROM p CROSS JOIN LATERAL (SELECT t.* FROM " + t + where + " AND t.\"partition\" = p.name ORDER BY " +
-         id_order(table) + " LIMIT " + std::to_string(count) + ") t ORDER BY " + id_order(table);
+         " WHERE t.\"partition\" > p.name ORDER BY 1 LIMIT 1) FROM p WHERE p.name IS NOT NULL) SELECT " +
+         list + " FROM p CROSS JOIN LATERAL (SELECT t.* FROM " + t + where +
+         " AND t.\"partition\" = p.name ORDER BY " + id_order(table) + " LIMIT " + std::to_string(count) +
+         ") t ORDER BY " + id_order(table);
 }
 
 // Only the fields asked for.
@@ -109,12 +111,9 @@ struct Search {
   // nowhere, so its similarity to everything is 0.
   std::string distance(const std::string& given) const {
     switch (metric) {
-      case Metric::l2:
-        return "(" + given + ") * (" + given + ")";
-      case Metric::cosine:
-        return "coalesce(nullif(" + given + ", 'NaN'::double precision), 1)";
-      case Metric::inner_product:
-        return "1 + (" + given + ")";
+      case Metric::l2: return "(" + given + ") * (" + given + ")";
+      case Metric::cosine: return "coalesce(nullif(" + given + ", 'NaN'::double precision), 1)";
+      case Metric::inner_product: return "1 + (" + given + ")";
     }
     return given;
   }

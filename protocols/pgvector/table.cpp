@@ -85,14 +85,10 @@ std::string Table::qualified() const {
 
 IdKind Table::id_kind() const {
   switch (id_column().codec) {
-    case Codec::uuid:
-      return IdKind::uuid;
-    case Codec::numeric:
-      return IdKind::u64;
-    case Codec::text:
-      return IdKind::string;
-    default:
-      return IdKind::i64;
+    case Codec::uuid: return IdKind::uuid;
+    case Codec::numeric: return IdKind::u64;
+    case Codec::text: return IdKind::string;
+    default: return IdKind::i64;
   }
 }
 
@@ -138,12 +134,9 @@ std::optional<Metric> metric_of_opclass(std::string_view opclass) {
 
 std::string_view name_of(Metric metric) {
   switch (metric) {
-    case Metric::l2:
-      return "l2";
-    case Metric::cosine:
-      return "cosine";
-    case Metric::inner_product:
-      return "inner_product";
+    case Metric::l2: return "l2";
+    case Metric::cosine: return "cosine";
+    case Metric::inner_product: return "inner_product";
   }
   return "l2";
 }

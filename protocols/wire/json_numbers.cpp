@@ -23,17 +23,22 @@ bool eight_digits(const char* at, uint64_t& number) {
   if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
   constexpr uint64_t zeros = 0x3030303030303030;
   // A byte is a digit when its high half is 3, also after 6 is added.
-  if (((word & 0xf0f0f0f0f0f0f0f0) | (((word + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) >> 4)) != 0x3333333333333333) return false;
+  if (((word & 0xf0f0f0f0f0f0f0f0) | (((word + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) >> 4)) !=
+      0x3333333333333333)
+    return false;
   word -= zeros;
   word = word * 10 + (word >> 8);  // pairs of digits in every second byte
-  word = (((word & 0x000000ff000000ff) * 0x000f424000000064) + (((word >> 16) & 0x000000ff000000ff) * 0x0000271000000001)) >> 32;
+  word = (((word & 0x000000ff000000ff) * 0x000f424000000064) +
+          (((word >> 16) & 0x000000ff000000ff) * 0x0000271000000001)) >>
+         32;
   number = number * 100'000'000 + static_cast<uint32_t>(word);
   return true;
 }
 
 // What may stand in an array of numbers: digits, "+,-.", 'e', 'E' and white space. Nothing that opens or ends anything.
 bool of_numbers(char c) {
-  return (c >= '+' && c <= '9' && c != '/') || c == 'e' || c == 'E' || c == ' ' || c == '\n' || c == '\t' || c == '\r';
+  return (c >= '+' && c <= '9' && c != '/') || c == 'e' || c == 'E' || c == ' ' || c == '\n' || c == '\t' ||
+         c == '\r';
 }
 
 // How many bytes of `text` are such. Whole blocks first, in a form that compilers turn into vector instructions.
@@ -45,7 +50,8 @@ size_t end_of_numbers(std::string_view text) {
     for (size_t i = 0; i < block; ++i) {
       const auto c = static_cast<uint8_t>(text[at + i]);
       const auto usual = static_cast<uint8_t>((static_cast<uint8_t>(c - '+') < 15) & (c != '/'));
-      const auto rest = static_cast<uint8_t>((c == 'e') | (c == 'E') | (c == ' ') | (c == '\n') | (c == '\t') | (c == '\r'));
+      const auto rest = static_cast<uint8_t>((c == 'e') | (c == 'E') | (c == ' ') | (c == '\n') |
+                                             (c == '\t') | (c == '\r'));
       others |= static_cast<uint8_t>(~(usual | rest) & 1);
     }
     if (others != 0) break;

@@ -44,19 +44,13 @@ JsonScanner::Kind JsonScanner::next_kind() {
     return Kind::none;
   }
   switch (text_[at_]) {
-    case 'n':
-      return Kind::null;
+    case 'n': return Kind::null;
     case 't':
-    case 'f':
-      return Kind::boolean;
-    case '"':
-      return Kind::string;
-    case '[':
-      return Kind::array;
-    case '{':
-      return Kind::object;
-    default:
-      break;
+    case 'f': return Kind::boolean;
+    case '"': return Kind::string;
+    case '[': return Kind::array;
+    case '{': return Kind::object;
+    default: break;
   }
   if (text_[at_] == '-' || (text_[at_] >= '0' && text_[at_] <= '9')) return Kind::number;
   fail_here("expected value");
@@ -149,8 +143,7 @@ bool JsonScanner::pass_colon() {
 
 bool JsonScanner::skip_value() {
   switch (next_kind()) {
-    case Kind::null:
-      return read_null();
+    case Kind::null: return read_null();
     case Kind::boolean: {
       bool b = false;
       return read_bool(b);
@@ -160,8 +153,7 @@ bool JsonScanner::skip_value() {
       bool integer = false;
       return number_text(text, integer);
     }
-    case Kind::string:
-      return skip_string();
+    case Kind::string: return skip_string();
     case Kind::array:
       if (!enter_array()) return false;
       skip_quick_elements();
@@ -169,10 +161,8 @@ bool JsonScanner::skip_value() {
         if (!skip_value()) return false;
       }
       return ok();
-    case Kind::object:
-      return over_members(&JsonScanner::skip_value);
-    case Kind::none:
-      return false;
+    case Kind::object: return over_members(&JsonScanner::skip_value);
+    case Kind::none: return false;
   }
   return false;
 }
@@ -195,26 +185,21 @@ bool JsonScanner::pass_value() {
         if (!pass_value()) return false;
       }
       return ok();
-    case Kind::object:
-      return over_members(&JsonScanner::pass_value);
-    default:
-      return skip_value();
+    case Kind::object: return over_members(&JsonScanner::pass_value);
+    default: return skip_value();
   }
 }
 
 bool JsonScanner::read_value(Value& out) {
   switch (next_kind()) {
-    case Kind::null:
-      out = Value();
-      return read_null();
+    case Kind::null: out = Value(); return read_null();
     case Kind::boolean: {
       bool b = false;
       if (!read_bool(b)) return false;
       out = Value(b);
       return true;
     }
-    case Kind::number:
-      return read_number(out);
+    case Kind::number: return read_number(out);
     case Kind::string: {
       std::string text;
       if (!read_string(text)) return false;
@@ -244,8 +229,7 @@ bool JsonScanner::read_value(Value& out) {
       out = Value(std::move(object));
       return true;
     }
-    case Kind::none:
-      return false;
+    case Kind::none: return false;
   }
   return false;
 }

@@ -21,7 +21,8 @@ size_t end_of_plain_text(std::string_view text) {
         ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | ((word - ones * 0x20) & ~word);
     if ((found & highs) != 0) break;
   }
-  while (at < text.size() && text[at] != '"' && text[at] != '\\' && static_cast<uint8_t>(text[at]) >= 0x20) ++at;
+  while (at < text.size() && text[at] != '"' && text[at] != '\\' && static_cast<uint8_t>(text[at]) >= 0x20)
+    ++at;
   return at;
 }
 
@@ -39,34 +40,16 @@ bool JsonScanner::hex4(uint32_t& out) {
 bool JsonScanner::escape(std::string& out) {
   if (at_ == text_.size()) return fail("EOF while parsing a string");
   switch (text_[at_++]) {
-    case '"':
-      out += '"';
-      return true;
-    case '\\':
-      out += '\\';
-      return true;
-    case '/':
-      out += '/';
-      return true;
-    case 'b':
-      out += '\b';
-      return true;
-    case 'f':
-      out += '\f';
-      return true;
-    case 'n':
-      out += '\n';
-      return true;
-    case 'r':
-      out += '\r';
-      return true;
-    case 't':
-      out += '\t';
-      return true;
-    case 'u':
-      break;
-    default:
-      return fail("invalid escape");
+    case '"': out += '"'; return true;
+    case '\\': out += '\\'; return true;
+    case '/': out += '/'; return true;
+    case 'b': out += '\b'; return true;
+    case 'f': out += '\f'; return true;
+    case 'n': out += '\n'; return true;
+    case 'r': out += '\r'; return true;
+    case 't': out += '\t'; return true;
+    case 'u': break;
+    default: return fail("invalid escape");
   }
   uint32_t c = 0;
   if (!hex4(c)) return false;

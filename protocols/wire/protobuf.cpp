@@ -77,25 +77,16 @@ bool ProtoReader::next() {
   if (read) {
     type_ = static_cast<Type>(type);
     switch (type) {
-      case 0:
-        read = take_varint(rest_, number_);
-        break;
-      case 1:
-        read = take_bytes(rest_, 8, value_);
-        break;
+      case 0: read = take_varint(rest_, number_); break;
+      case 1: read = take_bytes(rest_, 8, value_); break;
       case 2: {
         uint64_t length = 0;
         read = take_varint(rest_, length) && take_bytes(rest_, length, value_);
         break;
       }
-      case 3:
-        read = skip_group(field_);
-        break;
-      case 5:
-        read = take_bytes(rest_, 4, value_);
-        break;
-      default:
-        read = false;
+      case 3: read = skip_group(field_); break;
+      case 5: read = take_bytes(rest_, 4, value_); break;
+      default: read = false;
     }
   }
   if (!read) {
@@ -136,8 +127,7 @@ bool ProtoReader::skip_group(uint32_t field) {
       case 5:
         if (!take_bytes(rest_, 4, value)) return false;
         break;
-      default:
-        return false;
+      default: return false;
     }
   }
   return true;

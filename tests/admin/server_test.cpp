@@ -132,7 +132,8 @@ TEST_CASE("a port that is taken is named") {
   CHECK(bound.error().message.find(std::to_string(running.port)) != std::string::npos);
 }
 
-TEST_CASE("while every thread waits, health and readiness are answered, and more than the queue holds is refused") {
+TEST_CASE(
+    "while every thread waits, health and readiness are answered, and more than the queue holds is refused") {
   Running running;
   running.control.at_change = [&] { running.slow.wait(); };
   std::vector<std::thread> waiting;
@@ -164,7 +165,8 @@ TEST_CASE("while every thread waits, health and readiness are answered, and more
   CHECK(other == 0);
 }
 
-TEST_CASE("a promotion and the rollback that waits for it leave room for status, metrics and other commands") {
+TEST_CASE(
+    "a promotion and the rollback that waits for it leave room for status, metrics and other commands") {
   Running running;
   running.control.at_change = [&] { running.slow.wait(); };
   std::vector<std::thread> waiting;

@@ -29,13 +29,17 @@ class Connection final : public protocols::Driver {
   Result<std::optional<model::Schema>> describe(const model::CollectionName& name, Deadline d) override {
     return to_.describe(name, d);
   }
-  model::CollectionName name_for(const model::CollectionName& name) const override { return to_.name_for(name); }
+  model::CollectionName name_for(const model::CollectionName& name) const override {
+    return to_.name_for(name);
+  }
   Result<void> create(const model::Schema& schema, Deadline d) override { return to_.create(schema, d); }
   Result<void> alter(const model::CollectionName& now, const model::Schema& wanted, Deadline d) override {
     return to_.alter(now, wanted, d);
   }
   Result<void> drop(const model::CollectionName& name, Deadline d) override { return to_.drop(name, d); }
-  Result<void> build_indexes(const model::Schema& schema, Deadline d) override { return to_.build_indexes(schema, d); }
+  Result<void> build_indexes(const model::Schema& schema, Deadline d) override {
+    return to_.build_indexes(schema, d);
+  }
   Result<std::vector<model::Record>> read(const model::Schema& schema, std::span<const model::Key> keys,
                                           protocols::ReadParts parts, Deadline d) override {
     return to_.read(schema, keys, parts, d);
@@ -44,17 +48,21 @@ class Connection final : public protocols::Driver {
                                         protocols::UpsertMode mode, Deadline d) override {
     return to_.upsert(schema, records, mode, d);
   }
-  Result<protocols::ApplyResult> erase(const model::Schema& schema, std::span<const model::Key> keys, Deadline d) override {
+  Result<protocols::ApplyResult> erase(const model::Schema& schema, std::span<const model::Key> keys,
+                                       Deadline d) override {
     return to_.erase(schema, keys, d);
   }
-  Result<model::QueryResult> query(const model::Schema& schema, const model::Query& query, Deadline d) override {
+  Result<model::QueryResult> query(const model::Schema& schema, const model::Query& query,
+                                   Deadline d) override {
     return to_.query(schema, query, d);
   }
-  Result<std::vector<protocols::ScanRange>> plan_scan(const model::Schema& schema, size_t wanted, Deadline d) override {
+  Result<std::vector<protocols::ScanRange>> plan_scan(const model::Schema& schema, size_t wanted,
+                                                      Deadline d) override {
     return to_.plan_scan(schema, wanted, d);
   }
-  Result<protocols::ScanPage> scan(const model::Schema& schema, const protocols::ScanRange& range, const std::string& cursor,
-                                   size_t records_max, protocols::ReadParts parts, Deadline d) override {
+  Result<protocols::ScanPage> scan(const model::Schema& schema, const protocols::ScanRange& range,
+                                   const std::string& cursor, size_t records_max, protocols::ReadParts parts,
+                                   Deadline d) override {
     return to_.scan(schema, range, cursor, records_max, parts, d);
   }
 
@@ -98,23 +106,27 @@ struct From {
   int run(const std::vector<std::string>& more = {}) {
     std::ostringstream out_stream, err_stream;
     std::istringstream in_stream;
-    cli::Program program{{out_stream, err_stream, in_stream},
-                         clock,
-                         interrupted,
-                         "0.1.0",
-                         cli::known_names(systems),
-                         [](const std::string&) -> Result<cli::Transport> { return Error(Code::internal, "no server"); },
-                         [](Duration) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); },  // of polling
-                         [](const std::string&) { return std::optional<std::string>(); },
-                         {{"from", app::from_command(systems)}}};
-    std::vector<std::string> words{"from", "old", "--url", "http://old", "--to", "new", "--url", "http://new", "-o", "json"};
+    cli::Program program{
+        {out_stream, err_stream, in_stream},
+        clock,
+        interrupted,
+        "0.1.0",
+        cli::known_names(systems),
+        [](const std::string&) -> Result<cli::Transport> { return Error(Code::internal, "no server"); },
+        [](Duration) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); },  // of polling
+        [](const std::string&) { return std::optional<std::string>(); },
+        {{"from", app::from_command(systems)}}};
+    std::vector<std::string> words{"from", "old",   "--url",      "http://old", "--to",
+                                   "new",  "--url", "http://new", "-o",         "json"};
     words.insert(words.end(), more.begin(), more.end());
     const int code = cli::run(words, program);
     out = out_stream.str();
     err = err_stream.str();
     return code;
   }
-  int64_t told(const std::string& name) const { return boost::json::parse(out).as_object().at(name).to_number<int64_t>(); }
+  int64_t told(const std::string& name) const {
+    return boost::json::parse(out).as_object().at(name).to_number<int64_t>();
+  }
   bool keeps_state() const { return std::filesystem::exists(folder / "vmproxy-data"); }
 };
 
@@ -129,7 +141,8 @@ TEST_CASE_METHOD(From, "from: a copy that is complete leaves nothing of its own 
   CHECK_FALSE(keeps_state());
 }
 
-TEST_CASE_METHOD(From, "from: what the target refused is tried again by the same line, and everything is compared again") {
+TEST_CASE_METHOD(
+    From, "from: what the target refused is tried again by the same line, and everything is compared again") {
   target.refuse("k3", Error(Code::invalid, "too large"));
   REQUIRE(run() == 4);
   CHECK(told("quarantined") == 1);
@@ -157,7 +170,8 @@ TEST_CASE_METHOD(From, "from: what the target refused is tried again by the same
   }
 }
 
-TEST_CASE_METHOD(From, "from: what cannot be copied is named, and the command does not end as if all had come over") {
+TEST_CASE_METHOD(
+    From, "from: what cannot be copied is named, and the command does not end as if all had come over") {
   source.leave_out({{{"", "keyless"}, "table.primary_key: it has none", "give it one"}});
   CHECK(run({"--dry-run"}) == 4);
   CHECK(boost::json::parse(out).as_object().at("left_out").as_array().size() == 1);
@@ -181,10 +195,13 @@ TEST_CASE_METHOD(From, "from: what cannot be copied is named, and the command do
     CHECK(source.rows() == target.rows());
     CHECK_FALSE(keeps_state());
   }
-  SECTION("as it was, it is said again") { CHECK(run() == 4); }
+  SECTION("as it was, it is said again") {
+    CHECK(run() == 4);
+  }
 }
 
-TEST_CASE_METHOD(From, "from: who names the collections is not told of others, and hears of each that cannot be had") {
+TEST_CASE_METHOD(
+    From, "from: who names the collections is not told of others, and hears of each that cannot be had") {
   source.leave_out({{{"", "keyless"}, "table.primary_key: it has none", "give it one"}});
   SECTION("others") {
     CHECK(run({"--collection", "things"}) == 0);

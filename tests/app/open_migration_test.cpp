@@ -18,7 +18,7 @@ struct Opening {
   SystemClock clock;
   Random random{7};
   Metrics metrics;
-  std::string seen;  // the url that the source's driver was made with
+  std::string seen;      // the url that the source's driver was made with
   std::string asked_by;  // the header that the dialect was told of
   std::vector<protocols::System> systems{system("old"), system("new")};
   config::Config config;
@@ -37,15 +37,16 @@ struct Opening {
   ~Opening() { std::filesystem::remove_all(folder); }
 
   protocols::System system(std::string_view name) {
-    return {name,
-            [this](const protocols::Endpoint& endpoint, Clock&) -> Result<std::unique_ptr<protocols::Driver>> {
-              if (endpoint.name == "source") seen = endpoint.url;
-              return std::unique_ptr<protocols::Driver>(std::make_unique<support::FakeDriver>());
-            },
-            [this](const protocols::Endpoint& endpoint) {
-              asked_by = endpoint.auth_header;
-              return std::unique_ptr<protocols::Dialect>(std::make_unique<support::FakeDialect>());
-            }};
+    return {
+        name,
+        [this](const protocols::Endpoint& endpoint, Clock&) -> Result<std::unique_ptr<protocols::Driver>> {
+          if (endpoint.name == "source") seen = endpoint.url;
+          return std::unique_ptr<protocols::Driver>(std::make_unique<support::FakeDriver>());
+        },
+        [this](const protocols::Endpoint& endpoint) {
+          asked_by = endpoint.auth_header;
+          return std::unique_ptr<protocols::Dialect>(std::make_unique<support::FakeDialect>());
+        }};
   }
   Result<std::unique_ptr<app::OpenMigration>> open(const std::string& url) {
     config.databases["source"].url = url;
@@ -55,7 +56,8 @@ struct Opening {
 
 }  // namespace
 
-TEST_CASE_METHOD(Opening, "requests go to the server of the source's url; what follows its '?' is for the driver alone") {
+TEST_CASE_METHOD(
+    Opening, "requests go to the server of the source's url; what follows its '?' is for the driver alone") {
   const std::string url = "https://db.example:1234/?tenant=acme&database=shop";
   const auto opened = open(url);
   REQUIRE(opened);
@@ -76,8 +78,9 @@ TEST_CASE_METHOD(Opening, "the dialect is told by which header the source's call
 }
 
 TEST_CASE_METHOD(Opening, "a source's url that is refused is named, and nothing of it is shown") {
-  for (const std::string url : {"http://u:SECRET@h:1?database=x", "http://h:99999?key=SECRET", "ftp://h?key=SECRET",
-                                "http://h:1/path?key=SECRET", "http://h:1#f?key=SECRET", "?key=SECRET"}) {
+  for (const std::string url :
+       {"http://u:SECRET@h:1?database=x", "http://h:99999?key=SECRET", "ftp://h?key=SECRET",
+        "http://h:1/path?key=SECRET", "http://h:1#f?key=SECRET", "?key=SECRET"}) {
     INFO(url);
     const auto opened = open(url);
     REQUIRE_FALSE(opened);

@@ -46,7 +46,8 @@ TEST_CASE("a second signal ends a server that is stopping at once") {
   CHECK(WEXITSTATUS(status) == 1);
 }
 
-TEST_CASE("a server that stops while the system refuses threads goes on stopping, and a second signal ends it all the same") {
+TEST_CASE(
+    "a server that stops while the system refuses threads goes on stopping, and a second signal ends it all the same") {
   const int status = second_signal(false);
   REQUIRE(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGTERM);

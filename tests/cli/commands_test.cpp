@@ -97,7 +97,8 @@ TEST_CASE_METHOD(CliFixture,
   CHECK(connected_to.back() == "http://127.0.0.1:7070");
 }
 
-TEST_CASE_METHOD(CliFixture, "a command finds its server without the server's secrets, and whatever else the file holds") {
+TEST_CASE_METHOD(
+    CliFixture, "a command finds its server without the server's secrets, and whatever else the file holds") {
   const TemporaryFile configuration(
       "admin: {listen: '127.0.0.1:7173', token: '${VMPROXY_TEST_UNSET}'}\n"
       "databases: {old: {system: chrome, url: 'http://u:${VMPROXY_TEST_UNSET}@h'}}\n"
@@ -113,11 +114,14 @@ TEST_CASE_METHOD(CliFixture, "a command finds its server without the server's se
   // The token is wanted, and nowhere to be had.
   environment.erase("VMPROXY_TOKEN");
   CHECK(run({"rollback"}) == 1);
-  CHECK_THAT(err, Contains("'admin.token': the environment") && Contains("--admin URL") && !Contains("jurnal"));
+  CHECK_THAT(err,
+             Contains("'admin.token': the environment") && Contains("--admin URL") && !Contains("jurnal"));
   CHECK(control.calls().size() == 2);
 }
 
-TEST_CASE_METHOD(CliFixture, "a configuration that only the environment names keeps no command from a server that is named") {
+TEST_CASE_METHOD(
+    CliFixture,
+    "a configuration that only the environment names keeps no command from a server that is named") {
   const std::string missing = "/nowhere/to/be/found.yaml";
   const TemporaryFile unset("admin: {token: '${VMPROXY_TEST_UNSET}'}\n");
   const TemporaryFile broken("admin: [\n");

@@ -105,7 +105,8 @@ inline protocols::System fake_system(std::string_view name, FakeDatabase& databa
     database.seen_token = endpoint.auth_token;
     return std::unique_ptr<protocols::Driver>(std::make_unique<FakeDriver>(database));
   };
-  if (dialect) system.make_dialect = [](const protocols::Endpoint&) { return std::unique_ptr<protocols::Dialect>(); };
+  if (dialect)
+    system.make_dialect = [](const protocols::Endpoint&) { return std::unique_ptr<protocols::Dialect>(); };
   return system;
 }
 

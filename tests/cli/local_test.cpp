@@ -108,7 +108,8 @@ TEST_CASE_METHOD(LocalFixture, "discover shows what a database holds") {
   CHECK(run({"discover", "chrome", "--url", "x"}) == 7);
 }
 
-TEST_CASE_METHOD(LocalFixture, "what holds vectors and is no collection is named with its reason and what to do") {
+TEST_CASE_METHOD(LocalFixture,
+                 "what holds vectors and is no collection is named with its reason and what to do") {
   old_database.left_out = {{{"", "thingless"}, "table.primary_key: it has none", "give it one"}};
   CHECK(run({"discover", "chrome", "--url", "x"}) == 0);
   CHECK_THAT(out, Contains("thingless\n  LEFT OUT table.primary_key: it has none\n  fix      give it one\n"));
@@ -118,8 +119,8 @@ TEST_CASE_METHOD(LocalFixture, "what holds vectors and is no collection is named
   CHECK(json()["left_out"].as_array()[0].as_object()["remedy"] == "give it one");
 
   CHECK(check() == 0);
-  CHECK_THAT(out, Contains("warn  collection thingless: is left out") && Contains("table.primary_key: it has none") &&
-                      Contains("fix: give it one"));
+  CHECK_THAT(out, Contains("warn  collection thingless: is left out") &&
+                      Contains("table.primary_key: it has none") && Contains("fix: give it one"));
   // Asked for by name.
   std::string text = "data_dir: " + folder.string() +
                      "\ndatabases: {old: {system: chrome, url: h}, new: {system: pgtor, url: y}}\n"

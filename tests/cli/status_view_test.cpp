@@ -133,10 +133,11 @@ TEST_CASE_METHOD(CliFixture, "every state has a screen of at most 80 columns") {
           12345, 3600};
       control.answer.validation = {"different", "", 4466810, 123456, 123456, 123456};
       control.answer.last_pause_seconds = 0.18;
-      control.answer.lost_fields = {{"a collection with a long name.metadata.and a field with one: null", 4466810},
-                                    {"another collection.metadata.colour: null", 1},
-                                    {"a third.metadata.colour: null", 1},
-                                    {"others", 12}};
+      control.answer.lost_fields = {
+          {"a collection with a long name.metadata.and a field with one: null", 4466810},
+          {"another collection.metadata.colour: null", 1},
+          {"a third.metadata.colour: null", 1},
+          {"others", 12}};
       CHECK(run({"status"}) == 0);
       for (size_t at = 0; at < out.size();) {
         const size_t end = out.find('\n', at);

@@ -137,7 +137,8 @@ TEST_CASE_METHOD(CliFixture, "validate waits for its pass") {
   CHECK(out == "2 000 compared: 0 different, 0 missing, 0 extra\n");
 }
 
-TEST_CASE_METHOD(CliFixture, "validate ends when the work that should compare has stopped, not while it tries again") {
+TEST_CASE_METHOD(CliFixture,
+                 "validate ends when the work that should compare has stopped, not while it tries again") {
   auto running = in_state("validating");
   running.validation.phase = "running";
   auto away = running;

@@ -41,18 +41,10 @@ TEST_CASE("a good configuration with bytes changed, removed or repeated is refus
       const size_t at = *rc::gen::inRange<size_t>(0, text.size());
       const size_t length = std::min(*rc::gen::inRange<size_t>(0, 20), text.size() - at);
       switch (*rc::gen::inRange(0, 4)) {
-        case 0:
-          text.erase(at, length);
-          break;
-        case 1:
-          text.insert(at, text.substr(at, length));
-          break;
-        case 2:
-          text[at] = *rc::gen::elementOf(std::string("{}[]:,&*!|>%@`'\"\\#-? \n\t$~"));
-          break;
-        default:
-          text[at] = static_cast<char>(*rc::gen::inRange(0, 256));
-          break;
+        case 0: text.erase(at, length); break;
+        case 1: text.insert(at, text.substr(at, length)); break;
+        case 2: text[at] = *rc::gen::elementOf(std::string("{}[]:,&*!|>%@`'\"\\#-? \n\t$~")); break;
+        default: text[at] = static_cast<char>(*rc::gen::inRange(0, 256)); break;
       }
       if (text.empty()) text = "a";
     }

@@ -33,7 +33,8 @@ TEST_CASE("the newest entries are kept, in order, in the list and on disk") {
   CHECK(rows_on_disk(at) == 3);
 }
 
-TEST_CASE("what an earlier run left counts, and its last entry stays before what comes now, whatever the clock says") {
+TEST_CASE(
+    "what an earlier run left counts, and its last entry stays before what comes now, whatever the clock says") {
   Kept at;
   at.clock.advance(std::chrono::hours(1));
   {

@@ -27,7 +27,9 @@ TEST_CASE("fields that the target could not hold are in the status, by collectio
   carry("price", 1);
   carry("size", 3);
   carry("colour", 2);
-  CHECK(move.status().lost_fields ==
-        Losses{{"things.metadata.size: null", 3}, {"things.metadata.colour: null", 2}, {"things.metadata.price: null", 1}});
-  CHECK(vmproxy::cutover::losses_of(move.context().collections, 1) == Losses{{"things.metadata.size: null", 3}, {"others", 3}});
+  CHECK(move.status().lost_fields == Losses{{"things.metadata.size: null", 3},
+                                            {"things.metadata.colour: null", 2},
+                                            {"things.metadata.price: null", 1}});
+  CHECK(vmproxy::cutover::losses_of(move.context().collections, 1) ==
+        Losses{{"things.metadata.size: null", 3}, {"others", 3}});
 }

@@ -55,13 +55,16 @@ bool break_journal(Move& move) {
 
 }  // namespace
 
-TEST_CASE("a promotion that waits for its replica ends for a rollback, and tells other commands that it is under way") {
+TEST_CASE(
+    "a promotion that waits for its replica ends for a rollback, and tells other commands that it is under way") {
   Move move;
   move.options.pre_drain_max = move.options.lag_max = seconds(600);
   move.ready();
   double percent = 0;
   SECTION("ready") {}
-  SECTION("canary") { percent = 10; }
+  SECTION("canary") {
+    percent = 10;
+  }
   if (percent > 0) REQUIRE(move.migration->cutover(percent, {}));
   move.target.hold(Call::upsert);
   move.write("a", 1);
@@ -93,12 +96,15 @@ TEST_CASE("a promotion that waits for its replica ends for a rollback, and tells
   CHECK(move.promote());  // the next attempt is free
 }
 
-TEST_CASE("reads go back to the source although the journal cannot be written, and that it is not durable is said until it is") {
+TEST_CASE(
+    "reads go back to the source although the journal cannot be written, and that it is not durable is said until it is") {
   Move move;
   move.ready();
   REQUIRE(move.migration->cutover(100, {}));
   REQUIRE(break_journal(move));
-  const auto rollback = [&] { return move.run([&] { return move.migration->rollback({"ann", "slow answers", {}}); }); };
+  const auto rollback = [&] {
+    return move.run([&] { return move.migration->rollback({"ann", "slow answers", {}}); });
+  };
   CHECK(says(rollback(), "could not be made durable"));
   CHECK(move.context().routing.get()->reads_percent == 0);
   CHECK(move.status().reads_percent == 0);
@@ -113,17 +119,21 @@ TEST_CASE("reads go back to the source although the journal cannot be written, a
   CHECK(move.status().rolled_back_reason == "slow answers");
 }
 
-TEST_CASE("a journal that cannot be written makes the proxy unready where writes are refused for it, and only there") {
+TEST_CASE(
+    "a journal that cannot be written makes the proxy unready where writes are refused for it, and only there") {
   Move move;
   bool refuse = false;
-  SECTION("capture_failure: refuse") { refuse = true; }
+  SECTION("capture_failure: refuse") {
+    refuse = true;
+  }
   SECTION("capture_failure: pass_and_mark") {}
   move.options.proxy.refuse_on_capture_failure = refuse;
   move.ready();
   CHECK(move.migration->not_ready_reason().empty());
   REQUIRE(break_journal(move));
   CHECK(move.migration->not_ready_reason().empty() != refuse);
-  if (refuse) CHECK(move.migration->not_ready_reason().find("the journal cannot be written") != std::string::npos);
+  if (refuse)
+    CHECK(move.migration->not_ready_reason().find("the journal cannot be written") != std::string::npos);
   move.store->fail_reopen(false);
   CHECK(move.eventually([&] { return move.migration->not_ready_reason().empty(); }));
 }
@@ -162,7 +172,8 @@ TEST_CASE("where the state does not say what was left out, the source is asked b
   move.ready();
   auto disk = move.disk();
   // As a version left it that did not keep this.
-  const auto erased = std::erase_if(disk, [](const auto& row) { return row.first.find("left_out") != std::string::npos; });
+  const auto erased =
+      std::erase_if(disk, [](const auto& row) { return row.first.find("left_out") != std::string::npos; });
   CHECK(erased == 1);  // that nothing was left out is kept, too
   move.source.leave_out({{{"", "keyless"}, "table.primary_key: it has none", "give it one"}});
   move.crash(disk);
@@ -174,7 +185,8 @@ TEST_CASE("where the state does not say what was left out, the source is asked b
   CHECK(move.run([&] { return move.migration->cutover(10, {"test", "", {"left_out"}}); }));
 }
 
-TEST_CASE("what holds vectors and cannot be moved closes a gate until it is mended, no longer included, or forced") {
+TEST_CASE(
+    "what holds vectors and cannot be moved closes a gate until it is mended, no longer included, or forced") {
   Move move;
   move.source.leave_out({{{"", "keyless"}, "table.primary_key: it has none", "give it one"}});
   const auto gate_is_closed = [&move] {
@@ -213,7 +225,8 @@ TEST_CASE("what holds vectors and cannot be moved closes a gate until it is mend
   }
 }
 
-TEST_CASE("I17: finalize is refused while a change is quarantined, a request is unknown, or something is owed for long") {
+TEST_CASE(
+    "I17: finalize is refused while a change is quarantined, a request is unknown, or something is owed for long") {
   Move move;
   move.ready();
   std::string gate;
@@ -266,7 +279,8 @@ TEST_CASE("with the target dead and a gap open the way back is named, and what i
   CHECK(move.source.find("a") == 1);
 }
 
-TEST_CASE("a promotion during which the system refuses threads opens its gate, and the mirror works once there are some") {
+TEST_CASE(
+    "a promotion during which the system refuses threads opens its gate, and the mirror works once there are some") {
   Move move;
   move.source.put("a", 1);
   move.ready();
@@ -295,8 +309,9 @@ TEST_CASE("what fails once the new primary is decided does not undo it") {
   audit.watch(move);
   move.source.put("a", 1);
   move.ready();
-  const auto promoted = move.run(audit.during([&] { return move.migration->promote({}); },
-                                              [&] { return move.context().routing.get()->primary == Side::target; }));
+  const auto promoted =
+      move.run(audit.during([&] { return move.migration->promote({}); },
+                            [&] { return move.context().routing.get()->primary == Side::target; }));
   CHECK(promoted);
   CHECK(audit.failed() > 0);
   CHECK(move.primary() == "target");
@@ -349,7 +364,8 @@ TEST_CASE("a start for whose mirror the system refuses a thread says so, and goe
     const NoThreads limit;
     REQUIRE(move.migration->start("ready", {}));
     REQUIRE(move.reaches([&] { return !move.status().work.problem.empty(); }));
-    CHECK_THAT(move.status().work.problem, Catch::Matchers::Contains("a thread of the mirror cannot be started"));
+    CHECK_THAT(move.status().work.problem,
+               Catch::Matchers::Contains("a thread of the mirror cannot be started"));
     CHECK(move.status().work.retrying);
     move.write("b", 2);  // the application goes on
   }

@@ -22,17 +22,17 @@ model::Writer row_of(uint8_t format, Phase phase, bool capture) {
   model::Writer row;
   row.u8(format);
   row.u8(static_cast<uint8_t>(phase));
-  row.u8(0);     // source
-  row.u64(3);    // epoch
-  row.u64(17);   // routing generation
-  row.u64(99);   // salt
+  row.u8(0);    // source
+  row.u64(3);   // epoch
+  row.u64(17);  // routing generation
+  row.u64(99);  // salt
   row.f64(0);
   row.u8(capture ? 1 : 0);
-  row.u64(2);    // copy generation
-  row.u8(1);     // settled
-  row.u8(0);     // copied
-  row.u64(4);    // validation pass
-  row.u8(0);     // validated
+  row.u64(2);  // copy generation
+  row.u8(1);   // settled
+  row.u8(0);   // copied
+  row.u64(4);  // validation pass
+  row.u8(0);   // validated
   row.u8(0);
   row.u8(1);
   row.bytes("2026-01-01T00:00:00Z");

@@ -52,7 +52,9 @@ TEST_CASE("while something lasts the others are told what and since when, also t
   });
   turn.lasts("promote", "`vmproxy rollback` ends it");
   waiting.join();
-  CHECK_THAT(told, Contains("finalize refused, nothing changed: promote is under way since 1970-01-01T01:00:00.000Z"));
+  CHECK_THAT(
+      told,
+      Contains("finalize refused, nothing changed: promote is under way since 1970-01-01T01:00:00.000Z"));
   const auto refused = turn.ask("cutover");
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == Code::precondition);

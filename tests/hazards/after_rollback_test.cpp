@@ -4,7 +4,8 @@
 using namespace vmproxy;
 using namespace vmproxy::support;
 
-TEST_CASE("after a rollback without the target a new start makes the migration ready again, and it can be promoted") {
+TEST_CASE(
+    "after a rollback without the target a new start makes the migration ready again, and it can be promoted") {
   Move move;
   move.ready();
   move.write("a", 1);
@@ -17,7 +18,9 @@ TEST_CASE("after a rollback without the target a new start makes the migration r
   move.target.down(std::nullopt);
   bool restarts = false;
   SECTION("at once") {}
-  SECTION("after a restart, which goes on by itself") { restarts = true; }
+  SECTION("after a restart, which goes on by itself") {
+    restarts = true;
+  }
   if (restarts) {
     move.crash();
     move.start();

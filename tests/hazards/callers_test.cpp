@@ -11,7 +11,8 @@ namespace {
 
 // Status of a read's answer. `source`: whether the source was asked.
 int read_by(Proxy& proxy, net::Headers headers, bool* source = nullptr) {
-  auto request = proxy.exchange({"POST", "/read", std::move(headers), proxy::encode_images({{key_of("a"), std::nullopt}})});
+  auto request = proxy.exchange(
+      {"POST", "/read", std::move(headers), proxy::encode_images({{key_of("a"), std::nullopt}})});
   proxy.handle(request);
   REQUIRE(request.answer);
   if (source != nullptr) *source = request.asked_source > 0;
@@ -50,7 +51,8 @@ TEST_CASE("whom the source had let in is served after an update that tells calle
   // The state as a version wrote it that kept no form: the salt "pepper", and SHA-256 of that and "alice".
   const std::string hex = "b1b68da447843a6519d8dd7a9c13c90aa1148805cbe55810f86712e6c294ff36";
   std::string alice;
-  for (size_t i = 0; i < hex.size(); i += 2) alice += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  for (size_t i = 0; i < hex.size(); i += 2)
+    alice += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
   const std::string table(rows::credentials);
   REQUIRE(proxy.move.journal->erase_rows(table, ""));
   REQUIRE(proxy.move.journal->commit_rows({{table, "salt", "pepper"}, {table, alice, ""}}));

@@ -23,11 +23,12 @@ struct Names : Proxy {
   }
   // By the name "live", which the source takes for this collection.
   void write_live(const std::string& collection, const std::string& id) {
-    auto request = exchange({"POST", "/put", {{"to", "live"}}, proxy::encode_images({{key_of(id), record_of(id, 1)}})},
-                            [&](const net::Request&) {
-                              move.source.put(collection, id, 1);
-                              return net::Response{};
-                            });
+    auto request =
+        exchange({"POST", "/put", {{"to", "live"}}, proxy::encode_images({{key_of(id), record_of(id, 1)}})},
+                 [&](const net::Request&) {
+                   move.source.put(collection, id, 1);
+                   return net::Response{};
+                 });
     handle(request);
     REQUIRE(request.answer);
     CHECK(request.answer->status == 200);
@@ -36,7 +37,8 @@ struct Names : Proxy {
     return until([&] { return move.target.rows(collection).contains(id); });
   }
   bool equal() const {
-    return move.source.rows() == move.target.rows() && move.source.rows("others") == move.target.rows("others");
+    return move.source.rows() == move.target.rows() &&
+           move.source.rows("others") == move.target.rows("others");
   }
 };
 
@@ -48,18 +50,26 @@ vmproxy::model::SchemaChange creation(const std::string& name) {
   return change;
 }
 
-Result<vmproxy::model::WriteResult> put_into(Proxy& proxy, const std::string& collection, const std::string& id) {
+Result<vmproxy::model::WriteResult> put_into(Proxy& proxy, const std::string& collection,
+                                             const std::string& id) {
   vmproxy::model::Write put;
   put.collection = {"", collection};
   put.kind = vmproxy::model::Write::Kind::replace;
   const auto record = record_of(id, 1);
-  put.patches.push_back({record.key, record.vectors, record.document, false, record.metadata.value_or(vmproxy::model::Object{}), {}, true});
+  put.patches.push_back({record.key,
+                         record.vectors,
+                         record.document,
+                         false,
+                         record.metadata.value_or(vmproxy::model::Object{}),
+                         {},
+                         true});
   return proxy.backend().write(put);
 }
 
 }  // namespace
 
-TEST_CASE("a name that moved right before a crash is asked for, and a write by it reaches the collection that has it now") {
+TEST_CASE(
+    "a name that moved right before a crash is asked for, and a write by it reaches the collection that has it now") {
   Names proxy;
   proxy.ready();
   auto call = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
@@ -68,7 +78,8 @@ TEST_CASE("a name that moved right before a crash is asked for, and a write by i
     return net::Response{};
   });
   const auto ended = proxy.begin(call);
-  REQUIRE(proxy.until([&] { return proxy.move.source.held() > 0; }));  // done, and the proxy looks what it left
+  REQUIRE(
+      proxy.until([&] { return proxy.move.source.held() > 0; }));  // done, and the proxy looks what it left
   proxy.move.linger();
   const auto disk = proxy.move.disk();
   proxy.move.source.release();
@@ -84,11 +95,13 @@ TEST_CASE("a name that moved right before a crash is asked for, and a write by i
   CHECK(proxy.equal());
 }
 
-TEST_CASE("a name that may move late leaves every write by it in doubt, until the source can be asked for good") {
+TEST_CASE(
+    "a name that may move late leaves every write by it in doubt, until the source can be asked for good") {
   Names proxy;
   proxy.move.target.caps.max_zombie = seconds(0);
   proxy.ready();
-  auto call = proxy.exchange({"POST", "/create", {}, ""}, [](const net::Request&) { return net::Response{500, {}, "", {}}; });
+  auto call = proxy.exchange({"POST", "/create", {}, ""},
+                             [](const net::Request&) { return net::Response{500, {}, "", {}}; });
   proxy.handle(call);
   CHECK(proxy.until([&] { return proxy.move.status().gaps == 1; }));
   proxy.validate();
@@ -148,13 +161,15 @@ TEST_CASE("a collection made beside the proxy is found by a full validation, whi
   CHECK(proxy.until([&] { return proxy.move.status().gaps == 0; }));
 }
 
-TEST_CASE("a write to what nobody knows goes on in its own time while a comparison asks a hanging source what exists") {
+TEST_CASE(
+    "a write to what nobody knows goes on in its own time while a comparison asks a hanging source what exists") {
   Proxy proxy;
   proxy.ready();
   proxy.move.source.hold(Call::describe);
   REQUIRE(proxy.move.migration->validate({}, {}));
   CHECK(proxy.until([&] { return proxy.move.source.held() == 1; }));
-  auto write = proxy.exchange({"POST", "/put", {{"to", "new"}}, ""}, [](const net::Request&) { return net::Response{}; });
+  auto write = proxy.exchange({"POST", "/put", {{"to", "new"}}, ""},
+                              [](const net::Request&) { return net::Response{}; });
   const auto ended = proxy.begin(write);
   const auto over = [&] {
     proxy.io.poll();
@@ -212,7 +227,8 @@ TEST_CASE("what somebody else keeps under the name of a new collection is not ta
   CHECK(proxy.move.rollback());  // nothing was changed
 }
 
-TEST_CASE("a crash while a collection is made after the promotion leaves one that can be written, and that a rollback knows of") {
+TEST_CASE(
+    "a crash while a collection is made after the promotion leaves one that can be written, and that a rollback knows of") {
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
@@ -222,7 +238,9 @@ TEST_CASE("a crash while a collection is made after the promotion leaves one tha
   CHECK(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
   const auto disk = proxy.move.disk();
   SECTION("it arrived") {}
-  SECTION("it did not") { proxy.move.target.fail(Call::create, Error(Code::refused_connection, "away")); }
+  SECTION("it did not") {
+    proxy.move.target.fail(Call::create, Error(Code::refused_connection, "away"));
+  }
   proxy.move.target.release();
   making.join();
   proxy.restart(disk);
@@ -259,7 +277,8 @@ TEST_CASE("a partition dropped after the promotion is named before a rollback, u
   }
 }
 
-TEST_CASE("a rename after the promotion to a name that is another collection's, or that is not included, changes nothing") {
+TEST_CASE(
+    "a rename after the promotion to a name that is another collection's, or that is not included, changes nothing") {
   Proxy proxy;
   proxy.move.source.add_collection(things("others"));
   proxy.move.source.put("a", 1);
@@ -277,7 +296,8 @@ TEST_CASE("a rename after the promotion to a name that is another collection's, 
   CHECK(proxy.move.target.find("a") == 1);
 }
 
-TEST_CASE("C6: while the target thinks about a new name, what was acknowledged under the old one stays owed to the source") {
+TEST_CASE(
+    "C6: while the target thinks about a new name, what was acknowledged under the old one stays owed to the source") {
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
@@ -314,7 +334,8 @@ TEST_CASE("changes of collections that hang leave threads for reads") {
   std::vector<std::shared_ptr<bool>> ended;
   for (int i = 0; i < 6; ++i) {
     const std::string name = i < 3 ? "same" : "other" + std::to_string(i);
-    creates.emplace_back(proxy.io, net::Request{"POST", "/create", {{"to", name}}, ""}, proxy.move.clock.in(seconds(300)),
+    creates.emplace_back(proxy.io, net::Request{"POST", "/create", {{"to", name}}, ""},
+                         proxy.move.clock.in(seconds(300)),
                          [](const net::Request&) { return net::Response{}; });
     ended.push_back(proxy.begin(creates.back()));
   }
@@ -326,5 +347,6 @@ TEST_CASE("changes of collections that hang leave threads for reads") {
     REQUIRE(create.answer);
     CHECK(create.answer->status == 200);
   }
-  for (const char* name : {"same", "other3", "other4", "other5"}) CHECK(proxy.move.target.has_collection(name));
+  for (const char* name : {"same", "other3", "other4", "other5"})
+    CHECK(proxy.move.target.has_collection(name));
 }

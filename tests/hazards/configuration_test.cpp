@@ -12,7 +12,9 @@ using vmproxy::Error;
 namespace {
 
 void include_only(Move& move, const std::string& name) {
-  move.options.included = [name](const vmproxy::model::CollectionName& collection) { return collection.name == name; };
+  move.options.included = [name](const vmproxy::model::CollectionName& collection) {
+    return collection.name == name;
+  };
 }
 
 void include_all(Move& move) {
@@ -34,7 +36,8 @@ std::string gap_of(Move& move) {
 
 }  // namespace
 
-TEST_CASE("H15: a collection that a later configuration includes, or calls otherwise, is copied before anything moves on") {
+TEST_CASE(
+    "H15: a collection that a later configuration includes, or calls otherwise, is copied before anything moves on") {
   Move move;
   one_of_two(move);
   move.ready();
@@ -121,7 +124,8 @@ TEST_CASE("a target at another address: nothing there is taken for ours, and eve
   CHECK(move.promote());
 }
 
-TEST_CASE("a state that did not keep the values of an address's parameters is compared without them, and keeps them from then on") {
+TEST_CASE(
+    "a state that did not keep the values of an address's parameters is compared without them, and keeps them from then on") {
   Move move;
   move.options.target_place = {"fake", "http://here?schema=a"};
   move.source.put("a", 1);
@@ -141,7 +145,8 @@ TEST_CASE("a state that did not keep the values of an address's parameters is co
   CHECK_FALSE(move.promote());
 }
 
-TEST_CASE("once the target is the primary a configuration that leaves something behind is refused, and nothing is changed") {
+TEST_CASE(
+    "once the target is the primary a configuration that leaves something behind is refused, and nothing is changed") {
   Move move;
   one_of_two(move);
   move.options.target_place = move.options.source_place = {"fake", "http://here"};
@@ -181,14 +186,16 @@ TEST_CASE("once the target is the primary a configuration that leaves something 
   CHECK(move.status().gaps == 0);
 }
 
-TEST_CASE("once the target is the primary neither its new address nor what the application makes keeps it from starting") {
+TEST_CASE(
+    "once the target is the primary neither its new address nor what the application makes keeps it from starting") {
   Move move;
   one_of_two(move);
   move.options.target_place = move.options.source_place = {"fake", "http://here"};
   include_all(move);
   move.ready();
   REQUIRE(move.promote());
-  vmproxy::proxy::TargetBackend backend(move.context(), move.context().routing.get(), "test", move.clock.in(seconds(10)));
+  vmproxy::proxy::TargetBackend backend(move.context(), move.context().routing.get(), "test",
+                                        move.clock.in(seconds(10)));
   vmproxy::model::SchemaChange change;
   change.kind = vmproxy::model::SchemaChange::Kind::create_collection;
   change.schema = things("made");
@@ -200,7 +207,9 @@ TEST_CASE("once the target is the primary neither its new address nor what the a
   move.options.target_place.address = "http://there";
   uint64_t gaps = 0;
   SECTION("it answers") {}
-  SECTION("it does not") { move.target.down(Error(Code::refused_connection, "away")); }
+  SECTION("it does not") {
+    move.target.down(Error(Code::refused_connection, "away"));
+  }
   SECTION("the source has another address, too: it may be another database, so the way back is not open") {
     move.options.source_place.address = "http://elsewhere";
     gaps = 1;

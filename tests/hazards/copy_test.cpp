@@ -24,11 +24,14 @@ struct Copying {
     return made;
   }
   Copying(Rig& r, size_t batch, size_t parallel)
-      : rig(r), copy(*r.journal, r.source, r.target, *r.mirror, r.clock, r.random, r.metrics, options(batch, parallel)) {
-    thread = std::thread([this, jobs = std::vector<backfill::Job>{{{"", "things"}, rig.collection()->plan}}]() mutable {
-      outcome = copy.run(std::move(jobs), rig.generation);
-      ended = true;
-    });
+      : rig(r),
+        copy(*r.journal, r.source, r.target, *r.mirror, r.clock, r.random, r.metrics,
+             options(batch, parallel)) {
+    thread = std::thread(
+        [this, jobs = std::vector<backfill::Job>{{{"", "things"}, rig.collection()->plan}}]() mutable {
+          outcome = copy.run(std::move(jobs), rig.generation);
+          ended = true;
+        });
   }
   ~Copying() {
     copy.stop();
@@ -155,7 +158,8 @@ TEST_CASE("H20: rows of a collection's former life are refused, not written into
   REQUIRE(rig.collections->refresh(rig.clock.in(seconds(10))));
   CHECK(rig.collection()->plan->source().incarnation > before);
   std::optional<Result<vmproxy::journal::BackfillDone>> answer;
-  rig.mirror->backfill({"", "things"}, before, {record_of("a", 1)}, [&](auto done) { answer = std::move(done); });
+  rig.mirror->backfill({"", "things"}, before, {record_of("a", 1)},
+                       [&](auto done) { answer = std::move(done); });
   REQUIRE(answer);
   REQUIRE_FALSE(*answer);
   CHECK(answer->error().code == Code::precondition);

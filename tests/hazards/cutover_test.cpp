@@ -16,8 +16,8 @@ TEST_CASE("H13: the promotion waits for a write under way and takes it along") {
   REQUIRE(move.eventually([&] { return move.intended(); }));
   move.linger();
   CHECK(move.primary() == "source");
-  auto ticket = move.context().mirror.begin_keyed(*move.context().routing.get(), "records.put", {"", "things"},
-                                                  {key_of("a")}, IntentClass::read_back);
+  auto ticket = move.context().mirror.begin_keyed(*move.context().routing.get(), "records.put",
+                                                  {"", "things"}, {key_of("a")}, IntentClass::read_back);
   move.source.put("a", 2);
   vmproxy::journal::OutcomeRecord outcome;
   outcome.whole = Outcome::applied;
@@ -62,7 +62,8 @@ TEST_CASE("H1, H22: what the replica refused closes the promotion until it is cl
   CHECK(move.target.find("bad") == 1);
 }
 
-TEST_CASE("H22: a delete of a record that the replica could never hold is done, on the way and after the promotion") {
+TEST_CASE(
+    "H22: a delete of a record that the replica could never hold is done, on the way and after the promotion") {
   Move move;
   move.target.caps.id_bytes_max = 8;
   move.ready();
@@ -81,7 +82,8 @@ TEST_CASE("H22: a delete of a record that the replica could never hold is done, 
   CHECK(move.status().quarantined == 0);
 }
 
-TEST_CASE("H1: a record that the new primary refuses while the change is under way ends it, unless that was forced") {
+TEST_CASE(
+    "H1: a record that the new primary refuses while the change is under way ends it, unless that was forced") {
   Move move;
   move.options.fence_max = seconds(600);
   move.ready();
@@ -92,7 +94,9 @@ TEST_CASE("H1: a record that the new primary refuses while the change is under w
     REQUIRE(move.promote());
     back = true;
   }
-  SECTION("forced") { force = {"quarantine"}; }
+  SECTION("forced") {
+    force = {"quarantine"};
+  }
   FakeDriver& old_primary = back ? move.target : move.source;
   FakeDriver& new_primary = back ? move.source : move.target;
   const std::string before = move.primary();
@@ -121,7 +125,8 @@ TEST_CASE("H1: a record that the new primary refuses while the change is under w
   CHECK(new_primary.find("bad") == 1);
 }
 
-TEST_CASE("H16: killed between intention and decision, the old primary stays and everything it acknowledged is there") {
+TEST_CASE(
+    "H16: killed between intention and decision, the old primary stays and everything it acknowledged is there") {
   Move move;
   move.source.put("a", 1);
   move.ready();
@@ -230,7 +235,8 @@ TEST_CASE("H44: a write that waited at the fence goes to the new primary, and no
   CHECK(move.eventually([&] { return move.source.find("a") == 2; }));
 }
 
-TEST_CASE("H59: a write still under way at the deadline aborts the change; those that waited run once, on the old primary") {
+TEST_CASE(
+    "H59: a write still under way at the deadline aborts the change; those that waited run once, on the old primary") {
   Move move;
   move.ready();
   move.enter();  // not sent yet, and slow
@@ -255,7 +261,8 @@ TEST_CASE("H59: a write still under way at the deadline aborts the change; those
   CHECK(move.promote());  // and the next attempt is free
 }
 
-TEST_CASE("H46: after a forced promotion what the target had refused is at risk: never read from it, kept at the source") {
+TEST_CASE(
+    "H46: after a forced promotion what the target had refused is at risk: never read from it, kept at the source") {
   Move move;
   move.ready();
   move.target.refuse("bad", Error(Code::invalid, "too large"));
@@ -310,7 +317,8 @@ TEST_CASE("H46: a promotion with changes not applied is refused however it is fo
   move.ready();
   move.target.down(Error(Code::refused_connection, "away"));
   move.write("a", 1);
-  const auto refused = move.promote({"lag", "debts", "gaps", "validation", "backfill", "quarantine", "reads"});
+  const auto refused =
+      move.promote({"lag", "debts", "gaps", "validation", "backfill", "quarantine", "reads"});
   CHECK_FALSE(refused);
   CHECK(move.primary() == "source");
   move.target.down(std::nullopt);
@@ -367,7 +375,8 @@ TEST_CASE("H53: a carried window is closed after a crash too") {
   CHECK(move.eventually([&] { return move.source.find("a") == 1; }));
 }
 
-TEST_CASE("H54: a source that makes its own ids cannot take records back, so the promotion is refused with that reason") {
+TEST_CASE(
+    "H54: a source that makes its own ids cannot take records back, so the promotion is refused with that reason") {
   Move move;
   auto schema = things();
   schema.generated_ids = true;
@@ -411,7 +420,8 @@ TEST_CASE("H58: the lanes stand still when it is decided: nothing is on its way 
   CHECK(move.equal());
 }
 
-TEST_CASE("H58: from before the decision on nothing is sent to the new primary, not even what falls due meanwhile") {
+TEST_CASE(
+    "H58: from before the decision on nothing is sent to the new primary, not even what falls due meanwhile") {
   Move move;
   move.options.fence_max = seconds(600);
   move.source.put("a", 1);
@@ -422,8 +432,8 @@ TEST_CASE("H58: from before the decision on nothing is sent to the new primary, 
   move.promote_aside();
   REQUIRE(move.eventually([&] { return move.intended(); }));
   // The last write, which the comparison in the fence has to read; that keeps the decision away for now.
-  auto ticket = move.context().mirror.begin_keyed(*move.context().routing.get(), "records.put", {"", "things"},
-                                                  {key_of("b")}, IntentClass::read_back);
+  auto ticket = move.context().mirror.begin_keyed(*move.context().routing.get(), "records.put",
+                                                  {"", "things"}, {key_of("b")}, IntentClass::read_back);
   move.source.put("b", 1);
   vmproxy::journal::OutcomeRecord outcome;
   outcome.whole = Outcome::applied;
@@ -436,8 +446,9 @@ TEST_CASE("H58: from before the decision on nothing is sent to the new primary, 
   const auto incarnation = move.context().collections.find("things")->plan->source().incarnation;
   std::atomic<bool> stopped{false};
   REQUIRE(move.eventually([&] {
-    move.context().mirror.backfill({"", "things"}, incarnation, {record_of("b", 1)},
-                                   [&](auto done) { stopped = !done && done.error().code == Code::cancelled; });
+    move.context().mirror.backfill({"", "things"}, incarnation, {record_of("b", 1)}, [&](auto done) {
+      stopped = !done && done.error().code == Code::cancelled;
+    });
     return stopped.load();
   }));
   const auto before = move.target.writes();
@@ -465,19 +476,20 @@ TEST_CASE("H3: a capture gap closes the promotion until a full validation after 
   REQUIRE(move.migration->validate(validate, {}));
   move.linger();
   CHECK(says(move.promote(), "gaps"));  // a sample proves nothing
-  move.validate_until_clean();  // the sample may still be under way when the first one is asked for
+  move.validate_until_clean();          // the sample may still be under way when the first one is asked for
   CHECK(move.status().gaps == 0);
   CHECK(move.target.find("unseen") == 1);
   CHECK(move.promote());
 }
 
-TEST_CASE("H3: a validation does not vouch for a key that is owed all the while: it is read again, and compared before a promotion") {
+TEST_CASE(
+    "H3: a validation does not vouch for a key that is owed all the while: it is read again, and compared before a promotion") {
   Move move;
   move.source.put("k", 1);
   move.ready();
   move.target.writes_fail(Error(Code::quota, "full"));
-  move.write("k", 2);        // its image waits
-  move.source.put("k", 3);   // and this one passed while the journal could not be written
+  move.write("k", 2);       // its image waits
+  move.source.put("k", 3);  // and this one passed while the journal could not be written
   REQUIRE(move.journal->mark_gap("writes passed while the journal could not be written"));
   REQUIRE(move.migration->validate({}, {}));
   // The key is looked at once a second for a minute.
@@ -496,7 +508,8 @@ TEST_CASE("H3: a validation does not vouch for a key that is owed all the while:
   CHECK(move.promote());
 }
 
-TEST_CASE("H29: reads that the target could not answer faithfully close the promotion; those it only was late for do not") {
+TEST_CASE(
+    "H29: reads that the target could not answer faithfully close the promotion; those it only was late for do not") {
   Move move;
   move.ready();
   move.context().read_counts.returned("stale");
@@ -588,12 +601,14 @@ TEST_CASE("a collection created while the mirror runs is not written to what the
   move.linger();
   CHECK(move.target.rows("other").size() == 1);
   CHECK(move.status().lag_changes > 0);
-  CHECK(move.eventually([&] { return move.status().mirror.health.find("not of this migration") != std::string::npos; }));
+  CHECK(move.eventually(
+      [&] { return move.status().mirror.health.find("not of this migration") != std::string::npos; }));
 }
 
 // --- DELTA: what was written lately is compared before the primary changes
 
-TEST_CASE("what the mirror believes to have brought over is compared, and mended, before the primary changes") {
+TEST_CASE(
+    "what the mirror believes to have brought over is compared, and mended, before the primary changes") {
   Move move;
   move.ready();
   move.write("a", 1);
@@ -635,8 +650,8 @@ TEST_CASE("in the fence the primary is read for the comparison while the replica
   move.enter();
   move.promote_aside();
   REQUIRE(move.eventually([&] { return move.intended(); }));
-  auto ticket = move.context().mirror.begin_keyed(*move.context().routing.get(), "records.put", {"", "things"},
-                                                  {key_of("a")}, IntentClass::read_back);
+  auto ticket = move.context().mirror.begin_keyed(*move.context().routing.get(), "records.put",
+                                                  {"", "things"}, {key_of("a")}, IntentClass::read_back);
   move.source.put("a", 1);
   move.target.hold(Call::upsert);
   vmproxy::journal::OutcomeRecord outcome;
@@ -645,14 +660,16 @@ TEST_CASE("in the fence the primary is read for the comparison while the replica
   move.context().mirror.finish(std::move(ticket), outcome);
   move.leave();
   REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
-  CHECK(move.eventually([&] { return move.source.calls(Call::read) >= reads + 2; }));  // the lane's, and the comparison's
+  CHECK(move.eventually(
+      [&] { return move.source.calls(Call::read) >= reads + 2; }));  // the lane's, and the comparison's
   CHECK(move.primary() == "source");
   move.target.release();
   REQUIRE(move.ended());
   CHECK(move.target.find("a") == 1);
 }
 
-TEST_CASE("a rollback waits for a replica that is long behind, not for one that is behind by many changes of a moment") {
+TEST_CASE(
+    "a rollback waits for a replica that is long behind, not for one that is behind by many changes of a moment") {
   Move move;
   move.ready();
   REQUIRE(move.promote());
@@ -660,7 +677,9 @@ TEST_CASE("a rollback waits for a replica that is long behind, not for one that 
   for (int i = 0; i < 300; ++i) move.write("k" + std::to_string(i), 1);
   bool long_behind = false;
   SECTION("of a moment") {}
-  SECTION("for long") { long_behind = true; }
+  SECTION("for long") {
+    long_behind = true;
+  }
   if (long_behind) move.clock.advance(seconds(2));
   std::thread aside([&] { (void)move.migration->rollback({}); });
   if (long_behind) {
@@ -711,7 +730,8 @@ TEST_CASE("with the target dead a rollback brings back everything that was ackno
   CHECK_FALSE(move.promote());
 }
 
-TEST_CASE("keys that only the dead target has are named before a rollback, and kept as at risk when they are given up") {
+TEST_CASE(
+    "keys that only the dead target has are named before a rollback, and kept as at risk when they are given up") {
   Move move;
   move.ready();
   REQUIRE(move.promote());
@@ -736,7 +756,8 @@ TEST_CASE("keys that only the dead target has are named before a rollback, and k
   CHECK(move.status().at_risk == 1);
 }
 
-TEST_CASE("H46: a key that must be read only since a rollback without the target was asked for is not given up unasked") {
+TEST_CASE(
+    "H46: a key that must be read only since a rollback without the target was asked for is not given up unasked") {
   Move move;
   move.ready();
   REQUIRE(move.promote());
@@ -747,7 +768,8 @@ TEST_CASE("H46: a key that must be read only since a rollback without the target
   SECTION("while the source is brought up to date") {
     const auto asked = move.source.calls(Call::describe);
     move.aside([&] { return move.migration->rollback({"test", "", {}}); });
-    CHECK(move.eventually([&] { return move.source.calls(Call::describe) > asked; }));  // after the keys were counted
+    CHECK(move.eventually(
+        [&] { return move.source.calls(Call::describe) > asked; }));  // after the keys were counted
     move.linger();
     move.write_inside("late", 1);
     move.source.release();
@@ -761,7 +783,9 @@ TEST_CASE("H46: a key that must be read only since a rollback without the target
     move.leave();
   }
   const auto refused = move.ended();
-  CHECK(says(refused, "nothing changed: the target does not answer: 1 keys must be read from it before the source has their last value:\n  things late"));
+  CHECK(says(
+      refused,
+      "nothing changed: the target does not answer: 1 keys must be read from it before the source has their last value:\n  things late"));
   CHECK(says(refused, "--force unread"));
   CHECK(move.primary() == "target");
   CHECK(move.status().quarantined == 0);
@@ -772,7 +796,8 @@ TEST_CASE("H46: a key that must be read only since a rollback without the target
   CHECK(move.status().at_risk == 1);
 }
 
-TEST_CASE("what was given up for a rollback that did not come about is owed again, and the same command can be given again") {
+TEST_CASE(
+    "what was given up for a rollback that did not come about is owed again, and the same command can be given again") {
   Move move;
   move.ready();
   REQUIRE(move.promote());
@@ -784,7 +809,8 @@ TEST_CASE("what was given up for a rollback that did not come about is owed agai
   // A write that hangs on its way to the source: nothing is given up while it does.
   move.source.hold(Call::upsert);
   move.target.down(std::nullopt);
-  vmproxy::proxy::TargetBackend backend(move.context(), move.context().routing.get(), "records.put", move.clock.in(seconds(10)));
+  vmproxy::proxy::TargetBackend backend(move.context(), move.context().routing.get(), "records.put",
+                                        move.clock.in(seconds(10)));
   const vmproxy::journal::Image image{key_of("journaled"), record_of("journaled", 2)};
   CHECK(move.dialect.serve(move.dialect.table()[0], put_request({image}), backend).has_value());
   move.target.down(Error(Code::refused_connection, "dead"));
@@ -861,7 +887,8 @@ TEST_CASE("a READ that hangs at the dead target is counted, waited for outside t
   REQUIRE(move.context().mirror.repair({"", "things"}, {key_of("lost")}));
   REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
   move.target.down(Error(Code::refused_connection, "dead"));
-  CHECK(says(move.rollback(), "1 keys must be read from it before the source has their last value:\n  things lost"));
+  CHECK(says(move.rollback(),
+             "1 keys must be read from it before the source has their last value:\n  things lost"));
   move.aside([&] { return move.migration->rollback({"test", "", {"unread"}}); });
   move.linger();
   CHECK_FALSE(move.intended());
@@ -871,7 +898,8 @@ TEST_CASE("a READ that hangs at the dead target is counted, waited for outside t
   CHECK(move.status().at_risk == 1);
 }
 
-TEST_CASE("while a rollback without the target is under way no READ of it begins, so none can hold up the fence") {
+TEST_CASE(
+    "while a rollback without the target is under way no READ of it begins, so none can hold up the fence") {
   Move move;
   move.ready();
   REQUIRE(move.promote());
@@ -904,7 +932,8 @@ TEST_CASE("while the primary cannot be read, what is journaled whole goes on to 
   CHECK(move.eventually([&] { return move.target.find("a") == 5; }));
 }
 
-TEST_CASE("a full validation that a crash ended goes on as the same pass, and vouches for what had been when it began") {
+TEST_CASE(
+    "a full validation that a crash ended goes on as the same pass, and vouches for what had been when it began") {
   Move move;
   for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
   move.target.hold(Call::read);
@@ -937,7 +966,8 @@ TEST_CASE("I17: finalize is refused while a record is only in the journal, or a 
   CHECK(move.run([&] { return move.migration->finalize({"operator", "", {"gaps"}}); }));
 }
 
-TEST_CASE("H20: a collection that is created again while it is copied is copied from its beginning, by itself") {
+TEST_CASE(
+    "H20: a collection that is created again while it is copied is copied from its beginning, by itself") {
   Move move;
   for (int i = 0; i < 30; ++i) move.source.put("old" + std::to_string(i), 1);
   move.target.hold(Call::insert_only);

@@ -24,11 +24,11 @@ class FakeExchange final : public net::Exchange {
     head_.content_length = request_.body.size();
   }
 
-  bool gone = false;                      // the client
+  bool gone = false;  // the client
   std::function<void()> before_first_byte;
   int asked_source = 0;
-  std::string sent;                       // to the source by forward(), last
-  std::optional<net::Response> answer;    // what the client gets
+  std::string sent;                     // to the source by forward(), last
+  std::optional<net::Response> answer;  // what the client gets
 
   const net::RequestHead& head() const override { return head_; }
   asio::any_io_executor executor() override { return io_.get_executor(); }
@@ -43,7 +43,8 @@ class FakeExchange final : public net::Exchange {
   }
   asio::awaitable<Result<void>> read_body(uint64_t) override { co_return Result<void>(); }
   const net::Request& request() const override { return request_; }
-  asio::awaitable<Result<net::Response>> forward(net::Upstream&, Deadline, uint64_t, std::function<bool()> may_send) override {
+  asio::awaitable<Result<net::Response>> forward(net::Upstream&, Deadline, uint64_t,
+                                                 std::function<bool()> may_send) override {
     if (before_first_byte) before_first_byte();
     if (!may_send()) co_return Error(Code::cancelled, "not sent");
     sent = instead_.empty() ? request_.body : instead_;

@@ -35,7 +35,8 @@ struct Proxy {
     return net::Response{200, {}, "done by the source", {}};
   }
   FakeExchange exchange(net::Request request) {
-    return {io, std::move(request), move.clock.in(seconds(30)), [this](const net::Request& sent) { return source(sent); }};
+    return {io, std::move(request), move.clock.in(seconds(30)),
+            [this](const net::Request& sent) { return source(sent); }};
   }
   FakeExchange exchange(net::Request request, FakeExchange::Source source) {
     return {io, std::move(request), move.clock.in(seconds(30)), std::move(source)};

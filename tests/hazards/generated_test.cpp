@@ -12,13 +12,17 @@ TEST_CASE("a write that removes the record of the key it names and makes another
   REQUIRE(proxy.move.target.find("old") == 1);
   std::vector<std::pair<std::string, std::string>> disk;
   std::string answer = proxy::encode_images({{key_of("made"), std::nullopt}});
-  auto request = proxy.exchange({"POST", "/generate", {}, proxy::encode_images({{key_of("old"), std::nullopt}})}, [&](const net::Request&) {
-    proxy.move.source.remove("old");
-    proxy.move.source.put("made", 1);
-    disk = proxy.move.disk();
-    return net::Response{200, {}, answer, {}};
-  });
-  const auto both_over = [&] { return proxy.move.target.find("made") == 1 && !proxy.move.target.find("old"); };
+  auto request =
+      proxy.exchange({"POST", "/generate", {}, proxy::encode_images({{key_of("old"), std::nullopt}})},
+                     [&](const net::Request&) {
+                       proxy.move.source.remove("old");
+                       proxy.move.source.put("made", 1);
+                       disk = proxy.move.disk();
+                       return net::Response{200, {}, answer, {}};
+                     });
+  const auto both_over = [&] {
+    return proxy.move.target.find("made") == 1 && !proxy.move.target.find("old");
+  };
   uint64_t gaps = 0;
   SECTION("its answer came") {
     proxy.handle(request);
@@ -51,14 +55,16 @@ TEST_CASE("a write that removes the record of the key it names and makes another
   CHECK(proxy.until([&] { return proxy.move.status().gaps == gaps; }));
 }
 
-TEST_CASE("a delete by filter that is executed after an insert beside it takes the record along whose key was made up") {
+TEST_CASE(
+    "a delete by filter that is executed after an insert beside it takes the record along whose key was made up") {
   Proxy proxy;
   proxy.ready();
   auto& mirror = proxy.move.context().mirror;
   std::optional<vmproxy::proxy::Ticket> removal;
   auto request = proxy.exchange({"POST", "/generate", {}, "x"}, [&](const net::Request&) {
     // It enumerates what it will hit: the record is not there yet.
-    removal = mirror.begin_broad(*proxy.move.context().routing.get(), "records.delete_where", {"", "things"}, IntentClass::predicate);
+    removal = mirror.begin_broad(*proxy.move.context().routing.get(), "records.delete_where", {"", "things"},
+                                 IntentClass::predicate);
     proxy.move.source.put("made", 1);
     return net::Response{200, {}, proxy::encode_images({{key_of("made"), std::nullopt}}), {}};
   });

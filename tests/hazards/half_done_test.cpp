@@ -15,10 +15,17 @@ Result<model::WriteResult> put_all(Move& move, const std::vector<std::string>& i
   write.kind = model::Write::Kind::replace;
   for (const auto& id : ids) {
     const auto record = record_of(id, 1);
-    write.patches.push_back({record.key, record.vectors, record.document, false, record.metadata.value_or(model::Object{}), {}, true});
+    write.patches.push_back({record.key,
+                             record.vectors,
+                             record.document,
+                             false,
+                             record.metadata.value_or(model::Object{}),
+                             {},
+                             true});
   }
   auto& context = move.context();
-  proxy::TargetBackend backend(context, context.routing.get(), "test", move.clock.in(std::chrono::seconds(10)));
+  proxy::TargetBackend backend(context, context.routing.get(), "test",
+                               move.clock.in(std::chrono::seconds(10)));
   return backend.write(write);
 }
 
@@ -41,7 +48,8 @@ TEST_CASE("once a piece of a batch is done, no error of a later piece says that 
                                           move.clock.in(std::chrono::seconds(9)));
   };
   const auto erase = [&] {
-    return move.context().transfer.erase(Side::target, *collection, keys, move.clock.in(std::chrono::seconds(9)));
+    return move.context().transfer.erase(Side::target, *collection, keys,
+                                         move.clock.in(std::chrono::seconds(9)));
   };
   const Error full(Code::quota, "the disk is full");
 
@@ -71,7 +79,9 @@ TEST_CASE("once a piece of a batch is done, no error of a later piece says that 
 TEST_CASE("after the promotion a batch with a record that the target cannot hold is refused as a whole") {
   Move move;
   std::string bad = "bad";
-  SECTION("its driver finds that before anything is sent") { move.target.refuse(bad, Error(Code::invalid, "it holds NUL")); }
+  SECTION("its driver finds that before anything is sent") {
+    move.target.refuse(bad, Error(Code::invalid, "it holds NUL"));
+  }
   SECTION("the mapping finds that") {
     move.target.caps.id_bytes_max = 8;
     bad = "longer than that";

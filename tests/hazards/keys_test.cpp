@@ -10,11 +10,14 @@ namespace model = vmproxy::model;
 namespace mapping = vmproxy::mapping;
 namespace sides = vmproxy::sides;
 
-TEST_CASE("H12: keys that differ in case, width or kind are different everywhere, equal ones are equal bytes") {
+TEST_CASE(
+    "H12: keys that differ in case, width or kind are different everywhere, equal ones are equal bytes") {
   rc::prop("encode is injective", [](const std::string& a, const std::string& b, uint64_t n, int64_t m) {
-    const std::vector<model::Key> keys{{"", {a}}, {"", {b}}, {a, {b}}, {b, {a}}, {"", {n}}, {"", {m}}, {"", {std::to_string(n)}}};
+    const std::vector<model::Key> keys{
+        {"", {a}}, {"", {b}}, {a, {b}}, {b, {a}}, {"", {n}}, {"", {m}}, {"", {std::to_string(n)}}};
     for (const auto& left : keys) {
-      for (const auto& right : keys) RC_ASSERT((left == right) == (model::encode(left) == model::encode(right)));
+      for (const auto& right : keys)
+        RC_ASSERT((left == right) == (model::encode(left) == model::encode(right)));
       RC_ASSERT(model::decode_key(model::encode(left)) == left);
     }
   });
@@ -26,8 +29,9 @@ TEST_CASE("H12: keys that differ in case, width or kind are different everywhere
 TEST_CASE("H12: every spelling of a UUID is one key") {
   const auto canonical = model::parse_uuid("0123abcd-4567-89ab-cdef-0123456789ab");
   REQUIRE(canonical);
-  for (const char* text : {"0123ABCD-4567-89AB-CDEF-0123456789AB", "{0123abcd-4567-89ab-cdef-0123456789ab}",
-                           "urn:uuid:0123abcd-4567-89ab-cdef-0123456789ab", "0123abcd456789abcdef0123456789ab"}) {
+  for (const char* text :
+       {"0123ABCD-4567-89AB-CDEF-0123456789AB", "{0123abcd-4567-89ab-cdef-0123456789ab}",
+        "urn:uuid:0123abcd-4567-89ab-cdef-0123456789ab", "0123abcd456789abcdef0123456789ab"}) {
     const auto parsed = model::parse_uuid(text);
     REQUIRE(parsed);
     CHECK(model::encode({"", {*parsed}}) == model::encode({"", {*canonical}}));
@@ -48,7 +52,8 @@ TEST_CASE("H12: keys that differ only in case have their own entries, debts and 
   CHECK(rig.eventually([&] { return rig.target.rows() == FakeDriver::Rows{{"abc", 1}, {"ABC", 2}}; }));
 }
 
-TEST_CASE("H31: what the target cannot hold of a record comes back from it, or is counted by field, or is refused by name") {
+TEST_CASE(
+    "H31: what the target cannot hold of a record comes back from it, or is counted by field, or is refused by name") {
   const std::vector<model::Object> contents{
       {{"null", nullptr}},
       {{"nested", model::Object{{"deep", model::Array{1, "two", nullptr}}}}},
@@ -71,7 +76,8 @@ TEST_CASE("H31: what the target cannot hold of a record comes back from it, or i
       }
       const auto back = (*plan)->to_source(*there);
       REQUIRE(back);
-      const bool same = back->metadata == record.metadata && back->document == record.document && back->vectors == record.vectors;
+      const bool same = back->metadata == record.metadata && back->document == record.document &&
+                        back->vectors == record.vectors;
       CHECK((same || !(*plan)->losses().empty()));
     }
   }

@@ -15,10 +15,13 @@ void fill(Move& move) {
 
 }  // namespace
 
-TEST_CASE("C8: a collection that the target has lost is made anew with a gap, and nothing moves until it is whole again") {
+TEST_CASE(
+    "C8: a collection that the target has lost is made anew with a gap, and nothing moves until it is whole again") {
   Move move;
   fill(move);
-  SECTION("it came back empty at once") { move.target.drop_collection("things"); }
+  SECTION("it came back empty at once") {
+    move.target.drop_collection("things");
+  }
   SECTION("it was away for a while") {
     move.target.down(Error(Code::refused_connection, "starting"));
     move.write("k3", 2);
@@ -39,7 +42,8 @@ TEST_CASE("C8: a collection that the target has lost is made anew with a gap, an
   CHECK(move.promote());
 }
 
-TEST_CASE("C8: a promotion asks the target whether it still has its collections, also when nothing was written since") {
+TEST_CASE(
+    "C8: a promotion asks the target whether it still has its collections, also when nothing was written since") {
   Move move;
   fill(move);
   move.target.drop_collection("things");
@@ -77,7 +81,8 @@ TEST_CASE("C8: nobody is promoted to a target that does not answer, also when no
   CHECK(move.promote());
 }
 
-TEST_CASE("C8: the gap of a lost collection is there before the collection is, so a crash in between leaves it") {
+TEST_CASE(
+    "C8: the gap of a lost collection is there before the collection is, so a crash in between leaves it") {
   Move move;
   fill(move);
   move.target.drop_collection("things");
@@ -111,14 +116,17 @@ TEST_CASE("C8: a collection that the source has lost after the promotion is a ga
   CHECK(move.primary() == "source");
 }
 
-TEST_CASE("C6: a collection that the target loses as the primary is not made anew, and a validation erases nothing on the source") {
+TEST_CASE(
+    "C6: a collection that the target loses as the primary is not made anew, and a validation erases nothing on the source") {
   Move move;
   fill(move);
   REQUIRE(move.promote());
   REQUIRE(move.quiet());
   move.target.drop_collection("things");
   vmproxy::cutover::ValidateOptions how;
-  SECTION("with repair") { how.repair = true; }
+  SECTION("with repair") {
+    how.repair = true;
+  }
   SECTION("without") {}
   SECTION("a sample") {
     how.full = false;
@@ -135,7 +143,8 @@ TEST_CASE("C6: a collection that the target loses as the primary is not made ane
   CHECK(move.source.rows().size() == 20);
 }
 
-TEST_CASE("a database that stumbles when it is asked for its collections does not refuse a change of the primary") {
+TEST_CASE(
+    "a database that stumbles when it is asked for its collections does not refuse a change of the primary") {
   Move move;
   fill(move);
   move.target.fail(vmproxy::support::Call::describe, Error(Code::quota, "rate limit"), 1);

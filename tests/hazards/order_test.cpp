@@ -3,7 +3,8 @@
 
 using namespace vmproxy::support;
 
-TEST_CASE("H5: of two writes of a key under way at once the replica gets what the primary kept, whichever answer came last") {
+TEST_CASE(
+    "H5: of two writes of a key under way at once the replica gets what the primary kept, whichever answer came last") {
   Rig rig;
   rig.start();
   auto first = rig.begin("a", 1);
@@ -60,7 +61,8 @@ TEST_CASE("H8: a write that is acknowledged while an older READ of its key is on
   CHECK(rig.target.find("a") == 2);
 }
 
-TEST_CASE("H18: whatever the number of lanes, versions of a key reach the replica in their order, one at a time") {
+TEST_CASE(
+    "H18: whatever the number of lanes, versions of a key reach the replica in their order, one at a time") {
   Rig rig;
   rig.options.lanes.lanes = 8;
   rig.start();
@@ -95,9 +97,11 @@ TEST_CASE("H51: a write that hangs holds up neither other keys nor other writes 
   CHECK(rig.equal());
 }
 
-TEST_CASE("H61: a READ that waits for a delete by filter still waits when another READ of the key takes its place") {
+TEST_CASE(
+    "H61: a READ that waits for a delete by filter still waits when another READ of the key takes its place") {
   Rig rig;
-  rig.source.caps.read_after_write = false;  // so that what was read is suspect, and read again without a write
+  rig.source.caps.read_after_write =
+      false;  // so that what was read is suspect, and read again without a write
   rig.start();
   rig.write("a", 1);
   REQUIRE(rig.quiet());
@@ -108,10 +112,10 @@ TEST_CASE("H61: a READ that waits for a delete by filter still waits when anothe
   rig.applied(rig.begin("a", 3));  // takes its place in the lane, and waits for the delete itself
   rig.linger();
   REQUIRE(rig.mirror->numbers().suspects > 0);
-  rig.mirror->reread_suspects();   // takes their place; by itself it would wait for nothing
+  rig.mirror->reread_suspects();  // takes their place; by itself it would wait for nothing
   rig.linger();
   CHECK(rig.target.find("a") == 1);
-  rig.source.remove("a");          // the delete is executed last
+  rig.source.remove("a");  // the delete is executed last
   rig.applied(std::move(predicate));
   REQUIRE(rig.quiet());
   CHECK(rig.target.find("a") == std::nullopt);

@@ -18,7 +18,8 @@ TEST_CASE("H4: a write that the primary rejected never reaches the replica") {
 TEST_CASE("H4: of a batch only what the primary did reaches the replica") {
   Rig rig;
   rig.start();
-  auto ticket = rig.begin({{key_of("a"), record_of("a", 1)}, {key_of("b"), record_of("b", 1)}, {key_of("c"), record_of("c", 1)}});
+  auto ticket = rig.begin(
+      {{key_of("a"), record_of("a", 1)}, {key_of("b"), record_of("b", 1)}, {key_of("c"), record_of("c", 1)}});
   rig.source.put("a", 1);
   rig.source.put("c", 1);
   rig.finish(std::move(ticket), Outcome::applied, {Outcome::applied, Outcome::rejected, Outcome::uncertain});
@@ -75,7 +76,8 @@ TEST_CASE("H37: the second READ of an uncertain write is owed after a crash too"
   CHECK(rig.eventually([&] { return rig.target.find("a") == 2; }));
 }
 
-TEST_CASE("H38: a write registered while an uncertain one may still run is read back, also when it ends after the window") {
+TEST_CASE(
+    "H38: a write registered while an uncertain one may still run is read back, also when it ends after the window") {
   Rig rig;
   rig.start();
   rig.uncertain(rig.begin("a", 1));
@@ -145,7 +147,8 @@ TEST_CASE("H40: a repair takes a new place behind an image that waits, and reads
   CHECK(rig.eventually([&] { return rig.target.find("a") == 2; }));
 }
 
-TEST_CASE("H48: what was read where reads may be stale is suspect, and read again when asked, however often it looked the same") {
+TEST_CASE(
+    "H48: what was read where reads may be stale is suspect, and read again when asked, however often it looked the same") {
   Rig rig;
   rig.source.caps.read_after_write = false;
   rig.start();
@@ -191,7 +194,8 @@ TEST_CASE("H48: all suspects are read again, however many there are") {
   constexpr int count = 100'010;
   std::vector<vmproxy::journal::Row> marks;
   for (int i = 0; i < count; ++i) {
-    marks.push_back({std::string(rows::suspects), std::string("things") + '\0' + vmproxy::model::encode(key_of(id(i))), ""});
+    marks.push_back({std::string(rows::suspects),
+                     std::string("things") + '\0' + vmproxy::model::encode(key_of(id(i))), ""});
   }
   REQUIRE(rig.journal->commit_rows(marks));
   for (const int i : {0, count / 2, count - 1}) rig.source.put(id(i), 1);
@@ -209,7 +213,8 @@ TEST_CASE("H48: an uncertain write of a primary without an enforced bound leaves
   REQUIRE(rig.eventually([&] { return rig.mirror->numbers().suspects == 1; }));
   REQUIRE(rig.eventually([&] {
     bool durable = false;
-    (void)rig.journal->scan_rows(rows::suspects, "", "", [&](std::string_view, std::string_view) { return durable = true; });
+    (void)rig.journal->scan_rows(rows::suspects, "", "",
+                                 [&](std::string_view, std::string_view) { return durable = true; });
     return durable;
   }));
   rig.crash();

@@ -41,11 +41,16 @@ TEST_CASE("H3: writes that pass while the journal cannot be written leave a dura
   proxy.move.store->fail_reopen(false);
 }
 
-TEST_CASE("H3, H49: by choice, or when the gap cannot be recorded either, the write is refused before it is sent") {
+TEST_CASE(
+    "H3, H49: by choice, or when the gap cannot be recorded either, the write is refused before it is sent") {
   Proxy proxy;
   bool slot_fails = false;
-  SECTION("by choice") { proxy.move.options.proxy.refuse_on_capture_failure = true; }
-  SECTION("nothing can be written") { slot_fails = true; }
+  SECTION("by choice") {
+    proxy.move.options.proxy.refuse_on_capture_failure = true;
+  }
+  SECTION("nothing can be written") {
+    slot_fails = true;
+  }
   proxy.ready();
   proxy.move.store->fail_slot(slot_fails);
   proxy.move.store->fail_next_commits(1);
@@ -55,7 +60,8 @@ TEST_CASE("H3, H49: by choice, or when the gap cannot be recorded either, the wr
   proxy.move.store->fail_reopen(false);
 }
 
-TEST_CASE("H41: a call that is not known and may change data is passed on, leaves a gap that stays, and closes the promotion") {
+TEST_CASE(
+    "H41: a call that is not known and may change data is passed on, leaves a gap that stays, and closes the promotion") {
   Proxy proxy;
   proxy.ready();
   auto request = proxy.exchange({"POST", "/mystery", {}, "x"}, [&](const net::Request&) {
@@ -83,20 +89,25 @@ TEST_CASE("H41: with unknown_requests: refuse an unknown call is refused; a safe
   REQUIRE(request.answer);
   CHECK(request.answer->status == 400);
   CHECK(request.asked_source == 0);
-  auto safe = proxy.exchange({"GET", "/mystery", {}, "x"}, [](const net::Request&) { return net::Response{}; });
+  auto safe =
+      proxy.exchange({"GET", "/mystery", {}, "x"}, [](const net::Request&) { return net::Response{}; });
   proxy.handle(safe);
   CHECK(safe.asked_source == 1);
   CHECK(proxy.move.status().gaps == 0);
 }
 
-TEST_CASE("H41: with unknown_requests: refuse a known call that cannot be followed is refused too, and leaves no gap") {
+TEST_CASE(
+    "H41: with unknown_requests: refuse a known call that cannot be followed is refused too, and leaves no gap") {
   Proxy proxy;
   bool refuses = false;
-  SECTION("refuse") { refuses = true; }
+  SECTION("refuse") {
+    refuses = true;
+  }
   SECTION("mark") {}
   proxy.move.options.proxy.refuse_unknown_requests = refuses;
   proxy.ready();
-  auto request = proxy.exchange({"POST", "/import", {}, "x"}, [](const net::Request&) { return net::Response{}; });
+  auto request =
+      proxy.exchange({"POST", "/import", {}, "x"}, [](const net::Request&) { return net::Response{}; });
   proxy.handle(request);
   REQUIRE(request.answer);
   CHECK(request.asked_source == (refuses ? 0 : 1));
@@ -119,7 +130,8 @@ TEST_CASE("H41: whether an unknown call was refused is for the API to say, not f
   proxy.handle(refused);
   CHECK(refused.asked_source == 1);
   CHECK(proxy.move.status().gaps == 0);
-  auto taken = proxy.exchange({"POST", "/mystery", {}, "x"}, [](const net::Request&) { return net::Response{}; });
+  auto taken =
+      proxy.exchange({"POST", "/mystery", {}, "x"}, [](const net::Request&) { return net::Response{}; });
   proxy.handle(taken);
   CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps >= 1; }));
 }
@@ -140,7 +152,8 @@ TEST_CASE("H43: a drop that the source refuses changes nothing anywhere") {
   proxy.move.options.proxy.mirror_drops = true;
   proxy.ready();
   const auto life = proxy.move.context().collections.find("things")->plan->source().incarnation;
-  auto request = proxy.exchange({"POST", "/drop", {}, ""}, [](const net::Request&) { return net::Response{409, {}, "in use", {}}; });
+  auto request = proxy.exchange({"POST", "/drop", {}, ""},
+                                [](const net::Request&) { return net::Response{409, {}, "in use", {}}; });
   proxy.handle(request);
   REQUIRE(request.answer);
   CHECK(request.answer->status == 409);
@@ -163,10 +176,12 @@ TEST_CASE("H43: a drop that the source does is done on the target, once") {
   proxy.handle(request);
   CHECK(proxy.move.target.calls(Call::drop) == 1);
   CHECK_FALSE(proxy.move.target.has_collection("things"));
-  CHECK_FALSE(proxy.move.context().collections.claimed(*dropped));  // what somebody makes there later is not ours
+  CHECK_FALSE(
+      proxy.move.context().collections.claimed(*dropped));  // what somebody makes there later is not ours
 }
 
-TEST_CASE("H43: a change that was on its way when its collection was dropped does not make it anew on the target") {
+TEST_CASE(
+    "H43: a change that was on its way when its collection was dropped does not make it anew on the target") {
   Proxy proxy;
   proxy.move.options.proxy.mirror_drops = true;
   proxy.ready();
@@ -203,22 +218,26 @@ TEST_CASE("H43: a drop that the target does not do leaves a gap that names it") 
 TEST_CASE("H43: a change that drops records without naming them leaves a gap, a refused one does not") {
   Proxy proxy;
   proxy.ready();
-  auto refused = proxy.exchange({"POST", "/drop_some", {}, ""}, [](const net::Request&) { return net::Response{409, {}, "", {}}; });
+  auto refused = proxy.exchange({"POST", "/drop_some", {}, ""},
+                                [](const net::Request&) { return net::Response{409, {}, "", {}}; });
   proxy.handle(refused);
   CHECK(proxy.move.status().gaps == 0);
-  auto done = proxy.exchange({"POST", "/drop_some", {}, ""}, [](const net::Request&) { return net::Response{}; });
+  auto done =
+      proxy.exchange({"POST", "/drop_some", {}, ""}, [](const net::Request&) { return net::Response{}; });
   proxy.handle(done);
   CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == 1; }));
   CHECK(proxy.put("b", 1) == 200);  // the lanes go on
   CHECK(proxy.move.eventually([&] { return proxy.move.target.find("b") == 1; }));
 }
 
-TEST_CASE("after the promotion only those are served whom the source had let in; a health call neither needs nor proves that") {
+TEST_CASE(
+    "after the promotion only those are served whom the source had let in; a health call neither needs nor proves that") {
   Proxy proxy;
   proxy.ready();
   const auto ask = [&](const char* method, const char* target, const char* who, net::Response from_source) {
-    auto request = proxy.exchange({method, target, {{"who", who}}, proxy::encode_images({{key_of("a"), std::nullopt}})},
-                                  [=](const net::Request&) { return from_source; });
+    auto request =
+        proxy.exchange({method, target, {{"who", who}}, proxy::encode_images({{key_of("a"), std::nullopt}})},
+                       [=](const net::Request&) { return from_source; });
     proxy.handle(request);
     REQUIRE(request.answer);
     return request.answer->status;
@@ -238,7 +257,9 @@ TEST_CASE("H50: when the client has gone before the first byte leaves, its write
   Proxy proxy;
   proxy.ready();
   auto request = proxy.exchange(put_request({{key_of("b"), record_of("b", 1)}}));
-  SECTION("before the intent") { request.gone = true; }
+  SECTION("before the intent") {
+    request.gone = true;
+  }
   SECTION("after the intent") {
     request.before_first_byte = [&] { request.gone = true; };
   }
@@ -251,7 +272,8 @@ TEST_CASE("H50: when the client has gone before the first byte leaves, its write
   CHECK_FALSE(proxy.move.context().mirror.dirty({"", "things"}, key_of("b")));  // rejected, not uncertain
 }
 
-TEST_CASE("H59: a write whose epoch ended before its first byte is withdrawn, never sent to the old primary") {
+TEST_CASE(
+    "H59: a write whose epoch ended before its first byte is withdrawn, never sent to the old primary") {
   Proxy proxy;
   proxy.ready();
   auto request = proxy.exchange(put_request({{key_of("b"), record_of("b", 1)}}));
@@ -284,7 +306,8 @@ TEST_CASE("H51: while a write hangs at the source another of the same collection
   CHECK(proxy.move.equal());
 }
 
-TEST_CASE("H52: a read right after an acknowledged write is not served by a target that lacks it, on any connection") {
+TEST_CASE(
+    "H52: a read right after an acknowledged write is not served by a target that lacks it, on any connection") {
   Proxy proxy;
   proxy.ready();
   proxy.reads(100);
@@ -312,7 +335,8 @@ TEST_CASE("H29: a read without keys is not for a replica that is owed something 
   CHECK(proxy.move.eventually([&] { return !proxy.search_by_source(); }));
 }
 
-TEST_CASE("H35: a paged walk stays on the side where it began when the percentage changes; other reads move") {
+TEST_CASE(
+    "H35: a paged walk stays on the side where it began when the percentage changes; other reads move") {
   Proxy proxy;
   proxy.ready();
   proxy.reads(1e-9);  // routed, and to the source
@@ -336,12 +360,15 @@ TEST_CASE("H29: a read that the source answered in the end does not count as one
   CHECK(status.reads.returned.front().second == 1);
 }
 
-TEST_CASE("a rollback moves reads first: the source answers each for which it has everything, while the rest is under way") {
+TEST_CASE(
+    "a rollback moves reads first: the source answers each for which it has everything, while the rest is under way") {
   Proxy proxy;
   proxy.move.source.put("b", 1);
   bool can = true;
   SECTION("where what was acknowledged is seen at once") {}
-  SECTION("not a call that may miss what was acknowledged") { can = proxy.move.dialect.can_ask_for_all = false; }
+  SECTION("not a call that may miss what was acknowledged") {
+    can = proxy.move.dialect.can_ask_for_all = false;
+  }
   proxy.move.options.fence_max = seconds(600);
   proxy.ready();
   REQUIRE(proxy.move.promote());
@@ -361,26 +388,30 @@ TEST_CASE("a rollback moves reads first: the source answers each for which it ha
   aside.join();
 }
 
-TEST_CASE("a read that the source answers first in a rollback is asked so that it has every acknowledged write") {
+TEST_CASE(
+    "a read that the source answers first in a rollback is asked so that it has every acknowledged write") {
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
   proxy.reads(0);
-  proxy.move.dialect.ask_for_all = proxy::encode_images({{key_of("a"), std::nullopt}, {key_of("a"), std::nullopt}});
+  proxy.move.dialect.ask_for_all =
+      proxy::encode_images({{key_of("a"), std::nullopt}, {key_of("a"), std::nullopt}});
   auto request = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})});
   proxy.handle(request);
   CHECK(request.sent == proxy.move.dialect.ask_for_all);
 }
 
-TEST_CASE("in a rollback a source that does not answer reads is left alone for a while: the target answers at once") {
+TEST_CASE(
+    "in a rollback a source that does not answer reads is left alone for a while: the target answers at once") {
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
   proxy.reads(0);
   int asked = 0;
   for (int i = 0; i < 3; ++i) {
-    auto request = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})},
-                                  [](const net::Request&) -> Result<net::Response> { return Error(Code::timeout, "hangs"); });
+    auto request = proxy.exchange(
+        {"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})},
+        [](const net::Request&) -> Result<net::Response> { return Error(Code::timeout, "hangs"); });
     proxy.handle_at_once(request);
     asked += request.asked_source;
     REQUIRE(request.answer);
@@ -413,7 +444,9 @@ TEST_CASE("what the source cannot answer while a rollback is under way, the targ
   net::Response failed{404, {}, "no such collection", {}};
   Result<net::Response> answer = failed;
   SECTION("it never had the collection") {}
-  SECTION("it is away") { answer = Error(Code::refused_connection, "away"); }
+  SECTION("it is away") {
+    answer = Error(Code::refused_connection, "away");
+  }
   auto request = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})},
                                 [&](const net::Request&) { return answer; });
   proxy.handle(request);
@@ -424,7 +457,8 @@ TEST_CASE("what the source cannot answer while a rollback is under way, the targ
 
 // --- changes of collections, and keys that the source makes up
 
-TEST_CASE("H20: dropped and later created again, with drops not mirrored: the target's old records are a gap") {
+TEST_CASE(
+    "H20: dropped and later created again, with drops not mirrored: the target's old records are a gap") {
   Proxy proxy;
   proxy.ready();
   auto drop = proxy.exchange({"POST", "/drop", {}, ""}, [&](const net::Request&) {
@@ -443,7 +477,8 @@ TEST_CASE("H20: dropped and later created again, with drops not mirrored: the ta
   CHECK_FALSE(proxy.move.promote());
 }
 
-TEST_CASE("a collection that nobody saw being made is a gap: its records were not copied; one made through the proxy is none") {
+TEST_CASE(
+    "a collection that nobody saw being made is a gap: its records were not copied; one made through the proxy is none") {
   Proxy proxy;
   proxy.ready();
   auto other = things();
@@ -480,7 +515,8 @@ TEST_CASE("a collection that nobody saw being made is a gap: its records were no
   CHECK(proxy.move.journal->has_gaps() == (gaps > 0));
 }
 
-TEST_CASE("a name that is given to another collection while writes are under way is a gap: they may be on the wrong one") {
+TEST_CASE(
+    "a name that is given to another collection while writes are under way is a gap: they may be on the wrong one") {
   Proxy proxy;
   proxy.move.options.included = [](const auto& name) { return name.name != "excluded"; };
   proxy.move.source.add_collection(things("excluded"));
@@ -489,7 +525,8 @@ TEST_CASE("a name that is given to another collection while writes are under way
   proxy.move.dialect.creates = things().name;
   auto& mirror = proxy.move.context().mirror;
   const auto begin_write = [&] {
-    return mirror.begin_keyed(*proxy.move.context().routing.get(), "records.put", {"", "things"}, {key_of("b")}, IntentClass::read_back);
+    return mirror.begin_keyed(*proxy.move.context().routing.get(), "records.put", {"", "things"},
+                              {key_of("b")}, IntentClass::read_back);
   };
   std::function<void()> meanwhile = [] {};
   auto request = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
@@ -519,11 +556,12 @@ TEST_CASE("a name that is given to another collection while writes are under way
     proxy.handle(request);
   }
   SECTION("with one that goes past the mirror") {
-    auto past = proxy.exchange({"POST", "/put", {{"to", "excluded"}}, proxy::encode_images({{key_of("z"), record_of("z", 1)}})},
-                               [&](const net::Request&) {
-                                 proxy.handle(request);
-                                 return net::Response{};
-                               });
+    auto past = proxy.exchange(
+        {"POST", "/put", {{"to", "excluded"}}, proxy::encode_images({{key_of("z"), record_of("z", 1)}})},
+        [&](const net::Request&) {
+          proxy.handle(request);
+          return net::Response{};
+        });
     proxy.handle(past);
   }
   CHECK(proxy.move.journal->has_gaps() == gap);
@@ -581,7 +619,8 @@ TEST_CASE("records whose keys the source made up come over: its answer names the
   }
 }
 
-TEST_CASE("C8: a write by filter whose records cannot be listed is a gap, also when a crash comes before its outcome") {
+TEST_CASE(
+    "C8: a write by filter whose records cannot be listed is a gap, also when a crash comes before its outcome") {
   Proxy proxy;
   proxy.ready();
   std::vector<std::pair<std::string, std::string>> disk;
@@ -610,7 +649,8 @@ TEST_CASE("a source that needs seconds to list what a delete by filter reaches i
   proxy.ready();
   const auto answers = proxy.move.clock.in(seconds(4));
   proxy.move.source.before_query = [&](vmproxy::Deadline until) -> std::optional<Error> {
-    while (proxy.move.clock.now() < std::min(until, answers)) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    while (proxy.move.clock.now() < std::min(until, answers))
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
     if (proxy.move.clock.now() < answers) return Error(Code::timeout, "it takes too long");
     return std::nullopt;
   };
@@ -652,8 +692,10 @@ TEST_CASE("nobody reads from the target whom the source has not let in") {
   Proxy proxy;
   proxy.ready();
   proxy.reads(100);
-  const net::Request stranger{"POST", "/read", {{"who", "stranger"}}, proxy::encode_images({{key_of("a"), std::nullopt}})};
-  auto refused = proxy.exchange(stranger, [](const net::Request&) { return net::Response{401, {}, "who are you", {}}; });
+  const net::Request stranger{
+      "POST", "/read", {{"who", "stranger"}}, proxy::encode_images({{key_of("a"), std::nullopt}})};
+  auto refused =
+      proxy.exchange(stranger, [](const net::Request&) { return net::Response{401, {}, "who are you", {}}; });
   proxy.handle(refused);
   REQUIRE(refused.answer);
   CHECK(refused.answer->status == 401);
@@ -665,10 +707,12 @@ TEST_CASE("nobody reads from the target whom the source has not let in") {
   CHECK(known.asked_source == 0);
 }
 
-TEST_CASE("H44: a write that waited in the fence of a promotion is not executed for whom the source has not let in") {
+TEST_CASE(
+    "H44: a write that waited in the fence of a promotion is not executed for whom the source has not let in") {
   Proxy proxy;
   proxy.ready();
-  const net::Request stranger{"POST", "/put", {{"who", "stranger"}}, proxy::encode_images({{key_of("z"), record_of("z", 1)}})};
+  const net::Request stranger{
+      "POST", "/put", {{"who", "stranger"}}, proxy::encode_images({{key_of("z"), record_of("z", 1)}})};
   proxy.move.context().gate.close();
   auto request = proxy.exchange(stranger);
   bool ended = false;
@@ -729,10 +773,11 @@ TEST_CASE("a read of a rollback that a write of its record came across is the ta
     written = "a";
     by_source = false;
   }
-  auto request = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})}, [&](const net::Request&) {
-    proxy.move.write(written, 5);
-    return net::Response{200, {}, "from the source", {}};
-  });
+  auto request = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})},
+                                [&](const net::Request&) {
+                                  proxy.move.write(written, 5);
+                                  return net::Response{200, {}, "from the source", {}};
+                                });
   proxy.handle(request);
   REQUIRE(request.answer);
   CHECK((request.answer->body == "from the source") == by_source);
@@ -740,7 +785,8 @@ TEST_CASE("a read of a rollback that a write of its record came across is the ta
 
 // --- collections after the promotion
 
-TEST_CASE("C6: a collection made after the promotion is made on the source, too, and holds nothing up there") {
+TEST_CASE(
+    "C6: a collection made after the promotion is made on the source, too, and holds nothing up there") {
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
@@ -755,7 +801,13 @@ TEST_CASE("C6: a collection made after the promotion is made on the source, too,
     put.collection = {"", collection};
     put.kind = vmproxy::model::Write::Kind::replace;
     const auto record = record_of(id, 1);
-    put.patches.push_back({record.key, record.vectors, record.document, false, record.metadata.value_or(vmproxy::model::Object{}), {}, true});
+    put.patches.push_back({record.key,
+                           record.vectors,
+                           record.document,
+                           false,
+                           record.metadata.value_or(vmproxy::model::Object{}),
+                           {},
+                           true});
     return backend.write(put);
   };
   // Not before the source says whether it can.
@@ -768,7 +820,7 @@ TEST_CASE("C6: a collection made after the promotion is made on the source, too,
     CHECK(proxy.move.source.rows("other") == proxy.move.target.rows("other"));
     CHECK(proxy.move.source.find("b") == 1);
     CHECK(proxy.move.status().gaps == 0);  // the source has never had it, so it has lost nothing
-    CHECK_FALSE(proxy.move.rollback());  // the application may hold on to the id that it was told
+    CHECK_FALSE(proxy.move.rollback());    // the application may hold on to the id that it was told
     CHECK(proxy.move.rollback({"ddl"}));
   }
   SECTION("it cannot") {
@@ -799,7 +851,8 @@ TEST_CASE("after the promotion a collection that was dropped before it can be cr
   CHECK(proxy.move.target.rows().empty());
 }
 
-TEST_CASE("a collection renamed, or made again, after the promotion is a gap of the way back, which a full validation closes") {
+TEST_CASE(
+    "a collection renamed, or made again, after the promotion is a gap of the way back, which a full validation closes") {
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
@@ -828,11 +881,13 @@ TEST_CASE("a collection renamed, or made again, after the promotion is a gap of 
   }
   CHECK(proxy.move.status().gaps == 0);
   for (const std::string name : {"things", "renamed"}) {
-    if (proxy.move.target.has_collection(name)) CHECK(proxy.move.source.rows(name) == proxy.move.target.rows(name));
+    if (proxy.move.target.has_collection(name))
+      CHECK(proxy.move.source.rows(name) == proxy.move.target.rows(name));
   }
 }
 
-TEST_CASE("H20: a collection that was made again beside the proxy is a gap, and what was on its way to the former one goes") {
+TEST_CASE(
+    "H20: a collection that was made again beside the proxy is a gap, and what was on its way to the former one goes") {
   Proxy proxy;
   proxy.move.options.mirror.lanes.lanes = 1;
   proxy.ready();
@@ -853,7 +908,8 @@ TEST_CASE("H20: a collection that was made again beside the proxy is a gap, and 
   CHECK(life->has_value());  // what was journaled before is not applied after a restart either
 }
 
-TEST_CASE("a gap that opens while a promotion is under way ends it: no comparison would find what it stands for") {
+TEST_CASE(
+    "a gap that opens while a promotion is under way ends it: no comparison would find what it stands for") {
   Proxy proxy;
   proxy.move.options.fence_max = seconds(600);
   proxy.ready();
@@ -866,7 +922,8 @@ TEST_CASE("a gap that opens while a promotion is under way ends it: no compariso
   }
   SECTION("while they do") {
     auto& mirror = proxy.move.context().mirror;
-    auto ticket = mirror.begin_keyed(*proxy.move.context().routing.get(), "records.put", {"", "things"}, {key_of("b")}, IntentClass::read_back);
+    auto ticket = mirror.begin_keyed(*proxy.move.context().routing.get(), "records.put", {"", "things"},
+                                     {key_of("b")}, IntentClass::read_back);
     proxy.move.source.put("b", 1);
     proxy.move.source.hold(Call::read);
     vmproxy::journal::OutcomeRecord outcome;
@@ -926,7 +983,8 @@ TEST_CASE("after the promotion two requests that make the same collection make i
   }
 }
 
-TEST_CASE("a collection made, dropped and made again after the promotion is no gap while the source has never had it") {
+TEST_CASE(
+    "a collection made, dropped and made again after the promotion is no gap while the source has never had it") {
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());

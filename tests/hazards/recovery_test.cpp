@@ -13,14 +13,19 @@ void write_to_target(Rig& rig, const std::string& id, int64_t version) {
 }
 
 // A write that never ends keeps what is journaled after it from being trimmed. Its key is none of the test's.
-void keep_the_journal(Rig& rig) { (void)rig.begin("hung", 1); }
+void keep_the_journal(Rig& rig) {
+  (void)rig.begin("hung", 1);
+}
 
 // The next intent's sync makes durable what was put before it.
-void sync(Rig& rig) { (void)rig.begin("synced", 1); }
+void sync(Rig& rig) {
+  (void)rig.begin("synced", 1);
+}
 
 }  // namespace
 
-TEST_CASE("H57: after an unclean start nothing goes to the replica until attempts of the last run have landed or died") {
+TEST_CASE(
+    "H57: after an unclean start nothing goes to the replica until attempts of the last run have landed or died") {
   Rig rig;
   rig.generation = 1;
   rig.source.put("copied", 1);
@@ -93,10 +98,12 @@ TEST_CASE("H57: a change of the primary that comes about ends that wait: it was 
   rig.mirror->resume_lanes();
   rig.target.put("a", 1);
   REQUIRE(rig.mirror->repair({"", "things"}, {key_of("a")}));
-  CHECK(rig.eventually([&] { return rig.source.find("a") == 1; }));  // five seconds at most; the wait is a minute
+  CHECK(rig.eventually(
+      [&] { return rig.source.find("a") == 1; }));  // five seconds at most; the wait is a minute
 }
 
-TEST_CASE("H57: lanes that were stopped for a change of the primary and find a key owed go on, and that wait with them") {
+TEST_CASE(
+    "H57: lanes that were stopped for a change of the primary and find a key owed go on, and that wait with them") {
   std::atomic<bool> told{false};
   Rig rig;
   rig.start();
@@ -158,10 +165,12 @@ TEST_CASE("H17: writes journaled under the old primary are not applied to the ne
   CHECK(rig.target.writes() == before);
   CHECK(rig.target.find("a") == 9);
   CHECK(rig.target.find("b") == 9);
-  CHECK(rig.source.writes() == 0);  // nor owed in the new direction: what was open then had been applied, or is a debt
+  CHECK(rig.source.writes() ==
+        0);  // nor owed in the new direction: what was open then had been applied, or is a debt
 }
 
-TEST_CASE("H17: an image that waits when the primary changes is read from the new primary, not applied to it") {
+TEST_CASE(
+    "H17: an image that waits when the primary changes is read from the new primary, not applied to it") {
   Rig rig;
   rig.start();
   rig.write("a", 1);
@@ -181,7 +190,8 @@ TEST_CASE("H17: an image that waits when the primary changes is read from the ne
   CHECK(rig.source.find("a") == 3);
 }
 
-TEST_CASE("C6: what was acknowledged after a promotion outlives a restart although the target is dead by then") {
+TEST_CASE(
+    "C6: what was acknowledged after a promotion outlives a restart although the target is dead by then") {
   const bool clean = GENERATE(true, false);
   const size_t entries_max = GENERATE(10, 400'000);
   Rig rig;
@@ -207,7 +217,8 @@ TEST_CASE("C6: what was acknowledged after a promotion outlives a restart althou
   CHECK(rig.source.rows() == acknowledged);
 }
 
-TEST_CASE("C6: more changes than memory is meant for are still written from the journal when the target has died") {
+TEST_CASE(
+    "C6: more changes than memory is meant for are still written from the journal when the target has died") {
   Rig rig;
   rig.options.entries_max = 10;
   rig.start(Side::target);
@@ -220,7 +231,8 @@ TEST_CASE("C6: more changes than memory is meant for are still written from the 
   CHECK(rig.mirror->unread().count == 0);
 }
 
-TEST_CASE("H38: after a restart too a write of the new primary that overlapped an uncertain one is read back") {
+TEST_CASE(
+    "H38: after a restart too a write of the new primary that overlapped an uncertain one is read back") {
   Rig rig;
   rig.start(Side::target);
   keep_the_journal(rig);
@@ -314,7 +326,8 @@ TEST_CASE("H60: a change of collections whose outcome a crash took away is asked
   CHECK(rig.eventually([&] { return rig.target.find("c") == 1; }));
 }
 
-TEST_CASE("H60: a collection that is found dropped after a restart does not keep the others from being mirrored") {
+TEST_CASE(
+    "H60: a collection that is found dropped after a restart does not keep the others from being mirrored") {
   Rig rig;
   rig.options.lanes.lanes = 1;
   rig.source.add_collection(things("others"));
@@ -324,7 +337,8 @@ TEST_CASE("H60: a collection that is found dropped after a restart does not keep
   rig.source.drop_collection("things");  // executed, its answer lost
   rig.start();
   rig.pass(seconds(61));
-  auto ticket = rig.mirror->begin_keyed(rig.routing, "records.put", {"", "others"}, {key_of("x")}, IntentClass::read_back);
+  auto ticket = rig.mirror->begin_keyed(rig.routing, "records.put", {"", "others"}, {key_of("x")},
+                                        IntentClass::read_back);
   rig.source.put("others", "x", 1);
   rig.applied(std::move(ticket));
   CHECK(rig.eventually([&] { return rig.target.rows("others") == FakeDriver::Rows{{"x", 1}}; }));

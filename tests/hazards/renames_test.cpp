@@ -48,7 +48,13 @@ struct Promoted : Proxy {
     write.collection = {"", collection};
     write.kind = model::Write::Kind::replace;
     const auto record = record_of(id, 1);
-    write.patches.push_back({record.key, record.vectors, record.document, false, record.metadata.value_or(model::Object{}), {}, true});
+    write.patches.push_back({record.key,
+                             record.vectors,
+                             record.document,
+                             false,
+                             record.metadata.value_or(model::Object{}),
+                             {},
+                             true});
     return backend().write(write).has_value();
   }
   // A lane has images of "others" and of "things" in one batch, and the source does not answer for the first.
@@ -93,7 +99,8 @@ struct Promoted : Proxy {
 
 }  // namespace
 
-TEST_CASE("C6: a crash while the target thinks about a new name loses neither records nor what is owed to the source") {
+TEST_CASE(
+    "C6: a crash while the target thinks about a new name loses neither records nor what is owed to the source") {
   Promoted at;
   at.promoted();
   at.move.source.down(Error(Code::refused_connection, "away"));
@@ -101,8 +108,12 @@ TEST_CASE("C6: a crash while the target thinks about a new name loses neither re
   auto renamed = at.rename_that_hangs();
   const auto disk = at.move.disk();
   bool arrived = false;
-  SECTION("it arrived") { arrived = true; }
-  SECTION("it did not") { at.move.target.fail(Call::alter, Error(Code::refused_connection, "away")); }
+  SECTION("it arrived") {
+    arrived = true;
+  }
+  SECTION("it did not") {
+    at.move.target.fail(Call::alter, Error(Code::refused_connection, "away"));
+  }
   at.move.target.release();
   (void)renamed.get();
   at.restart(disk);
@@ -131,15 +142,22 @@ TEST_CASE("a crash right after a rename leaves the new name, ours and noted") {
   at.check_renamed();
 }
 
-TEST_CASE("a rename that was done although its answer was lost is found, by who asks for either name or by nobody") {
+TEST_CASE(
+    "a rename that was done although its answer was lost is found, by who asks for either name or by nobody") {
   Promoted at;
   at.promoted();
   at.move.target.lose_answer_of_alter();
   REQUIRE_FALSE(at.rename());
   REQUIRE(at.move.target.has_collection("renamed"));
-  SECTION("by a write to the new name") { CHECK(at.put("renamed", "x")); }
-  SECTION("by one to the old name, which is gone") { CHECK_FALSE(at.put("things", "x")); }
-  SECTION("by a change of it") { CHECK_FALSE(at.rename()); }
+  SECTION("by a write to the new name") {
+    CHECK(at.put("renamed", "x"));
+  }
+  SECTION("by one to the old name, which is gone") {
+    CHECK_FALSE(at.put("things", "x"));
+  }
+  SECTION("by a change of it") {
+    CHECK_FALSE(at.rename());
+  }
   SECTION("by nobody") {}
   CHECK(at.settled());
   at.check_renamed();
@@ -218,7 +236,8 @@ TEST_CASE("C6: an image that a lane held when a rename began survives it, also w
   CHECK(at.move.eventually([&] { return at.move.source.find("b") == 1; }));
 }
 
-TEST_CASE("H20: an image that a lane held when its collection was dropped is not written to the one that has its name then") {
+TEST_CASE(
+    "H20: an image that a lane held when its collection was dropped is not written to the one that has its name then") {
   Promoted at;
   at.promoted();
   at.holds_a_batch();
@@ -236,7 +255,8 @@ TEST_CASE("H20: an image that a lane held when its collection was dropped is not
   CHECK_FALSE(at.move.source.find("b"));
 }
 
-TEST_CASE("a change that was worked out from what another request has changed since is refused, and undoes nothing") {
+TEST_CASE(
+    "a change that was worked out from what another request has changed since is refused, and undoes nothing") {
   Promoted at;
   auto parted = things();
   parted.partitions = {"", "north"};

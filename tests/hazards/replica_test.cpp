@@ -7,7 +7,8 @@
 using namespace vmproxy::support;
 namespace rows = vmproxy::journal::rows;
 
-TEST_CASE("H1: what the replica did not take stays owed, shows, and is repaired when it is back, also after a crash") {
+TEST_CASE(
+    "H1: what the replica did not take stays owed, shows, and is repaired when it is back, also after a crash") {
   Rig rig;
   rig.start();
   rig.target.down(Error(Code::unavailable, "503"));
@@ -57,7 +58,8 @@ TEST_CASE("H26: while a batch is being applied new changes are taken in, and go 
   CHECK(rig.target.calls(Call::upsert) == 2);
 }
 
-TEST_CASE("H7: an attempt whose answer was lost and that lands after a newer value is found and overwritten") {
+TEST_CASE(
+    "H7: an attempt whose answer was lost and that lands after a newer value is found and overwritten") {
   Rig rig;
   rig.start();
   rig.target.delay_next(Call::upsert);
@@ -151,7 +153,8 @@ TEST_CASE("H22: what the replica refuses for good is kept with payload and reaso
   CHECK(rig.eventually([&] { return rig.mirror->numbers().quarantined == 1; }));
 }
 
-TEST_CASE("H22: what the primary does not let be read waits in quarantine, unerased, and the others go on at once") {
+TEST_CASE(
+    "H22: what the primary does not let be read waits in quarantine, unerased, and the others go on at once") {
   Rig rig;
   rig.start();
   rig.write("cold", 1);
@@ -170,8 +173,9 @@ TEST_CASE("H22: what the primary does not let be read waits in quarantine, unera
   const auto first = kept().front();
   CHECK(first.unread);
   CHECK_FALSE(first.record);
-  CHECK(first.reason == "its partition is released: load it; what was written to this record is not on the target until "
-                        "`vmproxy quarantine retry` has read it again");
+  CHECK(first.reason ==
+        "its partition is released: load it; what was written to this record is not on the target until "
+        "`vmproxy quarantine retry` has read it again");
   // Not mended yet: a retry leaves it where it was, once.
   REQUIRE(rig.mirror->retry_quarantined(std::nullopt));
   REQUIRE(rig.eventually([&] { return kept().size() == 1 && kept().front().number != first.number; }));
@@ -205,12 +209,14 @@ TEST_CASE("H33: whatever way writes end, nothing of them stays behind") {
   REQUIRE(rig.quiet());
   CHECK(rig.eventually([&] { return rig.mirror->numbers().dirty == 0; }));
   CHECK(rig.mirror->numbers().in_flight == 0);
-  CHECK(rig.eventually([&] { return rig.mirror->freshness().owed_count() == 0; }));  // told after the debts are paid
+  CHECK(rig.eventually(
+      [&] { return rig.mirror->freshness().owed_count() == 0; }));  // told after the debts are paid
   // The journal is empty again: no intent is waited for in vain.
   CHECK(rig.eventually([&] { return rig.journal->stats().trimmed_below == rig.journal->next(); }));
 }
 
-TEST_CASE("H55: an outage of days costs memory for its bound only; above it keys are owed on disk, and all arrive") {
+TEST_CASE(
+    "H55: an outage of days costs memory for its bound only; above it keys are owed on disk, and all arrive") {
   Rig rig;
   rig.options.entries_max = 40;
   rig.start();
@@ -219,7 +225,8 @@ TEST_CASE("H55: an outage of days costs memory for its bound only; above it keys
   rig.linger();
   CHECK(rig.mirror->numbers().lag_changes == 400);
   uint64_t on_disk = 0;
-  REQUIRE(rig.journal->scan_rows(rows::debts, "", "", [&](std::string_view, std::string_view) { return ++on_disk > 0; }));
+  REQUIRE(rig.journal->scan_rows(rows::debts, "", "",
+                                 [&](std::string_view, std::string_view) { return ++on_disk > 0; }));
   CHECK(on_disk >= 360);
   CHECK_FALSE(rig.mirror->freshness().fresh("things"));
   rig.target.down(std::nullopt);
@@ -228,7 +235,8 @@ TEST_CASE("H55: an outage of days costs memory for its bound only; above it keys
   CHECK(rig.eventually([&] { return rig.mirror->freshness().fresh("things"); }));
 }
 
-TEST_CASE("H55: an outage of days costs disk for its bound only: bodies are dropped, and the primary is read instead") {
+TEST_CASE(
+    "H55: an outage of days costs disk for its bound only: bodies are dropped, and the primary is read instead") {
   Rig rig;
   rig.options.journal_bytes_max = 50'000;
   rig.start();
@@ -253,12 +261,14 @@ TEST_CASE("H55: after a promotion bodies are kept, whatever they cost: a rollbac
   rig.applied(std::move(ticket));
   for (int i = 0; i < 10; ++i) rig.linger();
   CHECK(rig.journal->body(seq));
-  CHECK(rig.mirror->numbers().problem.find("journal.max_bytes") != std::string::npos);  // shown: people decide
+  CHECK(rig.mirror->numbers().problem.find("journal.max_bytes") !=
+        std::string::npos);  // shown: people decide
   rig.source.down(std::nullopt);
   CHECK(rig.eventually([&] { return rig.source.find("a") == 1; }));
 }
 
-TEST_CASE("a partition made after the promotion is made on the source too, once, and holds nothing up there") {
+TEST_CASE(
+    "a partition made after the promotion is made on the source too, once, and holds nothing up there") {
   Rig rig;
   rig.options.lanes.lanes = 1;
   rig.source.knows_partitions = true;
@@ -347,14 +357,18 @@ TEST_CASE("H52: a collection counts as fresh only when the replica acknowledged 
   CHECK(rig.eventually([&] { return !rig.dirty("a"); }));  // dirty a moment longer than owed
 }
 
-TEST_CASE("H52: from the beginning of its write until the replica has it there is no moment in which a key is not dirty") {
+TEST_CASE(
+    "H52: from the beginning of its write until the replica has it there is no moment in which a key is not dirty") {
   Rig rig;
   std::vector<vmproxy::journal::Image> images;
-  for (int i = 10'000; i < 12'000; ++i) images.push_back({key_of("k" + std::to_string(i)), record_of("k" + std::to_string(i), 1)});
+  for (int i = 10'000; i < 12'000; ++i)
+    images.push_back({key_of("k" + std::to_string(i)), record_of("k" + std::to_string(i), 1)});
   const std::string last = "k11999";  // its entry comes long after the write has left the in-flight table
   bool keyed = true;
   SECTION("of a batch") {}
-  SECTION("of a delete by filter") { keyed = false; }
+  SECTION("of a delete by filter") {
+    keyed = false;
+  }
   if (!keyed) {
     for (const auto& image : images) rig.source.put(vmproxy::model::to_string(image.key.id), 1);
   }
@@ -377,7 +391,8 @@ TEST_CASE("H52: from the beginning of its write until the replica has it there i
 
 TEST_CASE("H52: nor at the end of a lost delete by filter, when the keys of its window are owed") {
   Rig rig;
-  constexpr int keys = 10'000;  // owed one after the other: long enough to look between; more outlast the clock of eventually()
+  constexpr int keys =
+      10'000;  // owed one after the other: long enough to look between; more outlast the clock of eventually()
   for (int i = 0; i < keys; ++i) rig.source.put("k" + std::to_string(i), 1);
   rig.start();
   rig.uncertain(rig.begin_delete_where(1));
@@ -401,7 +416,8 @@ TEST_CASE("H52: nor at the end of a lost delete by filter, when the keys of its 
   CHECK(rig.dirty("k9"));
 }
 
-TEST_CASE("what is thrown while changes are brought over costs none of them: they are owed as they were, and done later") {
+TEST_CASE(
+    "what is thrown while changes are brought over costs none of them: they are owed as they were, and done later") {
   std::atomic<bool> throwing{true};
   std::atomic<int> thrown{0};
   Rig rig;

@@ -16,8 +16,8 @@ void give_time(Move& move) {
 }  // namespace
 
 TEST_CASE("an abandoned migration stays abandoned, whatever its work was waiting for") {
-  const std::string waits_for = GENERATE(as<std::string>{}, "the target to make a collection", "writes of before to end",
-                                         "the source to plan the copy");
+  const std::string waits_for = GENERATE(as<std::string>{}, "the target to make a collection",
+                                         "writes of before to end", "the source to plan the copy");
   const bool restarts = GENERATE(false, true);
   INFO(waits_for << ", " << restarts);
   Move move;
@@ -49,7 +49,9 @@ TEST_CASE("an abandoned migration stays abandoned, whatever its work was waiting
 TEST_CASE("an abandoned migration can be started again") {
   Move move;
   for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
-  SECTION("when it was done") { move.ready(); }
+  SECTION("when it was done") {
+    move.ready();
+  }
   SECTION("while its work was under way") {
     move.start();
     REQUIRE(move.migration->start("ready", {}));
@@ -108,8 +110,12 @@ TEST_CASE("a start that was to go as far as mirroring goes no further after a re
   REQUIRE(move.migration->start("mirroring", {}));
   REQUIRE(move.eventually([&] { return move.status().state == "mirroring"; }));
   bool settled = true;
-  SECTION("settled") { give_time(move); }
-  SECTION("not settled yet") { settled = false; }
+  SECTION("settled") {
+    give_time(move);
+  }
+  SECTION("not settled yet") {
+    settled = false;
+  }
   move.crash();
   move.start();
   give_time(move);
@@ -160,7 +166,9 @@ TEST_CASE("a copy that a person paused or slowed down is so after a kill") {
     REQUIRE(move.migration->pause_backfill({}));
     REQUIRE(move.migration->resume_backfill({}));
   }
-  SECTION("slowed down") { REQUIRE(move.migration->throttle_backfill(5, {})); }
+  SECTION("slowed down") {
+    REQUIRE(move.migration->throttle_backfill(5, {}));
+  }
   const auto state = vmproxy::cutover::load_state(*move.journal);
   REQUIRE(state);
   const bool slow = state->rate.has_value();
@@ -184,7 +192,8 @@ TEST_CASE("a copy that a person paused or slowed down is so after a kill") {
   CHECK(move.equal());
 }
 
-TEST_CASE("H29: a read that the target could not answer is remembered over a restart, and forgotten with the migration") {
+TEST_CASE(
+    "H29: a read that the target could not answer is remembered over a restart, and forgotten with the migration") {
   Move move;
   move.ready();
   move.context().read_counts.returned("filter.regex");
@@ -198,7 +207,9 @@ TEST_CASE("H29: a read that the target could not answer is remembered over a res
   CHECK(says(move.promote(), "filter.regex"));
   CHECK_FALSE(says(move.promote(), "stale"));
   CHECK(move.primary() == "source");
-  SECTION("by name it is skipped") { CHECK(move.promote({"reads"})); }
+  SECTION("by name it is skipped") {
+    CHECK(move.promote({"reads"}));
+  }
   SECTION("a new start forgets it") {
     REQUIRE(move.run([&] { return move.migration->abandon({}); }));
     REQUIRE(move.migration->start("ready", {}));

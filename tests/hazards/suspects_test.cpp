@@ -23,14 +23,17 @@ struct Doubtful {
 
 }  // namespace
 
-TEST_CASE("H48: after a promotion the late effect of a doubtful write is mended, and its suspect is gone for good") {
+TEST_CASE(
+    "H48: after a promotion the late effect of a doubtful write is mended, and its suspect is gone for good") {
   Doubtful at;
   at.ready();
   REQUIRE(at.move.promote());
   CHECK(at.move.status().suspect == 0);
   bool restarts = false;
   SECTION("at once") {}
-  SECTION("after a crash") { restarts = true; }
+  SECTION("after a crash") {
+    restarts = true;
+  }
   if (restarts) {
     at.move.linger();  // rows of the journal become durable
     at.move.crash();

@@ -50,7 +50,8 @@ TEST_CASE("a clean sample leaves the gate of the validation as it was") {
   CHECK(move.promote());
 }
 
-TEST_CASE("H22: a change that is dropped from quarantine while a validation runs is not what that one vouches for") {
+TEST_CASE(
+    "H22: a change that is dropped from quarantine while a validation runs is not what that one vouches for") {
   Move move;
   const uint64_t number = one_refused(move);
   move.target.hold(Call::scan);
@@ -68,7 +69,8 @@ TEST_CASE("H22: a change that is dropped from quarantine while a validation runs
   }
   SECTION("a crash ends it, and the next one is another") {
     // With it everything before it is on the disk, the drop as well.
-    REQUIRE(move.journal->commit_rows({{std::string(vmproxy::journal::rows::state), "test", ""}}).has_value());
+    REQUIRE(
+        move.journal->commit_rows({{std::string(vmproxy::journal::rows::state), "test", ""}}).has_value());
     const auto disk = move.disk();
     move.target.down(Error(Code::refused_connection, "killed"));
     move.crash(disk);

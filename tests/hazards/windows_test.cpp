@@ -18,7 +18,8 @@ TEST_CASE("H42: a delete by filter of unknown outcome is looked after for every 
   CHECK(rig.eventually([&] { return rig.target.rows().empty(); }));
 }
 
-TEST_CASE("H42: keys written between the enumeration of a delete by filter and its loss belong to its window too") {
+TEST_CASE(
+    "H42: keys written between the enumeration of a delete by filter and its loss belong to its window too") {
   Rig rig;
   rig.start();
   auto predicate = rig.begin_delete_where(1);  // enumerates nothing
@@ -31,7 +32,8 @@ TEST_CASE("H42: keys written between the enumeration of a delete by filter and i
   CHECK(rig.eventually([&] { return rig.target.rows().empty(); }));
 }
 
-TEST_CASE("H42: after a crash the window of a delete by filter covers everything written since its enumeration") {
+TEST_CASE(
+    "H42: after a crash the window of a delete by filter covers everything written since its enumeration") {
   Rig rig;
   rig.target.caps.max_zombie = seconds(0);  // else everything journaled is read only when the window is over
   rig.start();
@@ -53,7 +55,8 @@ TEST_CASE("H42: after a crash the window of a delete by filter covers everything
 TEST_CASE("H42: a key that the source made up in the window of a delete by filter is read again at its end") {
   Rig rig;
   rig.start();
-  auto insert = rig.mirror->begin_keyed(rig.routing, "records.generate", {"", "things"}, {}, IntentClass::read_back);
+  auto insert =
+      rig.mirror->begin_keyed(rig.routing, "records.generate", {"", "things"}, {}, IntentClass::read_back);
   insert.makes_keys = true;
   rig.uncertain(rig.begin_delete_where(1));
   rig.source.put("made", 1);
@@ -101,7 +104,8 @@ TEST_CASE("H42: a key whose own window is open when a delete by filter begins is
   CHECK(rig.eventually([&] { return !rig.target.find("a"); }));
 }
 
-TEST_CASE("H62: a write from before the barrier that is executed late on a key mirrored during settle is found") {
+TEST_CASE(
+    "H62: a write from before the barrier that is executed late on a key mirrored during settle is found") {
   Rig rig;
   rig.generation = 1;
   rig.start();
@@ -128,7 +132,8 @@ TEST_CASE("H62: a write that began during settle and ends after it is read back"
   CHECK(rig.target.find("a") == 1);
 }
 
-TEST_CASE("H43: between a change of collections and its outcome nothing goes to the replica, and a refused one changes nothing") {
+TEST_CASE(
+    "H43: between a change of collections and its outcome nothing goes to the replica, and a refused one changes nothing") {
   Rig rig;
   rig.source.put("a", 1);
   rig.generation = 1;
@@ -148,7 +153,8 @@ TEST_CASE("H43: between a change of collections and its outcome nothing goes to 
   CHECK(rig.equal());
 }
 
-TEST_CASE("H20: an entry that was on its way to the replica when its collection was created again is read again") {
+TEST_CASE(
+    "H20: an entry that was on its way to the replica when its collection was created again is read again") {
   Rig rig;
   rig.start();
   rig.target.hold(Call::upsert);
@@ -166,7 +172,8 @@ TEST_CASE("H20: an entry that was on its way to the replica when its collection 
   CHECK(rig.target.rows().empty());
 }
 
-TEST_CASE("H43: debts that were queued when their collection was dropped and created again are queued again") {
+TEST_CASE(
+    "H43: debts that were queued when their collection was dropped and created again are queued again") {
   Rig rig;
   rig.start();
   rig.uncertain(rig.begin("a", 1));

@@ -84,6 +84,13 @@ def test_every_source_file_is_built():
     assert orphans == []
 
 
+def test_every_source_file_is_formatted():
+    """By .clang-format; `clang-format-19 -i FILE` mends it."""
+    found = subprocess.run(["clang-format-19", "--dry-run", "--Werror", *files(".cpp", ".h")], cwd=ROOT,
+                           capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr[:4000]
+
+
 def test_nothing_is_left_to_fix():
     found = [f"{path.relative_to(ROOT)}" for path in files(".h", ".cpp", ".py", ".txt", ".cmake")
              if path != pathlib.Path(__file__) and re.search(r"\b(FIXME|XXX|HACK)\b", path.read_text(errors="replace"))]

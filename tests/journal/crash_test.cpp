@@ -71,7 +71,8 @@ std::pair<Seq, size_t> run_and_kill(const std::string& path, const std::string& 
   });
   // From its first acknowledged append on: a busy machine may take longer than that to start it.
   const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (count == 0 && std::chrono::steady_clock::now() < patience) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (count == 0 && std::chrono::steady_clock::now() < patience)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::this_thread::sleep_for(run_for);
   ::kill(child, SIGKILL);
   int status = 0;
@@ -141,9 +142,9 @@ void fill(const std::string& path, bool closed) {
   REQUIRE(disk.open(path));
   Results<Seq> results;
   for (Seq seq = 1; seq <= damage_intents; ++seq) {
-    disk.journal->append(intent_of(std::to_string(seq)),
-                         body_of(std::string(3000, static_cast<char>('a' + seq % 26))),
-                         seq == damage_intents ? marking_a_gap(*disk.journal, results.next()) : results.next());
+    disk.journal->append(
+        intent_of(std::to_string(seq)), body_of(std::string(3000, static_cast<char>('a' + seq % 26))),
+        seq == damage_intents ? marking_a_gap(*disk.journal, results.next()) : results.next());
     if (seq == damage_intents / 2) {
       // Reopening flushes the log into tables and blobs.
       REQUIRE(results.wait(seq).size() == seq);
@@ -247,7 +248,8 @@ TEST_CASE("a lost log file is noticed") {
   CHECK(judge(at.path) == "detected");
 }
 
-TEST_CASE("a slot that is missing, short or unreadable beside a journal is told as a gap; one whole half is enough") {
+TEST_CASE(
+    "a slot that is missing, short or unreadable beside a journal is told as a gap; one whole half is enough") {
   Directory original;
   {
     OnDisk disk;

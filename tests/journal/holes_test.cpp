@@ -41,7 +41,8 @@ void put_mark(Fixture& at, Seq seq) {
 
 void put_trimmed(Fixture& at, Seq seq) {
   store::Batch batch;
-  for (const Kind kind : {Kind::intent, Kind::body, Kind::outcome}) batch.erase_range(seq_key(kind, 0), seq_key(kind, seq));
+  for (const Kind kind : {Kind::intent, Kind::body, Kind::outcome})
+    batch.erase_range(seq_key(kind, 0), seq_key(kind, seq));
   REQUIRE(at.store->commit(batch, store::Sync::yes));
   const std::string key = meta_key("trimmed");
   at.store->overwrite(key, encode_bytes(encode_number(seq)).finish(key));
@@ -116,7 +117,8 @@ TEST_CASE("a trim to a position inside a hole keeps the hole's entry, and a scan
   CHECK(at.journal->verify().value().problems.empty());
 }
 
-TEST_CASE("where a hole keeps everything from being trimmed, that is looked up once in a while, not for each write") {
+TEST_CASE(
+    "where a hole keeps everything from being trimmed, that is looked up once in a while, not for each write") {
   Fixture at;
   at.open();
   at.append("a");
@@ -162,7 +164,9 @@ TEST_CASE("a mark that an older version left inside a hole is no damage; one bey
   REQUIRE(at.journal->reopen());
   Seq next = 5;
   SECTION("the hole is last") {}
-  SECTION("an intent follows") { next = at.append("b") + 1; }
+  SECTION("an intent follows") {
+    next = at.append("b") + 1;
+  }
   at.crash();
   put_mark(at, 3);
   at.open();
@@ -228,11 +232,14 @@ TEST_CASE("intents that are missing at the beginning and that no mark vouches fo
   CHECK(opened.error().message.find("intents 1 to 2") != std::string::npos);
 }
 
-TEST_CASE("a clean end that stands behind seqs of appends it refused is no damage, also when a kill follows it at once") {
+TEST_CASE(
+    "a clean end that stands behind seqs of appends it refused is no damage, also when a kill follows it at once") {
   Fixture at;
   at.open();
   at.append("a");
-  SECTION("behind an intent") { REQUIRE(at.journal->close()); }
+  SECTION("behind an intent") {
+    REQUIRE(at.journal->close());
+  }
   SECTION("behind a hole") {
     burn(at, 2);
     REQUIRE(at.journal->reopen());

@@ -45,15 +45,18 @@ TEST_CASE("a row is seen as soon as it was put, also while the disk is busy with
   CHECK(at.journal->row("d", "k").value() == "three");
 }
 
-TEST_CASE("a scan of the latest rows sees what is on its way to the disk, in order, and not what is being erased") {
+TEST_CASE(
+    "a scan of the latest rows sees what is on its way to the disk, in order, and not what is being erased") {
   Fixture at;
   at.open();
-  REQUIRE(at.journal->commit_rows({{"d", "b", "old"}, {"d", "d", "old"}, {"d", "f", "old"}, {"dd", "x", "other table"}}));
+  REQUIRE(at.journal->commit_rows(
+      {{"d", "b", "old"}, {"d", "d", "old"}, {"d", "f", "old"}, {"dd", "x", "other table"}}));
   at.store->hold_commits(true);
   Results<void> durable;
   at.journal->put_rows({{"d", "a", "new"}, {"d", "b", std::nullopt}, {"d", "e", "new"}}, durable.next());
   while (at.store->waiting_commits() == 0) std::this_thread::yield();
-  at.journal->put_rows({{"d", "d", "newer"}, {"d", "e", std::nullopt}, {"d", "g", "new"}, {"c", "x", "other table"}});
+  at.journal->put_rows(
+      {{"d", "d", "newer"}, {"d", "e", std::nullopt}, {"d", "g", "new"}, {"c", "x", "other table"}});
   const auto seen = [&](std::string_view prefix, std::string_view from, size_t max) {
     std::string all;
     auto scanned = at.journal->scan_latest_rows("d", prefix, from, [&](auto key, auto value) {

@@ -42,17 +42,12 @@ class Generator {
 
   model::Value scalar(bool u64 = true) {
     switch (below(u64 ? 6 : 5)) {
-      case 0:
-        return model::Value(chance(50));
-      case 1:
-        return model::Value(integer());
-      case 2:
-        return model::Value(real());
+      case 0: return model::Value(chance(50));
+      case 1: return model::Value(integer());
+      case 2: return model::Value(real());
       case 3:
-      case 4:
-        return model::Value(text());
-      default:
-        return model::Value(large());
+      case 4: return model::Value(text());
+      default: return model::Value(large());
     }
   }
   model::Array scalars_of_one_type() {
@@ -92,10 +87,8 @@ class Generator {
   }
   model::Id id(model::IdKind kind) {
     switch (kind) {
-      case model::IdKind::u64:
-        return {chance(50) ? below(5) : large()};
-      case model::IdKind::i64:
-        return {integer()};
+      case model::IdKind::u64: return {chance(50) ? below(5) : large()};
+      case model::IdKind::i64: return {integer()};
       case model::IdKind::uuid: {
         model::Uuid uuid;
         for (auto& byte : uuid.bytes) byte = static_cast<uint8_t>(below(3));

@@ -52,7 +52,8 @@ TEST_CASE("a held chunked request is decoded for the handler and raw for the ups
   CHECK(got == request);
 }
 
-TEST_CASE("a held request can go on with another body: its length goes along, whatever the client's framing was") {
+TEST_CASE(
+    "a held request can go on with another body: its length goes along, whatever the client's framing was") {
   std::vector<std::string> seen;
   std::mutex mutex;
   FakeUpstream database(FakeUpstream::answering(ok(), &seen, &mutex));
@@ -65,12 +66,14 @@ TEST_CASE("a held request can go on with another body: its length goes along, wh
     (void)co_await exchange.reply_upstream();
   });
   auto client = Socket::to(proxy.port);
-  for (const std::string framing : {"content-length: 5\r\nX-B: c\r\n\r\nhello", "X-B: c\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"}) {
+  for (const std::string framing : {"content-length: 5\r\nX-B: c\r\n\r\nhello",
+                                    "X-B: c\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"}) {
     client.send("POST / HTTP/1.1\r\nHost: a\r\n" + framing);
     CHECK(client.receive_bytes(ok().size()) == ok());
   }
   REQUIRE(seen.size() == 2);
-  for (const auto& request : seen) CHECK(request == "POST / HTTP/1.1\r\nHost: a\r\nX-B: c\r\nContent-Length: 12\r\n\r\nanother body");
+  for (const auto& request : seen)
+    CHECK(request == "POST / HTTP/1.1\r\nHost: a\r\nX-B: c\r\nContent-Length: 12\r\n\r\nanother body");
 }
 
 TEST_CASE("H50: a client that has gone before the first byte leaves: nothing is sent") {

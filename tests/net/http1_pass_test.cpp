@@ -175,7 +175,8 @@ TEST_CASE("a large answer waits for a slow client") {
     std::this_thread::sleep_for(200ms);
   }
   CHECK(sent < bytes / 4);
-  client.set_receive_buffer(1 << 20);  // 100 MB through a window of 4 KB take a busy machine longer than a request may
+  client.set_receive_buffer(
+      1 << 20);  // 100 MB through a window of 4 KB take a busy machine longer than a request may
   const auto head = client.receive_until("\r\n\r\n");
   size_t got = head.size() - head.find("\r\n\r\n") - 4;
   while (got < bytes) {
@@ -335,7 +336,7 @@ TEST_CASE("a client cut at any byte disturbs nobody") {
   client.send(request);
   CHECK(client.receive() == ok());
   // What a cut client began may be noted after it: order among connections is free.
-    CHECK(std::count(seen.requests.begin(), seen.requests.end(), request) >= 1);
+  CHECK(std::count(seen.requests.begin(), seen.requests.end(), request) >= 1);
 }
 
 TEST_CASE("an interim answer, HEAD and 304 pass; 101 does not") {

@@ -170,7 +170,8 @@ TEST_CASE("a held call can go on with another body") {
   });
   GrpcClient client(at(proxy.port), 1);
   for (const std::string body : {"hello", ""}) {
-    const auto answer = client.send("/t/Echo", {{"content-length", std::to_string(body.size() + 5)}}, body, soon());
+    const auto answer =
+        client.send("/t/Echo", {{"content-length", std::to_string(body.size() + 5)}}, body, soon());
     CHECK(answer.value().body == "another");
   }
 }

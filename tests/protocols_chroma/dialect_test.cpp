@@ -107,7 +107,8 @@ TEST_CASE("HEAD is answered by the route of GET") {
   const ChromaDialect dialect;
   chroma::test::MemoryBackend backend;
   const auto answered = [&](const char* method) {
-    return dialect.serve(*row_of(method, "/api/v2/heartbeat"), request(method, "/api/v2/heartbeat", ""), backend);
+    return dialect.serve(*row_of(method, "/api/v2/heartbeat"), request(method, "/api/v2/heartbeat", ""),
+                         backend);
   };
   REQUIRE(answered("HEAD").has_value());
   CHECK(answered("HEAD")->status == 200);
@@ -296,7 +297,8 @@ TEST_CASE("a state without a form is read as the versions that kept none wrote i
   head.headers.add("X-Chroma-Token", "second");
   CHECK(dialect.credential(head, "") == "authorization:\nx-chroma-token:b\n");
   // And one of another configuration as that wrote it.
-  CHECK(dialect.credential(head, ChromaDialect("x-other").credential_form()) == "x-api-key:k\nx-chroma-token:b\nx-chroma-token:second\n");
+  CHECK(dialect.credential(head, ChromaDialect("x-other").credential_form()) ==
+        "x-api-key:k\nx-chroma-token:b\nx-chroma-token:second\n");
 }
 
 TEST_CASE("every header that may carry a credential counts, and the one that the configuration names") {
@@ -306,8 +308,8 @@ TEST_CASE("every header that may carry a credential counts, and the one that the
     return who(dialect, head);
   };
   const ChromaDialect dialect, configured("X-Gateway-Key");
-  for (const char* name : {"Authorization", "Proxy-Authorization", "X-Chroma-Token", "X-Api-Key", "Api-Key", "apikey",
-                           "X-Auth-Token", "X-Access-Token"}) {
+  for (const char* name : {"Authorization", "Proxy-Authorization", "X-Chroma-Token", "X-Api-Key", "Api-Key",
+                           "apikey", "X-Auth-Token", "X-Access-Token"}) {
     CAPTURE(name);
     CHECK_FALSE(asked(dialect, name, "a").empty());
     CHECK(asked(dialect, name, "a") != asked(dialect, name, "b"));

@@ -97,7 +97,8 @@ TEST_CASE("where all are wanted, a record that is refused beforehand keeps the o
   CHECK(chroma.asked == 1);
 }
 
-TEST_CASE("where all are wanted, a record that the server refuses first keeps the others from being written") {
+TEST_CASE(
+    "where all are wanted, a record that the server refuses first keeps the others from being written") {
   const std::string strict = refused(400, "not this one");
   TiredChroma all(0, strict);
   const auto none = all.upsert({"a", "b"}, UpsertMode::replace_all);

@@ -112,12 +112,8 @@ class MemoryBackend final : public Backend {
     const auto at =
         std::find_if(all.begin(), all.end(), [&](const auto& schema) { return schema.name == change.name; });
     switch (change.kind) {
-      case model::SchemaChange::Kind::create_collection:
-        all.push_back(change.schema);
-        break;
-      case model::SchemaChange::Kind::drop_collection:
-        all.erase(at);
-        break;
+      case model::SchemaChange::Kind::create_collection: all.push_back(change.schema); break;
+      case model::SchemaChange::Kind::drop_collection: all.erase(at); break;
       default: {
         auto node = records_.extract(change.name);
         if (!node.empty()) {

@@ -90,7 +90,8 @@ std::vector<int64_t> ids(const model::QueryResult& result) {
 // A call of the API beside the driver, as applications make it.
 void command(const std::string& rpc, const milvus::ProtoWriter& request) {
   net::GrpcClient client(good(net::parse_upstream_url(environment("VMPROXY_TEST_MILVUS"))), 1);
-  const auto answer = good(client.send("/milvus.proto.milvus.MilvusService/" + rpc, {}, request.view(), soon()));
+  const auto answer =
+      good(client.send("/milvus.proto.milvus.MilvusService/" + rpc, {}, request.view(), soon()));
   REQUIRE(answer.status == 0);
   const auto status = milvus::read_status(answer.body);
   REQUIRE(status);
@@ -189,7 +190,8 @@ TEST_CASE("reads beside reads and writes show no version older than an acknowled
         const int64_t key = std::uniform_int_distribution<int64_t>(0, count - 1)(random);
         std::lock_guard turn(turns[key]);
         const int64_t n = acknowledged[key] + 1;
-        const auto done = own.driver->upsert(own.schema, std::vector{version(key, n)}, UpsertMode::replace, soon());
+        const auto done =
+            own.driver->upsert(own.schema, std::vector{version(key, n)}, UpsertMode::replace, soon());
         if (!done) return say("upsert: " + done.error().message);
         acknowledged[key] = n;
         ++written;
@@ -504,7 +506,8 @@ TEST_CASE("declared fields keep their types") {
   Record list = one;
   list.key = record(2).key;
   (*list.metadata)["any"] = Array{1, 2};
-  const auto applied = good(own.driver->upsert(own.schema, std::vector{one, list}, UpsertMode::replace, soon()));
+  const auto applied =
+      good(own.driver->upsert(own.schema, std::vector{one, list}, UpsertMode::replace, soon()));
   CHECK(applied.refused.size() == (own.driver->capabilities().declared_json_any ? 0 : 1));
   model::Query query;
   query.collection = own.schema.name;
@@ -534,7 +537,8 @@ TEST_CASE("collections are listed, described, created once, dropped once") {
   good(own.driver->build_indexes(own.schema, soon()));
 }
 
-TEST_CASE("a collection whose dimension is not known yet is there, empty, and takes that of its first records") {
+TEST_CASE(
+    "a collection whose dimension is not known yet is there, empty, and takes that of its first records") {
   model::Schema schema = simple(model::IdKind::string, model::Metric::cosine);
   schema.vectors[0].name = "";
   schema.vectors[0].dimension = 0;
@@ -568,7 +572,8 @@ TEST_CASE("a collection whose dimension is not known yet is there, empty, and ta
   std::vector<std::thread> threads;
   for (size_t part = 0; part < 4; ++part) {
     threads.emplace_back([&, part] {
-      const auto done = own.driver->upsert(own.wanted, std::span(all).subspan(part * 10, 10), UpsertMode::replace, soon());
+      const auto done =
+          own.driver->upsert(own.wanted, std::span(all).subspan(part * 10, 10), UpsertMode::replace, soon());
       if (!done) note(done.error());
       if (done && !done->refused.empty()) note(done->refused[0].error);
     });
@@ -587,7 +592,8 @@ TEST_CASE("a collection whose dimension is not known yet is there, empty, and ta
     while (!written) {
       if (const auto erased = own.driver->erase(own.wanted, absent, soon()); !erased) note(erased.error());
       const auto made = own.driver->create(own.wanted, soon());
-      if (made || made.error().code != Code::already_exists) note(made ? Error(Code::internal, "made twice") : made.error());
+      if (made || made.error().code != Code::already_exists)
+        note(made ? Error(Code::internal, "made twice") : made.error());
     }
   });
   for (auto& thread : threads) thread.join();
@@ -607,11 +613,13 @@ TEST_CASE("a collection whose dimension is not known yet is there, empty, and ta
   CHECK(good(own.driver->upsert(own.wanted, misfits, UpsertMode::replace, soon())).refused.size() == 1);
 }
 
-TEST_CASE("a collection with an open dimension that is gone is the caller's to make: what it held may be gone, too") {
+TEST_CASE(
+    "a collection with an open dimension that is gone is the caller's to make: what it held may be gone, too") {
   model::Schema schema = simple();
   schema.vectors[0].dimension = 0;
   OwnCollection own(schema);
-  good(own.driver->drop(own.wanted.name, soon()));  // also what a crash leaves between the two steps of settling
+  good(own.driver->drop(own.wanted.name,
+                        soon()));  // also what a crash leaves between the two steps of settling
   const auto all = records(0, 3);
   const auto refused = own.driver->upsert(own.wanted, all, UpsertMode::replace, soon());
   REQUIRE_FALSE(refused.has_value());
@@ -686,7 +694,8 @@ TEST_CASE("partitions keep the same key apart", "[partitions]") {
   CHECK(good(own.driver->read(own.schema, keys_of({here, there}), {}, soon())).size() == 1);
 }
 
-TEST_CASE("a query says which partition each record is in, and orders by id over all of them", "[partitions]") {
+TEST_CASE("a query says which partition each record is in, and orders by id over all of them",
+          "[partitions]") {
   if (is_lite()) return;
   model::Schema schema = simple();
   schema.partitions = {"new", "old"};
@@ -835,7 +844,8 @@ TEST_CASE("a partition that was dropped at the server is no obstacle", "[partiti
   CHECK(good(own.driver->plan_scan(own.schema, 2, soon())).size() == ranges.size() - 1);
   model::Query above;
   above.filter = Filter::make(Filter::Kind::greater, Filter::field_of("n"), Filter::literal_of(5));
-  CHECK(keys_of(good(own.driver->query(own.schema, above, soon())).records) == keys_of({all[1], all[2], all[3]}));
+  CHECK(keys_of(good(own.driver->query(own.schema, above, soon())).records) ==
+        keys_of({all[1], all[2], all[3]}));
   good(own.driver->erase(own.schema, wanted, soon()));
   check_same(good(own.driver->read(own.schema, keys_of(all), {}, soon())), {all[3]});
   // It comes back with the next batch's alter; nothing of that batch is done before.

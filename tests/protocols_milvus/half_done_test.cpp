@@ -90,7 +90,8 @@ TEST_CASE("where all are wanted, a record that is refused beforehand keeps the o
   CHECK(milvus.asked == 1);
 }
 
-TEST_CASE("where all are wanted, a record that the server refuses first keeps the others from being written") {
+TEST_CASE(
+    "where all are wanted, a record that the server refuses first keeps the others from being written") {
   const std::vector<model::Record> together{Tired::record("", 1), Tired::record("", 2)};
   const auto strict = [](Tired& milvus) {
     milvus.code = 1100;

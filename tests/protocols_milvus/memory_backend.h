@@ -99,9 +99,7 @@ class MemoryBackend final : public Backend {
     const auto at =
         std::find_if(all.begin(), all.end(), [&](const auto& schema) { return schema.name == change.name; });
     switch (change.kind) {
-      case model::SchemaChange::Kind::create_collection:
-        all.push_back(change.schema);
-        break;
+      case model::SchemaChange::Kind::create_collection: all.push_back(change.schema); break;
       case model::SchemaChange::Kind::drop_collection:
         records_.erase(change.name);
         all.erase(at);

@@ -63,12 +63,14 @@ TEST_CASE_METHOD(Fixture, "what is no longer remembered counts as crossed") {
   CHECK_FALSE(crossed(overlap.read("c"), 9));
 }
 
-TEST_CASE_METHOD(Fixture, "a read alone waits for the writes before it, and those after it wait for its end") {
+TEST_CASE_METHOD(Fixture,
+                 "a read alone waits for the writes before it, and those after it wait for its end") {
   auto first = std::make_optional(write({1}));
   auto alone = std::async(std::launch::async, [&] { return overlap.read_alone("c", soon); });
   CHECK(alone.wait_for(50ms) == std::future_status::timeout);
   auto second = std::async(std::launch::async, [&] { return overlap.write("c", keys({2}), soon); });
-  CHECK(second.wait_for(50ms) == std::future_status::timeout);  // behind the read, though only a write goes on
+  CHECK(second.wait_for(50ms) ==
+        std::future_status::timeout);  // behind the read, though only a write goes on
   first.reset();
   {
     const auto read = alone.get();

@@ -32,10 +32,11 @@ struct Parted {
   }
 
   // --- the server
-  std::map<std::string, std::set<int64_t>> partitions{{std::string(default_partition), {}}};  // the ids in each
+  std::map<std::string, std::set<int64_t>> partitions{
+      {std::string(default_partition), {}}};  // the ids in each
   std::set<std::string> released;
   bool loading = false;  // what is released is being loaded again
-  std::string broken;  // what each Query is refused with
+  std::string broken;    // what each Query is refused with
   struct Asked {
     std::string rpc = {};
     std::vector<std::string> partitions = {};
@@ -46,7 +47,8 @@ struct Parted {
   std::function<void(const std::string& rpc)> before_answer;
 
   size_t calls(const std::string& rpc) const {
-    return static_cast<size_t>(std::ranges::count_if(asked, [&](const Asked& one) { return one.rpc == rpc; }));
+    return static_cast<size_t>(
+        std::ranges::count_if(asked, [&](const Asked& one) { return one.rpc == rpc; }));
   }
   std::vector<Asked> queries() const {
     std::vector<Asked> all;
@@ -85,7 +87,8 @@ struct Parted {
     }
     std::set<int64_t> found;
     for (const auto& name : names) {
-      if (!partitions.contains(name)) return with_status(refusal(65535, "partition name " + name + " not found"));
+      if (!partitions.contains(name))
+        return with_status(refusal(65535, "partition name " + name + " not found"));
       if (released.contains(name)) return with_status(refusal(65535, "partition not loaded[partition=[1]]"));
       for (const int64_t id : partitions[name]) {
         model::Record record;
@@ -124,7 +127,8 @@ struct Parted {
       if (reader.field() == 5 && rpc == "Delete") expression = reader.text();
     }
     if (name.empty()) name = default_partition;
-    if (!partitions.contains(name)) return with_status(refusal(200, "partition not found[partition=" + name + "]"));
+    if (!partitions.contains(name))
+      return with_status(refusal(200, "partition not found[partition=" + name + "]"));
     if (rpc == "Delete") {
       const auto filter = parse_expression(expression, things.schema, Grammar());
       std::erase_if(partitions[name], [&](int64_t id) {
@@ -150,7 +154,8 @@ struct Parted {
     ProtoWriter rest;
     if (rpc == "ShowPartitions") {
       std::vector<PartitionInfo> list;
-      for (const auto& [name, ids] : partitions) list.push_back({name, static_cast<int64_t>(list.size() + 1), 1, 1});
+      for (const auto& [name, ids] : partitions)
+        list.push_back({name, static_cast<int64_t>(list.size() + 1), 1, 1});
       return encode(list);
     }
     if (rpc == "GetLoadState") {
@@ -198,14 +203,16 @@ struct Parted {
   Described things;
   model::Schema schema;
   SystemClock clock;
-  MilvusDriver driver{Client({}, [this](const std::string& path, const net::Headers&, const std::string& message,
-                                        Deadline) { return answer(path, message); }),
-                      "default", clock};
+  MilvusDriver driver{
+      Client({}, [this](const std::string& path, const net::Headers&, const std::string& message,
+                        Deadline) { return answer(path, message); }),
+      "default", clock};
   Deadline soon = clock.in(std::chrono::seconds(20));
 };
 
 model::Filter id_is(int64_t id) {
-  return model::Filter::make(model::Filter::Kind::equal, model::Filter::record_id(), model::Filter::literal_of(id));
+  return model::Filter::make(model::Filter::Kind::equal, model::Filter::record_id(),
+                             model::Filter::literal_of(id));
 }
 
 }  // namespace
@@ -279,11 +286,13 @@ TEST_CASE("a few matches in many partitions are found in a few queries") {
     ids = {++last, 1000 + last};
     for (const int64_t id : ids) all.insert({name == default_partition ? std::string() : name, {id}});
   }
-  const auto any = model::Filter::make(model::Filter::Kind::greater, model::Filter::record_id(), model::Filter::literal_of(0));
+  const auto any = model::Filter::make(model::Filter::Kind::greater, model::Filter::record_id(),
+                                       model::Filter::literal_of(0));
   const auto found = milvus.matching(any);
   CHECK(found.size() == all.size());
   CHECK(std::set<model::Key>(found.begin(), found.end()) == all);
-  CHECK(milvus.queries().size() <= 2 * milvus.partitions.size() + 1);  // a page of each, its end, and one together
+  CHECK(milvus.queries().size() <=
+        2 * milvus.partitions.size() + 1);  // a page of each, its end, and one together
   // A partition that is dropped while they are asked together hides no other.
   milvus.asked.clear();
   milvus.before_answer = [&](const std::string& rpc) {
@@ -304,7 +313,8 @@ TEST_CASE("a partition that an application released stays so: what is in it cann
   const auto read = milvus.driver.read(milvus.schema, key, {}, milvus.soon);
   REQUIRE_FALSE(read.has_value());
   CHECK(read.error().retryable());
-  const std::string why = "partition 'cold' of collection 'default/things' is released, and Milvus shows nothing of it: load the partition";
+  const std::string why =
+      "partition 'cold' of collection 'default/things' is released, and Milvus shows nothing of it: load the partition";
   CHECK(read.error().message == why);
   const auto ranges = milvus.driver.plan_scan(milvus.schema, 1, milvus.soon);
   REQUIRE(ranges.has_value());
@@ -323,8 +333,11 @@ TEST_CASE("of a read over several partitions only the keys in those that are rel
   milvus.partitions["warm"] = {4};
   milvus.schema.partitions = {"cold", "warm"};
   milvus.released = {"cold"};
-  const std::vector<model::Key> keys{{"warm", {int64_t{4}}}, {"cold", {int64_t{3}}}, {"", {int64_t{1}}},
-                                     {"warm", {int64_t{9}}}, {"cold", {int64_t{9}}}};
+  const std::vector<model::Key> keys{{"warm", {int64_t{4}}},
+                                     {"cold", {int64_t{3}}},
+                                     {"", {int64_t{1}}},
+                                     {"warm", {int64_t{9}}},
+                                     {"cold", {int64_t{9}}}};
   const auto found = milvus.driver.read_each(milvus.schema, keys, {}, milvus.soon);
   REQUIRE(found.has_value());
   std::set<model::Key> there;

@@ -70,18 +70,10 @@ TEST_CASE("packed runs read back, and so do the same values one by one") {
     ProtoReader reader(writer.view());
     while (reader.next()) {
       switch (reader.field()) {
-        case 1:
-          reader.append(l);
-          break;
-        case 2:
-          reader.append(i);
-          break;
-        case 3:
-          reader.append(d);
-          break;
-        case 4:
-          reader.append(f);
-          break;
+        case 1: reader.append(l); break;
+        case 2: reader.append(i); break;
+        case 3: reader.append(d); break;
+        case 4: reader.append(f); break;
       }
     }
     RC_ASSERT(reader.ok());

@@ -144,7 +144,8 @@ TEST_CASE("deletes are by key where the expression is a list of keys, by predica
 }
 
 // Milvus 2.6 has fields with which an Upsert changes a part of a record, or a write means another record of that key.
-TEST_CASE("a write with a field of the request that we do not know is no image, and is refused after a promotion") {
+TEST_CASE(
+    "a write with a field of the request that we do not know is no image, and is refused after a promotion") {
   const MilvusDialect dialect;
   const Catalog known = catalog();
   MemoryBackend backend;
@@ -178,7 +179,8 @@ TEST_CASE("a write with a field of the request that we do not know is no image, 
     CHECK(answer.error().message.starts_with("records.request_field: "));
   };
   const auto keys = dialect.decode(*row, request_of(*upsert), known)->keys;
-  const std::pair<uint32_t, std::string_view> fields[] = {{9, ""}, {10, "space"}, {11, "ops"}, {12, ""}, {77, "x"}};
+  const std::pair<uint32_t, std::string_view> fields[] = {
+      {9, ""}, {10, "space"}, {11, "ops"}, {12, ""}, {77, "x"}};
   for (const auto& [field, bytes] : fields) {
     INFO(field);
     const auto request = with(*upsert, field, bytes);
@@ -205,7 +207,8 @@ TEST_CASE("a write with a field of the request that we do not know is no image, 
 }
 
 // Milvus deletes the record of the key that an Upsert names, and stores it under a key of its own making.
-TEST_CASE("an Upsert into a collection with autoID touches the keys that it names and those that the answer names") {
+TEST_CASE(
+    "an Upsert into a collection with autoID touches the keys that it names and those that the answer names") {
   const MilvusDialect dialect;
   Collection collection;
   collection.described.name = "made";
@@ -231,7 +234,8 @@ TEST_CASE("an Upsert into a collection with autoID touches the keys that it name
   message.bytes(5, encode(ids));
   message.always_u64(7, 2);
   const auto decoded = [&](const std::string& rpc) {
-    return dialect.decode(*row_of(dialect, rpc), request_of({rpc, std::string(message.view()), ""}), known).value();
+    return dialect.decode(*row_of(dialect, rpc), request_of({rpc, std::string(message.view()), ""}), known)
+        .value();
   };
   const auto upsert = decoded("Upsert");
   CHECK(upsert.write_class == WriteClass::read_back);
@@ -402,7 +406,8 @@ TEST_CASE("a call has ended as its gRPC status and its message say, not as HTTP 
 
   auto unread = answer("13", std::nullopt);
   CHECK(dialect.ending(insert, unread).outcome == model::Outcome::uncertain);
-  unread.trailers.add("grpc-message", "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data");
+  unread.trailers.add("grpc-message",
+                      "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data");
   CHECK(dialect.ending(insert, unread).outcome == model::Outcome::rejected);
 
   // The same code is said of a call that was refused and of an answer that could not be sent.
@@ -442,7 +447,8 @@ TEST_CASE("REST v1 says how a call ended in its body") {
   };
   CHECK(ending(200, R"({"code":200,"data":{"insertCount":1}})").outcome == model::Outcome::applied);
   CHECK(ending(200, R"({"code":200,"data":{"insertCount":1}})").credential_accepted);
-  CHECK(ending(200, R"({"code":1800,"message":"user hasn't authenticate"})").outcome == model::Outcome::rejected);
+  CHECK(ending(200, R"({"code":1800,"message":"user hasn't authenticate"})").outcome ==
+        model::Outcome::rejected);
   CHECK_FALSE(ending(200, R"({"code":1800,"message":"user hasn't authenticate"})").credential_accepted);
   CHECK(ending(200, R"({"code":100,"message":"collection not found"})").outcome == model::Outcome::rejected);
   CHECK(ending(200, R"({"code":65535,"message":"context canceled"})").outcome == model::Outcome::uncertain);
@@ -496,7 +502,8 @@ TEST_CASE("every metadata key that may carry a credential counts, and the one th
     return dialect.credential(head, dialect.credential_form());
   };
   const MilvusDialect dialect, configured("x-gateway-key");
-  CHECK(asked(dialect, "authorization", "cm9vdDpNaWx2dXM=") == "authorization:cm9vdDpNaWx2dXM=");  // as states of earlier versions have it
+  CHECK(asked(dialect, "authorization", "cm9vdDpNaWx2dXM=") ==
+        "authorization:cm9vdDpNaWx2dXM=");  // as states of earlier versions have it
   CHECK(asked(dialect, "authorization", "").empty());
   CHECK(asked(dialect, "dbname", "a").empty());
   CHECK(asked(dialect, "cookie", "a").empty());
@@ -572,7 +579,9 @@ TEST_CASE("vectors of every kind come out as they came in, row by row") {
   };
   const Kind kinds[] = {
       {DataType::float_vector, {1.5f, -2, 0, 3, 4, 5, 6, 7}, {0, 0, 0, 0, 0, 0, 0, 1}},
-      {DataType::float16_vector, {1.5f, -2, 65504, 6e-8f, 0.333251953125f, 0, 1, 2}, {0, 1, 2, 3, 4, 5, 6, 7}},
+      {DataType::float16_vector,
+       {1.5f, -2, 65504, 6e-8f, 0.333251953125f, 0, 1, 2},
+       {0, 1, 2, 3, 4, 5, 6, 7}},
       {DataType::bfloat16_vector, {1.5f, -2, 1e38f, 0.3339843750f, 0, 0, 1, 2}, {0, 1, 2, 3, 4, 5, 6, 7}},
       {DataType::binary_vector, {1, 0, 0, 0, 0, 0, 1, 1}, {0, 1, 0, 1, 0, 1, 0, 1}},
   };
@@ -599,9 +608,12 @@ TEST_CASE("vectors of every kind come out as they came in, row by row") {
     const auto close = [](const model::Vector& left, const model::DenseVector& right, float within) {
       const auto& dense = std::get<model::DenseVector>(left);
       REQUIRE(dense.size() == right.size());
-      for (size_t i = 0; i < right.size(); ++i) CHECK(std::fabs(dense[i] - right[i]) <= within * std::fabs(right[i]));
+      for (size_t i = 0; i < right.size(); ++i)
+        CHECK(std::fabs(dense[i] - right[i]) <= within * std::fabs(right[i]));
     };
-    const float within = kind.type == DataType::bfloat16_vector ? 0.004f : kind.type == DataType::float16_vector ? 0.01f : 0;
+    const float within = kind.type == DataType::bfloat16_vector  ? 0.004f
+                         : kind.type == DataType::float16_vector ? 0.01f
+                                                                 : 0;
     close((*rows)[0].vectors.at("vector"), kind.first, within);
     close((*rows)[1].vectors.at("vector"), kind.second, within);
     model::Record bare{key_of(3), {}, {}, {}};

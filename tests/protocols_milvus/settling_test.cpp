@@ -86,15 +86,17 @@ struct Settling {
   std::thread::id writer;
   model::Schema schema;
   SystemClock clock;
-  MilvusDriver driver{Client({}, [this](const std::string& path, const net::Headers&, const std::string& message,
-                                        Deadline) { return answer(path, message); }),
-                      "default", clock};
+  MilvusDriver driver{
+      Client({}, [this](const std::string& path, const net::Headers&, const std::string& message,
+                        Deadline) { return answer(path, message); }),
+      "default", clock};
   Deadline soon = clock.in(std::chrono::seconds(30));
 };
 
 }  // namespace
 
-TEST_CASE("a collection that is being made anew with its dimension is described as it is then, never as missing") {
+TEST_CASE(
+    "a collection that is being made anew with its dimension is described as it is then, never as missing") {
   Settling milvus;
   model::Record first;
   first.key = {"", {int64_t{1}}};

@@ -171,8 +171,12 @@ TEST_CASE("where all are wanted, a refused record keeps the others of its reques
   const auto schema = fresh(*d, things("together"));
   sql("ALTER TABLE together ADD CONSTRAINT no_seven CHECK (metadata->>'n' IS DISTINCT FROM '7')");
   std::vector<model::Record> batch{record("a"), record("b"), record("c")};
-  SECTION("the driver finds it") { batch[1].document = std::string("a\0b", 3); }
-  SECTION("the server finds it") { batch[1].metadata = model::Object{{"n", 7}}; }
+  SECTION("the driver finds it") {
+    batch[1].document = std::string("a\0b", 3);
+  }
+  SECTION("the server finds it") {
+    batch[1].metadata = model::Object{{"n", 7}};
+  }
   const auto refused = d->upsert(schema, batch, UpsertMode::replace_all, soon());
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == Code::invalid);
@@ -308,8 +312,9 @@ TEST_CASE("get is ordered by id over all partitions, so that the last id is wher
       const auto page = found(query);
       if (page.empty()) break;
       for (const auto& key : page) seen.insert(key.id);
-      model::Value last = kind == model::IdKind::i64 ? model::Value(std::get<int64_t>(page.back().id.value))
-                                                     : model::Value(std::get<std::string>(page.back().id.value));
+      model::Value last = kind == model::IdKind::i64
+                              ? model::Value(std::get<int64_t>(page.back().id.value))
+                              : model::Value(std::get<std::string>(page.back().id.value));
       query.filter = model::Filter::make(model::Filter::Kind::greater, model::Filter::record_id(),
                                          model::Filter::literal_of(last));
     }
@@ -408,7 +413,8 @@ TEST_CASE("half precision and sparse vectors live in their own types") {
   CHECK(good(d->upsert(schema, std::vector{r}, UpsertMode::replace, soon())).refused.size() == 1);
 }
 
-TEST_CASE("a list of more constants than a statement has arguments finds its records, and the session lives on") {
+TEST_CASE(
+    "a list of more constants than a statement has arguments finds its records, and the session lives on") {
   const auto d = driver();
   for (const auto kind : {model::IdKind::string, model::IdKind::i64, model::IdKind::u64}) {
     const auto schema = fresh(*d, things("long_lists", kind));
@@ -440,7 +446,8 @@ TEST_CASE("a list of more constants than a statement has arguments finds its rec
       CHECK(found.records[0].key == records[how == model::Filter::Kind::in ? 0 : 1].key);
     }
     // One argument each: refused before anything is sent.
-    query.filter = model::Filter::make(model::Filter::Kind::in, model::Filter::field_of("a"), model::Filter::literal_of(list));
+    query.filter = model::Filter::make(model::Filter::Kind::in, model::Filter::field_of("a"),
+                                       model::Filter::literal_of(list));
     const auto refused = d->query(schema, query, soon());
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().message.starts_with("filter.size: "));

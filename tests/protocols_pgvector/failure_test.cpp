@@ -127,7 +127,8 @@ TEST_CASE("a missed deadline is uncertain, prompt, and the server is asked to ca
   CHECK(good(d->upsert(schema, std::vector{record("x")}, UpsertMode::replace, soon())).refused.empty());
 }
 
-TEST_CASE("a missed deadline is an error, not the end, where the system refuses the thread that would cancel") {
+TEST_CASE(
+    "a missed deadline is an error, not the end, where the system refuses the thread that would cancel") {
   const auto d = driver();
   const auto schema = fresh(*d, things("threadless"));
   const auto kept = record("kept");

@@ -226,10 +226,34 @@ TEST_CASE("regular expressions on documents and fields select what the model say
     records.back().metadata = model::Object{{"t", text}, {"n", 1}};
   }
   good(d->upsert(schema, records, protocols::UpsertMode::replace, soon()));
-  for (const char* pattern : {"abc",   "a.c",    "^a",      "c$",       "^$",         "(^|[^a-z])word($|[^a-z])", "\\d",
-                              "\\D",   "[0-9A-Za-z_]+",   "[^0-9A-Za-z_]",     "\\s",      "\\S",        "[a-c]+$",    "[^a-z]",
-                              "a{3,}", "(a|w)o", "a\\.c",   "[\\]\\-]", "^(?:a|x)_?", "[\\d.]+",    "\\t",
-                              "\\n",   "x?",     "\\(x\\)", "\\{\\}",   "",           "a|",         "[.]"}) {
+  for (const char* pattern : {"abc",
+                              "a.c",
+                              "^a",
+                              "c$",
+                              "^$",
+                              "(^|[^a-z])word($|[^a-z])",
+                              "\\d",
+                              "\\D",
+                              "[0-9A-Za-z_]+",
+                              "[^0-9A-Za-z_]",
+                              "\\s",
+                              "\\S",
+                              "[a-c]+$",
+                              "[^a-z]",
+                              "a{3,}",
+                              "(a|w)o",
+                              "a\\.c",
+                              "[\\]\\-]",
+                              "^(?:a|x)_?",
+                              "[\\d.]+",
+                              "\\t",
+                              "\\n",
+                              "x?",
+                              "\\(x\\)",
+                              "\\{\\}",
+                              "",
+                              "a|",
+                              "[.]"}) {
     for (const auto& left : {Filter::document_text(), Filter::field_of("t"), Filter::field_of("n")}) {
       const auto filter = Filter::make(Kind::matches, left, Filter::literal_of(pattern));
       INFO(pattern);
@@ -246,16 +270,17 @@ TEST_CASE("regular expressions on documents and fields select what the model say
 TEST_CASE("digits and white space in documents are Unicode's") {
   const auto d = driver();
   const auto schema = fresh(*d, things("regex_unicode"));
-  const std::vector<std::string> texts{"7", "\u0663", "\U0001D7CF", "a\u00A0b", "a\u2003b", "a\u200Bb", "\u00B2"};
+  const std::vector<std::string> texts{"7",        "\u0663",   "\U0001D7CF", "a\u00A0b",
+                                       "a\u2003b", "a\u200Bb", "\u00B2"};
   std::vector<model::Record> records;
   for (const auto& text : texts) {
     records.push_back(record("id" + std::to_string(records.size())));
     records.back().document = text;
   }
   good(d->upsert(schema, records, protocols::UpsertMode::replace, soon()));
-  const std::pair<const char*, std::vector<size_t>> rows[] = {{"^\\d$", {0, 1, 2}},     {"^\\D$", {6}},
-                                                              {"^[\\d\\s]$", {0, 1, 2}}, {"a\\sb", {3, 4}},
-                                                              {"a\\Sb", {5}},           {"^a[^\\s]b$", {5}}};
+  const std::pair<const char*, std::vector<size_t>> rows[] = {
+      {"^\\d$", {0, 1, 2}}, {"^\\D$", {6}}, {"^[\\d\\s]$", {0, 1, 2}},
+      {"a\\sb", {3, 4}},    {"a\\Sb", {5}}, {"^a[^\\s]b$", {5}}};
   for (const auto& [pattern, places] : rows) {
     INFO(pattern);
     std::set<model::Key> wanted;
@@ -271,8 +296,16 @@ TEST_CASE("places in arrays select what the model says, whatever is there") {
   const model::Array inner{1, "x", nullptr, model::Array{7}};
   model::Array deep{1};
   for (int i = 0; i < 3; ++i) deep = model::Array{0, std::move(deep)};
-  const std::vector<model::Value> values{5, "text", nullptr, true, model::Array(), model::Array{1, 2}, model::Array{inner, inner},
-                                         model::Object{{"0", 1}}, model::Array{nullptr, 1}, deep,
+  const std::vector<model::Value> values{5,
+                                         "text",
+                                         nullptr,
+                                         true,
+                                         model::Array(),
+                                         model::Array{1, 2},
+                                         model::Array{inner, inner},
+                                         model::Object{{"0", 1}},
+                                         model::Array{nullptr, 1},
+                                         deep,
                                          model::Array{model::Object{{"b", inner}}, 2}};
   std::vector<model::Record> records;
   for (const auto& value : values) {

@@ -90,7 +90,8 @@ TEST_CASE("a list of constants is one argument where it can be, and is refused w
   const auto among = [](const model::Filter& left, std::vector<Parameter>& parameters) {
     model::Array names;
     for (int i = 0; i < 70'000; ++i) names.emplace_back("name " + std::to_string(i));
-    return filter_sql(books(), model::Filter::make(model::Filter::Kind::in, left, model::Filter::literal_of(names)),
+    return filter_sql(books(),
+                      model::Filter::make(model::Filter::Kind::in, left, model::Filter::literal_of(names)),
                       parameters);
   };
   std::vector<Parameter> parameters;

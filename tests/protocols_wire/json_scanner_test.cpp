@@ -74,15 +74,29 @@ TEST_CASE("an empty array given where the end was passed is refused") {
 }
 
 TEST_CASE("arrays of numbers read the same in the usual form and in every other") {
-  const std::vector<std::string> numbers{"0", "-0", "1", "-1.5", "0.1", "123456789.125", "9007199254740993", "0.30000001192092896",
-                                         "1e3", "-2.5E-4", "123456789012345678901234567890", "0.000000000000000000000000001", "3.4028235e38"};
+  const std::vector<std::string> numbers{"0",
+                                         "-0",
+                                         "1",
+                                         "-1.5",
+                                         "0.1",
+                                         "123456789.125",
+                                         "9007199254740993",
+                                         "0.30000001192092896",
+                                         "1e3",
+                                         "-2.5E-4",
+                                         "123456789012345678901234567890",
+                                         "0.000000000000000000000000001",
+                                         "3.4028235e38"};
   for (const auto& a : numbers) {
     for (const auto& b : numbers) {
-      for (const std::string& text : {"[" + a + "," + b + "," + a + "]", "[ " + a + " , " + b + ",\n" + a + "]"}) {
+      for (const std::string& text :
+           {"[" + a + "," + b + "," + a + "]", "[ " + a + " , " + b + ",\n" + a + "]"}) {
         std::vector<float> got;
         JsonScanner in(text);
         REQUIRE((in.read_floats(got) && in.finish()));
-        const auto expected = [](const std::string& number) { return static_cast<float>(std::strtod(number.c_str(), nullptr)); };
+        const auto expected = [](const std::string& number) {
+          return static_cast<float>(std::strtod(number.c_str(), nullptr));
+        };
         REQUIRE(got == std::vector<float>{expected(a), expected(b), expected(a)});
         REQUIRE(std::signbit(got[0]) == (a[0] == '-'));
         JsonScanner skipped(text);
@@ -93,7 +107,8 @@ TEST_CASE("arrays of numbers read the same in the usual form and in every other"
 }
 
 TEST_CASE("arrays of numbers are refused where they always were") {
-  for (const std::string text : {"[1,]", "[,1]", "[01]", "[1.]", "[1.5e]", "[-]", "[1 2]", "[1,2", "[1,2,", "[1.5x]", "[1,-]", "[+1]"}) {
+  for (const std::string text : {"[1,]", "[,1]", "[01]", "[1.]", "[1.5e]", "[-]", "[1 2]", "[1,2", "[1,2,",
+                                 "[1.5x]", "[1,-]", "[+1]"}) {
     std::vector<float> ignored;
     JsonScanner reads(text), skips(text);
     CHECK_FALSE((reads.read_floats(ignored) && reads.finish()));
@@ -103,9 +118,9 @@ TEST_CASE("arrays of numbers are refused where they always were") {
 }
 
 TEST_CASE("what somebody else judges is passed over to the same end as it is skipped") {
-  for (const std::string text :
-       {"1", "\"]\"", "null", "[]", "[1]", "[ 1.5 , -2e3,\n3 ]", "[[1,2],[3],[]]", "[\"]\",1]", "[1,\"]\",2]", "[1,null]", "[1,[2,\"[\"],{\"a\":[3]}]",
-        "{}", R"({"a":[1,2],"b":{"c":[[1],["x]"]]},"d":"[1"})", "[true,false]"}) {
+  for (const std::string text : {"1", "\"]\"", "null", "[]", "[1]", "[ 1.5 , -2e3,\n3 ]", "[[1,2],[3],[]]",
+                                 "[\"]\",1]", "[1,\"]\",2]", "[1,null]", "[1,[2,\"[\"],{\"a\":[3]}]", "{}",
+                                 R"({"a":[1,2],"b":{"c":[[1],["x]"]]},"d":"[1"})", "[true,false]"}) {
     INFO(text);
     const std::string followed = text + " ,7";
     JsonScanner skips(followed), passes(followed);
@@ -124,7 +139,8 @@ TEST_CASE("what somebody else judges is passed over to the same end as it is ski
 }
 
 TEST_CASE("what has no sure end is not passed over, and only what is between numbers is not judged") {
-  for (const std::string text : {"", "[", "[1", "[1,2", "[1}", "[1:2]", "[1,x]", "[tru]", "{\"a\":[1}", "{\"a\" [1]}", "[\"a]"}) {
+  for (const std::string text :
+       {"", "[", "[1", "[1,2", "[1}", "[1:2]", "[1,x]", "[tru]", "{\"a\":[1}", "{\"a\" [1]}", "[\"a]"}) {
     INFO(text);
     JsonScanner in(text);
     CHECK_FALSE(in.pass_value());
@@ -143,7 +159,8 @@ TEST_CASE("nulls among numbers are NaN where the reader says so") {
     JsonScanner in(text);
     REQUIRE((in.read_floats(numbers, JsonScanner::Nulls::are_nan) && in.finish()));
     CHECK(numbers.size() == static_cast<size_t>(std::count(text.begin(), text.end(), ',')) + 1);
-    CHECK(std::count_if(numbers.begin(), numbers.end(), [](float x) { return std::isnan(x); }) == (text == "[null,null]" ? 2 : 1));
+    CHECK(std::count_if(numbers.begin(), numbers.end(), [](float x) { return std::isnan(x); }) ==
+          (text == "[null,null]" ? 2 : 1));
   }
 }
 
@@ -158,7 +175,8 @@ TEST_CASE("numbers of every length read as the library reads them") {
     std::string number = random() % 2 == 0 ? "-" : "";
     const size_t whole = random() % 12, fraction = random() % 18;
     if (whole == 0) number += '0';
-    for (size_t d = 0; d < whole; ++d) number += static_cast<char>(d == 0 ? '1' + random() % 9 : '0' + random() % 10);
+    for (size_t d = 0; d < whole; ++d)
+      number += static_cast<char>(d == 0 ? '1' + random() % 9 : '0' + random() % 10);
     if (fraction > 0) number += '.';
     for (size_t d = 0; d < fraction; ++d) number += static_cast<char>('0' + random() % 10);
     INFO(number);

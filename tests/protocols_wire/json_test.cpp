@@ -29,20 +29,15 @@ std::string refusal(std::string_view text, int depth_max = 128) {
 
 Value any_value(int depth) {
   switch (*rc::gen::inRange(0, depth > 0 ? 8 : 6)) {
-    case 0:
-      return nullptr;
-    case 1:
-      return *rc::gen::arbitrary<bool>();
-    case 2:
-      return *rc::gen::arbitrary<int64_t>();
-    case 3:
-      return *rc::gen::arbitrary<uint64_t>();
+    case 0: return nullptr;
+    case 1: return *rc::gen::arbitrary<bool>();
+    case 2: return *rc::gen::arbitrary<int64_t>();
+    case 3: return *rc::gen::arbitrary<uint64_t>();
     case 4: {
       const double d = std::bit_cast<double>(*rc::gen::arbitrary<uint64_t>());
       return std::isfinite(d) ? d : 0.5;
     }
-    case 5:
-      return *rc::gen::container<std::string>(rc::gen::inRange<char>(0, 127));
+    case 5: return *rc::gen::container<std::string>(rc::gen::inRange<char>(0, 127));
     case 6: {
       Array array;
       for (int n = *rc::gen::inRange(0, 4); n > 0; --n) array.push_back(any_value(depth - 1));

@@ -16,8 +16,8 @@ namespace {
 
 struct Sides : Kept {
   FakeDriver source, target;
-  vmproxy::proxy::Collections collections{*journal, source, target, clock,
-                                          [](const vmproxy::model::CollectionName&) { return true; }, {}};
+  vmproxy::proxy::Collections collections{
+      *journal, source, target, clock, [](const vmproxy::model::CollectionName&) { return true; }, {}};
   std::shared_ptr<const vmproxy::proxy::Collection> collection;  // "things"
 
   Sides() {
@@ -28,14 +28,17 @@ struct Sides : Kept {
     REQUIRE(collection != nullptr);
   }
   using Ended = std::future<Result<void>>;
-  static Ended aside(std::function<Result<void>()> call) { return std::async(std::launch::async, std::move(call)); }
+  static Ended aside(std::function<Result<void>()> call) {
+    return std::async(std::launch::async, std::move(call));
+  }
   bool ends(const Ended& call) {
     return eventually(clock, [&] { return call.wait_for(seconds(0)) == std::future_status::ready; });
   }
   // It hangs at the source until release().
   Ended refresh_that_hangs() {
     source.hold(Call::describe);
-    auto refreshed = aside([this, deadline = clock.in(seconds(30))] { return collections.refresh(deadline); });
+    auto refreshed =
+        aside([this, deadline = clock.in(seconds(30))] { return collections.refresh(deadline); });
     CHECK(eventually(clock, [this] { return source.held() == 1; }));
     return refreshed;
   }
@@ -43,7 +46,8 @@ struct Sides : Kept {
 
 }  // namespace
 
-TEST_CASE("who asks what exists waits for another that asks no longer than its own time, and nothing is lost") {
+TEST_CASE(
+    "who asks what exists waits for another that asks no longer than its own time, and nothing is lost") {
   Sides at;
   at.source.add_collection(things("others"));
   auto first = at.refresh_that_hangs();
@@ -66,7 +70,8 @@ TEST_CASE("who asks what exists waits for another that asks no longer than its o
   CHECK(at.collections.refresh(at.clock.in(seconds(1))));
 }
 
-TEST_CASE("a change of the catalog waits for a source that hangs no longer than its own time, and is not made then") {
+TEST_CASE(
+    "a change of the catalog waits for a source that hangs no longer than its own time, and is not made then") {
   Sides at;
   auto first = at.refresh_that_hangs();
   const Deadline deadline = at.clock.in(seconds(5));
@@ -78,7 +83,8 @@ TEST_CASE("a change of the catalog waits for a source that hangs no longer than 
     change = Sides::aside([&] { return at.collections.remove(at.collection->name, deadline); });
   }
   SECTION("rename") {
-    change = Sides::aside([&] { return at.collections.rename(*at.collection, things("others"), {}, deadline); });
+    change =
+        Sides::aside([&] { return at.collections.rename(*at.collection, things("others"), {}, deadline); });
   }
   SECTION("put a space") {
     change = Sides::aside([&] { return at.collections.put_space({"tenant", {}}, deadline); });
@@ -100,7 +106,8 @@ TEST_CASE("a change of the catalog waits for a source that hangs no longer than 
   CHECK(at.collections.find("others") != nullptr);
 }
 
-TEST_CASE("a rename is one step: whoever looks finds the old name with its claim or the new one with it, also after a crash") {
+TEST_CASE(
+    "a rename is one step: whoever looks finds the old name with its claim or the new one with it, also after a crash") {
   Sides at;
   REQUIRE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(1))));
   const vmproxy::journal::Row beside{std::string(vmproxy::journal::rows::state), "beside", "it"};
@@ -118,7 +125,8 @@ TEST_CASE("a rename is one step: whoever looks finds the old name with its claim
     REQUIRE(at.collections.find("others"));
     CHECK(at.collections.claimed(*at.collections.find("others")));
     CHECK_FALSE(at.collections.claimed(*at.collection));
-    CHECK(at.collections.find("others")->plan->source().incarnation > at.collection->plan->source().incarnation);
+    CHECK(at.collections.find("others")->plan->source().incarnation >
+          at.collection->plan->source().incarnation);
     CHECK(known("others"));
     CHECK_FALSE(known("things"));
     CHECK(at.journal->row(vmproxy::journal::rows::state, "beside").value().has_value());
@@ -126,7 +134,9 @@ TEST_CASE("a rename is one step: whoever looks finds the old name with its claim
   SECTION("it cannot be kept") {
     at.store->fail_next_commits(1);
     at.store->fail_reopen(true);
-    auto failed = Sides::aside([&] { return at.collections.rename(*at.collection, things("others"), {beside}, at.clock.in(seconds(1))); });
+    auto failed = Sides::aside([&] {
+      return at.collections.rename(*at.collection, things("others"), {beside}, at.clock.in(seconds(1)));
+    });
     CHECK(at.ends(failed));
     CHECK_FALSE(failed.get());
     at.store->fail_reopen(false);
@@ -139,7 +149,8 @@ TEST_CASE("a rename is one step: whoever looks finds the old name with its claim
 TEST_CASE("what is made on the target is claimed while a source that hangs is asked what exists") {
   Sides at;
   auto first = at.refresh_that_hangs();
-  auto made = Sides::aside([&] { return at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))); });
+  auto made =
+      Sides::aside([&] { return at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))); });
   CHECK(at.ends(made));
   at.source.release();
   CHECK(made.get());
@@ -147,11 +158,14 @@ TEST_CASE("what is made on the target is claimed while a source that hangs is as
   CHECK(first.get());
 }
 
-TEST_CASE("of two that make a collection on the target at once the second does not take the records of the first for foreign ones") {
+TEST_CASE(
+    "of two that make a collection on the target at once the second does not take the records of the first for foreign ones") {
   Sides at;
   at.target.add_collection(things());  // made by the first, which has not claimed it yet
   bool ours = false;
-  SECTION("the first goes on while the second counts") { ours = true; }
+  SECTION("the first goes on while the second counts") {
+    ours = true;
+  }
   SECTION("it was somebody else") {}
   at.target.before_query = [&](Deadline) -> std::optional<Error> {
     if (ours && !at.collections.claim(*at.collection)) return Error(Code::internal, "no claim");
@@ -190,14 +204,16 @@ TEST_CASE("what the source shows is not taken for what exists once the target is
 
 TEST_CASE("what the source cannot show as a collection is known after a restart, as far as it is included") {
   Sides at;
-  const std::vector<vmproxy::protocols::LeftOut> all{{{"", "keyless"}, "table.primary_key: it has none", "give it one"},
-                                                     {{"", "other"}, "id.kind: of no use", "give it another"}};
+  const std::vector<vmproxy::protocols::LeftOut> all{
+      {{"", "keyless"}, "table.primary_key: it has none", "give it one"},
+      {{"", "other"}, "id.kind: of no use", "give it another"}};
   at.source.leave_out(all);
   CHECK(at.collections.left_out().empty());
   REQUIRE(at.collections.refresh(at.clock.in(seconds(1))));
   CHECK(at.collections.left_out() == all);
-  vmproxy::proxy::Collections again(*at.journal, at.source, at.target, at.clock,
-                                    [](const vmproxy::model::CollectionName& name) { return name.name != "other"; }, {});
+  vmproxy::proxy::Collections again(
+      *at.journal, at.source, at.target, at.clock,
+      [](const vmproxy::model::CollectionName& name) { return name.name != "other"; }, {});
   REQUIRE(again.load());
   REQUIRE(again.left_out().size() == 1);
   CHECK(again.left_out()[0] == all[0]);

@@ -34,7 +34,8 @@ struct Door : support::Kept {
   void former_state() {
     std::string hash;
     const std::string hex = "b1b68da447843a6519d8dd7a9c13c90aa1148805cbe55810f86712e6c294ff36";
-    for (size_t i = 0; i < hex.size(); i += 2) hash += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+    for (size_t i = 0; i < hex.size(); i += 2)
+      hash += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
     const std::string table(journal::rows::credentials);
     REQUIRE(journal->commit_rows({{table, "salt", "pepper"}, {table, hash, ""}}));
   }
@@ -56,7 +57,8 @@ TEST_CASE("who was let in is known after a restart, everybody else is not") {
   }
 }
 
-TEST_CASE("who has another key beside the same authorization is somebody else, another cookie changes nothing") {
+TEST_CASE(
+    "who has another key beside the same authorization is somebody else, another cookie changes nothing") {
   Door door;
   door.start(Side::source);
   door.accept({{"authorization", "shared"}, {"x-api-key", "a"}});
@@ -65,7 +67,8 @@ TEST_CASE("who has another key beside the same authorization is somebody else, a
   CHECK_FALSE(door.known({{"authorization", "shared"}}));
 }
 
-TEST_CASE("a state that another version promoted knows its callers in its own form, until the source is asked again") {
+TEST_CASE(
+    "a state that another version promoted knows its callers in its own form, until the source is asked again") {
   Door door;
   door.former_state();
   for (int start = 0; start < 2; ++start) {
@@ -101,7 +104,8 @@ TEST_CASE("a state that this version began is never read in the former form") {
   CHECK_FALSE(door.known({{"x-api-key", "other"}}));
 }
 
-TEST_CASE("another header in the configuration shuts nobody out while the target is the primary, and is asked about before") {
+TEST_CASE(
+    "another header in the configuration shuts nobody out while the target is the primary, and is asked about before") {
   Door door;
   door.start(Side::source, "x-one");
   door.accept({{"x-one", "alice"}, {"x-two", "first"}});

@@ -16,7 +16,8 @@ struct Desk : support::Kept {
   std::unique_ptr<Debts> debts;
 
   explicit Desk(size_t waiting_max) : debts(std::make_unique<Debts>(*journal, clock, waiting_max)) {}
-  void add(const std::vector<std::string>& keys, DebtReason reason = DebtReason::repair, Duration window = Duration::zero()) {
+  void add(const std::vector<std::string>& keys, DebtReason reason = DebtReason::repair,
+           Duration window = Duration::zero()) {
     std::vector<Debt> list;
     for (const auto& key : keys) list.push_back({0, "c", key, reason, window});
     debts->add(list);

@@ -29,7 +29,10 @@ TEST_CASE("a read that gives up is told so once, and not again when it becomes f
   freshness.owed("c", 1);
   int calls = 0;
   bool result = true;
-  const auto waiter = freshness.when_fresh("c", true, [&](bool fresh) { ++calls; result = fresh; });
+  const auto waiter = freshness.when_fresh("c", true, [&](bool fresh) {
+    ++calls;
+    result = fresh;
+  });
   freshness.give_up("c", waiter);
   freshness.arrived("c", 1);
   CHECK(calls == 1);

@@ -38,7 +38,8 @@ TEST_CASE("the same key twice in one batch is overlapped with itself") {
   CHECK(table.end_keyed(op).overlapped == std::vector<bool>{true, false, true});
 }
 
-TEST_CASE("H38: a write registered while a key's window is open is overlapped, also when it ends after the window") {
+TEST_CASE(
+    "H38: a write registered while a key's window is open is overlapped, also when it ends after the window") {
   InFlight table;
   table.open_window("c", "a");
   const auto op = table.begin_keyed("c", {"a"});
@@ -129,7 +130,8 @@ TEST_CASE("a key that a write learned of, and nobody else writes, is not overlap
   CHECK(table.end_keyed(op).overlapped == std::vector<bool>{false});
 }
 
-TEST_CASE("a broad op is alone only when no other write was under way, might still be executed, or has begun since") {
+TEST_CASE(
+    "a broad op is alone only when no other write was under way, might still be executed, or has begun since") {
   InFlight table;
   SECTION("nobody") {
     const auto op = table.begin_broad("c");

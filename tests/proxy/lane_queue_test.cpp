@@ -20,7 +20,9 @@ Entry entry(std::string key, uint64_t position, vmproxy::journal::Seq seq, bool 
   return e;
 }
 
-bool always(const Entry&) { return true; }
+bool always(const Entry&) {
+  return true;
+}
 
 }  // namespace
 
@@ -86,7 +88,8 @@ TEST_CASE("debts of a superseded entry are paid by the one that takes its place"
   CHECK(taken[0].debts[0].id == 5);
 }
 
-TEST_CASE("C6: a lost attempt on the replica is outlived by the image that waits; a late write of the primary is not") {
+TEST_CASE(
+    "C6: a lost attempt on the replica is outlived by the image that waits; a late write of the primary is not") {
   using vmproxy::proxy::DebtReason;
   LaneQueue queue;
   queue.put(entry("a", 1, 10, true), nullptr);

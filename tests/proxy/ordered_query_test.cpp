@@ -37,12 +37,15 @@ struct Move {
       one.key = std::move(key);
       records.push_back(std::move(one));
     }
-    const auto done = transfer.upsert(Side::target, collection, records, protocols::UpsertMode::replace, soon());
+    const auto done =
+        transfer.upsert(Side::target, collection, records, protocols::UpsertMode::replace, soon());
     REQUIRE(!done.has_error());
     REQUIRE(done->refused.empty());
   }
   Deadline soon() { return clock.in(std::chrono::seconds(10)); }
-  model::QueryResult ask(const model::Query& query) { return transfer.query(Side::target, collection, query, soon()).value(); }
+  model::QueryResult ask(const model::Query& query) {
+    return transfer.query(Side::target, collection, query, soon()).value();
+  }
 };
 
 std::vector<int64_t> numbers(const model::QueryResult& result) {
@@ -82,12 +85,16 @@ TEST_CASE("a limit over numbers that the target keeps as text cuts in the order 
 TEST_CASE("a limit over ids that carry their partition on the target cuts in the order of the ids") {
   Move move(model::IdKind::string, {"p"});
   CHECK_FALSE(move.collection.plan->keeps_order());
-  move.put({{"p", {std::string("a")}}, {"", {std::string("b")}}, {"", {std::string("d")}}, {"p", {std::string("c")}}});
+  move.put({{"p", {std::string("a")}},
+            {"", {std::string("b")}},
+            {"", {std::string("d")}},
+            {"p", {std::string("c")}}});
   model::Query query;
   query.collection = move.collection.name;
   query.limit = 3;
   std::vector<std::string> found;
-  for (const auto& one : move.ask(query).records) found.push_back(one.key.partition + "/" + std::get<std::string>(one.key.id.value));
+  for (const auto& one : move.ask(query).records)
+    found.push_back(one.key.partition + "/" + std::get<std::string>(one.key.id.value));
   CHECK(found == std::vector<std::string>{"p/a", "/b", "p/c"});
 }
 

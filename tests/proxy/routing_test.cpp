@@ -34,12 +34,14 @@ TEST_CASE("at 10 percent 8 to 12 percent of 10,000 different reads go to the tar
   at.salt = 42;
   at.reads_percent = 10;
   int target = 0;
-  for (int i = 0; i < 10'000; ++i) target += router.side_for(at, "query " + std::to_string(i), false) == Side::target ? 1 : 0;
+  for (int i = 0; i < 10'000; ++i)
+    target += router.side_for(at, "query " + std::to_string(i), false) == Side::target ? 1 : 0;
   CHECK(target >= 800);
   CHECK(target <= 1200);
 }
 
-TEST_CASE("I16: a paged walk stays on its side when the percentage changes, and is free again after ten minutes") {
+TEST_CASE(
+    "I16: a paged walk stays on its side when the percentage changes, and is free again after ten minutes") {
   FakeClock clock;
   ReadRouter router(clock);
   Routing at;
@@ -92,6 +94,8 @@ TEST_CASE("a write that gives up its turn does not hold up the one behind it") {
   auto third = std::make_unique<proxy::KeyQueue::Turn>(queue.line_up({"a"}));
   second.reset();
   CHECK_FALSE(third->wait(clock.now()));
-  { auto gone = std::move(first); }
+  {
+    auto gone = std::move(first);
+  }
   CHECK(third->wait(clock.now()));
 }

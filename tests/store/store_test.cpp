@@ -215,7 +215,8 @@ TEST_CASE("a slot is whole as long as one of its halves is, and made whole when 
   CHECK(bytes_of(path).size() == 8192);
 }
 
-TEST_CASE("a write that a crash tore, wherever it was, leaves the value before or the new one, and no doubt") {
+TEST_CASE(
+    "a write that a crash tore, wherever it was, leaves the value before or the new one, and no doubt") {
   Directory at;
   const std::string path = at.path + "/slot";
   write_slots(path, {"one"});
@@ -240,9 +241,15 @@ TEST_CASE("a slot that is missing, short or damaged in both halves is told, unti
   CHECK(opened(path, true) == Opened{Found::whole, ""});  // made now
   write_slots(path, {"one"});
   const std::string whole = bytes_of(path);
-  SECTION("missing") { fs::remove(path); }
-  SECTION("empty") { put_bytes(path, ""); }
-  SECTION("short") { put_bytes(path, whole.substr(0, 100)); }
+  SECTION("missing") {
+    fs::remove(path);
+  }
+  SECTION("empty") {
+    put_bytes(path, "");
+  }
+  SECTION("short") {
+    put_bytes(path, whole.substr(0, 100));
+  }
   SECTION("damaged") {
     flip(path, 0);
     flip(path, 1);
@@ -259,7 +266,8 @@ TEST_CASE("a slot that is missing, short or damaged in both halves is told, unti
   CHECK(bytes_of(path).size() == 8192);
 }
 
-TEST_CASE("a slot of an older version, written in turn, is read, and told where its newer half may be the damaged one") {
+TEST_CASE(
+    "a slot of an older version, written in turn, is read, and told where its newer half may be the damaged one") {
   Directory at;
   const std::string path = at.path + "/slot";
   constexpr auto in_turn = SlotFile::Writes::in_turn;
@@ -286,7 +294,8 @@ TEST_CASE("a slot of an older version, written in turn, is read, and told where 
   }
 }
 
-TEST_CASE("what open found missing beside the store on RocksDB is a doubt until the slot is written, but for a new store") {
+TEST_CASE(
+    "what open found missing beside the store on RocksDB is a doubt until the slot is written, but for a new store") {
   Directory at;
   auto store = open_rocksdb(at.path);
   REQUIRE(store);

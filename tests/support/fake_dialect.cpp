@@ -31,7 +31,8 @@ constexpr std::array rows{
 const model::Schema* named(const protocols::Catalog& catalog, std::string_view name) {
   for (const auto& schema : catalog.collections) {
     const auto* other = schema.native.find("name");
-    if (schema.name.name == name || (other != nullptr && other->is_string() && other->string() == name)) return &schema;
+    if (schema.name.name == name || (other != nullptr && other->is_string() && other->string() == name))
+      return &schema;
   }
   return nullptr;
 }
@@ -47,7 +48,9 @@ model::Filter version_at_most(int64_t version) {
                              model::Filter::literal_of(version));
 }
 
-std::span<const OperationRow> FakeDialect::table() const { return rows; }
+std::span<const OperationRow> FakeDialect::table() const {
+  return rows;
+}
 
 const OperationRow* FakeDialect::classify(const net::RequestHead& head) const {
   for (const auto& row : rows) {
@@ -56,7 +59,8 @@ const OperationRow* FakeDialect::classify(const net::RequestHead& head) const {
   return nullptr;
 }
 
-Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Request& request, const protocols::Catalog& catalog) const {
+Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Request& request,
+                                      const protocols::Catalog& catalog) const {
   Operation operation;
   operation.row = &row;
   operation.collection = {"", "things"};
@@ -113,7 +117,8 @@ Result<std::vector<FakeDialect::Image>> FakeDialect::images(const OperationRow&,
   return images;
 }
 
-protocols::OutcomeReport FakeDialect::outcome(const Operation& operation, const net::Response& response) const {
+protocols::OutcomeReport FakeDialect::outcome(const Operation& operation,
+                                              const net::Response& response) const {
   protocols::OutcomeReport report;
   report.whole = ending(operation.row, response).outcome;
   if (operation.makes_keys) {
@@ -128,9 +133,11 @@ protocols::Ending FakeDialect::ending(const OperationRow* row, const net::Respon
   protocols::Ending ending;
   const auto verdict = response.trailers.find("verdict");
   if (response.status < 300) ending.outcome = model::Outcome::applied;
-  if ((response.status >= 400 && response.status < 500) || verdict == "refused") ending.outcome = model::Outcome::rejected;
+  if ((response.status >= 400 && response.status < 500) || verdict == "refused")
+    ending.outcome = model::Outcome::rejected;
   ending.failed = response.status >= 500;
-  ending.credential_accepted = ending.outcome == model::Outcome::applied && (row == nullptr || row->cls != OperationClass::health);
+  ending.credential_accepted =
+      ending.outcome == model::Outcome::applied && (row == nullptr || row->cls != OperationClass::health);
   return ending;
 }
 
@@ -139,7 +146,8 @@ Result<net::Response> FakeDialect::serve(const OperationRow& row, const net::Req
   if (row.cls == OperationClass::health) return net::Response{200, {}, "healthy", {}};
   if (row.name == "collection.create" || row.name == "collection.drop") {
     model::SchemaChange change;
-    change.kind = row.name == "collection.drop" ? model::SchemaChange::Kind::drop_collection : model::SchemaChange::Kind::create_collection;
+    change.kind = row.name == "collection.drop" ? model::SchemaChange::Kind::drop_collection
+                                                : model::SchemaChange::Kind::create_collection;
     change.name = {"", std::string(request.headers.find("to").value_or("things"))};
     if (!backend.catalog().collections.empty()) change.schema = backend.catalog().collections.front();
     change.schema.name = change.name;
@@ -175,8 +183,13 @@ Result<net::Response> FakeDialect::serve(const OperationRow& row, const net::Req
     write.collection = {"", "things"};
     write.kind = model::Write::Kind::replace;
     if (image.record) {
-      write.patches.push_back({image.key, image.record->vectors, image.record->document, false,
-                               image.record->metadata.value_or(model::Object{}), {}, true});
+      write.patches.push_back({image.key,
+                               image.record->vectors,
+                               image.record->document,
+                               false,
+                               image.record->metadata.value_or(model::Object{}),
+                               {},
+                               true});
     } else {
       write.kind = model::Write::Kind::delete_keys;
       write.keys.push_back(image.key);
@@ -199,7 +212,8 @@ std::string FakeDialect::credential(const net::RequestHead& head, std::string_vi
 
 net::Response FakeDialect::error(const Error& error, const net::RequestHead&) const {
   if (error.code == Code::unauthenticated) return {401, {}, error.message, {}};
-  const bool asked_wrongly = error.code == Code::invalid || error.code == Code::not_found || error.code == Code::unsupported;
+  const bool asked_wrongly =
+      error.code == Code::invalid || error.code == Code::not_found || error.code == Code::unsupported;
   return {asked_wrongly ? 400 : 503, {}, error.message, {}};
 }
 

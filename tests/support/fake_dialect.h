@@ -31,19 +31,20 @@ class FakeDialect final : public protocols::Dialect {
                                       const protocols::Catalog& catalog) const override;
   Result<std::vector<Image>> images(const protocols::OperationRow& row, const net::Request& request,
                                     const protocols::Catalog& catalog) const override;
-  bool moves_name = false;             // what /create does, instead of making a collection
-  model::CollectionName creates;       // what /create names
-  bool can_ask_for_all = true;         // up_to_date
-  std::string ask_for_all;             // the body then
+  bool moves_name = false;        // what /create does, instead of making a collection
+  model::CollectionName creates;  // what /create names
+  bool can_ask_for_all = true;    // up_to_date
+  std::string ask_for_all;        // the body then
   std::optional<std::string> up_to_date(const protocols::OperationRow&, const net::Request&) const override {
     return can_ask_for_all ? std::optional(ask_for_all) : std::nullopt;
   }
-  protocols::OutcomeReport outcome(const protocols::Operation& operation, const net::Response& response) const override;
+  protocols::OutcomeReport outcome(const protocols::Operation& operation,
+                                   const net::Response& response) const override;
   protocols::Ending ending(const protocols::OperationRow* row, const net::Response& response) const override;
   Result<net::Response> serve(const protocols::OperationRow& row, const net::Request& request,
                               protocols::Backend& backend) const override;
   net::Response error(const Error& error, const net::RequestHead& head) const override;
-  std::string auth_header = "who";     // says who asks, beside the usual ones
+  std::string auth_header = "who";  // says who asks, beside the usual ones
   std::string credential_form() const override;
   // With an empty form the header "who" alone.
   std::string credential(const net::RequestHead& head, std::string_view form) const override;

@@ -46,12 +46,16 @@ void FakeDriver::add_collection(model::Schema schema) {
   collection.rows.clear();
 }
 
-void FakeDriver::put(const std::string& id, int64_t version) { put("things", id, version); }
+void FakeDriver::put(const std::string& id, int64_t version) {
+  put("things", id, version);
+}
 void FakeDriver::put(const std::string& collection, const std::string& id, int64_t version) {
   std::lock_guard hold(mutex_);
   collections_.at(collection).rows[key_of(id)] = record_of(id, version);
 }
-void FakeDriver::remove(const std::string& id) { remove("things", id); }
+void FakeDriver::remove(const std::string& id) {
+  remove("things", id);
+}
 void FakeDriver::remove(const std::string& collection, const std::string& id) {
   std::lock_guard hold(mutex_);
   collections_.at(collection).rows.erase(key_of(id));
@@ -196,7 +200,9 @@ uint64_t FakeDriver::calls(Call call) const {
   const auto at = calls_.find(call);
   return at == calls_.end() ? 0 : at->second;
 }
-uint64_t FakeDriver::writes() const { return calls(Call::upsert) + calls(Call::insert_only) + calls(Call::erase); }
+uint64_t FakeDriver::writes() const {
+  return calls(Call::upsert) + calls(Call::insert_only) + calls(Call::erase);
+}
 std::vector<FakeDriver::Sent> FakeDriver::sent() const {
   std::lock_guard hold(mutex_);
   return sent_;
@@ -222,7 +228,9 @@ std::optional<Error> FakeDriver::ask(Lock& lock, Call call) {
   return std::nullopt;
 }
 
-Error FakeDriver::no_collection(const std::string& name) { return {Code::not_found, "no collection '" + name + "'"}; }
+Error FakeDriver::no_collection(const std::string& name) {
+  return {Code::not_found, "no collection '" + name + "'"};
+}
 
 // --- Driver: what exists
 
@@ -231,7 +239,9 @@ Result<protocols::ServerInfo> FakeDriver::describe_server(Deadline) {
   if (auto error = ask(lock, Call::describe)) return *error;
   return protocols::ServerInfo{};
 }
-Result<std::vector<protocols::Space>> FakeDriver::list_spaces(Deadline) { return std::vector<protocols::Space>{}; }
+Result<std::vector<protocols::Space>> FakeDriver::list_spaces(Deadline) {
+  return std::vector<protocols::Space>{};
+}
 
 Result<std::vector<model::Schema>> FakeDriver::list_collections(Deadline) {
   Lock lock(mutex_);
@@ -399,10 +409,12 @@ Result<ApplyResult> FakeDriver::erase(const model::Schema& schema, std::span<con
   Lock lock(mutex_);
   sent_.push_back(sent);
   if (auto error = ask(lock, Call::erase)) return *error;
-  return write(Call::erase, sent.collection, ids, [keys](Collection& to, size_t i) { to.rows.erase(keys[i]); });
+  return write(Call::erase, sent.collection, ids,
+               [keys](Collection& to, size_t i) { to.rows.erase(keys[i]); });
 }
 
-Result<model::QueryResult> FakeDriver::query(const model::Schema& schema, const model::Query& query, Deadline deadline) {
+Result<model::QueryResult> FakeDriver::query(const model::Schema& schema, const model::Query& query,
+                                             Deadline deadline) {
   model::QueryResult result;
   if (before_query) {
     if (auto error = before_query(deadline)) return *error;
@@ -410,7 +422,8 @@ Result<model::QueryResult> FakeDriver::query(const model::Schema& schema, const 
   {
     Lock lock(mutex_);
     if (auto error = ask(lock, Call::query)) return *error;
-    if (query.kind == model::Query::Kind::search) return Error(Code::unsupported, "query.search: a fake has no search");
+    if (query.kind == model::Query::Kind::search)
+      return Error(Code::unsupported, "query.search: a fake has no search");
     const auto at = shown().find(model::to_string(schema.name));
     if (at == shown().end()) return no_collection(model::to_string(schema.name));
     for (const auto& [key, record] : at->second.rows) {
@@ -427,7 +440,8 @@ Result<model::QueryResult> FakeDriver::query(const model::Schema& schema, const 
 
 // --- Driver: the copy. Range i of n: keys whose hash modulo n is i, in their order; the cursor is the last key.
 
-Result<std::vector<protocols::ScanRange>> FakeDriver::plan_scan(const model::Schema&, size_t ranges_wanted, Deadline) {
+Result<std::vector<protocols::ScanRange>> FakeDriver::plan_scan(const model::Schema&, size_t ranges_wanted,
+                                                                Deadline) {
   Lock lock(mutex_);
   if (auto error = ask(lock, Call::plan)) return *error;
   std::vector<protocols::ScanRange> ranges;
@@ -437,8 +451,8 @@ Result<std::vector<protocols::ScanRange>> FakeDriver::plan_scan(const model::Sch
 }
 
 Result<protocols::ScanPage> FakeDriver::scan(const model::Schema& schema, const protocols::ScanRange& range,
-                                             const std::string& cursor, size_t records_max, protocols::ReadParts,
-                                             Deadline) {
+                                             const std::string& cursor, size_t records_max,
+                                             protocols::ReadParts, Deadline) {
   const size_t index = std::stoul(range.bytes);
   const size_t count = std::stoul(range.bytes.substr(range.bytes.find('/') + 1));
   protocols::ScanPage page;

@@ -15,7 +15,9 @@
 
 namespace vmproxy::support {
 
-inline model::Key key_of(const std::string& id) { return {"", {id}}; }
+inline model::Key key_of(const std::string& id) {
+  return {"", {id}};
+}
 // A small record; its version is what tests look at.
 model::Record record_of(const std::string& id, int64_t version);
 int64_t version_of(const model::Record& record);
@@ -61,7 +63,7 @@ class FakeDriver final : public protocols::Driver {
   void flap(bool flaps);
   // The next write of this kind loses its answer and is not executed yet: it is when land() is called.
   void delay_next(Call call);
-  void land();              // executes what was delayed, in order
+  void land();  // executes what was delayed, in order
   size_t delayed() const;
   // The next create is executed, and its answer lost.
   void lose_answer_of_create();
@@ -70,7 +72,7 @@ class FakeDriver final : public protocols::Driver {
   // Calls of this kind wait, before they look or change anything, until release().
   void hold(Call call);
   void release();
-  size_t held() const;      // how many wait now
+  size_t held() const;  // how many wait now
   // Reads and queries answer from the rows as they are now, until thaw().
   void freeze();
   void thaw();
@@ -121,11 +123,14 @@ class FakeDriver final : public protocols::Driver {
                                           protocols::ReadParts parts, Deadline) override;
   Result<protocols::ApplyResult> upsert(const model::Schema& schema, std::span<const model::Record> records,
                                         protocols::UpsertMode mode, Deadline) override;
-  Result<protocols::ApplyResult> erase(const model::Schema& schema, std::span<const model::Key> keys, Deadline) override;
+  Result<protocols::ApplyResult> erase(const model::Schema& schema, std::span<const model::Key> keys,
+                                       Deadline) override;
   Result<model::QueryResult> query(const model::Schema& schema, const model::Query& query, Deadline) override;
-  Result<std::vector<protocols::ScanRange>> plan_scan(const model::Schema& schema, size_t ranges_wanted, Deadline) override;
-  Result<protocols::ScanPage> scan(const model::Schema& schema, const protocols::ScanRange& range, const std::string& cursor,
-                                   size_t records_max, protocols::ReadParts parts, Deadline) override;
+  Result<std::vector<protocols::ScanRange>> plan_scan(const model::Schema& schema, size_t ranges_wanted,
+                                                      Deadline) override;
+  Result<protocols::ScanPage> scan(const model::Schema& schema, const protocols::ScanRange& range,
+                                   const std::string& cursor, size_t records_max, protocols::ReadParts parts,
+                                   Deadline) override;
 
  private:
   struct Collection {
@@ -139,8 +144,10 @@ class FakeDriver final : public protocols::Driver {
   const std::map<std::string, Collection>& shown() const { return frozen_ ? *frozen_ : collections_; }
   static Error no_collection(const std::string& name);
   // A batch of writes: `execute` changes one row of it. Lock held.
-  Result<protocols::ApplyResult> write(Call call, const std::string& collection, const std::vector<std::string>& ids,
-                                       const std::function<void(Collection&, size_t)>& execute, bool all = false);
+  Result<protocols::ApplyResult> write(Call call, const std::string& collection,
+                                       const std::vector<std::string>& ids,
+                                       const std::function<void(Collection&, size_t)>& execute,
+                                       bool all = false);
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -28,7 +28,8 @@ struct Kept {
   // Rows of this table that are on the disk.
   size_t rows(std::string_view table) {
     size_t count = 0;
-    REQUIRE(journal->scan_rows(table, "", "", [&count](std::string_view, std::string_view) { return ++count > 0; }));
+    REQUIRE(journal->scan_rows(table, "", "",
+                               [&count](std::string_view, std::string_view) { return ++count > 0; }));
     return count;
   }
 };

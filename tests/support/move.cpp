@@ -37,7 +37,8 @@ Result<void> Move::try_start() {
   auto opened = journal::Journal::open(*store, clock, metrics, {});
   if (!opened) FAIL(opened.error().message);
   journal = std::move(*opened);
-  migration = std::make_unique<cutover::Migration>(*journal, source, target, &dialect, upstream, clock, random, metrics, options);
+  migration = std::make_unique<cutover::Migration>(*journal, source, target, &dialect, upstream, clock,
+                                                   random, metrics, options);
   return migration->open();
 }
 
@@ -67,7 +68,8 @@ void Move::validate_until_clean() {
   for (int pass = 0; pass == 0 || (pass < 10 && !clean()); ++pass) {
     auto begun = migration->validate(all, {});
     if (!begun) FAIL(begun.error().message);
-    if (!eventually([&] { return status().validation.phase != "running"; })) FAIL("the validation does not end");
+    if (!eventually([&] { return status().validation.phase != "running"; }))
+      FAIL("the validation does not end");
     if (!quiet()) FAIL("what was repaired does not arrive: " << status().verdict);
   }
   // The gaps are closed a moment before the state says so.
@@ -160,7 +162,8 @@ void Move::change(const journal::Image& image, bool uncertain) {
       execute();
       return;
     }
-    auto ticket = context().mirror.begin_keyed(*routing, "records.put", {"", "things"}, {image.key}, IntentClass::image);
+    auto ticket = context().mirror.begin_keyed(*routing, "records.put", {"", "things"}, {image.key},
+                                               IntentClass::image);
     std::promise<Result<journal::Seq>> promise;
     context().mirror.journal(ticket, {"POST", "/put", {}, proxy::encode_images({image})},
                              [&promise](Result<journal::Seq> seq) { promise.set_value(std::move(seq)); });
@@ -177,13 +180,20 @@ void Move::change(const journal::Image& image, bool uncertain) {
   if (!answer) throw std::runtime_error(answer.error().message);
 }
 
-void Move::write(const std::string& id, int64_t version) { change({key_of(id), record_of(id, version)}, false); }
-void Move::erase(const std::string& id) { change({key_of(id), std::nullopt}, false); }
-void Move::write_uncertain(const std::string& id, int64_t version) { change({key_of(id), record_of(id, version)}, true); }
+void Move::write(const std::string& id, int64_t version) {
+  change({key_of(id), record_of(id, version)}, false);
+}
+void Move::erase(const std::string& id) {
+  change({key_of(id), std::nullopt}, false);
+}
+void Move::write_uncertain(const std::string& id, int64_t version) {
+  change({key_of(id), record_of(id, version)}, true);
+}
 
 void Move::write_inside(const std::string& id, int64_t version) {
   const auto routing = context().routing.get();
-  auto ticket = context().mirror.begin_keyed(*routing, "records.put", {"", "things"}, {key_of(id)}, IntentClass::read_back);
+  auto ticket = context().mirror.begin_keyed(*routing, "records.put", {"", "things"}, {key_of(id)},
+                                             IntentClass::read_back);
   (routing->primary == Side::source ? source : target).put(id, version);
   journal::OutcomeRecord outcome;
   outcome.whole = Outcome::applied;

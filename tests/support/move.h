@@ -21,17 +21,17 @@ class Move {
   Move();
   ~Move();
 
-  void start();                                    // opens journal and migration
-  Result<void> try_start();                        // the same, when it may be refused
-  void ready();                                    // start, then copy and validate until "ready"
-  bool reaches(const std::string& state);          // runs the clock fast; no window may be open
+  void start();                            // opens journal and migration
+  Result<void> try_start();                // the same, when it may be refused
+  void ready();                            // start, then copy and validate until "ready"
+  bool reaches(const std::string& state);  // runs the clock fast; no window may be open
   bool reaches(const std::function<bool()>& what);
   // Full comparisons with repair until one is clean and no gap is open.
   void validate_until_clean();
   using Disk = std::vector<std::pair<std::string, std::string>>;
   Disk disk() const { return store->dump(); }
-  void crash() { crash(disk()); }                  // kill -9
-  void crash(const Disk& disk);                    // ... at the moment when the disk was so
+  void crash() { crash(disk()); }  // kill -9
+  void crash(const Disk& disk);    // ... at the moment when the disk was so
 
   // Blocking calls of Control, while the clock runs slowly.
   Result<void> run(const std::function<Result<void>()>& call);
@@ -47,9 +47,10 @@ class Move {
   proxy::Context& context() { return migration->context(); }
 
   // --- the application
-  void write(const std::string& id, int64_t version);   // waits at a closed gate
+  void write(const std::string& id, int64_t version);  // waits at a closed gate
   void erase(const std::string& id);
-  void write_uncertain(const std::string& id, int64_t version);  // to the source, which has not executed it yet
+  void write_uncertain(const std::string& id,
+                       int64_t version);  // to the source, which has not executed it yet
   // A request between gate and answer.
   void enter();
   void leave() { context().gate.leave(); }
@@ -60,7 +61,7 @@ class Move {
   void linger() { support::linger(clock); }
   bool quiet();
   bool equal() const { return source.rows() == target.rows(); }
-  bool intended();   // PREPARE is durable
+  bool intended();  // PREPARE is durable
 
   FakeClock clock;
   Random random{13};

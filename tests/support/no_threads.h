@@ -14,7 +14,8 @@ class NoThreads {
   NoThreads() {
     pthread_attr_t huge;
     if (::pthread_getattr_default_np(&before_) != 0 || ::pthread_getattr_default_np(&huge) != 0 ||
-        ::pthread_attr_setstacksize(&huge, size_t{1} << 47) != 0 || ::pthread_setattr_default_np(&huge) != 0) {
+        ::pthread_attr_setstacksize(&huge, size_t{1} << 47) != 0 ||
+        ::pthread_setattr_default_np(&huge) != 0) {
       throw std::runtime_error("the default size of stacks cannot be changed here");
     }
     ::pthread_attr_destroy(&huge);

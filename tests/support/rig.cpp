@@ -44,7 +44,8 @@ void Rig::start(Side primary) {
   if (!opened) FAIL(opened.error().message);
   journal = std::move(*opened);
   collections = std::make_unique<proxy::Collections>(
-      *journal, source, target, clock, [](const model::CollectionName&) { return true; }, std::map<std::string, std::string>{});
+      *journal, source, target, clock, [](const model::CollectionName&) { return true; },
+      std::map<std::string, std::string>{});
   const auto must = [](const Result<void>& done) {
     if (!done) FAIL(done.error().message);
   };
@@ -55,7 +56,8 @@ void Rig::start(Side primary) {
   }
   routing.primary = primary;
   routing.capture = true;
-  mirror = std::make_unique<proxy::Mirror>(*journal, *collections, transfer, &dialect, clock, random, metrics, options);
+  mirror = std::make_unique<proxy::Mirror>(*journal, *collections, transfer, &dialect, clock, random, metrics,
+                                           options);
   mirror->set_generation(generation);
   must(mirror->recover(primary, routing.epoch, journal->stats().clean_start));
   must(mirror->start());
@@ -103,7 +105,9 @@ Rig::Ticket Rig::begin(std::vector<Image> images, IntentClass cls) {
 Rig::Ticket Rig::begin(const std::string& id, int64_t version, IntentClass cls) {
   return begin({{key_of(id), record_of(id, version)}}, cls);
 }
-Rig::Ticket Rig::begin_erase(const std::string& id) { return begin({{key_of(id), std::nullopt}}, IntentClass::image); }
+Rig::Ticket Rig::begin_erase(const std::string& id) {
+  return begin({{key_of(id), std::nullopt}}, IntentClass::image);
+}
 
 Rig::Ticket Rig::begin_delete_where(int64_t version_max) {
   auto ticket = mirror->begin_broad(routing, "records.delete_where", {"", "things"}, IntentClass::predicate);

@@ -14,13 +14,13 @@
 
 namespace vmproxy::support {
 
-using vmproxy::Code;
-using vmproxy::Error;
 using journal::IntentClass;
 using model::Outcome;
 using proxy::Side;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using vmproxy::Code;
+using vmproxy::Error;
 
 // Polls while the clock runs slowly forward: at most five seconds of its time, so that no window of a minute closes.
 bool eventually(FakeClock& clock, const std::function<bool()>& what);
@@ -44,7 +44,7 @@ class Rig {
 
   // Opens the journal, learns the collections, replays, starts the lanes. Changes to options, caps and rows come before.
   void start(Side primary = Side::source);
-  void stop();   // clean
+  void stop();  // clean
   // kill -9: what was not committed is gone, what was delayed at the databases may still land. start() again.
   void crash();
 
@@ -88,7 +88,7 @@ class Rig {
   FakeDialect dialect;
   proxy::MirrorOptions options;
   proxy::Routing routing;
-  uint64_t generation = 0;   // of the copy; start() passes it on
+  uint64_t generation = 0;  // of the copy; start() passes it on
   std::unique_ptr<store::MemoryStore> store = store::make_memory_store();
   std::unique_ptr<journal::Journal> journal;
   std::unique_ptr<proxy::Collections> collections;

@@ -50,8 +50,10 @@ TEST_CASE("two migrations of one process have each their own figure of differenc
   Compare at;
   at.fill(3);
   at.remove_target(1);
-  Validation one(*at.journal, at.source, at.target, *at.sink, at.clock, at.random, at.metrics, {{"migration", "one"}});
-  Validation two(*at.journal, at.source, at.target, *at.sink, at.clock, at.random, at.metrics, {{"migration", "two"}});
+  Validation one(*at.journal, at.source, at.target, *at.sink, at.clock, at.random, at.metrics,
+                 {{"migration", "one"}});
+  Validation two(*at.journal, at.source, at.target, *at.sink, at.clock, at.random, at.metrics,
+                 {{"migration", "two"}});
   REQUIRE(one.run(at.jobs(), Side::source, at.options, "one"));
   at.put_target(record_of(FakeDatabase::name(1)));
   REQUIRE(two.run(at.jobs(), Side::source, at.options, "two"));
@@ -243,27 +245,31 @@ TEST_CASE("the comparison of single keys finds missing, extra, different and lea
         Code::timeout);
 }
 
-TEST_CASE("with a primary that stands still the replica is read when it is ready, and what it caught up with is no difference") {
+TEST_CASE(
+    "with a primary that stands still the replica is read when it is ready, and what it caught up with is no difference") {
   Compare at;
   at.fill(3);
   at.source.put("things", record_of(FakeDatabase::name(0), 7));
   at.put_target(record_of(FakeDatabase::name(1), 5));
   at.sink->set_dirty(key_of(FakeDatabase::name(0)), true);
   at.sink->set_dirty(key_of(FakeDatabase::name(1)), true);
-  const std::vector<model::Key> keys = {key_of(FakeDatabase::name(0)), key_of(FakeDatabase::name(1)), key_of(FakeDatabase::name(2))};
+  const std::vector<model::Key> keys = {key_of(FakeDatabase::name(0)), key_of(FakeDatabase::name(1)),
+                                        key_of(FakeDatabase::name(2))};
   const auto deadline = at.clock.in(std::chrono::seconds(9));
-  auto report = at.validation->compare_keys(at.jobs()[0], keys, Side::source, deadline, [&]() -> vmproxy::Result<void> {
-    at.put_target(record_of(FakeDatabase::name(0), 7));
-    at.sink->set_dirty(key_of(FakeDatabase::name(0)), false);
-    at.sink->set_dirty(key_of(FakeDatabase::name(1)), false);
-    return {};
-  });
+  auto report =
+      at.validation->compare_keys(at.jobs()[0], keys, Side::source, deadline, [&]() -> vmproxy::Result<void> {
+        at.put_target(record_of(FakeDatabase::name(0), 7));
+        at.sink->set_dirty(key_of(FakeDatabase::name(0)), false);
+        at.sink->set_dirty(key_of(FakeDatabase::name(1)), false);
+        return {};
+      });
   REQUIRE(report);
   CHECK(report->differences() == 1);  // what was owed before is no excuse
   CHECK(report->different_keys == std::vector<model::Key>{key_of(FakeDatabase::name(1))});
   CHECK(report->unsettled == 0);
-  auto late = at.validation->compare_keys(at.jobs()[0], keys, Side::source, deadline,
-                                          []() -> vmproxy::Result<void> { return Error(Code::timeout, "not in time"); });
+  auto late = at.validation->compare_keys(
+      at.jobs()[0], keys, Side::source, deadline,
+      []() -> vmproxy::Result<void> { return Error(Code::timeout, "not in time"); });
   CHECK(late.error().code == Code::timeout);
 }
 
