@@ -52,18 +52,7 @@ vmproxy::model::SchemaChange creation(const std::string& name) {
 
 Result<vmproxy::model::WriteResult> put_into(Proxy& proxy, const std::string& collection,
                                              const std::string& id) {
-  vmproxy::model::Write put;
-  put.collection = {"", collection};
-  put.kind = vmproxy::model::Write::Kind::replace;
-  const auto record = record_of(id, 1);
-  put.patches.push_back({record.key,
-                         record.vectors,
-                         record.document,
-                         false,
-                         record.metadata.value_or(vmproxy::model::Object{}),
-                         {},
-                         true});
-  return proxy.backend().write(put);
+  return proxy.backend().write(put_of(collection, {id}));
 }
 
 }  // namespace

@@ -10,23 +10,10 @@ namespace {
 
 // One request of the application after the promotion.
 Result<model::WriteResult> put_all(Move& move, const std::vector<std::string>& ids) {
-  model::Write write;
-  write.collection = {"", "things"};
-  write.kind = model::Write::Kind::replace;
-  for (const auto& id : ids) {
-    const auto record = record_of(id, 1);
-    write.patches.push_back({record.key,
-                             record.vectors,
-                             record.document,
-                             false,
-                             record.metadata.value_or(model::Object{}),
-                             {},
-                             true});
-  }
   auto& context = move.context();
   proxy::TargetBackend backend(context, context.routing.get(), "test",
                                move.clock.in(std::chrono::seconds(10)));
-  return backend.write(write);
+  return backend.write(put_of("things", ids));
 }
 
 }  // namespace

@@ -797,18 +797,7 @@ TEST_CASE(
   change.schema.name.name = "other";
   REQUIRE(backend.change(change));
   const auto write = [&](const std::string& collection, const std::string& id) {
-    vmproxy::model::Write put;
-    put.collection = {"", collection};
-    put.kind = vmproxy::model::Write::Kind::replace;
-    const auto record = record_of(id, 1);
-    put.patches.push_back({record.key,
-                           record.vectors,
-                           record.document,
-                           false,
-                           record.metadata.value_or(vmproxy::model::Object{}),
-                           {},
-                           true});
-    return backend.write(put);
+    return backend.write(put_of(collection, {id}));
   };
   // Not before the source says whether it can.
   proxy.move.source.hold(Call::upsert);

@@ -44,18 +44,7 @@ struct Promoted : Proxy {
     return renamed;
   }
   bool put(const std::string& collection, const std::string& id) {
-    model::Write write;
-    write.collection = {"", collection};
-    write.kind = model::Write::Kind::replace;
-    const auto record = record_of(id, 1);
-    write.patches.push_back({record.key,
-                             record.vectors,
-                             record.document,
-                             false,
-                             record.metadata.value_or(model::Object{}),
-                             {},
-                             true});
-    return backend().write(write).has_value();
+    return backend().write(put_of(collection, {id})).has_value();
   }
   // A lane has images of "others" and of "things" in one batch, and the source does not answer for the first.
   void holds_a_batch() {

@@ -20,6 +20,23 @@ Record record_of(const std::string& id, int64_t version) {
   return record;
 }
 
+model::Write put_of(const std::string& collection, const std::vector<std::string>& ids) {
+  model::Write put;
+  put.collection = {"", collection};
+  put.kind = model::Write::Kind::replace;
+  for (const auto& id : ids) {
+    Record record = record_of(id, 1);
+    put.patches.push_back({record.key,
+                           std::move(record.vectors),
+                           std::move(record.document),
+                           false,
+                           record.metadata.value_or(model::Object{}),
+                           {},
+                           true});
+  }
+  return put;
+}
+
 int64_t version_of(const Record& record) {
   if (!record.metadata) return -1;
   const auto at = record.metadata->find("version");

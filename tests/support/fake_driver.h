@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 
+#include "model/write.h"
 #include "protocols/api/driver.h"
 
 namespace vmproxy::support {
@@ -21,6 +22,8 @@ inline model::Key key_of(const std::string& id) {
 // A small record; its version is what tests look at.
 model::Record record_of(const std::string& id, int64_t version);
 int64_t version_of(const model::Record& record);
+// The application's write of whole records of version 1.
+model::Write put_of(const std::string& collection, const std::vector<std::string>& ids);
 
 enum class Call { read, upsert, insert_only, erase, query, scan, plan, create, alter, drop, index, describe };
 

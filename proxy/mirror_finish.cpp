@@ -1,0 +1,189 @@
+// The end of a write: what its outcome leaves to be brought to the replica, as entries of the lanes or as debts.
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "journal/rows.h"
+#include "proxy/images.h"
+#include "proxy/mirror.h"
+
+namespace vmproxy::proxy {
+namespace {
+
+model::Outcome outcome_at(const journal::OutcomeRecord& outcome, size_t index) {
+  return index < outcome.items.size() ? outcome.items[index] : outcome.whole;
+}
+
+}  // namespace
+
+void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
+                    std::function<void(Result<void>)> durable) {
+  ++writes_;
+  // Not journaled and sent all the same: the capture gap stands for it (correctness.md 3), but its keys are read back
+  // anyway, so that the gap is as small as can be.
+  const bool nameless = ticket.makes_keys && ticket.keys.size() == ticket.named;
+  // The intent does not name the keys that the primary made up: a replay finds them here.
+  if (ticket.makes_keys) {
+    for (size_t i = ticket.named; i < ticket.keys.size(); ++i)
+      outcome.images.push_back({ticket.keys[i], std::nullopt});
+  }
+  {
+    std::lock_guard ordered(finish_mutex_);
+    if (ticket.broad) {
+      finish_broad(ticket, outcome);
+    } else {
+      finish_keyed(ticket, outcome);
+    }
+  }
+  if (ticket.broad) ledger_.release(ticket.enumerated_from);
+  if (outcome.whole != model::Outcome::rejected) {
+    std::string gap;
+    if (ticket.cls == journal::IntentClass::opaque)
+      gap = "operation '" + ticket.operation + "' may have changed records that cannot be named";
+    if (nameless)
+      gap = "operation '" + ticket.operation + "' made records in '" + ticket.collection_key +
+            "' whose keys are not known";
+    if (!gap.empty()) {
+      journal_.mark_gap(gap, [](Result<void> marked) {
+        if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
+      });
+    }
+  }
+  if (ticket.seq != 0) {
+    journal_.outcome(ticket.seq, std::move(outcome), std::move(durable));
+  } else if (durable) {
+    durable({});
+  }
+}
+
+void Mirror::touch(const std::string& collection, const std::vector<std::string>& keys) {
+  written_.note(collection, keys);
+  const uint64_t generation = generation_;
+  if (generation == 0 || keys.empty()) return;
+  std::vector<journal::Row> rows;
+  for (const auto& key : keys) {
+    rows.push_back({std::string(journal::rows::touched), touched_key(generation, collection, key), ""});
+  }
+  journal_.put_rows(std::move(rows));
+}
+
+bool Mirror::reads_settle() const {
+  const auto& primary = transfer_.driver(primary_).capabilities();
+  return primary.read_after_write && primary.max_exec.has_value();
+}
+
+void Mirror::suspect_reads(const std::string& collection, const std::vector<std::string>& keys) {
+  if (!transfer_.driver(primary_).capabilities().read_after_write) suspects_.mark(collection, keys);
+}
+
+Entry Mirror::read_entry(const std::string& collection, std::string key) {
+  Entry entry;
+  entry.collection = collection;
+  entry.key = std::move(key);
+  entry.position = next_position();
+  return entry;
+}
+
+void Mirror::put(Entry entry) {
+  const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
+  place(std::move(entry));
+}
+
+void Mirror::place(Entry entry) {
+  // An image of the target may be the last copy of an acknowledged write, if the target dies (C6): as a debt it would have
+  // to be read from there. Its bytes stay in the journal; the entry only says where.
+  const bool only_here = entry.image && primary_ == Side::target;
+  if (only_here || lanes_.size() < options_.entries_max) {
+    lanes_.put(std::move(entry));
+    return;
+  }
+  // H55: no memory for days of outage: only the key is owed, on disk.
+  bool first = false;
+  {
+    std::lock_guard hold(mutex_);
+    first = collapsed_collections_[entry.collection]++ == 0;
+  }
+  if (first) freshness_.block(entry.collection);
+  std::vector<Debt> debts{{0, entry.collection, entry.key, DebtReason::collapsed, Duration::zero()}};
+  debts_.add(debts);
+  debts_.put_back(std::move(entry.debts));
+  for (const auto seq : entry.seqs) ledger_.done(seq);
+}
+
+void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
+  std::vector<std::string> changed;
+  std::vector<Debt> debts;
+  std::vector<size_t> entries;
+  for (size_t i = 0; i < ticket.encoded.size(); ++i) {
+    const auto what = outcome_at(outcome, i);
+    if (what == model::Outcome::rejected) continue;
+    changed.push_back(ticket.encoded[i]);
+    entries.push_back(i);
+    if (what == model::Outcome::uncertain) {
+      debts.push_back(
+          {0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
+      // Before end_keyed, so that an op that begins now finds either the op or its window.
+      in_flight_.open_window(ticket.collection_key, ticket.encoded[i]);
+    }
+  }
+  touch(ticket.collection_key, changed);
+  if (!debts.empty()) debts_.add(debts);
+  // Before the op ends, until each key has its entry: at every moment one of the two says that it is dirty.
+  const WriteMarks::Coming coming(marks_, ticket.collection_key, changed);
+  const auto flight = in_flight_.end_keyed(ticket.op);
+  if (ticket.seq != 0) ledger_.expect(ticket.seq, entries.size());
+  std::vector<std::string> read;
+  for (const size_t i : entries) {
+    Entry entry = read_entry(ticket.collection_key, ticket.encoded[i]);
+    const bool certain = outcome_at(outcome, i) == model::Outcome::applied;
+    entry.image =
+        certain && ticket.cls == journal::IntentClass::image && !flight.overlapped[i] && ticket.seq != 0;
+    entry.seq = ticket.seq;
+    entry.item = static_cast<uint32_t>(i);
+    entry.waits = flight.waits;
+    if (!entry.waits.empty()) entry.image = false;
+    if (!entry.image) read.push_back(entry.key);
+    // What is journaled as applied is written from the journal after a restart: nothing else would say that it must be read.
+    if (!entry.image && certain && ticket.primary == Side::target) {
+      outcome.items.resize(ticket.encoded.size(), outcome.whole);
+      outcome.items[i] = model::Outcome::uncertain;
+    }
+    if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
+    place(std::move(entry));
+  }
+  suspect_reads(ticket.collection_key, read);
+}
+
+void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome) {
+  const WriteMarks::Coming coming(marks_, ticket.collection_key);  // as in finish_keyed
+  auto flight = in_flight_.end_broad(ticket.op);
+  if (outcome.whole == model::Outcome::rejected) {
+    if (ticket.seq != 0) ledger_.expect(ticket.seq, 0);
+    lanes_.wake();
+    return;
+  }
+  std::vector<std::string> keys = ticket.encoded;
+  keys.insert(keys.end(), flight.keys.begin(), flight.keys.end());
+  std::sort(keys.begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+  touch(ticket.collection_key, keys);
+  if (outcome.whole == model::Outcome::uncertain) {
+    // H42: it may still run and hit keys that are written later: everything in the window is read again at its end.
+    const OpId window = in_flight_.open_collection_window(ticket.collection_key, keys);
+    ledger_.hold(ticket.enumerated_from);
+    std::lock_guard hold(mutex_);
+    windows_.push_back(
+        {window, ticket.collection_key, clock_.in(window_of(ticket.primary)), ticket.enumerated_from});
+  }
+  if (ticket.seq != 0) ledger_.expect(ticket.seq, keys.size());
+  suspect_reads(ticket.collection_key, keys);
+  for (auto& key : keys) {
+    Entry entry = read_entry(ticket.collection_key, std::move(key));
+    entry.waits = flight.waits;
+    if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
+    place(std::move(entry));
+  }
+  lanes_.wake();
+}
+
+}  // namespace vmproxy::proxy

@@ -1,0 +1,233 @@
+// Changes of collections, partitions and spaces after the promotion: made on the target, noted for a rollback.
+#include <algorithm>
+#include <utility>
+
+#include "journal/rows.h"
+#include "model/codec.h"
+#include "proxy/target_backend.h"
+
+namespace vmproxy::proxy {
+namespace {
+
+std::vector<std::string> only_in(const model::Schema& here, const model::Schema& there) {
+  std::vector<std::string> partitions;
+  for (const auto& name : here.partitions) {
+    if (!name.empty() && std::ranges::find(there.partitions, name) == there.partitions.end())
+      partitions.push_back(name);
+  }
+  return partitions;
+}
+
+std::string drop_of(const std::string& partition, const std::string& collection) {
+  return "dropped partition '" + partition + "' of '" + collection + "'";
+}
+
+}  // namespace
+
+void TargetBackend::renew_catalog() {
+  did_something_ = true;
+  older_.push_back(std::move(catalog_));
+  catalog_ = context_.collections.catalog();
+}
+
+void TargetBackend::note_ddl(const std::string& what) {
+  if (routing_->finalized) return;
+  // Shown at rollback: the source does not have this. Synced while the change is inside the gate: the fence of a rollback,
+  // which waits for it, looks at what is on the disk.
+  auto kept = context_.journal.commit_rows({{std::string(journal::rows::state), "ddl/" + what, ""}});
+  if (!kept)
+    (void)context_.journal.mark_gap("a change of collections after the promotion could not be noted: " +
+                                    what);
+}
+
+void TargetBackend::take_back_ddl(const std::string& what) {
+  (void)context_.journal.commit_rows(
+      {{std::string(journal::rows::state), "ddl/" + what, std::nullopt}});  // else it says too much
+}
+
+bool TargetBackend::dropped_before(const model::CollectionName& name) {
+  if (routing_->finalized) return false;
+  const auto row = context_.journal.row(journal::rows::state, "ddl/dropped " + model::to_string(name));
+  if (!row || !*row) return false;
+  const auto there = context_.transfer.driver(Side::source)
+                         .describe(name, std::min(deadline_, context_.clock.in(std::chrono::seconds(2))));
+  return !there || *there;
+}
+
+Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
+  using Change = model::SchemaChange::Kind;
+  if (change.kind != Change::create_collection && change.kind != Change::drop_collection &&
+      change.kind != Change::alter_collection) {
+    return Error(Code::unsupported, "ddl.kind: this change cannot be made on the target");
+  }
+  std::vector<model::CollectionName> names;
+  if (change.kind != Change::create_collection) names.push_back(change.name);
+  if (change.kind != Change::drop_collection) names.push_back(change.schema.name);
+  std::vector<std::string> turns;
+  for (const auto& name : names) {
+    if (const std::string key = model::to_string(name); context_.renames.open(key))
+      context_.renames.settle(key, *routing_, deadline_);
+    turns.push_back(turn_of(name));
+  }
+  auto turn = context_.keys.line_up(std::move(turns));
+  if (!turn.wait(deadline_))
+    return Error(Code::cancelled, "other changes of the same collection took too long");
+  for (const auto& name : names) {
+    if (!context_.renames.open(model::to_string(name))) continue;
+    return Error(Code::cancelled, "a rename from or to '" + model::to_string(name) +
+                                      "' had no answer from the target, and may still be done; "
+                                      "nothing was changed, ask again in a minute");
+  }
+  if (change.kind == Change::create_collection) return create(change.schema);
+  auto found = whole(change.name);
+  if (!found) return found.error();
+  return change.kind == Change::drop_collection ? drop(**found) : alter(**found, change.schema);
+}
+
+Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
+  if (!context_.collections.included(schema.name)) {
+    return Error(Code::unsupported, "collection.excluded: the migration does not include it");
+  }
+  const std::string key = model::to_string(schema.name);
+  if (context_.collections.find(key)) {
+    // Made by another request since ours looked.
+    auto there = whole(schema.name);
+    if (!there) return there.error();
+    renew_catalog();
+    return (*there)->plan->source();
+  }
+  // Both before anything is made: a crash may come at any time.
+  const std::string note = "created " + key;
+  note_ddl(note);
+  if (dropped_before(schema.name)) {
+    (void)context_.journal.mark_gap(
+        "collection '" + key +
+        "' was dropped and created again after the promotion; the source holds records of its former life");
+  }
+  auto put = context_.collections.put(schema, true, deadline_);
+  if (!put) {
+    take_back_ddl(note);
+    return put.error();
+  }
+  const auto made = context_.collections.find(key);
+  auto created = create_on_target(*made);
+  if (!created) {
+    (void)context_.collections.remove(schema.name);
+    if (created.error().surely_not_done()) take_back_ddl(note);
+    return created.error();
+  }
+  renew_catalog();
+  return made->plan->source();
+}
+
+Result<void> TargetBackend::create_on_target(const Collection& made) {
+  // Also what a create left whose answer was lost: it is there, holds nothing, and is claimed now.
+  if (!context_.collections.claimed(made)) return context_.collections.create_on_target(made, deadline_);
+  auto& target = context_.transfer.driver(Side::target);
+  auto created = target.create(made.plan->target(), deadline_);
+  if (created || created.error().code != Code::already_exists) return created;
+  // Ours, and of no collection that is left: what the application dropped before the promotion, when drops were not mirrored.
+  auto dropped = target.drop(made.plan->target().name, deadline_);
+  if (!dropped) return dropped;
+  return target.create(made.plan->target(), deadline_);
+}
+
+Result<model::Schema> TargetBackend::drop(const Collection& gone) {
+  context_.mirror.pause(gone.key);
+  auto dropped = context_.transfer.driver(Side::target).drop(gone.plan->target().name, deadline_);
+  if (dropped || dropped.error().code == Code::not_found) {
+    context_.mirror.forget(gone.key);
+    (void)context_.collections.release(gone);  // before somebody can make it anew
+    (void)context_.collections.remove(gone.name);
+    dropped = Result<void>();
+    note_ddl("dropped " + gone.key);
+  }
+  context_.mirror.resume(gone.key);
+  if (!dropped) return dropped.error();
+  renew_catalog();
+  return gone.plan->source();
+}
+
+Result<model::Schema> TargetBackend::alter(const Collection& before, const model::Schema& schema) {
+  const bool renamed = !(schema.name == before.name);
+  if (renamed && !context_.collections.included(schema.name)) {
+    return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
+  }
+  if (renamed && context_.collections.find(model::to_string(schema.name))) {
+    return Error(Code::already_exists,
+                 "another collection has the name '" + model::to_string(schema.name) + "'");
+  }
+  // What the dialect worked out from an older snapshot would undo what another request has changed since.
+  const auto* asked = catalog_->find(before.name);
+  const std::string now_there = model::encode_schema(before.plan->source());
+  if (asked == nullptr || model::encode_schema(*asked) != now_there) {
+    if (model::encode_schema(schema) == now_there) {  // it has done the same
+      renew_catalog();
+      return before.plan->source();
+    }
+    overtaken_ = !did_something_;
+    return Error(Code::cancelled, "another request has changed collection '" + before.key +
+                                      "' just now; nothing was changed, ask again");
+  }
+  // Before it is: a crash in between leaves a note too many. The source keeps the partition, empty.
+  const auto dropped = only_in(before.plan->source(), schema);
+  for (const auto& name : dropped) note_ddl(drop_of(name, before.key));
+  bool undone = false;
+  auto altered = renamed ? context_.renames.rename(before, schema, *routing_, deadline_)
+                         : alter_in_place(before, schema, undone);
+  if (!altered) {
+    // What the catalog has again the source has, too, and it is as empty there: also when nobody knows what the target did.
+    if (undone || altered.error().surely_not_done()) {
+      for (const auto& name : dropped) take_back_ddl(drop_of(name, before.key));
+    }
+    return altered.error();
+  }
+  const auto now = context_.collections.find(model::to_string(schema.name));
+  // Its records went first, on both sides: the source's is as empty as this one.
+  for (const auto& name : only_in(now->plan->source(), before.plan->source()))
+    take_back_ddl(drop_of(name, now->key));
+  renew_catalog();
+  return now->plan->source();
+}
+
+Result<void> TargetBackend::alter_in_place(const Collection& before, const model::Schema& schema,
+                                           bool& undone) {
+  auto put = context_.collections.put(schema, false, deadline_);
+  if (!put) return put;
+  const auto now = context_.collections.find(before.key);
+  Result<void> altered;
+  if (!now->plan->keys_as_in(*before.plan)) {
+    altered = Error(
+        Code::unsupported,
+        "collection.keys: the records that are there were stored under other keys than this change asks for");
+  } else {
+    altered = context_.transfer.driver(Side::target)
+                  .alter(before.plan->target().name, now->plan->target(), deadline_);
+  }
+  if (!altered) undone = context_.collections.put(before.plan->source(), false).has_value();
+  return altered;
+}
+
+Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const protocols::Space& space) {
+  Result<void> done;
+  if (kind == model::SchemaChange::Kind::create_space) {
+    done = context_.collections.put_space(space, deadline_);
+    if (done) note_ddl("created space " + space.path);
+  } else {
+    const auto before = catalog_;
+    for (const auto& schema : before->collections) {
+      if (schema.name.space != space.path) continue;
+      model::SchemaChange drop;
+      drop.kind = model::SchemaChange::Kind::drop_collection;
+      drop.name = schema.name;
+      auto dropped = change(drop);
+      if (!dropped) return dropped.error();
+    }
+    done = context_.collections.remove_space(space.path, deadline_);
+    if (done) note_ddl("dropped space " + space.path);
+  }
+  renew_catalog();
+  return done;
+}
+
+}  // namespace vmproxy::proxy
