@@ -4,6 +4,7 @@
 
 #include "cli/compatibility.h"
 #include "cli/format.h"
+#include "cli/sampled_fields.h"
 #include "config/address.h"
 
 namespace vmproxy::cli {
@@ -30,13 +31,8 @@ std::string_view name_of_vector(model::VectorKind kind) {
   return "?";
 }
 
-std::string_view name_of_field(model::FieldKind kind) {
-  static constexpr std::string_view names[] = {"boolean", "int8",    "int16",  "int32", "int64",
-                                               "float32", "float64", "string", "json",  "array"};
-  return names[static_cast<size_t>(kind)];
-}
-
-json::object described(const model::Schema& schema, std::optional<uint64_t> records) {
+json::object described(const model::Schema& schema, std::optional<uint64_t> records,
+                       const Result<std::optional<SampledFields>>& sample) {
   json::array vectors, fields;
   for (const auto& field : schema.vectors) {
     vectors.push_back({{"name", field.name},
@@ -45,7 +41,9 @@ json::object described(const model::Schema& schema, std::optional<uint64_t> reco
                        {"metric", name_of_metric(field.metric)}});
   }
   for (const auto& field : schema.fields)
-    fields.push_back({{"name", field.name}, {"type", name_of_field(field.kind)}});
+    fields.push_back({{"name", field.name}, {"type", name_of(field.kind)}});
+  json::value sampled = nullptr;
+  if (sample && *sample) sampled = json_of(**sample);
   return {
       {"space", schema.name.space},
       {"name", schema.name.name},
@@ -55,6 +53,7 @@ json::object described(const model::Schema& schema, std::optional<uint64_t> reco
       {"vectors", std::move(vectors)},
       {"fields", std::move(fields)},
       {"dynamic_fields", schema.dynamic},
+      {"sampled", std::move(sampled)},
       {"document", schema.has_document},
       {"partitions", schema.partitions.size()}};
 }
@@ -84,8 +83,9 @@ Ending discover(Session& session, Systems systems) {
   if (!session.options.json) out << where << ", version " << info->version << '\n';
   for (const auto& schema : found->collections) {
     const auto records = count_records(**driver, schema, session.program.clock.in(std::chrono::seconds(30)));
+    const auto sample = sample_fields(**driver, schema, session.program.clock.in(std::chrono::seconds(10)));
     if (session.options.json) {
-      all.push_back(described(schema, records));
+      all.push_back(described(schema, records, sample));
       continue;
     }
     out << model::to_string(schema.name) << '\n'
@@ -95,12 +95,18 @@ Ending discover(Session& session, Systems systems) {
         << "  vectors  " << describe_vectors(schema) << '\n';
     std::string fields;
     for (const auto& field : schema.fields)
-      fields += (fields.empty() ? "" : ", ") + field.name + ' ' + std::string(name_of_field(field.kind));
+      fields += (fields.empty() ? "" : ", ") + field.name + ' ' + std::string(name_of(field.kind));
     if (schema.dynamic) fields += fields.empty() ? "any" : ", and any other";
     if (schema.has_document) fields += ", and a document";
     out << "  fields   "
         << wrap(std::string(11, ' ') + (fields.empty() ? "none" : fields), session.terminal.width(), 11)
                .substr(11)
+        << '\n';
+    if (!schema.dynamic) continue;
+    std::string seen = sample ? "in " + count(sample->value().records, "record", "records") + ": " +
+                                    describe_fields(sample->value())
+                              : "cannot be read: " + sample.error().message;
+    out << "  sampled  " << wrap(std::string(11, ' ') + seen, session.terminal.width(), 11).substr(11)
         << '\n';
   }
   if (session.options.json) {

@@ -10,6 +10,7 @@ namespace vmproxy::testing {
 struct FakeDatabase {
   std::vector<model::Schema> collections;
   std::vector<protocols::LeftOut> left_out;
+  std::vector<model::Record> records;     // of each collection
   std::map<std::string, Error> failures;  // by method
   std::vector<std::string> calls;
   std::string seen_token;
@@ -71,6 +72,8 @@ class FakeDriver final : public protocols::Driver {
   Result<model::QueryResult> query(const model::Schema&, const model::Query& query, Deadline) override {
     model::QueryResult result;
     result.count = 42;
+    for (size_t i = 0; i < database_.records.size() && i < query.limit.value_or(SIZE_MAX); ++i)
+      result.records.push_back(database_.records[i]);
     return call(query.kind == model::Query::Kind::count ? "count" : "get", result);
   }
   Result<std::vector<protocols::ScanRange>> plan_scan(const model::Schema&, size_t, Deadline) override {

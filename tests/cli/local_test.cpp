@@ -98,7 +98,9 @@ TEST_CASE_METHOD(LocalFixture, "discover shows what a database holds") {
   CHECK(out ==
         "chrome at http://h:1, version 1.2.3\n"
         "things\n  records  42\n  id       id, string\n  vectors  384 x float32, cosine\n  fields   any\n"
-        "other\n  records  42\n  id       id, string\n  vectors  384 x float32, cosine\n  fields   any\n");
+        "  sampled  in 0 records: none\n"
+        "other\n  records  42\n  id       id, string\n  vectors  384 x float32, cosine\n  fields   any\n"
+        "  sampled  in 0 records: none\n");
   CHECK(run({"discover", "chrome", "--url", "x", "-o", "json"}) == 0);
   CHECK(json()["collections"].as_array().size() == 2);
   CHECK(run({"discover", "chrmoe", "--url", "x"}) == 2);
@@ -106,6 +108,40 @@ TEST_CASE_METHOD(LocalFixture, "discover shows what a database holds") {
   CHECK(run({"discover", "chrome", "--url", "${NOT_SET}"}) == 2);
   old_database.failures.emplace("describe_server", Error(Code::unauthenticated, "no such user"));
   CHECK(run({"discover", "chrome", "--url", "x"}) == 7);
+}
+
+TEST_CASE_METHOD(LocalFixture, "discover shows the fields of a sample and their types") {
+  old_database.collections = {fake_collection("things")};
+  old_database.collections[0].fields.push_back({"sku", model::FieldKind::string});
+  for (int i = 0; i < 300; ++i) {
+    model::Record record;
+    record.metadata = model::Object{{"sku", "a"}, {"year", 2000 + i}, {"gone", nullptr}};
+    if (i == 7) (*record.metadata)["size"] = 1;
+    if (i == 9) (*record.metadata)["size"] = "XL";
+    if (i < 2) (*record.metadata)["tags"] = model::Array{"red", "blue"};
+    old_database.records.push_back(record);
+  }
+  CHECK(run({"discover", "chrome", "--url", "x"}) == 0);
+  CHECK_THAT(
+      out, Contains("  fields   sku string, and any other\n") &&
+               Contains("  sampled  in 200 records: gone always null, size of several types, tags array\n"
+                        "           of string, year int64\n"));
+  CHECK(run({"discover", "chrome", "--url", "x", "-o", "json"}) == 0);
+  const auto sampled = json()["collections"].as_array()[0].as_object()["sampled"].as_object();
+  CHECK(sampled.at("records") == 200);
+  const auto fields = sampled.at("fields").as_array();
+  REQUIRE(fields.size() == 4);
+  CHECK(fields[1].as_object().at("mixed") == true);
+  CHECK(fields[2].as_object().at("element") == "string");
+  CHECK(fields[3].as_object().at("present") == 200);
+
+  old_database.collections[0].dynamic = false;
+  CHECK(run({"discover", "chrome", "--url", "x"}) == 0);
+  CHECK_THAT(out, !Contains("sampled"));
+  old_database.collections[0].dynamic = true;
+  old_database.failures.emplace("get", Error(Code::timeout, "nothing came within 10 s"));
+  CHECK(run({"discover", "chrome", "--url", "x"}) == 0);
+  CHECK_THAT(out, Contains("  sampled  cannot be read: nothing came within 10 s\n"));
 }
 
 TEST_CASE_METHOD(LocalFixture,
