@@ -63,6 +63,8 @@ Result<uint16_t> AdminServer::listen(const std::string& host, uint16_t port, boo
   options.host = host;
   options.port = port;
   options.connections_max = 256;
+  // The server keeps this function for as long as it lives.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines)
   auto bound = server_.listen(options, [this](net::Exchange& exchange) -> boost::asio::awaitable<void> {
     net::Response response = co_await answer(api_, pool_, exchange);
     const auto sent = co_await exchange.reply(std::move(response));

@@ -181,7 +181,7 @@ std::string Grammar::unknown_words(CLI::App* chosen) {
   if (words.empty()) return "";
   const std::string& word = words.front();
   std::vector<std::string> known;
-  if (word.rfind("-", 0) == 0) {
+  if (word.starts_with('-')) {
     for (const CLI::App* app = chosen; app; app = app->get_parent()) {
       for (const CLI::Option* option : app->get_options()) {
         for (const auto& name : option->get_lnames()) known.push_back("--" + name);

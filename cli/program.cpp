@@ -53,7 +53,7 @@ Ending version(Session& session) {
 // "0.0.0.0:7070" is an address to listen on, not one to call.
 std::string url_of_listen(const std::string& listen) {
   if (listen.rfind("0.0.0.0:", 0) == 0) return "http://127.0.0.1:" + listen.substr(8);
-  if (listen.rfind(":", 0) == 0) return "http://127.0.0.1" + listen;
+  if (listen.starts_with(':')) return "http://127.0.0.1" + listen;
   if (listen.rfind("[::]:", 0) == 0) return "http://[::1]:" + listen.substr(5);
   return "http://" + listen;
 }
