@@ -157,6 +157,25 @@ def post(vmproxy, action: str, body: dict) -> None:
         answer.read()
 
 
+READS = 100  # a second, while a rollback is measured
+
+
+def as_write(read):
+    def write(_: int) -> bool:
+        read()
+        return True
+    return write
+
+
+def watch_reads(vmproxy, answered: int, over: threading.Event, moved: list) -> None:
+    """Notes when more than `answered` reads were the source's."""
+    while not over.is_set():
+        if migration_of(vmproxy.get_json("/api/v1/status"))["reads"]["to_source"] > answered:
+            moved.append(time.monotonic())
+            return
+        time.sleep(0.005)
+
+
 def steps_of(vmproxy) -> list:
     """What vmproxy noted of each change of the primary."""
     found = []
@@ -206,33 +225,25 @@ def switch_pair(source_name: str, target_name: str, records: int, rate: float, r
                 row["gap"] = writers.longest_gap_ms(begun, ended + 0.5)
                 status = vmproxy.status()
                 row["own"], row["lag"] = status["last_pause_seconds"] * 1e3, status["lag"]["seconds"]
-                # Back: reads first, then all of it. A record that nobody writes is read all the time; who answered, vmproxy counts.
-                # Reads have moved when one begins that the source will answer.
-                asked = threading.Event()
-                times, took = {}, []
-                answered = status["reads"]["to_source"]
-                read = reads(vmproxy.port)()
-                read()
-
-                def look():
-                    while not asked.is_set():
-                        at = time.monotonic()
-                        read()
-                        took.append(time.monotonic() - at)
-                        now = migration_of(vmproxy.get_json("/api/v1/status"))
-                        if now["reads"]["to_source"] > answered or now["primary"] == "source":
-                            times.setdefault("reads", at)
-                        time.sleep(0.005)
-                watcher = threading.Thread(target=look)
-                begun = time.monotonic()
-                row["rate_after"] = writers.rate_between(begun - 2, begun) * records
-                watcher.start()
-                post(vmproxy, "rollback", {"reason": "measured"})
-                ended = time.monotonic()
-                asked.set()
-                watcher.join(5)
-                row["longest_read"] = max(took) * 1e3
-                row["reads"] = (max(times.get("reads", ended), begun) - begun) * 1e3
+                # Back: reads first, then all of it. Reads of a record that nobody writes begin all the time, however long others
+                # still wait for their answers; who answered, vmproxy counts. Reads have moved when the first is counted as the source's.
+                read_on = reads(vmproxy.port)
+                with Writers(lambda: as_write(read_on()), READS, 64) as readers:
+                    time.sleep(1)
+                    answered = vmproxy.status()["reads"]["to_source"]
+                    over, moved = threading.Event(), []
+                    watcher = threading.Thread(target=watch_reads, args=(vmproxy, answered, over, moved))
+                    begun = time.monotonic()
+                    row["rate_after"] = writers.rate_between(begun - 2, begun) * records
+                    watcher.start()
+                    post(vmproxy, "rollback", {"reason": "measured"})
+                    ended = time.monotonic()
+                    over.set()
+                    watcher.join(5)
+                    time.sleep(0.5)
+                took = [ended_at - begun_at for begun_at, ended_at, _ in readers.between(begun, ended)]
+                row["longest_read"] = max(took, default=0.0) * 1e3
+                row["reads"] = ((moved or [ended])[0] - begun) * 1e3
                 row["rollback"] = (ended - begun) * 1e3
                 time.sleep(1)
                 row["pause_back"] = writers.longest_ms(begun, ended + 0.5)

@@ -1,16 +1,27 @@
+#!/usr/bin/env python3
 """grpcio, an implementation that is not ours, on both ends of a proxy: every kind of call, in both directions.
 
-    python grpc_peer.py PATH_OF_pass_through
+    grpc_peer.py PATH_OF_pass_through
 
-Needs grpcio (tests/requirements.txt). Prints one line a check; exit code 1 when one failed.
+Prints one line a check; exit code 1 when one failed.
 """
 import concurrent.futures
+import os
+import pathlib
+import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
-import grpc
+CLIENT = pathlib.Path(os.environ.get("VMPROXY_CACHE", pathlib.Path.home() / ".cache/vmproxy")) / "venv/client/bin/python"
+
+if CLIENT.exists() and pathlib.Path(sys.executable) != CLIENT:
+    os.execv(CLIENT, [str(CLIENT), *sys.argv])  # grpcio is installed there
+
+import grpc  # noqa: E402
 
 SERVICE = "peer.Test"
 cancelled = threading.Event()
@@ -60,30 +71,115 @@ class Handler(grpc.GenericRpcHandler):
             yield request.upper()
 
 
+class Proxy:
+    """pass_through in front of a server; every option as its first lines say."""
+
+    def __init__(self, binary, url, *options, ca=None):
+        environment = {**os.environ, **({"CA_FILE": str(ca)} if ca else {})}
+        self.process = subprocess.Popen([binary, "0", url, *map(str, options)], stdout=subprocess.PIPE, text=True, env=environment)
+        self.port = int(self.process.stdout.readline().split()[-1])
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+class Report:
+    failed = 0
+
+    def run(self, mode, check, *arguments):
+        begun = time.time()
+        try:
+            check(*arguments)
+            outcome = "ok"
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this check's failure
+            outcome, self.failed = f"FAILED {error!r}", self.failed + 1
+        print(f"{mode} {check.__name__}: {outcome} ({time.time() - begun:.2f} s)", flush=True)
+
+
+def make_certificate(directory):
+    certificate, key = pathlib.Path(directory) / "cert.pem", pathlib.Path(directory) / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True, stderr=subprocess.DEVNULL)
+    return certificate, key
+
+
 def main(binary):
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(32), handlers=[Handler()], options=options)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    failed = 0
-    for mode in ([], ["--hold"]):
-        proxy = subprocess.Popen([binary, "0", f"http://127.0.0.1:{port}", *mode], stdout=subprocess.PIPE, text=True)
-        address = "127.0.0.1:" + proxy.stdout.readline().split()[-1]
-        for compression in (None, grpc.Compression.Gzip):
-            channel = grpc.insecure_channel(address, options=options, compression=compression)
-            for check in HELD_CHECKS if mode else CHECKS:
-                begun = time.time()
-                try:
-                    check(channel)
-                    outcome = "ok"
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is this check's failure
-                    outcome, failed = f"FAILED {error!r}", failed + 1
-                print(f"{'hold' if mode else 'pass'} {'gzip' if compression else 'plain'} {check.__name__}: {outcome} ({time.time() - begun:.2f} s)", flush=True)
-            channel.close()
-        proxy.terminate()
-        proxy.wait(10)
+    report = Report()
+    with tempfile.TemporaryDirectory() as directory:
+        certificate, key = make_certificate(directory)
+        root, secret = certificate.read_bytes(), key.read_bytes()
+        plain = server.add_insecure_port("127.0.0.1:0")
+        secure = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(secret, root)]))
+        server.start()
+        for mode, checks in (([], CHECKS), (["--hold"], HELD_CHECKS)):
+            for tls in (False, True):
+                url = f"https://localhost:{secure}" if tls else f"http://127.0.0.1:{plain}"
+                proxy = Proxy(binary, url, *mode, *(("--cert", certificate, "--key", key) if tls else ()), ca=certificate)
+                for compression in (None, grpc.Compression.Gzip):
+                    channel = open_channel(proxy.port, root if tls else None, options, compression)
+                    name = " ".join(("hold" if mode else "pass", "gzip" if compression else "plain", "TLS" if tls else "clear"))
+                    for check in checks:
+                        report.run(name, check, channel)
+                    channel.close()
+                if tls:
+                    report.run(name, protocol_is_negotiated, proxy.port, certificate)
+                    report.run(name, unknown_authority_is_refused, proxy.port, directory)
+                proxy.end()
+        report.run("upstream", server_name_is_sent, binary, certificate, key)
     server.stop(0)
-    return 1 if failed else 0
+    return 1 if report.failed else 0
+
+
+def open_channel(port, root, options, compression=None):
+    if root is None:
+        return grpc.insecure_channel(f"127.0.0.1:{port}", options=options, compression=compression)
+    return grpc.secure_channel(f"localhost:{port}", grpc.ssl_channel_credentials(root), options=options, compression=compression)
+
+
+def protocol_is_negotiated(port, certificate):
+    """ALPN, by an implementation that is neither OpenSSL's test of ours nor grpcio: HTTP/2 whenever it is offered."""
+    for offered, chosen in ((["h2"], "h2"), (["http/1.1", "h2"], "h2"), (["http/1.1"], "http/1.1"), (["other"], None), ([], None)):
+        context = ssl.create_default_context(cafile=certificate)
+        if offered:
+            context.set_alpn_protocols(offered)
+        with socket.create_connection(("127.0.0.1", port), 5) as raw, context.wrap_socket(raw, server_hostname="localhost") as connection:
+            assert connection.selected_alpn_protocol() == chosen, f"{offered}: {connection.selected_alpn_protocol()}"
+
+
+def unknown_authority_is_refused(port, directory):
+    other = pathlib.Path(directory) / "other"
+    other.mkdir(exist_ok=True)
+    with open_channel(port, make_certificate(other)[0].read_bytes(), []) as channel:
+        try:
+            method(channel, "unary_unary", "Echo")(b"x", timeout=5)
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.UNAVAILABLE
+        else:
+            raise AssertionError("no error")
+
+
+def server_name_is_sent(binary, certificate, key):
+    """What the proxy says to a TLS server of a database: its name, and h2 alone for a call of gRPC."""
+    seen = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.sni_callback = lambda connection, name, _: seen.append(name)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        proxy = Proxy(binary, f"https://localhost:{listener.getsockname()[1]}", ca=certificate)
+        channel = open_channel(proxy.port, None, [])
+        call = method(channel, "unary_unary", "Echo").future(b"x", timeout=5)
+        raw, _ = listener.accept()
+        with context.wrap_socket(raw, server_side=True) as connection:
+            chosen = connection.selected_alpn_protocol()
+        call.cancel()
+        channel.close()
+        proxy.end()
+    assert seen[0] == "localhost" and chosen == "h2", f"{seen} {chosen}"
 
 
 def method(channel, kind, name):
