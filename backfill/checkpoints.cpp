@@ -1,6 +1,7 @@
 #include "backfill/checkpoints.h"
 
 #include "journal/rows.h"
+#include "journal/unknown_format.h"
 #include "model/codec.h"
 
 namespace vmproxy::backfill {
@@ -18,11 +19,15 @@ std::string big_endian(uint64_t v, int bytes) {
   return out;
 }
 
-Error damaged(const model::CollectionName& name, std::string_view what) {
+// `row` as it stands in the journal; empty: it is not there.
+Error unreadable(const model::CollectionName& name, std::string_view what, std::string_view row = "") {
+  const std::string whole = "collection '" + model::to_string(name) + "': the copy's " + std::string(what);
+  const std::string anew =
+      "abandon the migration and start it again to copy this collection from the beginning";
+  if (!row.empty() && static_cast<uint8_t>(row.front()) != format)
+    return journal::unknown_format(whole, static_cast<uint8_t>(row.front()), format, anew);
   return {Code::corrupt,
-          "collection '" + model::to_string(name) + "': the copy's " + std::string(what) +
-              " cannot be read from the journal. The data in both databases is not affected; abandon "
-              "the migration and start it again to copy this collection from the beginning"};
+          whole + " cannot be read from the journal. The data in both databases is not affected; " + anew};
 }
 
 }  // namespace
@@ -40,13 +45,13 @@ Result<std::optional<PlanRow>> Checkpoints::plan(const model::CollectionName& na
   if (!found) return found.error();
   if (!*found) return std::optional<PlanRow>();
   model::Reader reader(**found);
-  if (reader.u8() != format) return damaged(name, "plan");
+  if (reader.u8() != format) return unreadable(name, "plan", **found);
   PlanRow plan;
   plan.mapping_hash = reader.u64();
   plan.incarnation = reader.u64();
   plan.total = reader.u64();
   plan.ranges = reader.u32();
-  if (!reader.done()) return damaged(name, "plan");
+  if (!reader.done()) return unreadable(name, "plan", **found);
   return std::optional<PlanRow>(plan);
 }
 
@@ -75,7 +80,7 @@ Result<void> Checkpoints::commit_plan(const model::CollectionName& name, const P
 Result<protocols::ScanRange> Checkpoints::range(const model::CollectionName& name, uint32_t index) const {
   auto found = journal_.row(checkpoints, key(name, 'b', index));
   if (!found) return found.error();
-  if (!*found) return damaged(name, "range " + std::to_string(index));
+  if (!*found) return unreadable(name, "range " + std::to_string(index));
   return protocols::ScanRange{std::move(**found)};
 }
 
@@ -84,7 +89,8 @@ Result<RangeRow> Checkpoints::progress(const model::CollectionName& name, uint32
   if (!found) return found.error();
   if (!*found) return RangeRow{};
   model::Reader reader(**found);
-  if (reader.u8() != format) return damaged(name, "checkpoint of range " + std::to_string(index));
+  const std::string what = "checkpoint of range " + std::to_string(index);
+  if (reader.u8() != format) return unreadable(name, what, **found);
   RangeRow row;
   row.cursor = reader.bytes();
   row.done = reader.u8() != 0;
@@ -92,7 +98,7 @@ Result<RangeRow> Checkpoints::progress(const model::CollectionName& name, uint32
   row.counts.dropped = reader.varint();
   row.counts.quarantined = reader.varint();
   row.counts.duplicates = reader.varint();
-  if (!reader.done()) return damaged(name, "checkpoint of range " + std::to_string(index));
+  if (!reader.done()) return unreadable(name, what, **found);
   return row;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "journal/rows.h"
+#include "journal/unknown_format.h"
 #include "model/codec.h"
 
 namespace vmproxy::proxy {
@@ -56,12 +57,15 @@ std::string Debts::row_key(const Debt& debt) {
 Result<void> Debts::restore(const std::function<void(const Debt&)>& visit) {
   std::lock_guard hold(mutex_);
   const auto now = clock_.now();
-  std::string damaged;
+  std::optional<Error> unread;
   auto scanned =
       journal_.scan_rows(journal::rows::debts, "", "", [&](std::string_view key, std::string_view value) {
         auto debt = parse(key, value);
         if (!debt) {
-          damaged = "a debt row cannot be read";
+          const uint8_t format = value.empty() ? row_format : static_cast<uint8_t>(value.front());
+          unread = format != row_format
+                       ? journal::unknown_format("a debt to the replica", format, row_format)
+                       : Error(Code::corrupt, "a debt row cannot be read; run `vmproxy journal verify`");
           return false;
         }
         ++count_;
@@ -77,7 +81,7 @@ Result<void> Debts::restore(const std::function<void(const Debt&)>& visit) {
         return true;
       });
   if (!scanned) return scanned;
-  if (!damaged.empty()) return Error(Code::corrupt, damaged + "; run `vmproxy journal verify`");
+  if (unread) return *unread;
   return {};
 }
 

@@ -79,21 +79,45 @@ asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
   ended(exchange, row, answer);
 }
 
-// A body of unknown length counts as 1 MiB: such requests are rare, and their real size is bounded by the dialect.
-asio::awaitable<uint64_t> Pipeline::take_budget(net::Exchange& exchange) {
-  const uint64_t bytes = std::min(exchange.head().content_length.value_or(uint64_t{1} << 20),
-                                  context_.dialect->body_bytes_max());
-  uint64_t taken = bytes;
-  if (context_.budget.take_now(taken)) co_return taken;
-  (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
-    taken = context_.budget.take(bytes, [done] { done(true); });
+// A body of unknown length (gRPC has no other) counts as 1 MiB until it is here, then as what it is.
+asio::awaitable<bool> Pipeline::hold_body(net::Exchange& exchange, const Row* row,
+                                          std::optional<ByteBudget::Share>& held) {
+  uint64_t bytes = std::min(exchange.head().content_length.value_or(uint64_t{1} << 20),
+                            context_.dialect->body_bytes_max());
+  bool room = context_.budget.take_now(bytes);
+  if (!room) room = co_await wait_for_budget(exchange, bytes);
+  if (!room) {
+    co_await reply_error(exchange,
+                         Error(Code::overloaded,
+                               "the requests under way fill memory.inflight_bytes, and no room came before this "
+                               "one's deadline. Nothing was sent to the database."),
+                         row);
+    co_return false;
+  }
+  held.emplace(context_.budget, bytes);
+  if (!co_await read_body(exchange)) co_return false;
+  held->grow_to(exchange.request().body.size());
+  co_return true;
+}
+
+asio::awaitable<bool> Pipeline::wait_for_budget(net::Exchange& exchange, uint64_t& bytes) {
+  asio::steady_timer timer(exchange.executor(), exchange.deadline() - context_.clock.now());
+  const auto waiter = std::make_shared<std::atomic<uint64_t>>(0);
+  auto& budget = context_.budget;
+  timer.async_wait([&budget, waiter](const boost::system::error_code& error) {
+    if (!error) budget.give_up(waiter->load());
   });
-  co_return taken;
+  const bool granted = co_await net::completion<bool>(
+      exchange.executor(),
+      [&](std::function<void(bool)> done) { waiter->store(budget.take(bytes, std::move(done))); });
+  timer.cancel();
+  co_return granted;
 }
 
 asio::awaitable<void> Pipeline::wait_for_change_slot(net::Exchange& exchange) {
   (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
-    (void)context_.change_slots.take(1, [done] { done(true); });
+    uint64_t slots = 1;
+    (void)context_.change_slots.take(slots, std::move(done));
   });
 }
 
@@ -143,8 +167,8 @@ std::string Pipeline::route_key(const net::RequestHead& head, const protocols::O
 }
 
 asio::awaitable<void> Pipeline::read(net::Exchange& exchange, const Row& row) {
-  ByteBudget::Share held(context_.budget, co_await take_budget(exchange));
-  if (!co_await read_body(exchange)) co_return;
+  std::optional<ByteBudget::Share> held;
+  if (!co_await hold_body(exchange, &row, held)) co_return;
   const auto routing = context_.routing.get();
   auto operation = co_await decode(exchange, row);
   if (operation && routing->primary == Side::source &&
@@ -321,8 +345,8 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, const 
 }
 
 asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
-  ByteBudget::Share held(context_.budget, co_await take_budget(exchange));
-  if (!co_await read_body(exchange)) co_return;
+  std::optional<ByteBudget::Share> held;
+  if (!co_await hold_body(exchange, row, held)) co_return;
   if (row == nullptr || row->cls == OperationClass::unknown) {
     // Never to the source: the answer is its own for a call it does not know.
     co_await reply_error(

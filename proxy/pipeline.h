@@ -72,7 +72,10 @@ class Pipeline {
                                                            std::shared_ptr<const Routing> routing,
                                                            Deadline deadline);
 
-  boost::asio::awaitable<uint64_t> take_budget(net::Exchange& exchange);
+  // The request's body is here, and counted in `held`. False: it is not, and what there was to answer is answered.
+  boost::asio::awaitable<bool> hold_body(net::Exchange& exchange, const Row* row,
+                                         std::optional<ByteBudget::Share>& held);
+  boost::asio::awaitable<bool> wait_for_budget(net::Exchange& exchange, uint64_t& bytes);
   // For ByteBudget::Share(context_.change_slots, 1).
   boost::asio::awaitable<void> wait_for_change_slot(net::Exchange& exchange);
   boost::asio::awaitable<void> enter_gate(net::Exchange& exchange);

@@ -63,8 +63,8 @@ constexpr std::string_view doubtful =
 }  // namespace
 
 asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
-  ByteBudget::Share held(context_.budget, co_await take_budget(exchange));
-  if (!co_await read_body(exchange)) co_return;
+  std::optional<ByteBudget::Share> held;
+  if (!co_await hold_body(exchange, row, held)) co_return;
   // 2: the gate, then the snapshot.
   co_await enter_gate(exchange);
   Gate::Inside inside(context_.gate);

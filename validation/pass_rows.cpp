@@ -1,6 +1,7 @@
 #include "validation/pass_rows.h"
 
 #include "journal/rows.h"
+#include "journal/unknown_format.h"
 #include "model/codec.h"
 
 namespace vmproxy::validation {
@@ -24,11 +25,16 @@ std::string key(char what, const RangeName& name) {
   return key(what, name.collection, name.scanned) + big_endian(name.index, 4);
 }
 
-Error damaged(std::string_view what) {
-  return {Code::corrupt,
-          "validation: the " + std::string(what) +
-              " of the last pass cannot be read from the journal. The data is not affected; start the "
-              "validation again"};
+// `row` as it stands in the journal; empty: it is not there.
+Error unreadable(const std::string& what, std::string_view row = "") {
+  const std::string whole = "validation: the " + what + " of the last pass";
+  if (!row.empty() && static_cast<uint8_t>(row.front()) != format) {
+    return journal::unknown_format(whole, static_cast<uint8_t>(row.front()), format,
+                                         "start the validation again");
+  }
+  return {Code::corrupt, whole +
+                             " cannot be read from the journal. The data is not affected; start the "
+                             "validation again"};
 }
 
 }  // namespace
@@ -68,7 +74,7 @@ Result<std::optional<uint32_t>> PassRows::ranges(const std::string& collection, 
   model::Reader reader(**row);
   const bool known = reader.u8() == format;
   const uint32_t count = reader.u32();
-  if (!known || !reader.done()) return damaged("ranges");
+  if (!known || !reader.done()) return unreadable("ranges", **row);
   return std::optional<uint32_t>(count);
 }
 
@@ -94,7 +100,7 @@ Result<void> PassRows::commit_ranges(const std::string& collection, journal::Sid
 Result<protocols::ScanRange> PassRows::range(const RangeName& name) const {
   auto row = journal_.row(table, key('b', name));
   if (!row) return row.error();
-  if (!*row) return damaged("range");
+  if (!*row) return unreadable("range");
   return protocols::ScanRange{std::move(**row)};
 }
 
@@ -104,7 +110,7 @@ Result<RangeRow> PassRows::progress(const RangeName& name) const {
   RangeRow row;
   if (!*found) return row;
   model::Reader reader(**found);
-  if (reader.u8() != format) return damaged("progress");
+  if (reader.u8() != format) return unreadable("progress", **found);
   row.cursor = reader.bytes();
   row.done = reader.u8() != 0;
   auto& n = row.counts;
@@ -112,7 +118,7 @@ Result<RangeRow> PassRows::progress(const RangeName& name) const {
        {&n.compared, &n.looked_up, &n.different, &n.missing, &n.extra, &n.repaired, &n.unsettled}) {
     *count = reader.varint();
   }
-  if (!reader.done()) return damaged("progress");
+  if (!reader.done()) return unreadable("progress", **found);
   return row;
 }
 
@@ -150,22 +156,25 @@ Result<void> PassRows::commit(const RangeName& name, const RangeRow& row) const 
 
 Result<std::vector<Finding>> PassRows::findings(size_t limit) const {
   std::vector<Finding> findings;
-  bool readable = true;
+  std::optional<Error> unread;
   if (limit == 0) return findings;
   auto scanned = journal_.scan_rows(table, "f", "", [&](std::string_view, std::string_view value) {
     model::Reader reader(value);
-    readable = reader.u8() == format;
+    const bool known = reader.u8() == format;
     Finding finding;
     finding.collection = reader.bytes();
     finding.key = reader.bytes();
     finding.kind = reader.bytes();
     finding.detail = reader.bytes();
-    readable = readable && reader.done();
-    if (readable) findings.push_back(std::move(finding));
-    return readable && findings.size() < limit;
+    if (!known || !reader.done()) {
+      unread = unreadable("findings", value);
+      return false;
+    }
+    findings.push_back(std::move(finding));
+    return findings.size() < limit;
   });
   if (!scanned) return scanned.error();
-  if (!readable) return damaged("findings");
+  if (unread) return *unread;
   return findings;
 }
 

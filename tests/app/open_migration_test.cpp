@@ -77,6 +77,32 @@ TEST_CASE_METHOD(Opening, "the dialect is told by which header the source's call
   REQUIRE((*opened)->close());
 }
 
+TEST_CASE_METHOD(Opening, "reads wait for the target to be up to date with each consistency but eventual") {
+  using config::Consistency;
+  for (const auto consistency : {Consistency::collection, Consistency::client, Consistency::eventual}) {
+    config.reads.consistency = consistency;
+    const auto opened = open("http://db.example:1234");
+    REQUIRE(opened);
+    CHECK((*opened)->migration->context().options.guard_reads == (consistency != Consistency::eventual));
+    REQUIRE((*opened)->close());
+  }
+}
+
+TEST_CASE_METHOD(Opening, "requests are handled as the configuration says") {
+  config.mirror.mode = config::MirrorMode::sync;
+  config.mirror.sync_timeout = std::chrono::milliseconds(70);
+  config.reads.route_by = "header:x-user";
+  config.reads.wait = std::chrono::milliseconds(30);
+  const auto opened = open("http://db.example:1234");
+  REQUIRE(opened);
+  const proxy::ProxyOptions& options = (*opened)->migration->context().options;
+  CHECK(options.sync);
+  CHECK(options.sync_timeout == std::chrono::milliseconds(70));
+  CHECK(options.route_by == "header:x-user");
+  CHECK(options.read_wait == std::chrono::milliseconds(30));
+  REQUIRE((*opened)->close());
+}
+
 TEST_CASE_METHOD(Opening, "a source's url that is refused is named, and nothing of it is shown") {
   for (const std::string url :
        {"http://u:SECRET@h:1?database=x", "http://h:99999?key=SECRET", "ftp://h?key=SECRET",

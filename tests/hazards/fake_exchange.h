@@ -26,6 +26,9 @@ class FakeExchange final : public net::Exchange {
 
   bool gone = false;  // the client
   std::function<void()> before_first_byte;
+  std::function<Result<void>()> on_body;  // what comes of the body; nothing: it is there at once
+  // The head does not say how long the body is.
+  void hide_length() { head_.content_length.reset(); }
   int asked_source = 0;
   std::string sent;                     // to the source by forward(), last
   std::optional<net::Response> answer;  // what the client gets
@@ -41,7 +44,9 @@ class FakeExchange final : public net::Exchange {
     answer = *upstream;
     co_return Result<void>();
   }
-  asio::awaitable<Result<void>> read_body(uint64_t) override { co_return Result<void>(); }
+  asio::awaitable<Result<void>> read_body(uint64_t) override {
+    co_return on_body ? on_body() : Result<void>();
+  }
   const net::Request& request() const override { return request_; }
   asio::awaitable<Result<net::Response>> forward(net::Upstream&, Deadline, uint64_t,
                                                  std::function<bool()> may_send) override {

@@ -117,3 +117,31 @@ TEST_CASE("it is known by when all debts of one reason have fallen due, wherever
   desk.debts->paid(all);
   CHECK_FALSE(desk.debts->last_due(DebtReason::zombie));
 }
+
+TEST_CASE("debts of a format that is not known are refused with its number and stay, damaged ones as such") {
+  Desk desk(10);
+  desk.add({"a", "b"});
+  const auto no_visit = [](const Debt&) {};
+  SECTION("a later format") {
+    desk.write_format(journal::rows::debts, 9);
+    const auto restored = Debts(*desk.journal, desk.clock).restore(no_visit);
+    REQUIRE_FALSE(restored);
+    CHECK(restored.error().code == Code::unsupported);
+    CAPTURE(restored.error().message);
+    CHECK(support::says_all(restored.error(), {"debt", "format 9", "up to 1", "Use the vmproxy that wrote it"}));
+    CHECK(desk.committed() == 2);
+  }
+  SECTION("cut short") {
+    desk.cut(journal::rows::debts);
+    const auto restored = Debts(*desk.journal, desk.clock).restore(no_visit);
+    REQUIRE_FALSE(restored);
+    CHECK(restored.error().code == Code::corrupt);
+    CHECK(support::says_all(restored.error(), {"vmproxy journal verify"}));
+  }
+  SECTION("this format") {
+    desk.write_format(journal::rows::debts, 1);
+    Debts again(*desk.journal, desk.clock);
+    REQUIRE(again.restore(no_visit));
+    CHECK(again.count() == 2);
+  }
+}
