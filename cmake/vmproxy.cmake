@@ -1,5 +1,5 @@
-# One static library per folder. The dependencies named here are the only ones it can link:
-# a wrong arrow between rooms fails to link.
+# One static library per folder. The dependencies named here are the only ones it can link; which headers it may
+# include, tests/integration/test_tidy.py looks after.
 add_library(vmproxy_flags INTERFACE)
 target_include_directories(vmproxy_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(vmproxy_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion

@@ -55,16 +55,21 @@ class Killer:
                 if not any(entry[1] <= until + slack and entry[2] >= began - slack for began, until in self.down)]
 
 
-def drive(vmproxy, reached, *command, timeout: float = 600.0) -> None:
+def drive(vmproxy, reached, *command, begun=lambda status: False, timeout: float = 600.0) -> None:
     """Gives the command again and again until `reached(status)`, as an operator would whose
-    server keeps dying. A command that another attempt has already made true is no error."""
+    server keeps dying. A command that another attempt has already made true is no error.
+    Once `begun(status)`, nobody asks for it again: the rest has to come by itself."""
     deadline = now() + timeout
     last = "never tried"
     while True:
         try:
-            if reached(vmproxy.status()):
+            status = vmproxy.status()
+            if reached(status):
                 return
-            vmproxy.command(*command, timeout=max(5.0, deadline - now()))
+            if begun(status):
+                last = f"began, and is {status['state']}"
+            else:
+                vmproxy.command(*command, timeout=max(5.0, deadline - now()))
         except (CommandError, OSError, ValueError, KeyError) as error:
             last = str(error)
         except AssertionError as error:
