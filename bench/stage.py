@@ -170,14 +170,17 @@ http {{
   upstream source {{ server {HOST}:{backend}; keepalive 1024; keepalive_requests 100000000; }}
   server {{ listen LISTEN; client_body_buffer_size 1100k; location / {{ grpc_pass grpc://source; }} }}""", free_port(), http2=True)
 
-    def haproxy(self, backend: int):
+    def haproxy(self, backend: int, http2: bool = False):
+        """`http2`: with prior knowledge on both sides, in a window that a body of 1 MB fits in."""
         port = free_port()
         config = self.directory / "haproxy.cfg"
+        protocol = " proto h2" if http2 else ""
         config.write_text(f"""
 global
   nbthread 1
   maxconn 8192
   tune.bufsize 32768
+  {"tune.h2.initial-window-size 1048576" if http2 else ""}
 defaults
   mode http
   option http-keep-alive
@@ -186,10 +189,10 @@ defaults
   timeout client 60s
   timeout server 60s
 frontend f
-  bind {HOST}:{port}
+  bind {HOST}:{port}{protocol}
   default_backend b
 backend b
-  server s {HOST}:{backend}
+  server s {HOST}:{backend}{protocol}
 """)
         return port, self.run("haproxy", ["haproxy", "-f", config, "-db"], [PROXY_CORE], port).pid
 

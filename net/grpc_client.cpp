@@ -98,6 +98,9 @@ struct GrpcClient::State {
   Result<std::unique_ptr<GrpcConnection>> connection(Deadline deadline) {
     auto stream = BlockingStream::connect(options, tls, deadline);
     if (!stream) return stream.error();
+    if (tls && !(*stream)->negotiated_http2())
+      return Error(Code::refused_connection,
+                   address + " does not speak HTTP/2 under TLS (ALPN). Nothing was sent.");
     return std::make_unique<GrpcConnection>(std::move(*stream));
   }
   Result<GrpcAnswer> call(const std::vector<std::pair<std::string, std::string>>& head, std::string_view body,

@@ -138,7 +138,17 @@ asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
   if (body.error().code == Code::overloaded) {
     net::Response response =
         context_.dialect->error(Error(Code::invalid, body.error().message), exchange.head());
-    if (response.status >= 400) response.status = 413;  // where the API speaks in HTTP's statuses
+    if (response.status >= 400) {
+      response.status = 413;  // where the API speaks in HTTP's statuses
+    } else {
+      // Else it has a word of its own for it. What has come of the body may tell more.
+      Error error = body.error();
+      if (const Row* row = context_.dialect->classify(exchange.head())) {
+        auto read = context_.dialect->decode(*row, exchange.request(), *context_.collections.catalog());
+        if (!read && read.error().code == Code::overloaded) error = read.error();
+      }
+      response = context_.dialect->error(error, exchange.head());
+    }
     count(exchange, nullptr, Served::nobody, "too_large");
     (void)co_await exchange.reply(std::move(response));
   } else if (body.error().code != Code::connection_lost) {

@@ -45,7 +45,10 @@ Result<std::vector<std::string>> grpc_messages(std::string_view body, std::strin
     for (size_t i = 1; i < prefix_bytes; ++i) length = length << 8 | static_cast<uint8_t>(body[i]);
     body.remove_prefix(prefix_bytes);
     if (flag > 1) return Error(Code::invalid, "a gRPC message has the unknown flag " + std::to_string(flag));
-    if (length > message_bytes_max) return too_large(message_bytes_max);
+    if (length > message_bytes_max) {  // in gRPC's own words, which reach applications
+      return Error(Code::overloaded, "grpc: received message larger than max (" + std::to_string(length) +
+                                         " vs. " + std::to_string(message_bytes_max) + ")");
+    }
     if (length > body.size()) {
       return Error(Code::invalid, "a gRPC message announces " + std::to_string(length) + " bytes, " +
                                       std::to_string(body.size()) + " came");

@@ -11,11 +11,12 @@ import httpx
 import pytest
 from pymilvus.grpc_gen import milvus_pb2
 
-from milvus_raw import Raw, post_frames
+from milvus_raw import SERVICE, Raw, padded, post_frames, upsertion
 from servers import create
 from vmproxy import Vmproxy, milvus_to_pgvector
 
 CODES = grpc.StatusCode
+MESSAGE_MAX = 64 << 20  # bytes of a message that Milvus takes
 
 
 class Stage:
@@ -79,6 +80,41 @@ def test_broken_frames(stage, name, body):
     direct, through = status_of(stage.milvus.port), status_of(stage.vmproxy.port)
     assert through == direct and through
     stage.check_alive()
+
+
+def refusal(raw, name, message: bytes):
+    """The code and the text of a call that must fail."""
+    with pytest.raises(grpc.RpcError) as refused:
+        raw.channel.unary_unary(SERVICE + name)(message, timeout=60)
+    return refused.value.code(), refused.value.details()
+
+
+def of_size(key: int, size: int) -> bytes:
+    return padded(upsertion(Raw.insertion([key])), size)
+
+
+def test_the_largest_message_passes_and_is_mirrored(stage):
+    with Raw(stage.vmproxy.port) as application:
+        assert isinstance(application.bytes("Upsert", of_size(60, MESSAGE_MAX), timeout=60), bytes)
+        assert 60 in application.keys()
+    stage.check_alive()
+    with stage.pgvector.client() as connection:
+        assert connection.execute("select count(*) from public.things where id = 60").fetchone()[0] == 1
+    assert stage.vmproxy.status()["gaps"] == 0
+
+
+@pytest.mark.parametrize("name", ["Upsert", "Query"])
+@pytest.mark.parametrize("size", [MESSAGE_MAX + 1, MESSAGE_MAX + (3 << 20)])
+def test_a_message_larger_than_milvus_takes(stage, name, size):
+    direct, through = both(stage, lambda raw: refusal(raw, name, of_size(61, size)))
+    assert direct == (CODES.RESOURCE_EXHAUSTED, f"grpc: received message larger than max ({size} vs. {MESSAGE_MAX})")
+    assert through == direct
+    stage.check_alive()
+    with Raw(stage.vmproxy.port) as application:
+        assert 61 not in application.keys()
+    with stage.pgvector.client() as connection:
+        assert connection.execute("select count(*) from public.things where id = 61").fetchone()[0] == 0
+    assert stage.vmproxy.status()["gaps"] == 0
 
 
 @pytest.mark.parametrize("bytes_sent", [
@@ -227,6 +263,14 @@ def test_bad_protobuf_after_promotion(promoted, name, message):
 def test_broken_frames_after_promotion(promoted, body, code):
     """The codes that Milvus 2.3.5 answers itself (test_broken_frames passes its own on)."""
     assert re.findall(r"grpc-status: (\d+)", post_frames(promoted.port, "Upsert", body)) == [code]
+
+
+def test_the_largest_message_and_a_larger_one_after_promotion(promoted):
+    with Raw(promoted.port) as application:
+        assert isinstance(application.bytes("Upsert", of_size(1, MESSAGE_MAX), timeout=60), bytes)
+        for name in ("Upsert", "Query"):
+            assert refusal(application, name, of_size(2, MESSAGE_MAX + 1)) == (
+                CODES.RESOURCE_EXHAUSTED, f"grpc: received message larger than max ({MESSAGE_MAX + 1} vs. {MESSAGE_MAX})")
 
 
 def test_rest_after_promotion(promoted):

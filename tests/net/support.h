@@ -51,6 +51,7 @@ class Socket {
   ~Socket() { close(); }
 
   bool open() const { return fd_ >= 0; }
+  int fd() const { return fd_; }
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

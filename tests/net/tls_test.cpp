@@ -1,10 +1,8 @@
 // TLS on both sides: verification is on unless the user chose otherwise.
 #include <catch2/catch.hpp>
-#include <cstdlib>
-#include <filesystem>
 
+#include "certificate.h"
 #include "net/http_client.h"
-#include "support.h"
 
 using namespace vmproxy;
 using namespace vmproxy::net;
@@ -12,43 +10,10 @@ using namespace vmproxy::net::test;
 
 namespace {
 
-// A certificate for the name db.test and for 127.0.0.1, its own authority.
-struct Certificate {
-  Certificate() {
-    directory = std::filesystem::temp_directory_path() / ("vmproxy_tls_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(directory);
-    const std::string command =
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=db.test -addext "
-        "'subjectAltName=DNS:db.test,IP:127.0.0.1' -keyout " +
-        key() + " -out " + file() + " 2>/dev/null";
-    REQUIRE(std::system(command.c_str()) == 0);
-  }
-  ~Certificate() { std::filesystem::remove_all(directory); }
-  std::string file() const { return directory / "cert.pem"; }
-  std::string key() const { return directory / "key.pem"; }
-  std::filesystem::path directory;
-};
-
 boost::asio::awaitable<void> say_length(Exchange& exchange) {
   Response response;
   if (co_await exchange.read_body(1u << 24)) response.body = std::to_string(exchange.request().body.size());
   (void)co_await exchange.reply(std::move(response));
-}
-
-ListenOptions listen_with(const Certificate& certificate) {
-  ListenOptions options;
-  options.tls.certificate_file = certificate.file();
-  options.tls.key_file = certificate.key();
-  return options;
-}
-
-UpstreamOptions reach(uint16_t port, const Certificate& certificate) {
-  UpstreamOptions options;
-  options.host = "127.0.0.1";
-  options.port = port;
-  options.tls.enabled = true;
-  options.tls.ca_file = certificate.file();
-  return options;
 }
 
 Result<Response> send(const UpstreamOptions& options, size_t bytes = 100000) {

@@ -67,6 +67,7 @@ TEST_CASE("messages above the bound are refused before and after inflating") {
   const auto announced = grpc_messages(grpc_frame(std::string(100, 'x')), "", 99);
   REQUIRE_FALSE(announced.has_value());
   CHECK(announced.error().code == Code::overloaded);
+  CHECK(announced.error().message == "grpc: received message larger than max (100 vs. 99)");
   const std::string bomb = compressed_frame(std::string(50'000'000, '\0'));
   REQUIRE(bomb.size() < 60'000);
   const auto inflated = grpc_messages(bomb, "gzip", 1'000'000);

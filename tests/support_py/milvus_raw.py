@@ -88,6 +88,15 @@ def upsertion(message):
                                     fields_data=message.fields_data)
 
 
+def padded(message, size: int) -> bytes:
+    """A message without a base, in `size` bytes: its base (field 1) has a field that nobody knows, which readers skip."""
+    def field(tag: bytes, body: bytes) -> bytes:
+        assert 1 << 21 <= len(body) < 1 << 28, "its length takes four bytes"
+        return tag + bytes(len(body) >> shift & 0x7f | (0x80 if shift < 21 else 0) for shift in (0, 7, 14, 21)) + body
+    body = message.SerializeToString()
+    return field(b"\x0a", field(b"\xc2\x3e", bytes(size - len(body) - 11))) + body
+
+
 def post_frames(port: int, name: str, body: bytes, timeout: float = 30.0) -> str:
     """A body that no gRPC library would send; all that came back, as nghttp shows it."""
     with tempfile.NamedTemporaryFile(prefix="vmproxy-frame-") as file:

@@ -10,10 +10,12 @@ from workload import Workload
 FIELDS = ["id", "text", "section", "size", "homepage", "v", "writer", "grp", "note", "score"]
 
 
-def separate_client(host: str, port: int):
-    """A client with a connection of its own (the SDK shares them between equal addresses)."""
+def separate_client(host: str, port: int, ca=None):
+    """A client with a connection of its own (the SDK shares them between equal addresses). ca: it speaks TLS and believes this
+    authority."""
     from pymilvus import MilvusClient
-    return MilvusClient(f"http://{host}:{port}", dedicated=True)
+    tls = {"secure": True, "server_pem_path": str(ca)} if ca else {}
+    return MilvusClient(f"{'https' if ca else 'http'}://{host}:{port}", dedicated=True, **tls)
 
 
 class MilvusWorkload(Workload):

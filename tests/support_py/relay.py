@@ -1,4 +1,4 @@
-"""A TCP relay between vmproxy and a database, to slow the link down or cut it."""
+"""A TCP relay between vmproxy and a database, to slow the link down, to cut it, or to speak TLS in the database's place."""
 
 import selectors
 import socket
@@ -9,11 +9,13 @@ from servers.base import HOST, free_port
 
 
 class Relay:
-    def __init__(self, target_port: int):
+    def __init__(self, target_port: int, tls=None):
+        """tls: the ssl.SSLContext by which it speaks with those who connect; what goes on is plain."""
         self.port = free_port()
         self.delay = 0.0      # seconds added to each direction of each chunk
         self.refuse = False   # new connections are closed at once
         self._target_port = target_port
+        self._tls = tls
         self._listener = socket.create_server((HOST, self.port))
         self._connections = set()
         self._lock = threading.Lock()
@@ -49,6 +51,9 @@ class Relay:
 
     def _serve(self, client):
         try:
+            if self._tls is not None:
+                client.settimeout(10)
+                client = self._tls.wrap_socket(client, server_side=True)
             server = socket.create_connection((HOST, self._target_port), timeout=5)
         except OSError:
             client.close()
@@ -64,7 +69,7 @@ class Relay:
         try:
             while True:
                 for key, _ in selector.select():
-                    chunk = key.fileobj.recv(1 << 16)
+                    chunk = key.fileobj.recv(1 << 16)  # under TLS one whole record: nothing is left that select would not show
                     if not chunk:
                         return
                     if self.delay:

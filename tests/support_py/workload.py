@@ -25,14 +25,16 @@ from history import ACKED, UNCERTAIN, History, Latencies, State, in_order, now
 CONNECTION_ERRORS = (httpx.TransportError,)
 
 
-def separate_client(host: str, port: int, **options):
-    """An SDK client with connections of its own (the SDK shares them between equal clients)."""
+def separate_client(host: str, port: int, ca=None, **options):
+    """An SDK client with connections of its own (the SDK shares them between equal clients). ca: it speaks TLS and believes
+    this authority."""
     import chromadb
     from chromadb.api.shared_system_client import SharedSystemClient
     from chromadb.config import Settings
     with _client_lock:
         SharedSystemClient.clear_system_cache()
-        client = chromadb.HttpClient(host, port, settings=Settings(anonymized_telemetry=False), **options)
+        settings = Settings(anonymized_telemetry=False, chroma_server_ssl_verify=str(ca) if ca else None)
+        client = chromadb.HttpClient(host, port, ssl=bool(ca), settings=settings, **options)
         SharedSystemClient.clear_system_cache()
     return client
 
