@@ -24,6 +24,7 @@ nghttp2_session* Http2Session::Callbacks::make(Http2Session& self, Side side) {
   nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+  nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_closed);
   nghttp2_option* options = nullptr;
   nghttp2_option_new(&options);
@@ -156,6 +157,16 @@ int Http2Session::Callbacks::on_data(nghttp2_session* session, uint8_t, int32_t 
   return 0;
 }
 
+int Http2Session::Callbacks::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void*) {
+  const bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+                    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  auto* stream = ends ? find(session, frame->hd.stream_id) : nullptr;
+  if (stream == nullptr) return 0;
+  stream->end_sent_ = true;
+  stream->on_end_sent();
+  return 0;
+}
+
 int Http2Session::Callbacks::on_closed(nghttp2_session* session, int32_t id, uint32_t error, void* user) {
   if (auto* stream = find(session, id)) static_cast<Http2Session*>(user)->stream_closed(*stream, error);
   return 0;
@@ -184,7 +195,7 @@ ssize_t Http2Session::Callbacks::read(nghttp2_session* session, int32_t id, uint
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     }
   }
-  if (taken > 0 || stream->send_finished_) stream->on_sent(taken);
+  if (taken > 0) stream->on_sent(taken);
   return static_cast<ssize_t>(taken);
 }
 

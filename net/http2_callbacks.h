@@ -23,6 +23,7 @@ struct Http2Session::Callbacks {
   static int on_frame(nghttp2_session* session, const nghttp2_frame* frame, void* user);
   static int on_data(nghttp2_session* session, uint8_t flags, int32_t id, const uint8_t* bytes, size_t size,
                      void* user);
+  static int on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user);
   static int on_closed(nghttp2_session* session, int32_t id, uint32_t error, void* user);
   static ssize_t read(nghttp2_session* session, int32_t id, uint8_t* room, size_t size, uint32_t* flags,
                       nghttp2_data_source* source, void* user);

@@ -72,13 +72,13 @@ void Http2Exchange::handler_ended() {
   if (stage_ != Stage::answered) reset(NGHTTP2_INTERNAL_ERROR);
   if (closed_) {
     idle_(*this);
-  } else if (send_finished()) {
+  } else {
     end_early();
   }
 }
 
 void Http2Exchange::end_early() {
-  if (!handling_ && attached() && !request_ended_ && send_finished()) reset(NGHTTP2_NO_ERROR);
+  if (!handling_ && attached() && !request_ended_ && end_sent()) reset(NGHTTP2_NO_ERROR);
 }
 
 asio::any_io_executor Http2Exchange::executor() {
@@ -152,7 +152,10 @@ void Http2Exchange::on_end() {
 
 void Http2Exchange::on_sent(size_t bytes) {
   if (sink_ != nullptr) sink_->consumed(bytes);
-  if (send_finished()) end_early();
+}
+
+void Http2Exchange::on_end_sent() {
+  end_early();
 }
 
 void Http2Exchange::on_closed(uint32_t) {

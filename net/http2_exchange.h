@@ -43,6 +43,7 @@ class Http2Exchange final : public Exchange, public Http2Stream {
   void on_trailers(Headers trailers) override;
   void on_end() override;
   void on_sent(size_t bytes) override;
+  void on_end_sent() override;
   void on_closed(uint32_t error) override;
 
   void arm(Deadline deadline);

@@ -41,8 +41,8 @@ class Http2Stream {
   void send_end();
   void reset(uint32_t error);
   void consumed(size_t bytes);  // bytes of on_data() went on: the peer may send as many more
-  // Ended in order by our side, everything given to the session.
-  bool send_finished() const { return send_finished_; }
+  // Our side has ended in order, and the frame that says so is on its way. What is reset before drops it.
+  bool end_sent() const { return end_sent_; }
 
  protected:
   virtual void on_head(Http2Head head, bool end) = 0;
@@ -50,6 +50,7 @@ class Http2Stream {
   virtual void on_trailers(Headers trailers) = 0;
   virtual void on_end() = 0;
   virtual void on_sent(size_t) {}              // bytes of send_data() left
+  virtual void on_end_sent() {}                // end_sent() has become true
   virtual void on_closed(uint32_t error) = 0;  // the stream is detached; NO_ERROR after an end in order
   void detach();                               // resets it when it is still open
   int32_t id_ = 0;
@@ -60,7 +61,8 @@ class Http2Stream {
   Buffer out_;
   bool out_end_ = false;
   bool deferred_ = false;
-  bool send_finished_ = false;
+  bool send_finished_ = false;  // everything was given to the session
+  bool end_sent_ = false;
   std::optional<Headers> out_trailers_;
   // The header block that is arriving.
   Http2Head arriving_;

@@ -87,11 +87,12 @@ asio::awaitable<bool> Pipeline::hold_body(net::Exchange& exchange, const Row* ro
   bool room = context_.budget.take_now(bytes);
   if (!room) room = co_await wait_for_budget(exchange, bytes);
   if (!room) {
-    co_await reply_error(exchange,
-                         Error(Code::overloaded,
-                               "the requests under way fill memory.inflight_bytes, and no room came before this "
-                               "one's deadline. Nothing was sent to the database."),
-                         row);
+    co_await reply_error(
+        exchange,
+        Error(Code::overloaded,
+              "the requests under way fill memory.inflight_bytes, and no room came before this "
+              "one's deadline. Nothing was sent to the database."),
+        row);
     co_return false;
   }
   held.emplace(context_.budget, bytes);

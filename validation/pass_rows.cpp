@@ -30,7 +30,7 @@ Error unreadable(const std::string& what, std::string_view row = "") {
   const std::string whole = "validation: the " + what + " of the last pass";
   if (!row.empty() && static_cast<uint8_t>(row.front()) != format) {
     return journal::unknown_format(whole, static_cast<uint8_t>(row.front()), format,
-                                         "start the validation again");
+                                   "start the validation again");
   }
   return {Code::corrupt, whole +
                              " cannot be read from the journal. The data is not affected; start the "

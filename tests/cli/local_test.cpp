@@ -122,10 +122,10 @@ TEST_CASE_METHOD(LocalFixture, "discover shows the fields of a sample and their 
     old_database.records.push_back(record);
   }
   CHECK(run({"discover", "chrome", "--url", "x"}) == 0);
-  CHECK_THAT(
-      out, Contains("  fields   sku string, and any other\n") &&
-               Contains("  sampled  in 200 records: gone always null, size of several types, tags array\n"
-                        "           of string, year int64\n"));
+  CHECK_THAT(out,
+             Contains("  fields   sku string, and any other\n") &&
+                 Contains("  sampled  in 200 records: gone always null, size of several types, tags array\n"
+                          "           of string, year int64\n"));
   CHECK(run({"discover", "chrome", "--url", "x", "-o", "json"}) == 0);
   const auto sampled = json()["collections"].as_array()[0].as_object()["sampled"].as_object();
   CHECK(sampled.at("records") == 200);

@@ -36,7 +36,8 @@ struct Eventual : Proxy {
 
 }  // namespace
 
-TEST_CASE("with reads.consistency: eventual the target answers reads of what it still lacks, otherwise the source does") {
+TEST_CASE(
+    "with reads.consistency: eventual the target answers reads of what it still lacks, otherwise the source does") {
   const bool eventual = GENERATE(false, true);
   CAPTURE(eventual);
   Eventual proxy(eventual);
@@ -72,7 +73,8 @@ TEST_CASE("reads.consistency: eventual lifts no other reason why the source answ
   SECTION("a caller whom the source has not let in") {
     net::Request stranger = read_of_a;
     stranger.headers.add("who", "stranger");
-    auto refused = proxy.exchange(stranger, [](const net::Request&) { return net::Response{401, {}, "", {}}; });
+    auto refused =
+        proxy.exchange(stranger, [](const net::Request&) { return net::Response{401, {}, "", {}}; });
     proxy.handle(refused);
     CHECK(refused.asked_source == 1);
     REQUIRE(refused.answer);

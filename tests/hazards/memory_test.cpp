@@ -35,7 +35,8 @@ struct Bounded : Proxy {
 
 }  // namespace
 
-TEST_CASE("requests in flight never hold more than memory.inflight_bytes: who finds no room waits, in order") {
+TEST_CASE(
+    "requests in flight never hold more than memory.inflight_bytes: who finds no room waits, in order") {
   Bounded at(2 * body_bytes + 1);
   at.move.context().gate.close();
   std::string came;
@@ -59,7 +60,8 @@ TEST_CASE("requests in flight never hold more than memory.inflight_bytes: who fi
   CHECK(came == "bc");
   CHECK(at.used() == 2 * body_bytes);
   at.move.context().gate.open();
-  REQUIRE(at.until([&] { return std::all_of(ended.begin(), ended.end(), [](const auto& one) { return *one; }); }));
+  REQUIRE(at.until(
+      [&] { return std::all_of(ended.begin(), ended.end(), [](const auto& one) { return *one; }); }));
   CHECK(came == "bcdef");
   CHECK(most == 2 * body_bytes);
   CHECK(at.used() == 0);
@@ -69,7 +71,8 @@ TEST_CASE("requests in flight never hold more than memory.inflight_bytes: who fi
   }
 }
 
-TEST_CASE("a request that finds no room before its deadline is told so in the source's form, and was not sent") {
+TEST_CASE(
+    "a request that finds no room before its deadline is told so in the source's form, and was not sent") {
   Bounded at(body_bytes);
   at.move.context().gate.close();
   auto first = at.exchange(put("b"));
@@ -131,7 +134,8 @@ TEST_CASE("a request's bytes are given back, however it ends") {
       {"the client goes while its body comes", body(Error(Code::connection_lost, "gone"))},
       {"the body does not come in time", body(Error(Code::timeout, "late"))},
       {"the body is larger than any may be", body(Error(Code::overloaded, "too large"))},
-      {"no memory for the body", [](FakeExchange& of) { of.on_body = []() -> Result<void> { throw std::bad_alloc(); }; }},
+      {"no memory for the body",
+       [](FakeExchange& of) { of.on_body = []() -> Result<void> { throw std::bad_alloc(); }; }},
       {"the client has gone before it is sent", [](FakeExchange& of) { of.gone = true; }},
       {"the source is gone", [&](FakeExchange&) { source_gone = true; }},
       {"an exception at the source", [&](FakeExchange&) { source_throws = kind == "a read"; }},

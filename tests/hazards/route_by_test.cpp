@@ -11,15 +11,13 @@ namespace proxy = vmproxy::proxy;
 namespace {
 
 struct Routed : Proxy {
-  explicit Routed(const std::string& route_by) {
-    move.options.proxy.route_by = route_by;
-  }
+  explicit Routed(const std::string& route_by) { move.options.proxy.route_by = route_by; }
   // Whether a read of this id, with these headers, belongs to the target: where it was sent, unless it had to be returned.
   bool to_target(net::Headers headers, const std::string& id = "a") {
     const auto& counts = move.context().read_counts;
     const auto source_reads = counts.source_reads();
-    auto request = exchange(
-        {"POST", "/read", std::move(headers), proxy::encode_images({{key_of(id), std::nullopt}})});
+    auto request =
+        exchange({"POST", "/read", std::move(headers), proxy::encode_images({{key_of(id), std::nullopt}})});
     handle_at_once(request);
     if (!request.answer || request.answer->status != 200) FAIL("no answer");
     served += request.asked_source == 0 ? 1 : 0;
@@ -34,7 +32,8 @@ std::string user(int i) {
 
 }  // namespace
 
-TEST_CASE("reads.route_by: header sends all reads with the same value to the same side, and a larger share only adds some") {
+TEST_CASE(
+    "reads.route_by: header sends all reads with the same value to the same side, and a larger share only adds some") {
   Routed at("header:X-User");
   at.ready();
   const auto at_percent = [&](double percent, const std::string& id) {
@@ -88,7 +87,8 @@ TEST_CASE("reads.route_by: header, for a read without that header: as by query")
   CHECK(without != sides("header:x-other"));
 }
 
-TEST_CASE("reads.route_by: space sends all reads of a tenant's database to the same side, and a larger share only adds some") {
+TEST_CASE(
+    "reads.route_by: space sends all reads of a tenant's database to the same side, and a larger share only adds some") {
   constexpr int spaces = 16;
   const auto name = [](int space, const char* which) { return which + std::to_string(space); };
   Routed at("space");
@@ -117,7 +117,8 @@ TEST_CASE("reads.route_by: space sends all reads of a tenant's database to the s
   CHECK(std::includes(more.begin(), more.end(), half.begin(), half.end()));
 }
 
-TEST_CASE("reads.route_by: credential sends all reads of a caller to the same side, and a larger share only adds some") {
+TEST_CASE(
+    "reads.route_by: credential sends all reads of a caller to the same side, and a larger share only adds some") {
   Routed at("credential");
   at.ready();
   const auto at_percent = [&](double percent, const std::string& id) {
@@ -139,12 +140,14 @@ TEST_CASE("reads.route_by: credential sends all reads of a caller to the same si
   CHECK(twenty.size() > ten.size());
 }
 
-TEST_CASE("reads.route_by: credential spreads callers: at 10 percent 8 to 12 percent of 10,000 go to the target") {
+TEST_CASE(
+    "reads.route_by: credential spreads callers: at 10 percent 8 to 12 percent of 10,000 go to the target") {
   Routed at("credential");
   at.ready();
   at.reads(10);
   int target = 0;
-  for (int i = 0; i < 10'000; ++i) target += at.to_target({{"authorization", "Bearer " + std::to_string(i)}}) ? 1 : 0;
+  for (int i = 0; i < 10'000; ++i)
+    target += at.to_target({{"authorization", "Bearer " + std::to_string(i)}}) ? 1 : 0;
   CHECK(target >= 800);
   CHECK(target <= 1200);
 }
@@ -157,7 +160,8 @@ TEST_CASE("tenants' databases spread: at 10 percent 8 to 12 percent of 10,000 go
   routing.reads_percent = 10;
   int target = 0;
   for (int i = 0; i < 10'000; ++i)
-    target += router.side_for(routing, "tenant-" + std::to_string(i) + "/default", false) == Side::target ? 1 : 0;
+    target +=
+        router.side_for(routing, "tenant-" + std::to_string(i) + "/default", false) == Side::target ? 1 : 0;
   CHECK(target >= 800);
   CHECK(target <= 1200);
 }

@@ -46,7 +46,8 @@ TEST_CASE("with mirror.mode: sync a write is answered once the replica has it") 
   CHECK(request.answer->body == "done by the source");
 }
 
-TEST_CASE("H2: with mirror.mode: sync a replica that does not take a write delays its answer by the timeout, no more") {
+TEST_CASE(
+    "H2: with mirror.mode: sync a replica that does not take a write delays its answer by the timeout, no more") {
   const auto timeout = milliseconds(100);
   Sync proxy(timeout);
   SECTION("it hangs") {

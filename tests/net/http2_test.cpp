@@ -200,6 +200,51 @@ TEST_CASE("many calls at once share connections and none is mixed up") {
   }
 }
 
+TEST_CASE("an answer before the end of the request arrives whole, then the rest is refused") {
+  Response refused = grpc_response("");
+  SECTION("as fields alone") {
+    refused.headers.set("grpc-status", "8");
+    refused.trailers = {};
+  }
+  SECTION("with a body and trailers") {
+    refused = grpc_response(frame("no"), "8");
+  }
+  SECTION("with a body alone") {
+    refused = grpc_response(frame("no"));
+    refused.trailers = {};
+  }
+  Proxy server([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    const auto read = co_await exchange.read_body(10);
+    if (read.has_error()) (void)co_await exchange.reply(Response(refused));
+  });
+  auto client = Socket::to(server.port);
+  using namespace std::string_literals;
+  const auto head = "\x83\x86\x44\x02/x\x41\x01"s + "a";
+  client.send(preface + settings_frame() + "\0\0"s + static_cast<char>(head.size()) + "\1\4\0\0\0\1"s + head +
+              "\0\0\x14\0\0\0\0\0\1"s + std::string(20, 'x'));  // and more could come
+  enum : char { data = 0, headers = 1, rst_stream = 3 };
+  std::string received;
+  bool ended = false, reset = false;
+  while (!reset) {
+    const auto more = client.receive(2000ms);
+    if (more.empty()) break;
+    received += more;
+    while (received.size() >= 9) {
+      const size_t size = static_cast<uint8_t>(received[1]) << 8 | static_cast<uint8_t>(received[2]);
+      if (received.size() < 9 + size) break;
+      if ((received[3] == data || received[3] == headers) && (received[4] & 1) != 0) ended = true;
+      if (received[3] == rst_stream) {
+        CHECK(ended);
+        CHECK(received.substr(9, 4) == "\0\0\0\0"s);  // NO_ERROR
+        reset = true;
+      }
+      received.erase(0, 9 + size);
+    }
+  }
+  CHECK(ended);
+  CHECK(reset);
+}
+
 TEST_CASE("a cancelled call reaches the upstream within 50 ms") {
   Database database;
   Proxy server(database.handler());

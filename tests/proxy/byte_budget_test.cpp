@@ -96,7 +96,8 @@ TEST_CASE("a share is given back when its owner ends, also by an exception, as l
   CHECK(budget.used() == 0);
 }
 
-TEST_CASE("with many threads that take, wait, give up and give back, the budget is never exceeded and all comes back") {
+TEST_CASE(
+    "with many threads that take, wait, give up and give back, the budget is never exceeded and all comes back") {
   constexpr uint64_t bytes_max = 100;
   ByteBudget budget(bytes_max);
   std::atomic<uint64_t> held{0}, most{0};

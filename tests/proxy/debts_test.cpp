@@ -128,7 +128,8 @@ TEST_CASE("debts of a format that is not known are refused with its number and s
     REQUIRE_FALSE(restored);
     CHECK(restored.error().code == Code::unsupported);
     CAPTURE(restored.error().message);
-    CHECK(support::says_all(restored.error(), {"debt", "format 9", "up to 1", "Use the vmproxy that wrote it"}));
+    CHECK(support::says_all(restored.error(),
+                            {"debt", "format 9", "up to 1", "Use the vmproxy that wrote it"}));
     CHECK(desk.committed() == 2);
   }
   SECTION("cut short") {

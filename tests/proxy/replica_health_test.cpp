@@ -23,7 +23,8 @@ struct Watched {
 
 }  // namespace
 
-TEST_CASE("one failure stops everybody; after a while a single one tries with a single entry, and its success frees all") {
+TEST_CASE(
+    "one failure stops everybody; after a while a single one tries with a single entry, and its success frees all") {
   Watched at;
   CHECK(at.health.allowed() == any);
   CHECK(at.health.failed("away"));

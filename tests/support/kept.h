@@ -16,9 +16,8 @@ namespace vmproxy::support {
 
 // The message has each of these in it.
 inline bool says_all(const Error& error, const std::vector<std::string>& words) {
-  return std::all_of(words.begin(), words.end(), [&](const std::string& word) {
-    return error.message.find(word) != std::string::npos;
-  });
+  return std::all_of(words.begin(), words.end(),
+                     [&](const std::string& word) { return error.message.find(word) != std::string::npos; });
 }
 
 struct Kept {

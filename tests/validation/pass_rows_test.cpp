@@ -21,8 +21,8 @@ struct Passed : support::Kept {
 void check_unknown(const Error& error, const std::string& what, int format) {
   CAPTURE(error.message);
   CHECK(error.code == Code::unsupported);
-  CHECK(says_all(error, {"validation", what + " of the last pass has format " + std::to_string(format), "up to 1",
-                     "Use the vmproxy that wrote it", "start the validation again"}));
+  CHECK(says_all(error, {"validation", what + " of the last pass has format " + std::to_string(format),
+                         "up to 1", "Use the vmproxy that wrote it", "start the validation again"}));
 }
 
 }  // namespace
