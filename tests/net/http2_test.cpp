@@ -213,15 +213,18 @@ TEST_CASE("an answer before the end of the request arrives whole, then the rest 
     refused = grpc_response(frame("no"));
     refused.trailers = {};
   }
+  std::atomic<bool> reading{false};
   Proxy server([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    reading = true;
     const auto read = co_await exchange.read_body(10);
     if (read.has_error()) (void)co_await exchange.reply(Response(refused));
   });
   auto client = Socket::to(server.port);
   using namespace std::string_literals;
   const auto head = "\x83\x86\x44\x02/x\x41\x01"s + "a";
-  client.send(preface + settings_frame() + "\0\0"s + static_cast<char>(head.size()) + "\1\4\0\0\0\1"s + head +
-              "\0\0\x14\0\0\0\0\0\1"s + std::string(20, 'x'));  // and more could come
+  client.send(preface + settings_frame() + "\0\0"s + static_cast<char>(head.size()) + "\1\4\0\0\0\1"s + head);
+  REQUIRE(eventually([&] { return reading.load(); }));
+  client.send("\0\0\x14\0\0\0\0\0\1"s + std::string(20, 'x'));  // and more could come
   enum : char { data = 0, headers = 1, rst_stream = 3 };
   std::string received;
   bool ended = false, reset = false;
