@@ -269,11 +269,20 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   }
   overhead_.observe(std::chrono::duration<double>(context_.clock.now() - began).count());
   // 5: as it came; a client that goes away no longer stops it.
-  auto answer =
-      co_await exchange.forward(context_.source, exchange.deadline(), context_.options.answer_bytes_max,
-                                [&exchange, this, epoch = routing->epoch] {
-                                  return !exchange.client_gone() && context_.routing.get()->epoch == epoch;
-                                });
+  Result<net::Response> answer = Error(Code::internal, "");
+  try {
+    answer =
+        co_await exchange.forward(context_.source, exchange.deadline(), context_.options.answer_bytes_max,
+                                  [&exchange, this, epoch = routing->epoch] {
+                                    return !exchange.client_gone() && context_.routing.get()->epoch == epoch;
+                                  });
+  } catch (...) {
+    // No memory for the answer, say: the write may be done, so it is owed before the connection ends.
+    if (ddl) gap("what a change of '" + collection + "' left is not known");
+    context_.mirror.finish(std::move(captured.ticket), {model::Outcome::uncertain, {}, {}});
+    if (ddl) context_.mirror.resume(collection);
+    throw;
+  }
   // 6: what became of it.
   protocols::OutcomeReport report;
   if (!answer) {

@@ -138,7 +138,7 @@ TEST_CASE("a request's bytes are given back, however it ends") {
        [](FakeExchange& of) { of.on_body = []() -> Result<void> { throw std::bad_alloc(); }; }},
       {"the client has gone before it is sent", [](FakeExchange& of) { of.gone = true; }},
       {"the source is gone", [&](FakeExchange&) { source_gone = true; }},
-      {"an exception at the source", [&](FakeExchange&) { source_throws = kind == "a read"; }},
+      {"an exception at the source", [&](FakeExchange&) { source_throws = true; }},
   };
   for (const auto& [name, end] : ends) {
     CAPTURE(name);
@@ -158,6 +158,19 @@ TEST_CASE("a request's bytes are given back, however it ends") {
     CHECK(held == body_bytes);
     CHECK(at.used() == 0);
   }
+}
+
+TEST_CASE("no memory for the answer of a write that the source has done: it is owed to the replica all the same") {
+  Proxy at;
+  at.ready();
+  auto request = at.exchange(put("b"), [&](const net::Request& sent) -> Result<net::Response> {
+    (void)at.source(sent);
+    throw std::bad_alloc();
+  });
+  at.handle(request);
+  CHECK_FALSE(request.answer);
+  CHECK(at.move.context().mirror.numbers().in_flight == 0);
+  CHECK(at.move.eventually([&] { return at.move.target.find("b") == 1; }));
 }
 
 TEST_CASE("a body of which nobody said how long it is counts as what it is once it is here") {
