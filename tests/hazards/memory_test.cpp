@@ -160,7 +160,8 @@ TEST_CASE("a request's bytes are given back, however it ends") {
   }
 }
 
-TEST_CASE("no memory for the answer of a write that the source has done: it is owed to the replica all the same") {
+TEST_CASE(
+    "no memory for the answer of a write that the source has done: it is owed to the replica all the same") {
   Proxy at;
   at.ready();
   auto request = at.exchange(put("b"), [&](const net::Request& sent) -> Result<net::Response> {
