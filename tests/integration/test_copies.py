@@ -460,3 +460,22 @@ def test_milvus_to_chroma(milvus, chroma, bulk, copy):
     assert_refused(copy, milvus, chroma, "bits", "vector.binary")
     assert_changes_nothing(copy, milvus, chroma, "things")
     assert_same_records(found, sides.chroma_records(chroma, "things"))
+
+
+def test_milvus_lite_to_pgvector(pgvector, bulk, copy):
+    """Another server that speaks the API of Milvus: 2.5.1 as the official package has it."""
+    bulk = bulk[:800]
+    with create("milvus-lite") as lite:
+        client = milvus_client("127.0.0.1", lite.port)
+        client.create_collection("things", dimension=DIMENSION, metric_type="COSINE", consistency_level="Strong")
+        rows = [{"id": number, "vector": embedding.tolist(), "text": text, **metadata}
+                for number, (_, embedding, text, metadata) in enumerate(bulk)]
+        for first in range(0, len(rows), 1000):
+            client.insert("things", rows[first:first + 1000])
+        lite.name = "milvus"  # as a system of vmproxy
+        assert_copied(copy(lite, pgvector, "things"), len(rows))
+        found = sides.pgvector_rows(pgvector, "things", key="id")
+        sides.assert_same_rows({row["id"]: {"vector": bulk[row["id"]][1], "partition": "",
+                                            "metadata": {n: v for n, v in row.items() if n not in ("id", "vector")}} for row in rows}, found)
+        assert_changes_nothing(copy, lite, pgvector, "things")
+        client.close()

@@ -118,7 +118,7 @@ def test_a_dead_source_is_an_error_of_its_kind_and_no_phantom_write(chroma, pgve
     assert sides.differences(left, right) == []
 
 
-def test_a_hanging_source_is_answered_within_the_deadline_and_leaves_no_phantom(chroma, pgvector, vmproxy, make_workload):
+def test_a_source_that_hangs_until_the_client_gives_up_leaves_no_phantom(chroma, pgvector, vmproxy, make_workload):
     """The write's fate is unknown while the source hangs; afterwards both sides agree on it."""
     workload = make_workload(vmproxy.port)
     workload.preload(chroma.client(), fraction=0.05)

@@ -260,8 +260,7 @@ def test_an_unreachable_target_leaves_the_application_alone(chroma, make_vmproxy
     assert httpx.get(f"{collection}/things").status_code == 200
 
 
-def test_wrong_credentials_are_refused_before_and_after_promotion(pgvector, make_vmproxy, tmp_path):
-    """Chroma itself has no users here; the target's are checked, and a bad one is named, not shown."""
+def test_wrong_credentials_of_the_target_are_named_and_not_shown(pgvector, make_vmproxy):
     with create("chroma") as chroma:
         vmproxy = make_vmproxy({"system": "chroma", "url": chroma.url},
                                {"system": "pgvector", "url": f"postgresql://nobody:s3cret-word@127.0.0.1:{pgvector.port}/app"})
@@ -270,6 +269,27 @@ def test_wrong_credentials_are_refused_before_and_after_promotion(pgvector, make
         assert result.returncode not in (0, 130), result.stdout
         assert "nobody" in result.stdout + result.stderr
         assert "s3cret-word" not in result.stdout + result.stderr + vmproxy.log_path.read_text()
+
+
+def test_after_a_promotion_only_callers_whom_the_source_let_in_are_served(pgvector, make_vmproxy):
+    """This Chroma lets everybody in; afterwards nobody can be asked any more."""
+    known, unknown = {"x-chroma-token": "known"}, {"x-chroma-token": "unknown"}
+    with create("chroma") as chroma:
+        vmproxy = make_vmproxy(*databases(chroma, pgvector))
+        created = httpx.post(f"{vmproxy.url}{BASE}", json={"name": "things"}, headers=known)
+        url = f"{vmproxy.url}{BASE}/{created.json()['id']}"
+        one = {"ids": ["one"], "embeddings": [[1, 2, 3]]}
+        assert httpx.post(f"{url}/upsert", json=one, headers=known).status_code == 200
+        vmproxy.command("start", timeout=120)
+        vmproxy.command("cutover", "--percent", "100")
+        vmproxy.command("promote")
+        chroma.stop()
+    for headers in (unknown, {}):
+        for path, body in (("get", {"ids": ["one"]}), ("upsert", {"ids": ["two"], "embeddings": [[1, 2, 3]]}), ("delete", {"ids": ["one"]})):
+            refused = httpx.post(f"{url}/{path}", json=body, headers=headers)
+            assert refused.status_code == 401 and refused.json()["error"], (path, refused.text)
+    assert httpx.post(f"{url}/upsert", json={"ids": ["three"], "embeddings": [[3, 2, 1]]}, headers=known).status_code == 200
+    assert sorted(httpx.post(f"{url}/get", json={}, headers=known).json()["ids"]) == ["one", "three"]
 
 
 def test_an_admin_token_is_required_when_one_is_set(chroma, pgvector, make_vmproxy):
