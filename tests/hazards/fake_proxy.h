@@ -8,9 +8,10 @@
 namespace vmproxy::support {
 
 struct Proxy {
-  Move move;
+  // Outlives the threads of the migration, which post to it.
   asio::io_context io;
   asio::executor_work_guard<asio::io_context::executor_type> work = asio::make_work_guard(io);
+  Move move;
   std::unique_ptr<proxy::Pipeline> pipeline;
 
   Proxy() { move.source.put("a", 1); }
