@@ -1,6 +1,7 @@
 // HTTP/2 under TLS: which protocol both ends agree on (ALPN), whom they believe, what they say before anything is secret.
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <condition_variable>
 #include <csignal>
