@@ -31,24 +31,24 @@ enum class Outcome : uint8_t {
 
 // One operation of the application on one key. A batch is one record for each key, with the same times.
 struct Operation {
-  std::string_view process;
-  std::string_view key;
+  std::string_view process = {};
+  std::string_view key = {};
   Kind kind = Kind::read;
-  std::optional<std::string_view> value;  // written, or seen by a read; none: absent
+  std::optional<std::string_view> value = {};  // written, or seen by a read; none: absent
   Time call = 0;
   Time ret = never;
   Outcome outcome = Outcome::ok;
   Time latest = never;    // unknown writes: the last moment at which they may execute
   Time stale = 0;         // reads: may show a state that was current up to this long before `call`; never: any older one
-  std::string_view side;  // who answered; empty: not recorded
+  std::string_view side = {};  // who answered; empty: not recorded
   uint32_t epoch = 0;     // 0: not recorded
 };
 
 // A listing of keys. It promises all keys that begin with `prefix`, unless it is partial.
 struct Scan {
-  std::string_view process;
-  std::string_view prefix;
-  std::span<const std::string_view> keys;
+  std::string_view process = {};
+  std::string_view prefix = {};
+  std::span<const std::string_view> keys = {};
   Time call = 0;
   Time ret = 0;
   bool partial = false;
@@ -56,9 +56,9 @@ struct Scan {
 
 // A write that a side executed as the primary. What the mirror wrote is none.
 struct Execution {
-  std::string_view side;
+  std::string_view side = {};
   uint32_t epoch = 0;
-  std::string_view key;
+  std::string_view key = {};
   Time call = 0;
   Time ret = 0;
 };
@@ -71,15 +71,15 @@ struct Request {
     seen,
   };
   By by = By::sent;
-  std::string_view side;
-  std::string_view request;
+  std::string_view side = {};
+  std::string_view request = {};
 };
 
 // A key on one side after everything has ended.
 struct Final {
-  std::string_view side;
-  std::string_view key;
-  std::optional<std::string_view> value;  // none: absent
+  std::string_view side = {};
+  std::string_view key = {};
+  std::optional<std::string_view> value = {};  // none: absent
 };
 
 }  // namespace vmproxy::checker

@@ -91,7 +91,7 @@ class Search {
 
 Search::Search(std::span<const Step> steps, uint64_t states_max)
     : steps_(steps.begin(), steps.end()), states_max_(states_max), visits_max_(64 * (states_max + steps.size())) {
-  std::stable_sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.call < b.call; });
+  std::sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.call < b.call; });
   std::vector<uint32_t> values{0};
   for (const Step& step : steps_) values.push_back(step.value);
   std::sort(values.begin(), values.end());
@@ -207,12 +207,12 @@ void Search::take_matching_reads() {
   }
 }
 
-// Whether taking a step with this call rules out an optional write that could still be taken.
+// Whether taking a step with this call rules out an optional write that could still be of use.
 bool Search::forbids_optional(Time call) const {
   auto at = std::lower_bound(optional_by_last_.begin(), optional_by_last_.end(), call_max_,
                              [this](uint32_t i, Time time) { return steps_[i].last < time; });
   for (; at != optional_by_last_.end() && steps_[*at].last < call; ++at) {
-    if (!optional_taken_[*at]) return true;
+    if (!optional_taken_[*at] && (conditional_ || reads_left_[steps_[*at].value] > 0)) return true;
   }
   return false;
 }
@@ -267,7 +267,7 @@ void Search::collect_moves() {
   } else {
     for (const uint32_t value : wanted_) collect_optional(value, window);
   }
-  std::stable_sort(moves_.begin() + static_cast<ptrdiff_t>(begin), moves_.end(), [this](uint32_t a, uint32_t b) {
+  std::sort(moves_.begin() + static_cast<ptrdiff_t>(begin), moves_.end(), [this](uint32_t a, uint32_t b) {
     const bool wanted_a = is_wanted(value_after(steps_[a])), wanted_b = is_wanted(value_after(steps_[b]));
     return wanted_a != wanted_b ? wanted_a : steps_[a].last < steps_[b].last;
   });

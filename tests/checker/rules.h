@@ -35,7 +35,7 @@ void check_requests(const History& history, Findings& findings);
 std::string text_of_value(const History& history, uint32_t value);
 // The earliest moment that a read may show.
 inline Time earliest_shown(const Op& read) {
-  return read.stale > read.call - before_all ? before_all : read.call - read.stale;
+  return read.stale == never ? before_all : read.call - read.stale;
 }
 
 }  // namespace vmproxy::checker

@@ -127,7 +127,7 @@ def test_a_run_without_faults_is_clean(tmp_path, seed):
     end(log, workload, collection)
     workload.assert_clean()
     code, report = run_program(tmp_path / "history.jsonl", options=("--require", "linearizability", "--require",
-                                                                    "read_your_writes", "--require", "sides_differ"))
+                                                                    "monotone_reads", "--require", "sides_differ"))
     assert (code, report["verdict"], report["anomalies"]) == (0, "clean", [])
     assert report["counts"]["reads"] > 600 and report["counts"]["writes"] > 300 and report["counts"]["deletes"] > 0
 
