@@ -34,7 +34,8 @@ void Certainty::State::finish() {
 }
 
 const Op* Certainty::State::proof(Time from, Time to) const {
-  const auto acknowledged = std::lower_bound(maker_rets_.begin(), maker_rets_.end(), from) - maker_rets_.begin();
+  const auto acknowledged =
+      std::lower_bound(maker_rets_.begin(), maker_rets_.end(), from) - maker_rets_.begin();
   if (acknowledged == 0) return nullptr;
   const Op* maker = makers_[static_cast<size_t>(acknowledged - 1)];
   const auto called = std::upper_bound(unmakers_.begin(), unmakers_.end(), to,

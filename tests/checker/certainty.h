@@ -30,9 +30,9 @@ class Certainty {
     const Op* proof(Time from, Time to) const;
 
    private:
-    std::vector<const Op*> makers_;    // by ret; then: of those up to here the one that was called last
+    std::vector<const Op*> makers_;  // by ret; then: of those up to here the one that was called last
     std::vector<Time> maker_rets_;
-    std::vector<const Op*> unmakers_;  // by call
+    std::vector<const Op*> unmakers_;   // by call
     std::vector<Time> unmaker_latest_;  // the highest of those up to here
   };
   State present_, absent_;

@@ -61,8 +61,8 @@ class Shrinker {
     std::sort(ends.begin(), ends.end());
     ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
     // Impossible at one moment is impossible at each later one.
-    const auto first = std::partition_point(ends.begin(), ends.end(),
-                                            [&](Time end) { return !impossible(at(end, kept)); });
+    const auto first =
+        std::partition_point(ends.begin(), ends.end(), [&](Time end) { return !impossible(at(end, kept)); });
     if (first == ends.end()) return;
     end_ = *first;
     std::erase_if(kept, [&](uint32_t i) {

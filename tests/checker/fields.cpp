@@ -22,7 +22,8 @@ struct Type {
 constexpr std::array types{
     Type{"op", bits({Field::process, Field::key, Field::op, Field::call, Field::outcome}),
          bits({Field::value, Field::ret, Field::latest, Field::stale, Field::side, Field::epoch, Field::id})},
-    Type{"scan", bits({Field::process, Field::keys, Field::call, Field::ret}), bits({Field::prefix, Field::partial})},
+    Type{"scan", bits({Field::process, Field::keys, Field::call, Field::ret}),
+         bits({Field::prefix, Field::partial})},
     Type{"execution", bits({Field::side, Field::epoch, Field::key, Field::call, Field::ret}), bits({})},
     Type{"sent", bits({Field::side, Field::request}), bits({Field::outcome})},
     Type{"seen", bits({Field::side, Field::request}), bits({})},

@@ -128,7 +128,8 @@ class History {
   uint32_t key_number(std::string_view key);
   uint32_t value_number(const std::optional<std::string_view>& value);
   uint16_t side_number(std::string_view side) { return static_cast<uint16_t>(sides_.number_of(side)); }
-  void executed(std::string_view side, uint32_t epoch, std::string_view key, Time call, Time ret, uint64_t place);
+  void executed(std::string_view side, uint32_t epoch, std::string_view key, Time call, Time ret,
+                uint64_t place);
 
   Part part_;
   Counts counts_;

@@ -156,5 +156,10 @@ TEST_CASE("both sides end the same, in any state that the history leaves open") 
     clean(Story().write("w", "a", 1, 2).unknown_write("b", 3).final("source", end).final("target", end));
   }
   clean(Story().write("w", "a", 1, 2).remove("w", 3, 4).complete("source").complete("target"));
-  clean(Story().write("w", "a", 1, 2).final("source", "a").final("target", "a").complete("source").complete("target"));
+  clean(Story()
+            .write("w", "a", 1, 2)
+            .final("source", "a")
+            .final("target", "a")
+            .complete("source")
+            .complete("target"));
 }

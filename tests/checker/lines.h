@@ -31,7 +31,7 @@ class Lines {
 
   std::unique_ptr<std::FILE, Close> file_;
   std::vector<char> buffer_;
-  size_t begin_ = 0, end_ = 0;   // the line
+  size_t begin_ = 0, end_ = 0;    // the line
   size_t next_ = 0, filled_ = 0;  // what was read and not yet given out
   bool has_end_ = false;
   uint64_t number_ = 0;

@@ -90,12 +90,15 @@ int main(int argc, char** argv) {
   CLI::App app("Checks recorded histories. Exit code 0: clean, 1: anomaly, 2: bad input, 3: gave up.");
   app.add_option("FILE", arguments.files, "JSON lines; all files are one history")->required();
   app.add_flag("--json", arguments.json, "the report as JSON");
-  app.add_option("--details", arguments.limits.details_per_rule, "anomalies that are described, of each rule");
-  app.add_option("--states", arguments.limits.states_per_key, "of the search over one key, before it gives up")
+  app.add_option("--details", arguments.limits.details_per_rule,
+                 "anomalies that are described, of each rule");
+  app.add_option("--states", arguments.limits.states_per_key,
+                 "of the search over one key, before it gives up")
       ->check(CLI::PositiveNumber);
   app.add_option("--pass-bytes", arguments.pass_bytes, "input for each pass: about the memory it takes")
       ->check(CLI::PositiveNumber);
-  app.add_option("--require", arguments.required, "a rule that must have had something to check")->allow_extra_args(false);
+  app.add_option("--require", arguments.required, "a rule that must have had something to check")
+      ->allow_extra_args(false);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

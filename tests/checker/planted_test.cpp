@@ -28,7 +28,8 @@ void plant(std::vector<Planted>& all, std::string name, Rule rule, std::set<Rule
 void plant_values(std::vector<Planted>& all) {
   const auto lin = Rule::linearizability;
   plant(all, "a value that nobody wrote", lin, {}, Story().read("r", "x", 1, 2));
-  plant(all, "an acknowledged write is not there", lin, {}, Story().write("w", "a", 1, 2).read("r", absent, 3, 4));
+  plant(all, "an acknowledged write is not there", lin, {},
+        Story().write("w", "a", 1, 2).read("r", absent, 3, 4));
   plant(all, "an acknowledged delete is not there", lin, {Rule::resurrection},
         Story().write("w", "a", 1, 2).remove("w", 3, 4).read("r", "a", 5, 6));
   plant(all, "an old value comes back", lin, {},
@@ -42,24 +43,35 @@ void plant_values(std::vector<Planted>& all) {
             .read("s", "b", 2, 3)
             .read("s", "a", 4, 5));
   plant(all, "a failed write is read", lin, {}, Story().failed_write("a", 1, 2).read("r", "a", 3, 4));
-  plant(all, "a write is read before it was called", lin, {}, Story().read("r", "a", 1, 2).write("w", "a", 3, 4));
+  plant(all, "a write is read before it was called", lin, {},
+        Story().read("r", "a", 1, 2).write("w", "a", 3, 4));
   plant(all, "a finished write wins over a later one", lin, {},
         Story().write("v", "b", 3, 4).write("w", "c", 3, 10).read("r", "c", 5, 6).read("s", "b", 7, 8));
   plant(all, "an unknown write executes after its bound", lin, {},
         Story().unknown_write("a", 1, 5).read("r", absent, 10, 11).read("r", "a", 12, 13));
   plant(all, "an unknown write executes twice", lin, {},
-        Story().unknown_write("a", 1).read("r", "a", 3, 4).write("w", "b", 5, 6).read("s", "b", 7, 8).read(
-            "t", "a", 9, 10));
+        Story()
+            .unknown_write("a", 1)
+            .read("r", "a", 3, 4)
+            .write("w", "b", 5, 6)
+            .read("s", "b", 7, 8)
+            .read("t", "a", 9, 10));
   plant(all, "a read is staler than its record allows", lin, {},
         Story().write("w", "a", 1, 2).write("w", "b", 10, 11).read("r", "a", 50, 51, 5));
   plant(all, "a write if absent replaced something", lin, {},
         Story().write("w", "a", 1, 2).write_if_absent("w", "b", 3, 4).read("r", "b", 5, 6));
   plant(all, "a conditional delete deletes what was written after it", lin, {},
-        Story().write("w", "a", 1, 2).remove("w", 3, 4, Kind::remove_where).write("w", "b", 5, 6).read(
-            "r", absent, 7, 8));
+        Story()
+            .write("w", "a", 1, 2)
+            .remove("w", 3, 4, Kind::remove_where)
+            .write("w", "b", 5, 6)
+            .read("r", absent, 7, 8));
   plant(all, "the writes of two epochs take effect backwards", Rule::epoch_order, {},
-        Story().write_at("target", 2, "b", 1, 20).write_at("source", 1, "a", 1, 20).read("r", "b", 5, 6).read(
-            "s", "a", 7, 8));
+        Story()
+            .write_at("target", 2, "b", 1, 20)
+            .write_at("source", 1, "a", 1, 20)
+            .read("r", "b", 5, 6)
+            .read("s", "a", 7, 8));
   plant(all, "an unknown write to the old primary shows after the promotion", Rule::epoch_order, {},
         Story()
             .unknown_write("a", 1, never, 1)
@@ -135,7 +147,12 @@ void plant_sides(std::vector<Planted>& all) {
   plant(all, "the sides took different ends of an unknown write", Rule::sides_differ, {},
         Story().write("w", "a", 1, 2).unknown_write("b", 3).final("source", "b").final("target", "a"));
   plant(all, "one side has a key more", Rule::sides_differ, {Rule::illegal_final, Rule::resurrection},
-        Story().write("w", "a", 1, 2).remove("w", 3, 4).final("target", "a").complete("source").complete("target"));
+        Story()
+            .write("w", "a", 1, 2)
+            .remove("w", 3, 4)
+            .final("target", "a")
+            .complete("source")
+            .complete("target"));
   plant(all, "both sides end with an old value", Rule::illegal_final, {},
         Story().write("w", "a", 1, 2).write("w", "b", 3, 4).final("source", "a").final("target", "a"));
   plant(all, "both sides end with a foreign key", Rule::illegal_final, {},

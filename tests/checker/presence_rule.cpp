@@ -56,11 +56,12 @@ class PresenceRule {
     findings_.checked(Rule::set_duplicated);
     findings_.checked(Rule::set_unexpected);
     const auto shown = [&] { return describe(history_, key_, scan); };
-    if (count > 1) breaks(Rule::set_duplicated, "a listing shows it " + std::to_string(count) + " times", {shown()});
-    const bool written = std::any_of(operations_.begin(), operations_.end(), [&](const Op& op) {
-      return stores(op) && op.call <= scan.ret;
-    });
-    if (!written) breaks(Rule::set_unexpected, "a listing shows it, and nobody can have written it", {shown()});
+    if (count > 1)
+      breaks(Rule::set_duplicated, "a listing shows it " + std::to_string(count) + " times", {shown()});
+    const bool written = std::any_of(operations_.begin(), operations_.end(),
+                                     [&](const Op& op) { return stores(op) && op.call <= scan.ret; });
+    if (!written)
+      breaks(Rule::set_unexpected, "a listing shows it, and nobody can have written it", {shown()});
     if (!scan.partial && certainty_.surely_present(scan.call, scan.ret)) obligation_met();
     present(scan.call, scan.ret, shown);
   }

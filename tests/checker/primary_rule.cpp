@@ -16,7 +16,8 @@ struct Place {
 Place called_last(uint32_t epoch, const Sides& sides) {
   Place last;
   for (const auto& [side, reign] : sides) {
-    if (!last.example || reign.latest_call.call > last.example->call) last = {epoch, side, &reign.latest_call};
+    if (!last.example || reign.latest_call.call > last.example->call)
+      last = {epoch, side, &reign.latest_call};
   }
   return last;
 }
@@ -24,7 +25,8 @@ Place called_last(uint32_t epoch, const Sides& sides) {
 Place ended_first(uint32_t epoch, const Sides& sides) {
   Place first;
   for (const auto& [side, reign] : sides) {
-    if (!first.example || reign.earliest_ret.ret < first.example->ret) first = {epoch, side, &reign.earliest_ret};
+    if (!first.example || reign.earliest_ret.ret < first.example->ret)
+      first = {epoch, side, &reign.earliest_ret};
   }
   return first;
 }
@@ -60,7 +62,8 @@ void check_primaries(const History& history, Findings& findings) {
     findings.checked(Rule::epoch_backwards);
     if (sides.size() > 1) two_primaries(history, epoch, sides, findings);
     const Place late = called_last(epoch, sides);
-    if (early.example && late.example->call > early.example->ret) epoch_backwards(history, early, late, findings);
+    if (early.example && late.example->call > early.example->ret)
+      epoch_backwards(history, early, late, findings);
     const Place first = ended_first(epoch, sides);
     if (!early.example || first.example->ret < early.example->ret) early = first;
   }

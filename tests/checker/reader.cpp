@@ -70,10 +70,11 @@ class FileReader {
     } else if (f.type == "execution") {
       if (f.call > f.ret) return invalid("ret is before call");
       if (f.epoch == 0) return invalid("epochs begin at 1");
-      history_.add(
-          Execution{.side = f.side, .epoch = f.epoch, .key = f.key, .call = f.call, .ret = f.ret}, place);
+      history_.add(Execution{.side = f.side, .epoch = f.epoch, .key = f.key, .call = f.call, .ret = f.ret},
+                   place);
     } else if (f.type == "sent") {
-      if (f.has(Field::outcome) && f.outcome != "unknown") return invalid("outcome of sent is unknown or left out");
+      if (f.has(Field::outcome) && f.outcome != "unknown")
+        return invalid("outcome of sent is unknown or left out");
       history_.add(Request{.by = f.has(Field::outcome) ? Request::By::maybe_sent : Request::By::sent,
                            .side = f.side,
                            .request = f.request});

@@ -54,9 +54,11 @@ TEST_CASE("all types of records are read") {
 }
 
 TEST_CASE("absent and the empty text are two values") {
-  CHECK(check_lines({R"({"type":"op","process":"p","key":"k","op":"write","value":"","call":1,"ret":2,"outcome":"ok"})",
-                     R"({"type":"op","process":"q","key":"k","op":"read","value":null,"call":3,"ret":4,"outcome":"ok"})"})
-            .verdict() == Verdict::anomaly);
+  CHECK(
+      check_lines(
+          {R"({"type":"op","process":"p","key":"k","op":"write","value":"","call":1,"ret":2,"outcome":"ok"})",
+           R"({"type":"op","process":"q","key":"k","op":"read","value":null,"call":3,"ret":4,"outcome":"ok"})"})
+          .verdict() == Verdict::anomaly);
 }
 
 TEST_CASE("bad input is refused with file and line") {
@@ -68,24 +70,32 @@ TEST_CASE("bad input is refused with file and line") {
   CHECK(error_of("{\"type\":\"oops\"}\n") == ":1: unknown type oops");
   CHECK(error_of("{\"tpye\":\"op\"}\n") == ":1: unknown field tpye");
   CHECK(error_of("{\"type\":\"seen\",\"side\":\"s\"}\n") == ":1: request is missing");
-  CHECK(error_of("{\"type\":\"seen\",\"side\":\"s\",\"request\":\"r\",\"key\":\"k\"}\n") == ":1: key has no meaning here");
-  CHECK(error_of("{\"type\":\"seen\",\"side\":\"s\",\"side\":\"s\",\"request\":\"r\"}\n") == ":1: side stands twice");
+  CHECK(error_of("{\"type\":\"seen\",\"side\":\"s\",\"request\":\"r\",\"key\":\"k\"}\n") ==
+        ":1: key has no meaning here");
+  CHECK(error_of("{\"type\":\"seen\",\"side\":\"s\",\"side\":\"s\",\"request\":\"r\"}\n") ==
+        ":1: side stands twice");
   CHECK(error_of("{\"type\":\"seen\",\"side\":7,\"request\":\"r\"}\n") == ":1: side has an impossible value");
   CHECK(error_of(op(R"("op":"write","call":1,"ret":2,"outcome":"ok")")) == ":1: a write needs a value");
-  CHECK(error_of(op(R"("op":"read","call":1,"ret":2,"outcome":"ok")")) == ":1: an answered read needs a value");
-  CHECK(error_of(op(R"("op":"delete","value":"a","call":1,"ret":2,"outcome":"ok")")) == ":1: value has no meaning here");
+  CHECK(error_of(op(R"("op":"read","call":1,"ret":2,"outcome":"ok")")) ==
+        ":1: an answered read needs a value");
+  CHECK(error_of(op(R"("op":"delete","value":"a","call":1,"ret":2,"outcome":"ok")")) ==
+        ":1: value has no meaning here");
   CHECK(error_of(op(R"("op":"delete","call":3,"ret":2,"outcome":"ok")")) == ":1: ret is before call");
   CHECK(error_of(op(R"("op":"delete","call":3,"outcome":"ok")")) == ":1: ret is missing");
   CHECK(error_of(op(R"("op":"delete","call":3,"ret":4,"latest":9,"outcome":"ok")")) ==
         ":1: latest belongs to unknown writes");
-  CHECK(error_of(op(R"("op":"delete","call":3,"latest":1,"outcome":"unknown")")) == ":1: latest is before call");
-  CHECK(error_of(op(R"("op":"delete","call":3,"ret":4,"stale":1,"outcome":"ok")")) == ":1: stale belongs to reads");
-  CHECK(error_of(op(R"("op":"delete","call":-3,"ret":4,"outcome":"ok")")) == ":1: call has an impossible value");
+  CHECK(error_of(op(R"("op":"delete","call":3,"latest":1,"outcome":"unknown")")) ==
+        ":1: latest is before call");
+  CHECK(error_of(op(R"("op":"delete","call":3,"ret":4,"stale":1,"outcome":"ok")")) ==
+        ":1: stale belongs to reads");
+  CHECK(error_of(op(R"("op":"delete","call":-3,"ret":4,"outcome":"ok")")) ==
+        ":1: call has an impossible value");
   CHECK(error_of(op(R"("op":"swap","call":3,"ret":4,"outcome":"ok")")) == ":1: unknown op swap");
   CHECK(error_of(op(R"("op":"delete","call":3,"outcome":"perhaps")")) == ":1: unknown outcome perhaps");
   CHECK(error_of(op(R"("op":"delete","call":3,"outcome":"begun")")) == ":1: begun needs an id");
-  CHECK(error_of("{\"type\":\"execution\",\"side\":\"s\",\"epoch\":0,\"key\":\"k\",\"call\":1,\"ret\":2}\n") ==
-        ":1: epochs begin at 1");
+  CHECK(
+      error_of("{\"type\":\"execution\",\"side\":\"s\",\"epoch\":0,\"key\":\"k\",\"call\":1,\"ret\":2}\n") ==
+      ":1: epochs begin at 1");
 }
 
 TEST_CASE("an operation that was begun and never ended may have happened") {
@@ -103,8 +113,8 @@ TEST_CASE("an operation that was begun and never ended may have happened") {
   CHECK(check_lines({begun, ended, read("null")}).verdict() == Verdict::anomaly);
   CHECK(error_of(begun + "\n" + begun + "\n") == ":2: the id is in use");
   CHECK(error_of(begun + "\n" +
-                 R"({"type":"op","process":"p","key":"l","op":"delete","call":1,"outcome":"fail","id":7})" + "\n") ==
-        ":2: the id began another operation");
+                 R"({"type":"op","process":"p","key":"l","op":"delete","call":1,"outcome":"fail","id":7})" +
+                 "\n") == ":2: the id began another operation");
 }
 
 TEST_CASE("only a last line without its end may be torn") {

@@ -17,8 +17,8 @@ class RealRegister {
   struct Shape {
     size_t processes = 4;
     size_t operations = 60;
-    size_t values = 0;       // written again and again; 0: each write has a value of its own
-    bool plain = false;      // no conditions, no epochs, no stale reads
+    size_t values = 0;   // written again and again; 0: each write has a value of its own
+    bool plain = false;  // no conditions, no epochs, no stale reads
   };
 
   RealRegister(uint64_t seed, Shape shape) : random_(seed), shape_(shape) {

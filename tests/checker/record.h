@@ -38,10 +38,11 @@ struct Operation {
   Time call = 0;
   Time ret = never;
   Outcome outcome = Outcome::ok;
-  Time latest = never;    // unknown writes: the last moment at which they may execute
-  Time stale = 0;         // reads: may show a state that was current up to this long before `call`; never: any older one
+  Time latest = never;  // unknown writes: the last moment at which they may execute
+  Time stale =
+      0;  // reads: may show a state that was current up to this long before `call`; never: any older one
   std::string_view side = {};  // who answered; empty: not recorded
-  uint32_t epoch = 0;     // 0: not recorded
+  uint32_t epoch = 0;          // 0: not recorded
 };
 
 // A listing of keys. It promises all keys that begin with `prefix`, unless it is partial.

@@ -111,8 +111,8 @@ class RegisterRule {
     if (answer == Answer::gave_up) return findings_.gave_up(Rule::illegal_final, name());
     if (!findings_.found(Rule::illegal_final)) return;
     findings_.describe(Rule::illegal_final, name(),
-                       history_.sides().text_of(final.side) + " ends " + text_of_value(history_, final.value) +
-                           ", which no order of the operations leaves",
+                       history_.sides().text_of(final.side) + " ends " +
+                           text_of_value(history_, final.value) + ", which no order of the operations leaves",
                        shown(explain(with(final)), &final));
   }
 

@@ -90,7 +90,9 @@ class Search {
 };
 
 Search::Search(std::span<const Step> steps, uint64_t states_max)
-    : steps_(steps.begin(), steps.end()), states_max_(states_max), visits_max_(64 * (states_max + steps.size())) {
+    : steps_(steps.begin(), steps.end()),
+      states_max_(states_max),
+      visits_max_(64 * (states_max + steps.size())) {
   std::sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.call < b.call; });
   std::vector<uint32_t> values{0};
   for (const Step& step : steps_) values.push_back(step.value);
@@ -251,7 +253,8 @@ void Search::collect_moves() {
   if (!conditional_ && !reads_wait) {
     for (size_t at = begin; at < moves_.size(); ++at) {
       const Step& step = steps_[moves_[at]];
-      if (reads_left_[step.value] > 0 || (step.epoch != 0 && step.epoch != epoch_) || forbids_optional(step.call))
+      if (reads_left_[step.value] > 0 || (step.epoch != 0 && step.epoch != epoch_) ||
+          forbids_optional(step.call))
         continue;
       moves_[begin] = moves_[at];
       moves_.resize(begin + 1);
@@ -280,7 +283,8 @@ void Search::collect_optional(uint32_t value, Time window) {
     ++visits_;
     const Step& step = steps_[i];
     if (step.call > window) break;
-    if (optional_taken_[i] || step.last < call_max_ || !epoch_fits(step) || value_after(step) == value_) continue;
+    if (optional_taken_[i] || step.last < call_max_ || !epoch_fits(step) || value_after(step) == value_)
+      continue;
     const bool replaceable =
         std::any_of(moves_.begin() + static_cast<ptrdiff_t>(begin), moves_.end(), [&](uint32_t other) {
           return steps_[other].does == step.does && steps_[other].epoch == step.epoch &&

@@ -29,10 +29,17 @@ std::string padded(std::string_view text, size_t width) {
 
 Object counts_of(const Report& report) {
   const Counts& c = report.counts;
-  return {{"keys", report.keys},         {"reads", c.reads},   {"writes", c.writes},
-          {"deletes", c.deletes},        {"failed", c.failed}, {"unknown", c.unknown},
-          {"executions", c.executions},  {"scans", c.scans},   {"requests", c.requests},
-          {"final_records", c.finals},   {"states_searched", report.states},
+  return {{"keys", report.keys},
+          {"reads", c.reads},
+          {"writes", c.writes},
+          {"deletes", c.deletes},
+          {"failed", c.failed},
+          {"unknown", c.unknown},
+          {"executions", c.executions},
+          {"scans", c.scans},
+          {"requests", c.requests},
+          {"final_records", c.finals},
+          {"states_searched", report.states},
           {"torn_lines", report.torn_lines}};
 }
 
@@ -127,7 +134,8 @@ std::string to_text(const Report& report) {
   std::string out = "verdict: ";
   out += name_of(report.verdict());
   out += "\n\n";
-  for (const auto& [name, count] : counts_of(report)) out += padded(name, 20) + protocols::wire::to_json(count) + "\n";
+  for (const auto& [name, count] : counts_of(report))
+    out += padded(name, 20) + protocols::wire::to_json(count) + "\n";
   out += "\n" + padded("rule", 20) + padded("checked", 12) + padded("anomalies", 12) + "gave up\n";
   for (size_t i = 0; i < rule_count; ++i) {
     const RuleResult& result = report.rules[i];

@@ -12,10 +12,10 @@
 namespace vmproxy::checker {
 
 enum class Rule : uint8_t {
-  linearizability,   // no order of a key's operations explains its reads
-  epoch_order,       // an order exists, but only if a write of an epoch takes effect after a write of a later one
-  set_lost,          // an acknowledged element is missing in a listing and is not seen again
-  set_stale,         // it is missing in a listing and seen again later
+  linearizability,  // no order of a key's operations explains its reads
+  epoch_order,  // an order exists, but only if a write of an epoch takes effect after a write of a later one
+  set_lost,     // an acknowledged element is missing in a listing and is not seen again
+  set_stale,    // it is missing in a listing and seen again later
   set_duplicated,    // a listing shows it twice
   set_unexpected,    // a listing shows a key that nobody wrote
   resurrection,      // a key shows up whose delete was acknowledged and that nobody can have written since

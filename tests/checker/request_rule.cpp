@@ -11,8 +11,7 @@ void report(const History& history, uint16_t side, const std::string& request, c
             Findings& findings) {
   const bool missing = count.seen < count.sent;
   const Rule rule = missing ? Rule::request_not_seen : Rule::request_not_sent;
-  const uint64_t difference =
-      missing ? count.sent - count.seen : count.seen - count.sent - count.maybe_sent;
+  const uint64_t difference = missing ? count.sent - count.seen : count.seen - count.sent - count.maybe_sent;
   if (!findings.found(rule, difference)) return;
   std::string what = history.sides().text_of(side) + ": sent " + std::to_string(count.sent);
   if (count.maybe_sent > 0) what += " and perhaps " + std::to_string(count.maybe_sent) + " more";

@@ -60,7 +60,8 @@ class Session {
       return;
     }
     const auto left = left_.find(read.value);
-    if (left == left_.end() || last_->value == read.value || writers_.count(read.value, read.ret) != 1) return;
+    if (left == left_.end() || last_->value == read.value || writers_.count(read.value, read.ret) != 1)
+      return;
     const auto [before, between] = left->second;
     report(Rule::monotone_reads, "the process reads a state that it had already seen go",
            {read.value, between->value}, {before, between, &read});
@@ -70,9 +71,8 @@ class Session {
     if (!findings_.found(rule)) return;
     for (const uint32_t value : values)
       ops.insert(ops.end(), writers_.of(value).begin(), writers_.of(value).end());
-    std::sort(ops.begin(), ops.end(), [](const Op* a, const Op* b) {
-      return a->call != b->call ? a->call < b->call : a < b;
-    });
+    std::sort(ops.begin(), ops.end(),
+              [](const Op* a, const Op* b) { return a->call != b->call ? a->call < b->call : a < b; });
     ops.erase(std::unique(ops.begin(), ops.end()), ops.end());
     std::vector<Shown> records;
     for (const Op* op : ops) records.push_back(describe(history_, key_, *op));

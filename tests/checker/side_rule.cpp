@@ -25,11 +25,11 @@ void check_sides(const History& history, uint32_t key, Findings& findings) {
   findings.checked(Rule::sides_differ);
   for (size_t i = 1; i < states.size(); ++i) {
     if (states[i].value == states[0].value || !findings.found(Rule::sides_differ)) continue;
-    findings.describe(Rule::sides_differ, name,
-                      history.sides().text_of(states[0].side) + " ends " + text_of_value(history, states[0].value) +
-                          ", " + history.sides().text_of(states[i].side) + " ends " +
-                          text_of_value(history, states[i].value),
-                      {describe(history, key, states[0]), describe(history, key, states[i])});
+    findings.describe(
+        Rule::sides_differ, name,
+        history.sides().text_of(states[0].side) + " ends " + text_of_value(history, states[0].value) + ", " +
+            history.sides().text_of(states[i].side) + " ends " + text_of_value(history, states[i].value),
+        {describe(history, key, states[0]), describe(history, key, states[i])});
   }
 }
 

@@ -14,7 +14,8 @@ struct Story {
     return *this;
   }
   Story& write(std::string_view process, std::string_view value, Time call, Time ret) {
-    return add({.process = process, .key = key, .kind = Kind::write, .value = value, .call = call, .ret = ret});
+    return add(
+        {.process = process, .key = key, .kind = Kind::write, .value = value, .call = call, .ret = ret});
   }
   // Executed as primary by `side`.
   Story& write_at(std::string_view side, uint32_t epoch, std::string_view value, Time call, Time ret) {

@@ -20,14 +20,16 @@ class Writers {
   // The first moment at which it can have been written; before_all for absence, which is also the beginning.
   Time earliest(uint32_t value) const;
   // How many times it may have been written until then, the beginning included.
-  size_t count(uint32_t value, Time until) const { return called_until(value, until) + (value == History::absent); }
+  size_t count(uint32_t value, Time until) const {
+    return called_until(value, until) + (value == History::absent);
+  }
   // By call.
   const std::vector<const Op*>& of(uint32_t value) const;
 
  private:
   struct Line {
-    std::vector<const Op*> ops;     // by call
-    std::vector<Time> latest;       // the highest of those up to here
+    std::vector<const Op*> ops;  // by call
+    std::vector<Time> latest;    // the highest of those up to here
   };
   size_t called_until(uint32_t value, Time until) const;
   std::unordered_map<uint32_t, Line> by_value_;
