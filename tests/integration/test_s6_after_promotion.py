@@ -1,14 +1,12 @@
 """S6: reads and writes served by pgvector look like Chroma's to the SDK, with Chroma stopped.
 
-Every call that cannot is named in docs/mapping.md, in backticks, with its code.
+Every call that cannot has a row in the table `documented.CHROMA` of docs/mapping.md, with its code.
 """
 
-import pathlib
-
 import chroma_script
+import documented
 from servers import create
 
-MAPPING = pathlib.Path(__file__).resolve().parents[2] / "docs" / "mapping.md"
 AFTER = ("data", "errors", "collections", "tenants", "raw")
 
 
@@ -25,8 +23,7 @@ def test_the_script_after_promotion_with_the_source_stopped(chroma, pgvector, vm
     # ... and all that an application does after it.
     answers = chroma_script.run("127.0.0.1", vmproxy.port, AFTER, recorder)
     differences = chroma_script.differences(expected, answers, exact=False)
-    documented = MAPPING.read_text() if MAPPING.exists() else ""
-    undocumented = {name: text for name, text in differences.items() if f"`{name}`" not in documented}
+    undocumented = {name: text for name, text in differences.items() if name not in documented.calls(documented.CHROMA)}
     report = "\n".join(f"  {name}: {text}" for name, text in undocumented.items())
     assert not undocumented, f"{len(undocumented)} of {len(expected)} calls differ:\n{report}"
     print(f"{len(expected) - len(differences)} of {len(expected)} calls alike, "

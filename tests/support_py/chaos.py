@@ -56,19 +56,29 @@ class Killer:
 
 
 def drive(vmproxy, reached, *command, timeout: float = 600.0) -> None:
-    """Gives the command again and again until `reached(status)`, as an operator would whose
-    server keeps dying. A command that another attempt has already made true is no error."""
+    """Gives the command until it is accepted once, then only waits for `reached(status)`: what a kill interrupts afterwards
+    has to resume by itself.
+
+    Accepted means exit code 0; `start` gets --no-wait, so that this is its durable answer and not the end of the copy. Two
+    things may have to be given again, as a person would: a command whose answer a kill took away, and one that a gate refuses
+    (the target is behind just now). cutover, promote and rollback are done when they are accepted: a flip that is killed
+    before its commit leaves the old primary, had no answer, and is no work that resumes."""
     deadline = now() + timeout
+    accepted = False
     last = "never tried"
+    if command[0] == "start":
+        command = (*command, "--no-wait")
     while True:
         try:
             if reached(vmproxy.status()):
                 return
-            vmproxy.command(*command, timeout=max(5.0, deadline - now()))
-        except (CommandError, OSError, ValueError, KeyError) as error:
-            last = str(error)
-        except AssertionError as error:
-            last = str(error)
+            if not accepted:
+                vmproxy.command(*command, timeout=max(5.0, deadline - now()))
+                accepted, last = True, "accepted, but not resumed or not come to its end"
+        # No answer: the server is dead just now. A status that cannot be had does not undo the acceptance.
+        except (AssertionError, CommandError, OSError, ValueError, KeyError) as error:
+            if not accepted:
+                last = str(error)
         if now() > deadline:
             raise AssertionError(f"{' '.join(command)} not done within {timeout} s; last: {last}\n{vmproxy.log_tail()}")
-        threading.Event().wait(0.1)  # between two attempts of an operator
+        threading.Event().wait(0.1)  # between two looks of an operator

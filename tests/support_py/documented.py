@@ -3,6 +3,7 @@
 import pathlib
 
 MAPPING = pathlib.Path(__file__).resolve().parents[2] / "docs" / "mapping.md"
+CHROMA = "### Calls of the Chroma SDK script that another database answers otherwise"
 MILVUS = "### Calls of the Milvus SDK scripts that another database answers otherwise"
 
 
