@@ -12,6 +12,7 @@ import pytest
 
 import sides
 from servers import create, free_port
+from token_gate import TokenGate
 from vmproxy import Vmproxy, binary, databases
 
 _number = itertools.count(1)
@@ -260,16 +261,51 @@ def test_an_unreachable_target_leaves_the_application_alone(chroma, make_vmproxy
     assert httpx.get(f"{collection}/things").status_code == 200
 
 
-def test_wrong_credentials_are_refused_before_and_after_promotion(pgvector, make_vmproxy, tmp_path):
-    """Chroma itself has no users here; the target's are checked, and a bad one is named, not shown."""
-    with create("chroma") as chroma:
-        vmproxy = make_vmproxy({"system": "chroma", "url": chroma.url},
-                               {"system": "pgvector", "url": f"postgresql://nobody:s3cret-word@127.0.0.1:{pgvector.port}/app"})
-        assert httpx.post(f"{vmproxy.url}{BASE}", json={"name": "things"}).status_code == 200
-        result = vmproxy.run("start", timeout=120)
-        assert result.returncode not in (0, 130), result.stdout
-        assert "nobody" in result.stdout + result.stderr
-        assert "s3cret-word" not in result.stdout + result.stderr + vmproxy.log_path.read_text()
+def test_wrong_credentials_are_refused_before_and_after_promotion(chroma, pgvector, make_vmproxy):
+    right, wrong = {"authorization": "Bearer right"}, {"authorization": "Bearer wrong"}
+    with TokenGate(chroma.url, right["authorization"]) as gate:
+        source, target = databases(chroma, pgvector)
+        auth = {"header": "authorization", "token": right["authorization"]}
+        vmproxy = make_vmproxy({**source, "url": gate.url, "auth": auth}, target)
+        collections = f"{vmproxy.url}{BASE}"
+        made = httpx.post(collections, json={"name": "things"}, headers=right)
+        assert made.status_code == 200, made.text
+        records = f"{collections}/{made.json()['id']}"
+
+        def upsert(key, headers):
+            return httpx.post(f"{records}/upsert", json={"ids": [key], "embeddings": [[1, 2, 3]]}, headers=headers).status_code
+
+        def keys(headers):
+            answer = httpx.post(f"{records}/get", json={"include": []}, headers=headers)
+            return sorted(answer.json()["ids"]) if answer.status_code == 200 else answer.status_code
+
+        assert upsert("one", right) == 200
+        vmproxy.command("start", timeout=120)
+        # While the mirror is armed, too: refused by the source, so nothing is owed and nothing unknown.
+        for stranger in (wrong, {}):
+            assert (upsert("bad", stranger), keys(stranger)) == (401, 401)
+        assert gate.refused >= 4
+        assert vmproxy.status()["gaps"] == 0
+        vmproxy.command("cutover", "--percent", "100")
+        vmproxy.command("promote")
+        gate.close()
+        # The source let this one in before it went away, and never the others.
+        assert (upsert("two", right), keys(right)) == (200, ["one", "two"])
+        for stranger in (wrong, {}):
+            assert (upsert("bad", stranger), keys(stranger)) == (401, 401)
+        assert keys(right) == ["one", "two"]
+    for token in ("Bearer right", "Bearer wrong"):
+        assert token not in vmproxy.log_path.read_text()
+
+
+def test_wrong_credentials_of_the_target_are_named_and_not_shown(chroma, pgvector, make_vmproxy):
+    vmproxy = make_vmproxy({"system": "chroma", "url": chroma.url},
+                           {"system": "pgvector", "url": f"postgresql://nobody:s3cret-word@127.0.0.1:{pgvector.port}/app"})
+    assert httpx.post(f"{vmproxy.url}{BASE}", json={"name": "things"}).status_code == 200
+    result = vmproxy.run("start", timeout=120)
+    assert result.returncode not in (0, 130), result.stdout
+    assert "nobody" in result.stdout + result.stderr
+    assert "s3cret-word" not in result.stdout + result.stderr + vmproxy.log_path.read_text()
 
 
 def test_an_admin_token_is_required_when_one_is_set(chroma, pgvector, make_vmproxy):
