@@ -98,6 +98,9 @@ def setup(call, client):
     call("insert words", client.insert, "words", [{"word": w, "vector": [len(w), i]} for i, w in enumerate(
         ("alpha", "bé", "日本", "d'e\"f"))])
     call("flush", client.flush, "books")
+    call("stats after flush", client.get_collection_stats, "books")
+    call("partition stats after flush", client.get_partition_stats, "books", "_default")
+    call("stats of an unknown collection", client.get_collection_stats, "nothing")
     call("insert after flush", client.insert, "books", rows(22, 25))
 
 
@@ -244,6 +247,11 @@ def partitions(call, client):
         call(name, lambda: sorted(row["id"] for row in client.query("parted", filter=expression, output_fields=["id"], **options)))
 
     call("parts insert", client.insert, "parted", rows(1, 5))
+    # Before anything is replaced or deleted: Milvus counts what its segments hold, also what is not there any more.
+    call("parts flush", client.flush, "parted")
+    call("parts stats", client.get_collection_stats, "parted")
+    call("parts stats of a partition", client.get_partition_stats, "parted", "_default")
+    call("parts stats of an unknown partition", client.get_partition_stats, "parted", "nowhere")
     call("parts create a", client.create_partition, "parted", "a")
     call("parts create b", client.create_partition, "parted", "b")
     call("parts create a again", client.create_partition, "parted", "a")
