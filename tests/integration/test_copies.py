@@ -19,6 +19,7 @@ from vmproxy import binary
 
 DIMENSION = 64
 DONE, PRECONDITION, DIFFERENCES = 0, 3, 4
+SYSTEMS = {"milvus-lite": "milvus"}  # a server of the tests that is another form of a system
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def bulk(corpus, scale):
 def copy(tmp_path):
     """copy(source, target, collections...): runs the one line; (exit code, what it printed, its talk)."""
     def run(source, target, *collections, options=()):
-        words = [binary(), "from", source.name, "--url", source.url, "--to", target.name, "--url", target.url,
+        words = [binary(), "from", SYSTEMS.get(source.name, source.name), "--url", source.url, "--to", target.name, "--url", target.url,
                  "-o", "json", *options]
         for name in collections:
             words += ["--collection", name]
@@ -460,3 +461,28 @@ def test_milvus_to_chroma(milvus, chroma, bulk, copy):
     assert_refused(copy, milvus, chroma, "bits", "vector.binary")
     assert_changes_nothing(copy, milvus, chroma, "things")
     assert_same_records(found, sides.chroma_records(chroma, "things"))
+
+
+# --- Milvus Lite holds: Milvus' API, one process, no partitions here.
+
+def test_milvus_lite_to_pgvector(pgvector, copy):
+    from pymilvus import DataType
+    with create("milvus-lite") as lite:
+        client = milvus_client("127.0.0.1", lite.port)
+        schema = client.create_schema(auto_id=False, enable_dynamic_field=True)
+        schema.add_field("pk", DataType.INT64, is_primary=True)
+        schema.add_field("vec", DataType.FLOAT_VECTOR, dim=DIMENSION)
+        schema.add_field("title", DataType.VARCHAR, max_length=100)
+        index = client.prepare_index_params()
+        index.add_index("vec", index_type="FLAT", metric_type="COSINE")
+        client.create_collection("things", schema=schema, index_params=index)
+        wanted = {n: {"vec": vector(n), "title": f"title ä {n}", "metadata": {"n": n, "real": n / 2, "deep": {"a": [1, "x"]}}}
+                  for n in range(1, 301)}
+        client.insert("things", [{"pk": key, "vec": row["vec"].tolist(), "title": row["title"], **row["metadata"]}
+                                 for key, row in wanted.items()])
+        assert_copied(copy(lite, pgvector, "things"), len(wanted))
+        found = sides.pgvector_rows(pgvector, "things", key="pk")
+        # The column for partitions is there only where the source can have them later.
+        found = {key: {n: v for n, v in row.items() if n != "partition"} for key, row in found.items()}
+        sides.assert_same_rows(wanted, found)
+        assert_changes_nothing(copy, lite, pgvector, "things")
