@@ -85,9 +85,9 @@ def record(path, operations: int, keys: int, threads: int = 4) -> Register:
         workers = [threading.Thread(target=register.work, args=(f"p{n}", operations // threads)) for n in range(threads)]
         for worker in workers:
             worker.start()
-        while any(worker.is_alive() for worker in workers):
+        while busy := next((worker for worker in workers if worker.is_alive()), None):
             register.scan()
-            time.sleep(0.1)
+            busy.join(0.1)
         register.scan()
         register.finish()
     return register

@@ -1,5 +1,6 @@
 // reads.route_by: what of a read decides, at a percentage, to which side it belongs.
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include "tests/hazards/fake_proxy.h"
@@ -23,6 +24,16 @@ struct Routed : Proxy {
     served += request.asked_source == 0 ? 1 : 0;
     return counts.source_reads() == source_reads;
   }
+  // Which of `readers`, each with headers of its own, have their reads of this id at the target.
+  std::set<int> at_target(double percent, int readers, const std::string& id,
+                          const std::function<net::Headers(int)>& headers_of) {
+    reads(percent);
+    std::set<int> target;
+    for (int i = 0; i < readers; ++i) {
+      if (to_target(headers_of(i), id)) target.insert(i);
+    }
+    return target;
+  }
   int served = 0;  // by the target
 };
 
@@ -37,12 +48,7 @@ TEST_CASE(
   Routed at("header:X-User");
   at.ready();
   const auto at_percent = [&](double percent, const std::string& id) {
-    at.reads(percent);
-    std::set<int> target;
-    for (int i = 0; i < 100; ++i) {
-      if (at.to_target({{"x-user", user(i)}}, id)) target.insert(i);
-    }
-    return target;
+    return at.at_target(percent, 100, id, [](int i) { return net::Headers{{"x-user", user(i)}}; });
   };
   const auto ten = at_percent(10, "a");
   CHECK(at.served == static_cast<int>(ten.size()));
@@ -101,12 +107,7 @@ TEST_CASE(
   }
   at.ready();
   const auto at_percent = [&](double percent, const char* which, const std::string& id) {
-    at.reads(percent);
-    std::set<int> target;
-    for (int i = 0; i < spaces; ++i) {
-      if (at.to_target({{"to", name(i, which)}}, id)) target.insert(i);
-    }
-    return target;
+    return at.at_target(percent, spaces, id, [&](int i) { return net::Headers{{"to", name(i, which)}}; });
   };
   const auto half = at_percent(50, "one", "a");
   CHECK_FALSE(half.empty());
@@ -122,12 +123,8 @@ TEST_CASE(
   Routed at("credential");
   at.ready();
   const auto at_percent = [&](double percent, const std::string& id) {
-    at.reads(percent);
-    std::set<int> target;
-    for (int i = 0; i < 100; ++i) {
-      if (at.to_target({{"who", user(i)}, {"x-user", id}}, id)) target.insert(i);
-    }
-    return target;
+    return at.at_target(percent, 100, id,
+                        [&](int i) { return net::Headers{{"who", user(i)}, {"x-user", id}}; });
   };
   CHECK(at_percent(100, "a").empty());  // the source lets them in first
   CHECK(at.served == 0);
