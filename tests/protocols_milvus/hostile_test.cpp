@@ -1,0 +1,93 @@
+// Answers and requests that no honest server or SDK sends. Found by tests/fuzz.
+#include <catch2/catch.hpp>
+
+#include "base/clock.h"
+#include "memory_backend.h"
+#include "protocols/milvus/dialect.h"
+#include "protocols/milvus/driver.h"
+#include "protocols/milvus/requests.h"
+#include "protocols/milvus/search.h"
+#include "protocols/wire/grpc.h"
+
+using namespace vmproxy;
+using namespace vmproxy::protocols;
+using namespace vmproxy::protocols::milvus;
+
+namespace {
+
+// A collection of keys and vectors, and the driver of a server that answers searches with given lists.
+struct Things {
+  Things() {
+    described.name = "things";
+    described.schema.name = "things";
+    described.schema.fields.resize(2);
+    described.schema.fields[0].name = "id";
+    described.schema.fields[0].type = DataType::int64;
+    described.schema.fields[0].primary = true;
+    described.schema.fields[1].name = "vector";
+    described.schema.fields[1].type = DataType::float_vector;
+    described.schema.fields[1].type_params = {{"dim", "2"}};
+    schema.name = {"", "things"};
+    schema.vectors.push_back({"vector", model::VectorKind::dense_f32, 2, model::Metric::l2, {}});
+  }
+
+  Result<model::QueryResult> search(const SearchAnswer& lists) {
+    ProtoWriter results;
+    for (const float score : lists.scores) results.always_f32(4, score);
+    ProtoWriter longs, texts, ids;
+    longs.packed(1, lists.ids.longs);
+    for (const auto& text : lists.ids.texts) texts.always_bytes(1, text);
+    ids.bytes(1, longs.view());
+    ids.bytes(2, texts.view());
+    results.bytes(5, ids.view());
+    results.packed(6, lists.top_ks);
+    ProtoWriter answer;
+    answer.always_bytes(1, encode(Status()));
+    answer.always_bytes(2, results.view());
+    MilvusDriver driver(Client({}, [&](const std::string& path, const net::Headers&, const std::string&,
+                                       Deadline) -> Result<std::string> {
+                          return path.ends_with("/DescribeCollection") ? encode(described) : answer.view();
+                        }),
+                        "default", clock);
+    model::Query query;
+    query.kind = model::Query::Kind::search;
+    query.collection = schema.name;
+    query.vector_name = "vector";
+    query.vectors = {model::DenseVector{1, 2}};
+    return driver.query(schema, query, clock.in(std::chrono::seconds(5)));
+  }
+
+  Described described;
+  model::Schema schema;
+  SystemClock clock;
+};
+
+}  // namespace
+
+TEST_CASE("lists of hits whose lengths do not add up are refused, also when their sum wraps around") {
+  Things things;
+  SearchAnswer lists;
+  lists.scores = {0.5, 1};
+  lists.ids.longs = {1, 2};
+  lists.top_ks = {2};
+  CHECK(things.search(lists).value().hits[0].size() == 2);
+  for (const auto& lengths :
+       {std::vector<int64_t>{3}, {1}, {3, -1}, {INT64_MAX, INT64_MAX, 4}, {2, INT64_MIN, INT64_MIN}}) {
+    lists.top_ks = lengths;
+    const auto found = things.search(lists);
+    REQUIRE_FALSE(found.has_value());
+    CHECK(found.error().code == Code::corrupt);
+  }
+}
+
+TEST_CASE("ids of both kinds in one answer are refused when those that count are too few") {
+  Things things;
+  SearchAnswer lists;
+  lists.scores = {0.5, 1};
+  lists.ids.longs = {1};
+  lists.ids.texts = {"a", "b"};
+  lists.top_ks = {2};
+  const auto found = things.search(lists);
+  REQUIRE_FALSE(found.has_value());
+  CHECK(found.error().code == Code::corrupt);
+}
