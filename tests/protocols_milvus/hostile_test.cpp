@@ -6,6 +6,7 @@
 #include "protocols/milvus/dialect.h"
 #include "protocols/milvus/driver.h"
 #include "protocols/milvus/requests.h"
+#include "protocols/milvus/rows.h"
 #include "protocols/milvus/search.h"
 #include "protocols/wire/grpc.h"
 
@@ -90,4 +91,15 @@ TEST_CASE("ids of both kinds in one answer are refused when those that count are
   const auto found = things.search(lists);
   REQUIRE_FALSE(found.has_value());
   CHECK(found.error().code == Code::corrupt);
+}
+
+TEST_CASE("rows that are announced and do not come take no memory") {
+  Things things;
+  Column ids;
+  ids.type = DataType::int64;
+  ids.name = "id";
+  ids.longs = {1};
+  const auto rows = read_rows(things.described.schema, {ids}, 0xffffffff, {});
+  REQUIRE_FALSE(rows.has_value());
+  CHECK(rows.error().message == "field 'id': it has 1 rows, 4294967295 were announced");
 }
