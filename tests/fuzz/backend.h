@@ -31,6 +31,8 @@ class YesBackend final : public protocols::Backend {
   Result<model::QueryResult> query(const model::Query& query) override {
     const auto* schema = catalog_.find(query.collection);
     must(schema != nullptr, "a query goes to a collection that there is");
+    const uint64_t limit = query.limit.value_or(0);
+    must(limit + query.offset >= limit, "a window that does not wrap around");
     model::QueryResult result;
     result.count = records_.size();
     if (query.kind == model::Query::Kind::get) result.records = records_;

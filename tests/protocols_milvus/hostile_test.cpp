@@ -103,3 +103,39 @@ TEST_CASE("rows that are announced and do not come take no memory") {
   REQUIRE_FALSE(rows.has_value());
   CHECK(rows.error().message == "field 'id': it has 1 rows, 4294967295 were announced");
 }
+
+TEST_CASE("a window that wraps around is refused") {
+  const MilvusDialect dialect;
+  Things things;
+  test::MemoryBackend backend;
+  Collection shown;
+  shown.described = things.described;
+  backend.catalog_.collections.push_back(to_schema(shown));
+  const auto asked = [&](const std::string& call, ProtoWriter message, const char* limit) {
+    write_pairs(message, 9, {{limit, "9223372036854775808"}, {"offset", "9223372036854775808"}});
+    const std::string path = "/milvus.proto.milvus.MilvusService/" + call;
+    net::RequestHead head;
+    head.method = "POST";
+    head.target = path;
+    const net::Request request{"POST", path, {}, wire::grpc_frame(message.view())};
+    const auto answer = dialect.serve(*dialect.classify(head), request, backend);
+    const std::string answered = wire::grpc_message(answer.value().body, "", 1 << 20).value();
+    ProtoReader reader(answered);
+    std::string reason;
+    while (reader.next()) {
+      if (reader.field() == 1) reason = read_status(reader.bytes())->reason;
+    }
+    return reason;
+  };
+  ProtoWriter query;
+  query.bytes(3, "things");
+  query.bytes(4, "id < 5");
+  CHECK(asked("Query", std::move(query), "limit") == "limit [9223372036854775808] is invalid");
+  SearchRequest search;
+  search.collection = "things";
+  search.field = "vector";
+  search.vectors = {model::DenseVector{1, 2}};
+  ProtoWriter raw;
+  raw.raw(encode(search));
+  CHECK(asked("Search", std::move(raw), "topk") == "topk [9223372036854775808] is invalid");
+}
