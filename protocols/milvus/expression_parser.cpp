@@ -253,6 +253,8 @@ class Parser {
       if (pattern->type != Type::text) return wrong("the pattern of 'like' must be a string");
       if (left->type != Type::text && left->type != Type::json)
         return wrong("like operation on non-string or no-json field is unsupported");
+      if (left->filter.kind != Kind::field && left->filter.kind != Kind::id)
+        return wrong("like operation on complicated expr is unsupported");
       auto rewritten = like_pattern(pattern->filter.value.string(), grammar_);
       if (!rewritten) return rewritten.error();
       left = over(Kind::like, std::move(*left), constant_of(std::move(*rewritten)));

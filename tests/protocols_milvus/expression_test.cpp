@@ -173,6 +173,8 @@ TEST_CASE("refusals are worded as Milvus 2.3.5 words them") {
             "comparisons between Int32, element_type: None and VarChar elementType: None are not supported"));
   CHECK(refusal("year > 2.5") == behind("year > 2.5", "cannot cast value to Int32, value: float_val:2.5 "));
   CHECK(refusal("info == 1") == behind("info == 1", "can not comparisons jsonField directly"));
+  for (const std::string text : {"'abc' like 'a%'", "(extra + 1) like 'a%'"})
+    CHECK(refusal(text) == behind(text, "like operation on complicated expr is unsupported"));
   CHECK(refusal("true") == "predicate is not a boolean expression: true, data type: Bool");
   CHECK(refusal("not year == 2") ==
         behind("not year == 2", "not op can only be applied on boolean expression"));
@@ -328,6 +330,14 @@ TEST_CASE("templates stand for their values") {
   CHECK(matching(*parse_expression("id in {ids} or title == {name}", books(), recent, templates)) ==
         Numbers{1, 2, 5});
   CHECK_FALSE(parse_expression("id < {high}", books(), recent, templates).has_value());
+  // A value that was not set is null, which nothing can be computed with.
+  const Templates nothing{{"t", Value()}};
+  for (const char* text : {"{t} + 1 == id", "2 ** {t} == id", "id == 1 % {t}", "-{t} == id", "{t} * {t} == id"}) {
+    INFO(text);
+    const auto filter = parse_expression(text, books(), recent, nothing);
+    REQUIRE_FALSE(filter.has_value());
+    CHECK(filter.error().code == Code::invalid);
+  }
 }
 
 namespace {
