@@ -49,6 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   must(parse_request_head(on, second) && second.as_it_came, "what goes on is a head, without fields of one hop");
   must(second.method == head.method && second.target == head.target, "of the same request");
   must(second.body == head.body && second.length == head.length, "with the same body");
+  if (head.fields.size() == 256) return 0;  // one more is refused
   const std::string other = head_for_body(head, 7);
   must(parse_request_head(other, second) && second.body == BodyKind::length && second.length == 7, "another body");
   return 0;

@@ -25,6 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     must(headers_of(head).all().size() == head.fields.size(), "all fields");
     // To the client it goes on so, or with our own Connection field.
     for (const std::string_view extra : {"", "Connection: close\r\n"}) {
+      if (!extra.empty() && head.fields.size() == 256) continue;  // one more is refused
       const std::string on = head.as_it_came && extra.empty() ? std::string(raw) : forwarded_head(head, extra);
       size_t again = 0;
       Http1Head second;
