@@ -440,6 +440,25 @@ TEST_CASE("frames that are none end the connection, and only it") {
   CHECK(client.send("/t/Echo", {}, "x", soon()).has_value());
 }
 
+TEST_CASE("CONNECT is not served") {
+  Database database;
+  Proxy server(database.handler());
+  auto client = Socket::to(server.port);
+  client.send(preface + settings_frame() + std::string("\0\0\x0c\1\4\0\0\0\1\x42\x07", 11) + "CONNECT" +
+              std::string("\x41\x01", 2) + "a");
+  std::string got;
+  const std::string reset("\0\0\4\3\0\0\0\0\1\0\0\0\1", 13);
+  while (got.find(reset) == std::string::npos) {
+    const auto more = client.receive();
+    if (more.empty()) break;
+    got += more;
+  }
+  CHECK(got.find(reset) != std::string::npos);
+  GrpcClient alive(at(server.port), 1);
+  CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+  CHECK(database.calls == 1);
+}
+
 TEST_CASE("the fields of an answer have a bound, however small they were packed") {
   // The second field is 3,900 bytes and put into the table; each byte behind it names it again.
   const auto answer_of = [](size_t times) {
