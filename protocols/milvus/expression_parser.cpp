@@ -106,7 +106,7 @@ class Parser {
     part.height = height + 1;
     part.filter.kind = kind;
     part.filter.children = std::move(children);
-    return part;
+    return not_too_high(std::move(part));
   }
 
   Answer equality() {
@@ -212,7 +212,7 @@ class Parser {
       if (inner->constant && inner->type == Type::boolean)
         return constant_of(!std::get<bool>(inner->filter.value.data));
       if (inner->type != Type::condition) return wrong("not op can only be applied on boolean expression");
-      return over(Kind::negate, std::move(*inner));
+      return not_too_high(over(Kind::negate, std::move(*inner)));
     }
     const bool minus = symbol("-");
     if (!minus && !symbol("+")) return power();

@@ -268,7 +268,9 @@ TEST_CASE("operators in a row are bounded as nesting is, whatever makes them nes
         "id" + times(100'000, " not in []"), "$meta[\"a\"]" + times(100'000, " == $meta[\"a\"]"),
         "$meta[\"a\"]" + times(100'000, " < $meta[\"a\"]"),
         // 25 rows of 60 each, one in the other.
-        times(25, "(") + "id" + times(25, times(60, " + 1") + ")") + " == 5"}) {
+        times(25, "(") + "id" + times(25, times(60, " + 1") + ")") + " == 5",
+        // A row of 90 within 30 conditions.
+        times(15, "((") + "id" + times(90, " + 1") + " == 5" + times(15, ") and id == 1) or id == 2")}) {
     INFO(text.substr(0, 60));
     const auto filter = parse_expression(text, books(), recent);
     REQUIRE_FALSE(filter.has_value());
@@ -288,6 +290,15 @@ TEST_CASE("operators in a row are bounded as nesting is, whatever makes them nes
   CHECK(matching(*list) == Numbers{1, 3});
   const auto sum = parse_expression("id == 1" + times(50'000, " + 1"), books(), recent);  // worked out
   REQUIRE(sum.has_value());
+}
+
+TEST_CASE("whether an array has an element has no words") {
+  const auto filter = parse_expression("tags[5] is null", books(), recent);
+  REQUIRE(filter.has_value());
+  CHECK(matching(*filter).size() == 24);
+  const auto printed = print_expression(*filter, books(), recent);
+  REQUIRE_FALSE(printed.has_value());
+  CHECK(printed.error().message.starts_with("filter.element: "));
 }
 
 TEST_CASE("ranges within ranges do not double") {
