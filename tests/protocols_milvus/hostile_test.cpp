@@ -72,8 +72,9 @@ TEST_CASE("lists of hits whose lengths do not add up are refused, also when thei
   lists.ids.longs = {1, 2};
   lists.top_ks = {2};
   CHECK(things.search(lists).value().hits[0].size() == 2);
-  for (const auto& lengths :
-       {std::vector<int64_t>{3}, {1}, {3, -1}, {INT64_MAX, INT64_MAX, 4}, {2, INT64_MIN, INT64_MIN}}) {
+  const std::vector<std::vector<int64_t>> wrong{
+      {3}, {1}, {3, -1}, {INT64_MAX, INT64_MAX, 4}, {2, INT64_MIN, INT64_MIN}};
+  for (const auto& lengths : wrong) {
     lists.top_ks = lengths;
     const auto found = things.search(lists);
     REQUIRE_FALSE(found.has_value());

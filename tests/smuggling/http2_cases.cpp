@@ -184,7 +184,7 @@ Case http2_case(size_t mutator, const std::string& prefix, Choices& choices) {
   }
   const bool ends = d.trailers.empty();
   const size_t cut = choices.below(d.body.size() + 1);
-  bytes += frame(data, 0, 1, d.body.substr(0, cut)) + frame(data, ends ? end_stream : uint8_t{0}, 1, d.body.substr(cut));
+  bytes += frame(data, 0, 1, d.body.substr(0, cut)) + frame(data, static_cast<uint8_t>(ends ? end_stream : 0), 1, d.body.substr(cut));
   if (!ends) bytes += frame(headers, end_stream | end_headers, 1, d.trailers);
   return {mutators[mutator].name, d.expected, std::move(bytes), d.body};
 }

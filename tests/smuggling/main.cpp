@@ -79,8 +79,8 @@ class Lanes {
                 front(to_http2_, true, log)} {}
 
   void play(Played& played, bool hold, Choices& choices) {
-    const size_t front = (played.http2 && !played.to_http1 ? 2 : 0) + (hold ? 1 : 0);
-    auto client = Socket::to(fronts_[front].port);
+    const size_t lane = (played.http2 && !played.to_http1 ? 2 : 0) + (hold ? 1 : 0);
+    auto client = Socket::to(fronts_[lane].port);
     if (played.http2) {
       say(client, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + std::string("\0\0\0\4\0\0\0\0\0", 9) + played.one.bytes, choices);
       played.ended = http2_ended(client);
