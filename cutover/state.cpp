@@ -74,8 +74,7 @@ Result<State> load_state(journal::Journal& journal) {
   const bool possible = state.phase <= Phase::abandoned && state.primary <= journal::Side::target &&
                         state.flip_to <= journal::Side::target && state.reads_percent >= 0 &&
                         state.reads_percent <= 100;
-  if (!reader.done() || !possible)
-    return Error(Code::corrupt, "the migration's state is damaged");
+  if (!reader.done() || !possible) return Error(Code::corrupt, "the migration's state is damaged");
   return state;
 }
 

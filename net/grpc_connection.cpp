@@ -27,7 +27,8 @@ struct GrpcConnection::Callbacks {
     if (call == nullptr) return 0;
     // A field may come packed into one byte.
     call->field_bytes += name_bytes + value_bytes + 32;
-    if (call->field_bytes > field_bytes_max) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
+    if (call->field_bytes > field_bytes_max)
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
     const auto field = text(name, name_bytes);
     const auto held = text(value, value_bytes);
     if (field == ":status") {

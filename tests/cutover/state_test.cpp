@@ -123,9 +123,15 @@ TEST_CASE("a state of a format that is not known is refused with its number, a d
   }
   SECTION("a value that nothing writes") {
     std::string bytes = row_of(1, Phase::ready, true).take();
-    SECTION("a primary that is no side") { bytes[2] = 7; }
-    SECTION("a percentage that is no number") { std::memset(bytes.data() + 27, 0xff, 8); }
-    SECTION("a phase behind the last") { bytes[1] = 99; }
+    SECTION("a primary that is no side") {
+      bytes[2] = 7;
+    }
+    SECTION("a percentage that is no number") {
+      std::memset(bytes.data() + 27, 0xff, 8);
+    }
+    SECTION("a phase behind the last") {
+      bytes[1] = 99;
+    }
     REQUIRE(kept.journal->commit_rows({{std::string(journal::rows::state), "migration", bytes}}));
     const auto state = cutover::load_state(*kept.journal);
     REQUIRE_FALSE(state);

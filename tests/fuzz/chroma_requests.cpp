@@ -9,7 +9,8 @@ using fuzz::must;
 
 namespace {
 
-constexpr const char* native = R"({"id":"ab1f8088-8942-4be7-be3f-d259863899d6","name":"books","configuration_json":
+constexpr const char* native =
+    R"({"id":"ab1f8088-8942-4be7-be3f-d259863899d6","name":"books","configuration_json":
 {"hnsw":{"space":"l2","ef_construction":100,"ef_search":100,"max_neighbors":16,"resize_factor":1.2,"sync_threshold":1000},
 "spann":null,"embedding_function":null},"metadata":{"a":1},"dimension":2,"tenant":"default_tenant","database":
 "default_database","log_position":0,"version":0})";
@@ -45,8 +46,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto blank = line.find(' ');
   if (blank == line.npos) return 0;
   fuzz::YesBackend backend(catalog(), {record()});
-  const net::Request request{std::string(line.substr(0, blank)), std::string(line.substr(blank + 1)),
-                             {{"content-type", "application/json"}, {"x-token", "t"}}, std::string(body)};
+  const net::Request request{std::string(line.substr(0, blank)),
+                             std::string(line.substr(blank + 1)),
+                             {{"content-type", "application/json"}, {"x-token", "t"}},
+                             std::string(body)};
   const auto answer = fuzz::ask(dialect, request, backend);
   if (!answer || answer->body.empty()) return 0;
   if (answer->headers.find("content-type") != "application/json") return 0;

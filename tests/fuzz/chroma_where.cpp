@@ -22,7 +22,8 @@ bool has_pattern(const model::Filter& filter) {
 
 std::vector<model::Record> records() {
   std::vector<model::Record> out;
-  const model::Value values[] = {1, 1.5, 2.0, -1, "1", "abc", true, model::Array{"a", "b"}, model::Array{1, 2}, INT64_MAX};
+  const model::Value values[] = {
+      1, 1.5, 2.0, -1, "1", "abc", true, model::Array{"a", "b"}, model::Array{1, 2}, INT64_MAX};
   for (const auto& value : values) {
     auto& record = out.emplace_back();
     record.key.id.value = std::to_string(out.size());

@@ -41,7 +41,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   (void)config::parse_bytes(text);
   (void)config::parse_count(text);
-  if (const auto duration = config::parse_duration(text)) must(*duration >= Duration{}, "a duration is not negative");
+  if (const auto duration = config::parse_duration(text))
+    must(*duration >= Duration{}, "a duration is not negative");
   if (const auto number = config::parse_number(text)) must(*number >= 0, "a number is not negative");
   if (const auto address = config::parse_host_port(text)) (void)config::is_loopback(address->host);
   check_url(text);

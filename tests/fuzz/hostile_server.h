@@ -69,7 +69,8 @@ class HostileServer {
           if (sent < 0) break;
           left.remove_prefix(static_cast<size_t>(sent));
         }
-        if ((waiting.revents & (POLLIN | POLLHUP | POLLERR)) != 0 && ::recv(fd, room, sizeof room, MSG_DONTWAIT) <= 0)
+        if ((waiting.revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
+            ::recv(fd, room, sizeof room, MSG_DONTWAIT) <= 0)
           break;
       }
       ::close(fd);

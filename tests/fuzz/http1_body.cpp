@@ -65,6 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Taken whole = feed(bytes, bytes.size());
   for (const size_t step : {1, 2, 3, 7, 64}) must(feed(bytes, step) == whole, "however it was cut");
   must(whole.decoded.size() <= size, "data is no more than the body");
-  if (whole.complete) must(read_plainly(bytes.substr(0, whole.consumed)) == whole.decoded, "a second reader agrees");
+  if (whole.complete)
+    must(read_plainly(bytes.substr(0, whole.consumed)) == whole.decoded, "a second reader agrees");
   return 0;
 }

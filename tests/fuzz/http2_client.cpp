@@ -45,7 +45,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   int ends[2];
   must(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0, "a socket pair");
   Signal changed(worker.signals);
-  auto session = std::make_shared<Http2Upstream>(worker, std::make_unique<UpstreamConnection>(worker, ends[0]));
+  auto session =
+      std::make_shared<Http2Upstream>(worker, std::make_unique<UpstreamConnection>(worker, ends[0]));
   Http2Upstream::start(session);
   const auto work = [&] {
     io.restart();
@@ -57,7 +58,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   {
     Answered first(changed), second(changed);
     const Http2Head head{"POST", "http", "h", "/s/m", 0, {{"te", "trailers"}}};
-    must(session->request(first, head, false) && session->request(second, head, true), "a fresh session takes requests");
+    must(session->request(first, head, false) && session->request(second, head, true),
+         "a fresh session takes requests");
     first.send_data("body");
     first.send_end();
     work();

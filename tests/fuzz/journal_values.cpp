@@ -16,7 +16,8 @@ template <class Decode, class Encode>
 void check(std::string_view key, std::string_view value, Decode decode, Encode encode) {
   const auto first = decode(key, value);
   if (!first) {
-    must(first.error().code == Code::corrupt || first.error().code == Code::unsupported, "damage is called so");
+    must(first.error().code == Code::corrupt || first.error().code == Code::unsupported,
+         "damage is called so");
     return;
   }
   const std::string written = encode(*first).finish(key);
@@ -47,7 +48,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       default: (void)unseal(key, value);
     }
   }
-  if (const auto mark = decode_boot(payload)) must(decode_boot(encode_boot(*mark))->since_us == mark->since_us, "a mark");
-  if (const auto number = decode_number(payload)) must(decode_number(encode_number(*number)) == number, "a number");
+  if (const auto mark = decode_boot(payload))
+    must(decode_boot(encode_boot(*mark))->since_us == mark->since_us, "a mark");
+  if (const auto number = decode_number(payload))
+    must(decode_number(encode_number(*number)) == number, "a number");
   return 0;
 }

@@ -90,12 +90,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const char what = static_cast<char>(data[0]);
   HurriedClock clock;
   milvus::MilvusDriver driver(
-      milvus::Client({}, [&](const std::string& path, const net::Headers&, const std::string&,
-                             Deadline) -> Result<std::string> {
-        if (path.ends_with("/DescribeCollection") && what != 'd' && what != 'l') return described;
-        if (rest.empty()) return Error(Code::unavailable, "gone");
-        return std::string(fuzz::next_piece(rest));
-      }),
+      milvus::Client({},
+                     [&](const std::string& path, const net::Headers&, const std::string&,
+                         Deadline) -> Result<std::string> {
+                       if (path.ends_with("/DescribeCollection") && what != 'd' && what != 'l')
+                         return described;
+                       if (rest.empty()) return Error(Code::unavailable, "gone");
+                       return std::string(fuzz::next_piece(rest));
+                     }),
       "default", clock);
   ask(driver, schema, what, clock.in(std::chrono::seconds(1)));
   return 0;

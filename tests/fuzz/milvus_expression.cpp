@@ -13,7 +13,8 @@ using fuzz::must;
 namespace {
 
 const CollectionSchema schema = fuzz::books();
-const Templates templates{{"n", 3}, {"f", 0.5}, {"s", "title 2"}, {"b", true}, {"l", model::Array{1, 5}}, {"none", {}}};
+const Templates templates{{"n", 3},    {"f", 0.5}, {"s", "title 2"}, {"b", true}, {"l", model::Array{1, 5}},
+                          {"none", {}}};
 
 int height_of(const model::Filter& filter) {
   int height = 0;

@@ -33,7 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto answer = fuzz::ask(dialect, request, backend);
   if (!answer) return 0;
   const bool headless = answer->headers.find("grpc-status").has_value();
-  must(answer->status == 200 && (headless || answer->trailers.find("grpc-status")), "a call ends with its status");
+  must(answer->status == 200 && (headless || answer->trailers.find("grpc-status")),
+       "a call ends with its status");
   if (answer->body.empty()) return 0;
   const auto answered = wire::grpc_message(answer->body, "", uint64_t{1} << 30);
   must(answered.has_value(), "an answer is one message");

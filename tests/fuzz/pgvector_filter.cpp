@@ -31,7 +31,8 @@ pgvector::Table table(bool hostile) {
   out.document = add("document", "text", pgvector::Codec::text);
   out.metadata = add(hostile ? "meta\"; DROP TABLE t; --" : "metadata", "jsonb", pgvector::Codec::jsonb);
   out.fields = {add("title", "text", pgvector::Codec::text), add("year", "integer", pgvector::Codec::int4),
-                add("price", "double precision", pgvector::Codec::float8), add("new", "boolean", pgvector::Codec::boolean),
+                add("price", "double precision", pgvector::Codec::float8),
+                add("new", "boolean", pgvector::Codec::boolean),
                 add("tags", "text[]", pgvector::Codec::array)};
   out.columns[out.fields.back()].element = model::FieldKind::string;
   return out;
@@ -64,11 +65,13 @@ void check_text(std::string_view sql, size_t parameters) {
     depth += c == '(' ? 1 : c == ')' ? -1 : 0;
     must(depth >= 0, "a parenthesis is opened before it is closed");
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    must(plain || std::string_view(" ()[],.:<>=+-*/@#$~_").find(c) != std::string_view::npos, "a sign that we use");
+    must(plain || std::string_view(" ()[],.:<>=+-*/@#$~_").find(c) != std::string_view::npos,
+         "a sign that we use");
     must(sql.substr(i, 2) != "--" && sql.substr(i, 2) != "/*", "no comment");
     if (c != '$') continue;
     size_t number = 0;
-    while (i + 1 < sql.size() && sql[i + 1] >= '0' && sql[i + 1] <= '9') number = number * 10 + static_cast<size_t>(sql[++i] - '0');
+    while (i + 1 < sql.size() && sql[i + 1] >= '0' && sql[i + 1] <= '9')
+      number = number * 10 + static_cast<size_t>(sql[++i] - '0');
     must(number >= 1 && number <= parameters, "a parameter that is given");
   }
   must(depth == 0, "parentheses are closed");
@@ -79,21 +82,24 @@ void check(const model::Filter& filter, bool hostile) {
   std::vector<pgvector::Parameter> parameters, others;
   const auto sql = filter_sql(books, filter, parameters);
   if (!sql) {
-    must(sql.error().code == Code::unsupported && sql.error().message.starts_with("filter."), "a refusal has its code");
+    must(sql.error().code == Code::unsupported && sql.error().message.starts_with("filter."),
+         "a refusal has its code");
     return;
   }
   check_text(*sql, parameters.size());
   model::Filter other = filter;
   replace_texts(other);
   const auto second = filter_sql(books, other, others);
-  must(!second || (*second == *sql && others.size() == parameters.size()), "constants leave no trace in the text");
+  must(!second || (*second == *sql && others.size() == parameters.size()),
+       "constants leave no trace in the text");
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto text = fuzz::text_of(data, size);
-  if (const auto pattern = pgvector::to_postgresql_regex(text)) must(pattern->size() <= 2048 * (size + 1), "a bounded pattern");
+  if (const auto pattern = pgvector::to_postgresql_regex(text))
+    must(pattern->size() <= 2048 * (size + 1), "a bounded pattern");
   std::optional<model::Filter> filter;
   if (auto parsed = milvus::parse_expression(text, fuzz::books(), {})) {
     filter = std::move(*parsed);

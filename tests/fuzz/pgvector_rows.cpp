@@ -64,10 +64,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (int i = 0; i < selection.size(); ++i) {
     const bool null = i > 0 && rest.size() < 2;
     std::string cell(fuzz::next_piece(rest));
-    must(PQsetvalue(result, 0, i, null ? nullptr : cell.data(), null ? -1 : static_cast<int>(cell.size())) != 0, "a cell");
+    must(PQsetvalue(result, 0, i, null ? nullptr : cell.data(), null ? -1 : static_cast<int>(cell.size())) !=
+             0,
+         "a cell");
     check_vector(cell, vector_of, vector_bytes);
     check_vector(cell, halfvec_of, halfvec_bytes);
-    if (const auto number = u64_of_numeric(cell)) must(u64_of_numeric(numeric_of(*number)).value() == *number, "a number");
+    if (const auto number = u64_of_numeric(cell))
+      must(u64_of_numeric(numeric_of(*number)).value() == *number, "a number");
     if (const auto value = value_of_jsonb(cell)) {
       const auto written = jsonb_bytes(*value);
       must(!written || value_of_jsonb(*written).value() == *value, "a value comes back");

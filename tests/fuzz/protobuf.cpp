@@ -58,7 +58,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   must(raw.view() == bytes, "the raw fields are the message");
   ProtoReader first(bytes), second(written.view());
   while (first.next()) {
-    must(second.next() && second.field() == first.field() && second.type() == first.type(), "written as it was read");
+    must(second.next() && second.field() == first.field() && second.type() == first.type(),
+         "written as it was read");
     if (first.type() == ProtoReader::Type::varint) must(first.u64() == second.u64(), "a number comes back");
     if (first.type() == ProtoReader::Type::bytes) must(first.bytes() == second.bytes(), "bytes come back");
   }

@@ -63,7 +63,9 @@ std::vector<std::string> inputs_of(const std::string& name, const std::vector<st
 
 // One to four small changes: a byte, a run that goes, a run that comes twice, a part of another input.
 std::string changed(std::string input, const std::vector<std::string>& others, std::mt19937_64& random) {
-  const auto below = [&](size_t bound) { return bound == 0 ? size_t{0} : static_cast<size_t>(random() % bound); };
+  const auto below = [&](size_t bound) {
+    return bound == 0 ? size_t{0} : static_cast<size_t>(random() % bound);
+  };
   for (size_t changes = 1 + below(4); changes > 0; --changes) {
     const size_t at = below(input.size() + 1), length = 1 + below(8);
     switch (below(6)) {
@@ -128,13 +130,16 @@ int main(int argc, char** argv) {
     }
     size_t count = 0;
     for (const auto& input : inputs) {
-      for (size_t end = input.size() <= beginnings_of_at_most ? 0 : input.size(); end <= input.size(); ++end, ++count)
+      for (size_t end = input.size() <= beginnings_of_at_most ? 0 : input.size(); end <= input.size();
+           ++end, ++count)
         run(target, input.substr(0, end));
     }
     std::mt19937_64 random(seed);
-    for (size_t i = 0; i < changes; ++i, ++count) run(target, changed(inputs[i % inputs.size()], inputs, random));
+    for (size_t i = 0; i < changes; ++i, ++count)
+      run(target, changed(inputs[i % inputs.size()], inputs, random));
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-    std::printf("%-20s %8zu inputs of %4zu files in %6.2f s\n", target.name, count, inputs.size(), took.count());
+    std::printf("%-20s %8zu inputs of %4zu files in %6.2f s\n", target.name, count, inputs.size(),
+                took.count());
     std::fflush(stdout);
     sum += count;
     ++ran;

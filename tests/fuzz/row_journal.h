@@ -22,11 +22,18 @@ class RowJournal final : public journal::Journal {
   }
 
   Result<void> close() override { return {}; }
-  void append(journal::IntentHead, journal::IntentBody, std::function<void(Result<Seq>)> done) override { done(no()); }
+  void append(journal::IntentHead, journal::IntentBody, std::function<void(Result<Seq>)> done) override {
+    done(no());
+  }
   void outcome(Seq, journal::OutcomeRecord, std::function<void(Result<void>)>) override {}
-  Result<std::vector<bool>> rows_exist(std::string_view, const std::vector<std::string>&) override { return no(); }
-  Result<void> scan_rows(std::string_view, std::string_view, std::string_view, const VisitRow&) override { return no(); }
-  Result<void> scan_latest_rows(std::string_view, std::string_view, std::string_view, const VisitRow&) override {
+  Result<std::vector<bool>> rows_exist(std::string_view, const std::vector<std::string>&) override {
+    return no();
+  }
+  Result<void> scan_rows(std::string_view, std::string_view, std::string_view, const VisitRow&) override {
+    return no();
+  }
+  Result<void> scan_latest_rows(std::string_view, std::string_view, std::string_view,
+                                const VisitRow&) override {
     return no();
   }
   Result<void> erase_rows(std::string_view, std::string_view) override { return no(); }

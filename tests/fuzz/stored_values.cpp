@@ -29,12 +29,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   switch (data[0]) {
     case 'r': check(bytes, model::decode_record, model::encode_record); break;
     case 's': check(bytes, model::decode_schema, model::encode_schema); break;
-    case 'c': check(bytes, protocols::decode_catalog, [](const auto& c) { return protocols::encode(c); }); break;
+    case 'c':
+      check(bytes, protocols::decode_catalog, [](const auto& c) { return protocols::encode(c); });
+      break;
     case 'i': check(bytes, proxy::decode_images, proxy::encode_images); break;
     default:
       // Keys are compared by their bytes: a key has one form.
       if (const auto key = model::decode_key(bytes)) must(model::encode(*key) == bytes, "a key has one form");
-      if (const auto uuid = model::parse_uuid(bytes)) must(model::parse_uuid(model::to_string(*uuid)) == uuid, "a UUID");
+      if (const auto uuid = model::parse_uuid(bytes))
+        must(model::parse_uuid(model::to_string(*uuid)) == uuid, "a UUID");
   }
   return 0;
 }

@@ -462,7 +462,8 @@ TEST_CASE("CONNECT is not served") {
 TEST_CASE("the fields of an answer have a bound, however small they were packed") {
   // The second field is 3,900 bytes and put into the table; each byte behind it names it again.
   const auto answer_of = [](size_t times) {
-    const std::string block = std::string("\x88\x40\x01x\x7f\xbd\x1d", 7) + std::string(3900, 'a') + std::string(times, '\xbe');
+    const std::string block =
+        std::string("\x88\x40\x01x\x7f\xbd\x1d", 7) + std::string(3900, 'a') + std::string(times, '\xbe');
     const std::string length = {static_cast<char>(block.size() >> 16), static_cast<char>(block.size() >> 8),
                                 static_cast<char>(block.size())};
     return settings_frame() + length + std::string("\1\5\0\0\0\1", 6) + block;

@@ -343,7 +343,8 @@ TEST_CASE("templates stand for their values") {
   CHECK_FALSE(parse_expression("id < {high}", books(), recent, templates).has_value());
   // A value that was not set is null, which nothing can be computed with.
   const Templates nothing{{"t", Value()}};
-  for (const char* text : {"{t} + 1 == id", "2 ** {t} == id", "id == 1 % {t}", "-{t} == id", "{t} * {t} == id"}) {
+  for (const char* text :
+       {"{t} + 1 == id", "2 ** {t} == id", "id == 1 % {t}", "-{t} == id", "{t} * {t} == id"}) {
     INFO(text);
     const auto filter = parse_expression(text, books(), recent, nothing);
     REQUIRE_FALSE(filter.has_value());

@@ -45,10 +45,12 @@ struct Things {
     ProtoWriter answer;
     answer.always_bytes(1, encode(Status()));
     answer.always_bytes(2, results.view());
-    MilvusDriver driver(Client({}, [&](const std::string& path, const net::Headers&, const std::string&,
-                                       Deadline) -> Result<std::string> {
-                          return path.ends_with("/DescribeCollection") ? encode(described) : answer.view();
-                        }),
+    MilvusDriver driver(Client({},
+                               [&](const std::string& path, const net::Headers&, const std::string&,
+                                   Deadline) -> Result<std::string> {
+                                 return path.ends_with("/DescribeCollection") ? encode(described)
+                                                                              : answer.view();
+                               }),
                         "default", clock);
     model::Query query;
     query.kind = model::Query::Kind::search;

@@ -31,10 +31,11 @@ std::string anywhere(std::string text, const std::string& piece, Choices& choice
 
 void length_and_chunked(Draft& d, Choices& c) {
   d.body = "0\r\n\r\n" + d.smuggled();
-  const std::string coding = c.one_of({"chunked", "Chunked", " chunked", "chunked ", "\tchunked", "identity", "xchunked",
-                                       "chunked, identity", "\"chunked\"", ""});
+  const std::string coding = c.one_of({"chunked", "Chunked", " chunked", "chunked ", "\tchunked", "identity",
+                                       "xchunked", "chunked, identity", "\"chunked\"", ""});
   d.length(d.body.size());
-  d.fields.insert(d.fields.begin() + static_cast<ptrdiff_t>(c.below(d.fields.size() + 1)), "Transfer-Encoding:" + coding);
+  d.fields.insert(d.fields.begin() + static_cast<ptrdiff_t>(c.below(d.fields.size() + 1)),
+                  "Transfer-Encoding:" + coding);
 }
 
 void several_lengths(Draft& d, Choices& c) {
@@ -47,13 +48,14 @@ void several_lengths(Draft& d, Choices& c) {
     d.fields.push_back("Content-Length: " + size);
     d.fields.push_back("content-length: " + size);
   } else {
-    d.fields.push_back("Content-Length: " + c.one_of({"+", "-", "0x", "", "1 ", "1,", "1e", "\"", "\xb2"}) + size +
-                       c.one_of({";", ", 5", " 0", "a", "\"", ",", ".0"}));
+    d.fields.push_back("Content-Length: " + c.one_of({"+", "-", "0x", "", "1 ", "1,", "1e", "\"", "\xb2"}) +
+                       size + c.one_of({";", ", 5", " 0", "a", "\"", ",", ".0"}));
   }
 }
 
 void bad_chunk(Draft& d, Choices& c) {
-  const std::string size = c.one_of({"0x5", "+5", "-5", " 5", "5 ", "5\t", "", "g", "fffffffffffffffff", "5_", "5\v", "５", "5.0"});
+  const std::string size = c.one_of(
+      {"0x5", "+5", "-5", " 5", "5 ", "5\t", "", "g", "fffffffffffffffff", "5_", "5\v", "５", "5.0"});
   const std::string end = c.one_of({"\r\n", "\n", "\r", "\r\r\n", "\n\r\n"});
   d.body = size + end + "hello" + c.one_of({"\r\n", "\n", "", "\r", "x\r\n"}) + "0\r\n\r\n" + d.smuggled();
   d.fields.push_back("Transfer-Encoding: chunked");
@@ -90,12 +92,14 @@ void blank_before_colon(Draft& d, Choices& c) {
   d.body = "0\r\n\r\n" + d.smuggled();
   d.length(d.body.size());
   const std::string blank = c.one_of({" ", "\t", "\xa0", "\v", "\x85"});
-  d.fields.push_back(c.below(2) == 0 ? "Transfer-Encoding" + blank + ": chunked" : blank + "Transfer-Encoding: chunked");
+  d.fields.push_back(c.below(2) == 0 ? "Transfer-Encoding" + blank + ": chunked"
+                                     : blank + "Transfer-Encoding: chunked");
 }
 
 void no_name(Draft& d, Choices& c) {
   d.length(d.body.size());
-  d.fields.push_back(c.one_of({": value", ":", "no colon", "a b: c", "a(b): c", "a\"b: c", "a/b: c", "a\xff: c", "a@b: c"}));
+  d.fields.push_back(
+      c.one_of({": value", ":", "no colon", "a b: c", "a(b): c", "a\"b: c", "a/b: c", "a\xff: c", "a@b: c"}));
 }
 
 void other_host(Draft& d, Choices& c) {
@@ -108,7 +112,8 @@ void other_host(Draft& d, Choices& c) {
   } else if (kind == 2) {
     d.fields.push_back("hOST : b");
   } else {  // sound, and the database's own affair
-    d.line = "POST " + c.one_of({"http://other", "http://a@b:1", "//x", "*"}) + "/" + d.prefix + "/first HTTP/1.1";
+    d.line =
+        "POST " + c.one_of({"http://other", "http://a@b:1", "//x", "*"}) + "/" + d.prefix + "/first HTTP/1.1";
     d.expected = Expected::accepted;
   }
 }
@@ -118,37 +123,49 @@ void codings(Draft& d, Choices& c) {
   d.fields.pop_back();
   if (c.below(3) == 0) {
     d.fields.push_back("Transfer-Encoding: chunked");
-    d.fields.push_back(c.one_of({"Transfer-Encoding: chunked", "Transfer-Encoding: identity", "transfer-encoding:"}));
+    d.fields.push_back(
+        c.one_of({"Transfer-Encoding: chunked", "Transfer-Encoding: identity", "transfer-encoding:"}));
   } else {
-    d.fields.push_back("Transfer-Encoding: " + c.one_of({"gzip, chunked", "chunked, chunked", "chunked, gzip", "chunked;q=1",
-                                                         "\vchunked", "chunked\\", "chunke", "chunkedd", ", chunked", "cow"}));
+    d.fields.push_back("Transfer-Encoding: " +
+                       c.one_of({"gzip, chunked", "chunked, chunked", "chunked, gzip", "chunked;q=1",
+                                 "\vchunked", "chunked\\", "chunke", "chunkedd", ", chunked", "cow"}));
   }
 }
 
 void framing_in_trailers(Draft& d, Choices& c) {
   d.as_chunks();
   d.body.resize(d.body.size() - 2);
-  d.body += c.one_of({"Content-Length: 5", "Transfer-Encoding: chunked", "Host: b", "content-length:0", "Connection: x",
-                      "X-Name", ": x", "X-Name : y", " folded", "X\x01: y"}) +
+  d.body += c.one_of({"Content-Length: 5", "Transfer-Encoding: chunked", "Host: b", "content-length:0",
+                      "Connection: x", "X-Name", ": x", "X-Name : y", " folded", "X\x01: y"}) +
             "\r\n\r\n";
 }
 
 void request_line(Draft& d, Choices& c) {
   d.length(d.body.size());
   const std::string target = "/" + d.prefix + "/first";
-  const std::vector<std::string> lines{
-      "POST  " + target + " HTTP/1.1", "POST " + target + "  HTTP/1.1", "POST\t" + target + "\tHTTP/1.1",
-      " POST " + target + " HTTP/1.1", "POST " + target + " HTTP/1.1 ", "POST " + target + " http/1.1",
-      "POST " + target + " HTTP/1.2",  "POST " + target + " HTTP/2.0",  "POST " + target,
-      "PO ST " + target + " HTTP/1.1", "POST " + target + " x HTTP/1.1", "POST " + target + " HTTP/01.1",
-      "POST " + target + " HTTP/1.1\x01", "P\xd6ST " + target + " HTTP/1.1", "CONNECT " + target + " HTTP/1.1"};
+  const std::vector<std::string> lines{"POST  " + target + " HTTP/1.1",
+                                       "POST " + target + "  HTTP/1.1",
+                                       "POST\t" + target + "\tHTTP/1.1",
+                                       " POST " + target + " HTTP/1.1",
+                                       "POST " + target + " HTTP/1.1 ",
+                                       "POST " + target + " http/1.1",
+                                       "POST " + target + " HTTP/1.2",
+                                       "POST " + target + " HTTP/2.0",
+                                       "POST " + target,
+                                       "PO ST " + target + " HTTP/1.1",
+                                       "POST " + target + " x HTTP/1.1",
+                                       "POST " + target + " HTTP/01.1",
+                                       "POST " + target + " HTTP/1.1\x01",
+                                       "P\xd6ST " + target + " HTTP/1.1",
+                                       "CONNECT " + target + " HTTP/1.1"};
   d.line = c.one_of(lines);
 }
 
 void nominated(Draft& d, Choices& c) {
   d.length(d.body.size());
-  d.fields.push_back("Connection: " + c.one_of({"Content-Length", "close, content-length", "Host", "Transfer-Encoding",
-                                                "keep-alive,host", "authorization", " Content-Type "}));
+  d.fields.push_back("Connection: " +
+                     c.one_of({"Content-Length", "close, content-length", "Host", "Transfer-Encoding",
+                               "keep-alive,host", "authorization", " Content-Type "}));
 }
 
 // Unusual and sound: what must not be refused, nor changed.
@@ -163,8 +180,9 @@ void unusual(Draft& d, Choices& c) {
     d.body.insert(0, "000");
   } else {
     d.length(d.body.size());
-    d.fields.push_back(c.one_of({"X-Name:", "X-Name:value", "X-Name: \t value \t", "X-Name: caf\xe9", "Connection: keep-alive, X-Hop",
-                                 "TE: trailers", "Keep-Alive: timeout=5", "Upgrade: h2c"}));
+    d.fields.push_back(
+        c.one_of({"X-Name:", "X-Name:value", "X-Name: \t value \t", "X-Name: caf\xe9",
+                  "Connection: keep-alive, X-Hop", "TE: trailers", "Keep-Alive: timeout=5", "Upgrade: h2c"}));
     if (kind == 3) d.line = "\r\n" + d.line;
   }
 }

@@ -53,7 +53,8 @@ void injected_path(Draft& d, Choices& c) {
 }
 
 void injected_method(Draft& d, Choices& c) {
-  d.method = c.one_of({"GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST", "PO ST", "POST\r\n", "POST\n", "", "P\x7fST", "PO\tST", "P\"ST"});
+  d.method = c.one_of({"GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST", "PO ST", "POST\r\n", "POST\n", "", "P\x7fST",
+                       "PO\tST", "P\"ST"});
 }
 
 void injected_authority(Draft& d, Choices& c) {
@@ -63,14 +64,15 @@ void injected_authority(Draft& d, Choices& c) {
 // A field that cannot be one is dropped by HTTP/2, or the request is refused.
 void injected_value(Draft& d, Choices& c) {
   d.expected = Expected::either;
-  d.fields.emplace_back("x-name", "value" + c.one_of({"\r\nTransfer-Encoding: chunked", "\r\n\r\n", "\n", "\r", "\x01", "\x7f"}));
+  d.fields.emplace_back("x-name", "value" + c.one_of({"\r\nTransfer-Encoding: chunked", "\r\n\r\n", "\n",
+                                                      "\r", "\x01", "\x7f"}));
   if (c.below(2) == 0) d.fields.back().second += "\r\n\r\n" + d.smuggled();
 }
 
 void injected_name(Draft& d, Choices& c) {
   d.expected = Expected::either;
-  d.fields.emplace_back(c.one_of({"x: y\r\ntransfer-encoding", "transfer-encoding: chunked\r\nx", "x\r", "x\n", "x ", " x", "x:", "",
-                                  "x\x01", "X-Name", "x\xff"}),
+  d.fields.emplace_back(c.one_of({"x: y\r\ntransfer-encoding", "transfer-encoding: chunked\r\nx", "x\r",
+                                  "x\n", "x ", " x", "x:", "", "x\x01", "X-Name", "x\xff"}),
                         "chunked");
 }
 
@@ -92,7 +94,8 @@ void wrong_length(Draft& d, Choices& c) {
   } else if (kind == 1) {
     d.fields.emplace_back("content-length", std::to_string(c.below(d.body.size())));
   } else {
-    d.fields.emplace_back("content-length", c.one_of({"+", "-", "0x", " ", ""}) + size + c.one_of({"a", ",0", " 0", ";"}));
+    d.fields.emplace_back("content-length",
+                          c.one_of({"+", "-", "0x", " ", ""}) + size + c.one_of({"a", ",0", " 0", ";"}));
   }
 }
 
@@ -104,11 +107,16 @@ void two_lengths(Draft& d, Choices& c) {
 void pseudo(Draft& d, Choices& c) {
   const auto usual = field(":method", "POST") + field(":scheme", "http") + field(":path", d.path);
   const std::vector<std::string> blocks{
-      usual + field(":path", "/" + d.prefix + "/smuggled"),      usual + field(":method", "GET"),
-      field("x-name", "first") + usual,                          usual + field(":status", "200"),
-      usual + field(":protocol", "websocket"),                   usual + field(":other", "x"),
-      field(":method", "POST") + field(":scheme", "http"),       field(":method", "POST") + field(":path", d.path),
-      field(":scheme", "http") + field(":path", d.path),         usual + field(":", "x"),
+      usual + field(":path", "/" + d.prefix + "/smuggled"),
+      usual + field(":method", "GET"),
+      field("x-name", "first") + usual,
+      usual + field(":status", "200"),
+      usual + field(":protocol", "websocket"),
+      usual + field(":other", "x"),
+      field(":method", "POST") + field(":scheme", "http"),
+      field(":method", "POST") + field(":path", d.path),
+      field(":scheme", "http") + field(":path", d.path),
+      usual + field(":", "x"),
       field(":method", "POST") + field(":scheme", "http") + field(":path", "")};
   d.block = c.one_of(blocks);
 }
@@ -172,19 +180,22 @@ Case http2_case(size_t mutator, const std::string& prefix, Choices& choices) {
   mutators[mutator].mutate(d, choices);
   std::string block = d.block;
   if (block.empty()) {
-    block = field(":method", d.method) + field(":scheme", d.scheme) + field(":path", d.path) + field(":authority", d.authority);
+    block = field(":method", d.method) + field(":scheme", d.scheme) + field(":path", d.path) +
+            field(":authority", d.authority);
     for (const auto& [name, value] : d.fields) block += field(name, value);
   }
   std::string bytes;
   if (choices.below(3) == 0) {  // the block in two frames
     const size_t cut = choices.below(block.size() + 1);
-    bytes += frame(headers, 0, 1, block.substr(0, cut)) + frame(continuation, end_headers, 1, block.substr(cut));
+    bytes +=
+        frame(headers, 0, 1, block.substr(0, cut)) + frame(continuation, end_headers, 1, block.substr(cut));
   } else {
     bytes += frame(headers, end_headers, 1, block);
   }
   const bool ends = d.trailers.empty();
   const size_t cut = choices.below(d.body.size() + 1);
-  bytes += frame(data, 0, 1, d.body.substr(0, cut)) + frame(data, static_cast<uint8_t>(ends ? end_stream : 0), 1, d.body.substr(cut));
+  bytes += frame(data, 0, 1, d.body.substr(0, cut)) +
+           frame(data, static_cast<uint8_t>(ends ? end_stream : 0), 1, d.body.substr(cut));
   if (!ends) bytes += frame(headers, end_stream | end_headers, 1, d.trailers);
   return {mutators[mutator].name, d.expected, std::move(bytes), d.body};
 }

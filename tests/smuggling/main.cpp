@@ -82,7 +82,9 @@ class Lanes {
     const size_t lane = (played.http2 && !played.to_http1 ? 2 : 0) + (hold ? 1 : 0);
     auto client = Socket::to(fronts_[lane].port);
     if (played.http2) {
-      say(client, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + std::string("\0\0\0\4\0\0\0\0\0", 9) + played.one.bytes, choices);
+      say(client,
+          "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + std::string("\0\0\0\4\0\0\0\0\0", 9) + played.one.bytes,
+          choices);
       played.ended = http2_ended(client);
     } else {
       say(client, played.one.bytes, choices);
@@ -93,7 +95,8 @@ class Lanes {
 
  private:
   static Proxy front(net::Upstream& upstream, bool hold, Log& log) {
-    return Proxy([&upstream, hold, &log](net::Exchange& exchange) { return proxy(exchange, upstream, hold, log); });
+    return Proxy(
+        [&upstream, hold, &log](net::Exchange& exchange) { return proxy(exchange, upstream, hold, log); });
   }
 
   // At once, or in two pieces that may come apart.

@@ -54,8 +54,8 @@ bool only_preface(std::string_view bytes) {
   if (!bytes.starts_with(preface)) return false;
   bytes.remove_prefix(preface.size());
   while (bytes.size() >= 9) {
-    const size_t length = static_cast<uint8_t>(bytes[0]) * size_t{65536} + static_cast<uint8_t>(bytes[1]) * size_t{256} +
-                          static_cast<uint8_t>(bytes[2]);
+    const size_t length = static_cast<uint8_t>(bytes[0]) * size_t{65536} +
+                          static_cast<uint8_t>(bytes[1]) * size_t{256} + static_cast<uint8_t>(bytes[2]);
     if (bytes[3] == 0 || bytes[3] == 1) return false;
     bytes.remove_prefix(std::min(bytes.size(), 9 + length));
   }
@@ -70,16 +70,19 @@ class Judge {
     for (const auto& bytes : log_.connections()) {
       if (only_preface(bytes)) continue;
       const auto read = read_strictly(bytes);
-      if (!read.problem.empty()) find("", "the database got bytes that are no request: " + read.problem, read.rest);
+      if (!read.problem.empty())
+        find("", "the database got bytes that are no request: " + read.problem, read.rest);
     }
     for (const auto& request : log_.arrived()) {
-      if (request.target.find("/smuggled") != std::string::npos) find("", "a smuggled request arrived", request.target);
+      if (request.target.find("/smuggled") != std::string::npos)
+        find("", "a smuggled request arrived", request.target);
     }
     for (const auto& believed : log_.believed()) {
       if (believed.target.find("/smuggled") != std::string::npos)
         find("", "a smuggled request was taken up", believed.target);
       for (const auto& [name, value] : believed.fields) {
-        if ((name + value).find_first_of("\r\n") != std::string::npos) find("", "a field of several lines", name);
+        if ((name + value).find_first_of("\r\n") != std::string::npos)
+          find("", "a field of several lines", name);
       }
     }
   }
@@ -95,8 +98,9 @@ class Judge {
     }
     if (!played.ended) find(played.prefix, "the connection did not end", played.answers);
     if (answered.size() != arrived.size())
-      return find(played.prefix, "the front believes in " + std::to_string(answered.size()) + " requests, " +
-                                     std::to_string(arrived.size()) + " arrived",
+      return find(played.prefix,
+                  "the front believes in " + std::to_string(answered.size()) + " requests, " +
+                      std::to_string(arrived.size()) + " arrived",
                   played.one.bytes);
     for (size_t i = 0; i < arrived.size(); ++i) {
       const bool equal = answered[i].method == arrived[i].method && answered[i].target == arrived[i].target &&
@@ -113,7 +117,8 @@ class Judge {
  private:
   void http1(const Played& played, const std::vector<ReadRequest>& arrived) {
     std::string_view said = played.one.bytes;
-    while (said.starts_with("\r\n")) said.remove_prefix(2);  // before a request they mean nothing (RFC 9112, 2.2)
+    while (said.starts_with("\r\n"))
+      said.remove_prefix(2);  // before a request they mean nothing (RFC 9112, 2.2)
     const auto strict = read_strictly(said);
     if (arrived.size() > strict.requests.size())
       return find(played.prefix, "more requests arrived than the client said", played.one.bytes);
@@ -125,7 +130,8 @@ class Judge {
     const size_t ok = count_answers(played.answers, "200"), refused = count_answers(played.answers, "400");
     const size_t answers = count_answers(played.answers, "");
     if (ok != arrived.size() || refused != (all ? 0u : 1u) || answers != ok + refused)
-      find(played.prefix, "it was not answered by a 200 for each request and one 400 for the fault", played.answers);
+      find(played.prefix, "it was not answered by a 200 for each request and one 400 for the fault",
+           played.answers);
     if (!all) ++verdict_.refused;
     expect(played, all, arrived.empty());
   }
@@ -154,7 +160,8 @@ class Judge {
     for (const char c : shown.substr(0, 600)) {
       char escaped[8];
       const auto byte = static_cast<uint8_t>(c);
-      std::snprintf(escaped, sizeof escaped, byte >= 0x20 && byte < 0x7f && c != '\\' ? "%c" : "\\x%02x", byte);
+      std::snprintf(escaped, sizeof escaped, byte >= 0x20 && byte < 0x7f && c != '\\' ? "%c" : "\\x%02x",
+                    byte);
       line += escaped;
     }
     verdict_.findings.push_back(std::move(line));

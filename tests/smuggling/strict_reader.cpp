@@ -17,7 +17,8 @@ bool is_token(std::string_view text) {
 }
 
 bool plain(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c == '\t' || (c >= 0x20 && c != 0x7f); });
+  return std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c == '\t' || (c >= 0x20 && c != 0x7f); });
 }
 
 std::string lower(std::string_view text) {
@@ -77,7 +78,8 @@ struct Reader {
       uint64_t size = 0;
       const auto digits = text.substr(0, text.find(';'));
       const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), size, 16);
-      if (error != std::errc() || end != digits.data() + digits.size()) return wrong("a size of a chunk that is none");
+      if (error != std::errc() || end != digits.data() + digits.size())
+        return wrong("a size of a chunk that is none");
       if (size == 0) break;
       if (bytes.size() < size + 2) return Step::more;
       if (bytes.substr(size, 2) != "\r\n") return wrong("a chunk that does not end with CRLF");
@@ -92,7 +94,8 @@ struct Reader {
     std::string_view text;
     if (const Step step = line(text); step != Step::whole) return step;
     const auto first = text.find(' '), last = text.rfind(' ');
-    if (first == text.npos || first == last || text.substr(last + 1) != "HTTP/1.1") return wrong("no request line");
+    if (first == text.npos || first == last || text.substr(last + 1) != "HTTP/1.1")
+      return wrong("no request line");
     out.method = text.substr(0, first);
     out.target = text.substr(first + 1, last - first - 1);
     if (!is_token(out.method) || out.target.empty() || !plain(out.target) ||
