@@ -4,7 +4,8 @@ add_library(vmproxy_flags INTERFACE)
 target_include_directories(vmproxy_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(vmproxy_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
   -Wno-sign-conversion $<$<BOOL:${VMPROXY_WERROR}>:-Werror>)
-target_compile_definitions(vmproxy_flags INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_HAS_STD_COROUTINE)
+target_compile_definitions(vmproxy_flags INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_HAS_STD_COROUTINE
+  $<$<BOOL:${VMPROXY_FAULTS}>:VMPROXY_FAULTS>)
 
 # Where a preset asks for it (VMPROXY_PCH), headers of the libraries are parsed once for all files: they are most of the time
 # that a small file takes. dev builds without, so that every file still names what it includes. A PCH carries its clone's

@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/thread_class.h"
 
@@ -339,6 +340,7 @@ bool Lanes::step(Lane& lane) {
   if (reads == 0 && reads_allowed != SIZE_MAX && reads_allowed > 0) primary_health_.unused();
   bool worked = !entries.empty();
   if (worked) lane.last_batch = entries.size();
+  if (worked) VMPROXY_FAULT("lane.taken");
   if (worked) apply_whole(lane, entries);
   if (worked && !health_.problem().empty()) return true;
   {

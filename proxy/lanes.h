@@ -147,6 +147,11 @@ class Lanes {
   void set_aside(Lane& lane, const Collection& collection,
                  const std::unordered_map<std::string, Error>& unread, std::vector<Entry>& entries);
   void finished(Lane& lane, const std::vector<Entry>& entries);
+  // The replica gets these; whole records instead of what it has, or their absence.
+  Result<protocols::ApplyResult> upsert(const Collection& collection,
+                                        const std::vector<model::Record>& records, Deadline deadline);
+  Result<protocols::ApplyResult> erase(const Collection& collection, const std::vector<model::Key>& keys,
+                                       Deadline deadline);
   // Nothing is written to a collection of the target that holds somebody else's records.
   Result<void> claim(const Collection& collection);
   // The collection was not dropped or created again since the caller looked it up.

@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "proxy/lanes.h"
 
@@ -90,9 +91,8 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   const Deadline deadline = parts_.clock.in(options_.apply_timeout);
   Result<protocols::ApplyResult> upserted = protocols::ApplyResult{};
   Result<protocols::ApplyResult> erased = protocols::ApplyResult{};
-  if (!records.empty())
-    upserted = parts_.transfer.upsert(side, collection, records, protocols::UpsertMode::replace, deadline);
-  if (upserted && !absent.empty()) erased = parts_.transfer.erase(side, collection, absent, deadline);
+  if (!records.empty()) upserted = upsert(collection, records, deadline);
+  if (upserted && !absent.empty()) erased = erase(collection, absent, deadline);
   if (upserted && erased) {
     lane.made = false;
     if (health_.succeeded()) {
@@ -145,6 +145,7 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   if (for_good) {
     parts_.quarantine.add(collection.key, entries.front().key, error.message,
                           records.empty() ? std::nullopt : std::optional(records.front()), primary_);
+    VMPROXY_FAULT("lane.quarantined");
     finished(lane, entries);
     entries.clear();
     return;
@@ -158,6 +159,25 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     log::warn("replica does not take changes; they are kept and tried again, the application is not affected",
               {{"collection", collection.key}, {"error", error.message}});
   }
+}
+
+Result<protocols::ApplyResult> Lanes::upsert(const Collection& collection,
+                                             const std::vector<model::Record>& records, Deadline deadline) {
+  if (VMPROXY_FAULT_HIT("lane.upserting").fails) return Error(Code::unavailable, "the replica cannot serve");
+  auto done =
+      parts_.transfer.upsert(replica(), collection, records, protocols::UpsertMode::replace, deadline);
+  if (VMPROXY_FAULT_HIT("lane.upserted").drops)
+    done = Error(Code::connection_lost, "the replica's answer was lost");
+  return done;
+}
+
+Result<protocols::ApplyResult> Lanes::erase(const Collection& collection, const std::vector<model::Key>& keys,
+                                            Deadline deadline) {
+  if (VMPROXY_FAULT_HIT("lane.erasing").fails) return Error(Code::unavailable, "the replica cannot serve");
+  auto done = parts_.transfer.erase(replica(), collection, keys, deadline);
+  if (VMPROXY_FAULT_HIT("lane.erased").drops)
+    done = Error(Code::connection_lost, "the replica's answer was lost");
+  return done;
 }
 
 Result<void> Lanes::claim(const Collection& collection) {
@@ -185,16 +205,20 @@ void Lanes::owe_zombies(const std::string& collection, const std::vector<model::
                      parts_.transfer.driver(replica()).capabilities().max_zombie});
   }
   parts_.debts.add(debts);
+  VMPROXY_FAULT("lane.owed");
 }
 
 void Lanes::finished(Lane& lane, const std::vector<Entry>& entries) {
+  VMPROXY_FAULT("lane.finishing");
   lane.queue.complete(entries);
   for (const Entry& entry : entries) {
     parts_.debts.paid(entry.debts);
     parts_.quarantine.remove(entry.quarantined);
+    VMPROXY_FAULT("lane.paid");
     for (const auto seq : entry.seqs) parts_.ledger.done(seq);
     for (const auto position : entry.owed) parts_.freshness.arrived(entry.collection, position);
   }
+  VMPROXY_FAULT("lane.finished");
   applied_ += entries.size();
   if (lane.queue.size() == 0) {
     const std::lock_guard hold(

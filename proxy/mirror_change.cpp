@@ -1,4 +1,5 @@
 // The mirror while the primary changes: nothing new begins, what is owed is applied, or given up when the primary is dead.
+#include "base/fault.h"
 #include "proxy/mirror.h"
 
 #include <algorithm>
@@ -113,11 +114,13 @@ size_t Mirror::give_up_reads(const std::string& why) {
   given_up_.insert(keys.begin(), keys.end());  // first: what fails now is taken back with it
   for (const auto& [collection, key] : keys)
     kept += quarantine_.add_unread(collection, key, why, primary_) ? 1 : 0;
+  VMPROXY_FAULT("unread.kept");
   debts_.paid(debts);
   for (const auto& entry : entries) {
     for (const auto seq : entry.seqs) ledger_.done(seq);
     for (const auto position : entry.owed) freshness_.arrived(entry.collection, position);
   }
+  VMPROXY_FAULT("unread.struck");
   return kept;
 }
 
@@ -131,6 +134,7 @@ void Mirror::take_back_given_up() {
     if (const auto number = quarantine_.number_of(collection, key, primary_)) numbers.push_back(*number);
   }
   debts_.add(debts);  // before the rows of the quarantine go: one of the two is always on the disk
+  VMPROXY_FAULT("unread.back");
   quarantine_.remove(numbers);
   given_up_.clear();
 }
@@ -177,6 +181,7 @@ Result<void> Mirror::carry_suspects() {
       put(read_entry(collection, key));
     }
     debts_.add(debts);
+    VMPROXY_FAULT("suspects.owed");
     suspects_.strike(*page);
   }
   return reread_suspects();

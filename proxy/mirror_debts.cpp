@@ -1,4 +1,5 @@
 // The mirror's own thread: debts that fall due, windows that close, bodies that the journal has no room for.
+#include "base/fault.h"
 #include "proxy/mirror.h"
 
 #include <algorithm>
@@ -45,6 +46,7 @@ void Mirror::collapse_bodies() {
     if (began) log::warn(kept_beyond_max, {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
   } else {
     journal_.drop_bodies_below(end);
+    VMPROXY_FAULT("mirror.bodies");
     if (began) {
       log::warn(
           "the journal is as large as it may be: bodies of changes that the replica still lacks are dropped, and read from the "
@@ -60,10 +62,12 @@ void Mirror::pay_due() {
     if (due.empty()) return;
     std::lock_guard ordered(finish_mutex_);
     for (auto& debt : due) {
+      VMPROXY_FAULT("debt.due");
       if (debt.reason == DebtReason::uncertain) {
         in_flight_.close_window(debt.collection, debt.key);
         // Before the debt can be paid: one of the two is always on the disk.
         if (!reads_settle()) suspects_.mark(debt.collection, {debt.key});
+        VMPROXY_FAULT("debt.suspected");
       }
       Entry entry = read_entry(debt.collection, debt.key);
       entry.waits = in_flight_.broad_of(debt.collection);
@@ -99,6 +103,7 @@ void Mirror::close_windows(bool all) {
       }
       if (!debts.empty()) debts_.add(debts);
     }
+    VMPROXY_FAULT("window.closed");
     if (window.held != 0) ledger_.release(window.held);
   }
 }

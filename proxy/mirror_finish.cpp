@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "journal/rows.h"
 #include "proxy/images.h"
@@ -49,6 +50,7 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
       });
     }
   }
+  VMPROXY_FAULT("mirror.outcome");
   if (ticket.seq != 0) {
     journal_.outcome(ticket.seq, std::move(outcome), std::move(durable));
   } else if (durable) {
@@ -107,6 +109,7 @@ void Mirror::place(Entry entry) {
   std::vector<Debt> debts{{0, entry.collection, entry.key, DebtReason::collapsed, Duration::zero()}};
   debts_.add(debts);
   debts_.put_back(std::move(entry.debts));
+  VMPROXY_FAULT("mirror.collapsed");
   for (const auto seq : entry.seqs) ledger_.done(seq);
 }
 
@@ -127,7 +130,9 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     }
   }
   touch(ticket.collection_key, changed);
+  VMPROXY_FAULT("mirror.touched");
   if (!debts.empty()) debts_.add(debts);
+  VMPROXY_FAULT("mirror.owed");
   // Before the op ends, until each key has its entry: at every moment one of the two says that it is dirty.
   const WriteMarks::Coming coming(marks_, ticket.collection_key, changed);
   const auto flight = in_flight_.end_keyed(ticket.op);

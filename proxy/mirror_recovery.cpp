@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "journal/rows.h"
 #include "proxy/mirror.h"
@@ -47,6 +48,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
   if (!written) return written;
   auto suspects = suspects_.restore();
   if (!suspects) return suspects;
+  VMPROXY_FAULT("recover.rows");
   if (!clean_start) {
     // H57: attempts that were on the wire when the process died must have landed or died first.
     not_before_ = clock_.in(transfer_.driver(other(primary)).capabilities().max_zombie);
@@ -89,6 +91,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
         const bool of_this_life = life == lives->end() || head.seq >= life->second;
         recover_intent(head, outcome,
                        primary == Side::target && head.epoch == epoch && of_this_life && !in_danger);
+        VMPROXY_FAULT("recover.intent");
         return true;
       });
   if (!scanned) return scanned;
@@ -99,6 +102,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
     const Duration longest = std::max(window_of(Side::source), window_of(Side::target));
     windows_.push_back({window, name, clock_.in(longest), endangered_from[name]});
   }
+  VMPROXY_FAULT("recover.done");
   if (intents > 0 || !clean_start) {
     log::info("journal replayed",
               {{"intents", intents}, {"debts", debts_.count()}, {"clean_start", clean_start}});

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/fault.h"
 #include "journal/rows.h"
 #include "model/codec.h"
 #include "proxy/target_backend.h"
@@ -99,6 +100,7 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
   // Both before anything is made: a crash may come at any time.
   const std::string note = "created " + key;
   note_ddl(note);
+  VMPROXY_FAULT("create.noted");
   if (dropped_before(schema.name)) {
     (void)context_.journal.mark_gap(
         "collection '" + key +
@@ -109,6 +111,7 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
     take_back_ddl(note);
     return put.error();
   }
+  VMPROXY_FAULT("create.kept");
   const auto made = context_.collections.find(key);
   auto created = create_on_target(*made);
   if (!created) {
@@ -116,6 +119,7 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
     if (created.error().surely_not_done()) take_back_ddl(note);
     return created.error();
   }
+  VMPROXY_FAULT("create.made");
   renew_catalog();
   return made->plan->source();
 }
@@ -136,11 +140,15 @@ Result<model::Schema> TargetBackend::drop(const Collection& gone) {
   context_.mirror.pause(gone.key);
   auto dropped = context_.transfer.driver(Side::target).drop(gone.plan->target().name, deadline_);
   if (dropped || dropped.error().code == Code::not_found) {
+    VMPROXY_FAULT("drop.dropped");
     context_.mirror.forget(gone.key);
     (void)context_.collections.release(gone);  // before somebody can make it anew
+    VMPROXY_FAULT("drop.released");
     (void)context_.collections.remove(gone.name);
+    VMPROXY_FAULT("drop.removed");
     dropped = Result<void>();
     note_ddl("dropped " + gone.key);
+    VMPROXY_FAULT("drop.noted");
   }
   context_.mirror.resume(gone.key);
   if (!dropped) return dropped.error();
@@ -172,6 +180,7 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   // Before it is: a crash in between leaves a note too many. The source keeps the partition, empty.
   const auto dropped = only_in(before.plan->source(), schema);
   for (const auto& name : dropped) note_ddl(drop_of(name, before.key));
+  VMPROXY_FAULT("alter.noted");
   bool undone = false;
   auto altered = renamed ? context_.renames.rename(before, schema, *routing_, deadline_)
                          : alter_in_place(before, schema, undone);
@@ -194,6 +203,7 @@ Result<void> TargetBackend::alter_in_place(const Collection& before, const model
                                            bool& undone) {
   auto put = context_.collections.put(schema, false, deadline_);
   if (!put) return put;
+  VMPROXY_FAULT("alter.kept");
   const auto now = context_.collections.find(before.key);
   Result<void> altered;
   if (!now->plan->keys_as_in(*before.plan)) {
@@ -204,6 +214,7 @@ Result<void> TargetBackend::alter_in_place(const Collection& before, const model
     altered = context_.transfer.driver(Side::target)
                   .alter(before.plan->target().name, now->plan->target(), deadline_);
   }
+  VMPROXY_FAULT("alter.altered");
   if (!altered) undone = context_.collections.put(before.plan->source(), false).has_value();
   return altered;
 }

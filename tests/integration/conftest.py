@@ -29,6 +29,17 @@ class Scale:
         return max(least, int(full * self.factor))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--points", default="1/1", metavar="I/N",
+                     help="of the fault points only each Nth, beginning with the Ith (pytest -m faults)")
+
+
+def pytest_unconfigure(config):
+    """The figure of a run is its last line."""
+    for figure in getattr(config, "figures", []):
+        print(figure)
+
+
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
