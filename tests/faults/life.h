@@ -3,6 +3,7 @@
 // A thread of its own runs the clock, about fifteen times as fast as real time. What fails throws std::runtime_error.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <filesystem>

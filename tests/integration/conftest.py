@@ -34,9 +34,12 @@ def pytest_addoption(parser):
                      help="of the fault points only each Nth, beginning with the Ith (pytest -m faults)")
 
 
+def pytest_configure(config):
+    config.figures = []  # of tests that have one; its last line is what a run shows
+
+
 def pytest_unconfigure(config):
-    """The figure of a run is its last line."""
-    for figure in getattr(config, "figures", []):
+    for figure in config.figures:
         print(figure)
 
 

@@ -7,6 +7,8 @@ The last line is the figure.
 """
 
 import contextlib
+import os
+import random
 import signal
 import threading
 
@@ -198,8 +200,6 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(request, tmp_path_factory):
-    import os
-    import random
     seed = int(os.environ.get("VMPROXY_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"seed {seed} (repeat with VMPROXY_TEST_SEED={seed})")
     scale = float(os.environ.get("VMPROXY_TEST_SCALE", "1"))
@@ -212,10 +212,10 @@ def stack(request, tmp_path_factory):
             made.workload.stop()
             reported = made.vmproxy.sanitizer_reports()
             made.vmproxy.kill9()
-            figures = request.config.__dict__.setdefault("figures", [])
             slowest = max(made.recoveries, default=0.0)
-            figures.append(f"killed at {made.kills} fault points: {made.problems} with loss or no recovery; "
-                           f"serving again after {slowest:.2f} s at most; {made.workload.summary()}")
+            request.config.figures.append(
+                f"killed at {made.kills} fault points: {made.problems} with loss or no recovery; "
+                f"serving again after {slowest:.2f} s at most; {made.workload.summary()}")
             assert not reported, reported
 
 
