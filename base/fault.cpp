@@ -59,7 +59,7 @@ struct Word {
   Action action;
   bool takes_amount;
 };
-constexpr Word words[] = {{"kill", kill, false}, {"delay", delay, true},        {"fail", fail, false},
+constexpr Word words[] = {{"kill", kill, false}, {"delay", delay, true},       {"fail", fail, false},
                           {"drop", drop, false}, {"short", short_write, true}, {"full", full, false}};
 
 Error bad(std::string_view item, const std::string& why) {
@@ -69,7 +69,8 @@ Error bad(std::string_view item, const std::string& why) {
 std::optional<uint64_t> number_of(std::string_view text) {
   uint64_t number = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) return std::nullopt;
+  if (text.empty() || parsed.ec != std::errc() || parsed.ptr != text.data() + text.size())
+    return std::nullopt;
   return number;
 }
 
@@ -89,7 +90,8 @@ Result<Rule> rule_of(std::string_view item) {
   Rule rule;
   while (rule.point < points_count && points[rule.point].name != name) ++rule.point;
   if (rule.point == points_count)
-    return bad(item, "there is no '" + std::string(name.substr(0, 60)) + "'; `vmproxy debug faults` lists them");
+    return bad(item,
+               "there is no '" + std::string(name.substr(0, 60)) + "'; `vmproxy debug faults` lists them");
   const auto number = number_of(nth);
   if (nth != "*" && (!number || *number == 0))
     return bad(item, "NAME:NTH:ACTION is needed, NTH being a number from 1, or * for each hit");
@@ -121,7 +123,8 @@ Result<std::vector<Rule>> rules_of(std::string_view text) {
     more = text.find(',') != text.npos;
     auto rule = rule_of(cut_off(text, ','));
     if (!rule) return rule.error();
-    if (rules.size() == rules_max) return Error(Code::invalid, "more than " + std::to_string(rules_max) + " fault points");
+    if (rules.size() == rules_max)
+      return Error(Code::invalid, "more than " + std::to_string(rules_max) + " fault points");
     rules.push_back(*rule);
   }
   return rules;
@@ -183,7 +186,8 @@ Hit reached(size_t point) {
         case full: hit.full = true; break;
       }
       if (rule.nth != 0 || rule.seen == 1)
-        log::warn("a fault point acts", {{"name", points[point].name}, {"action", names_of(rule.action)}, {"hit", rule.seen}});
+        log::warn("a fault point acts",
+                  {{"name", points[point].name}, {"action", names_of(rule.action)}, {"hit", rule.seen}});
     }
   }
   if (wait_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms));

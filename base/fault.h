@@ -88,7 +88,8 @@ constexpr Hit pass(size_t) {
 consteval size_t index_of(std::string_view name, bool marks_only) {
   for (size_t i = 0; i < points_count; ++i) {
     if (points[i].name != name) continue;
-    if ((points[i].actions == mark) != marks_only) throw "VMPROXY_FAULT is for marks, VMPROXY_FAULT_HIT for all others";
+    if ((points[i].actions == mark) != marks_only)
+      throw "VMPROXY_FAULT is for marks, VMPROXY_FAULT_HIT for all others";
     return i;
   }
   throw "not in base/fault_points.def";

@@ -35,8 +35,9 @@ TEST_CASE("every fault point has a name of its own in the form area.moment, and 
     CHECK(point.meaning.size() > 5);
     CHECK(point.places >= 1);
     // A place that can do something besides says what it means.
-    for (const auto& [action, word] : {std::pair(fault::fail, "fail"), std::pair(fault::drop, "drop:"),
-                                       std::pair(fault::short_write, "short:"), std::pair(fault::full, "full:")}) {
+    for (const auto& [action, word] :
+         {std::pair(fault::fail, "fail"), std::pair(fault::drop, "drop:"),
+          std::pair(fault::short_write, "short:"), std::pair(fault::full, "full:")}) {
       if ((point.actions & action) != 0) CHECK_THAT(std::string(point.meaning), Contains(word));
     }
   }

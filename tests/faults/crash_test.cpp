@@ -58,7 +58,8 @@ int run(const fs::path& directory, const std::string& journey, const std::string
   ::posix_spawn_file_actions_addopen(&files, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   ::posix_spawn_file_actions_adddup2(&files, 1, 2);
   pid_t child = 0;
-  const int failed = ::posix_spawn(&child, program.c_str(), &files, nullptr, arguments.data(), environment.data());
+  const int failed =
+      ::posix_spawn(&child, program.c_str(), &files, nullptr, arguments.data(), environment.data());
   ::posix_spawn_file_actions_destroy(&files);
   if (failed != 0) return -1;
   int status = -1;
@@ -164,8 +165,8 @@ void carry_out(Kill& kill) {
   Directory at;
   const Way& way = *kill.way;
   if (!way.killed_before.empty()) (void)run(at.path, way.journey, way.killed_before);
-  kill.killed =
-      was_killed(run(at.path, way.journey, (way.faults.empty() ? "" : way.faults + ",") + kill.point + ":1:kill"));
+  kill.killed = was_killed(
+      run(at.path, way.journey, (way.faults.empty() ? "" : way.faults + ",") + kill.point + ":1:kill"));
   kill.well = kill.killed && ended_well(run(at.path, way.journey, ""));
   kill.log = end_of_log(at.path);
 }

@@ -18,7 +18,8 @@ T must(Result<T> result, const std::string& what) {
 
 }  // namespace
 
-Life::Life(std::filesystem::path where) : directory(std::move(where)), truth((directory / "history").string()) {
+Life::Life(std::filesystem::path where)
+    : directory(std::move(where)), truth((directory / "history").string()) {
   const bool known = source.keep_at((directory / "source").string());
   target.keep_at((directory / "target").string());
   // Records that arrive after the rows of another life were written are later, whatever its clock said.
@@ -69,8 +70,8 @@ Life::~Life() {
 void Life::open() {
   store = must(store::open_rocksdb((directory / "journal").string()), "the store");
   journal = must(journal::Journal::open(*store, clock, metrics, {}), "the journal");
-  migration = std::make_unique<cutover::Migration>(*journal, source, target, &dialect, upstream, clock, random,
-                                                   metrics, options);
+  migration = std::make_unique<cutover::Migration>(*journal, source, target, &dialect, upstream, clock,
+                                                   random, metrics, options);
   must(migration->open(), "the migration");
   pipeline = std::make_unique<proxy::Pipeline>(migration->context(), "test");
   stopping_ = false;
@@ -135,16 +136,13 @@ void Life::percent(double percent) {
 }
 
 void Life::promote() {
-  until(
-      "the promotion", [this] { return target_is_primary(); }, [this] { return migration->promote({}); });
+  until("the promotion", [this] { return target_is_primary(); }, [this] { return migration->promote({}); });
 }
 
 void Life::roll_back() {
   until(
       "the rollback", [this] { return !target_is_primary(); },
-      [this] {
-        return migration->rollback({"test", "", {"ddl"}});
-      });
+      [this] { return migration->rollback({"test", "", {"ddl"}}); });
 }
 
 // --- the application
@@ -285,8 +283,8 @@ void Life::compare(const std::vector<std::string>& collections) {
     const auto collection = migration->context().collections.find(name);
     if (!collection) throw std::runtime_error("there is no '" + name + "' any more");
     if (source.rows(name) != target.rows(model::to_string(collection->plan->target().name)))
-      throw std::runtime_error("the sides differ in '" + name + "'\n" + truth.against(source.rows()) + "---\n" +
-                               truth.against(target.rows()));
+      throw std::runtime_error("the sides differ in '" + name + "'\n" + truth.against(source.rows()) +
+                               "---\n" + truth.against(target.rows()));
   }
   if (const std::string wrong = truth.against(source.rows()); !wrong.empty()) throw std::runtime_error(wrong);
   go_on();
