@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/store/print_result.h"
+
 using namespace vmproxy;
 using Catch::Matchers::Contains;
 
