@@ -1,5 +1,5 @@
-// Connection: one accepted connection, its connection to the upstream, and the bytes between them, as the link's faults
-// say at the moment. One thread; kept alive by its own coroutines.
+// Connection: one accepted connection, its connection to the upstream, and the bytes between them, as the link's
+// faults say at the moment. One thread; kept alive by its own coroutines.
 #pragma once
 
 #include <deque>

@@ -78,7 +78,7 @@ Result<void> set(FaultProxy& proxy, const json::object& request) {
       if (!read) return read.error();
       faults.duplicate = *read;
     } else {
-      return Error(Code::invalid, "unknown or wrong field '" + std::string(name) + "'");
+      return Error(Code::invalid, "unknown or wrong field '" + std::string(name.data(), name.size()) + "'");
     }
   }
   return proxy.set(link, faults);

@@ -1,5 +1,5 @@
-// FaultProxy: links between two parties, each with faults that can change while connections run. All of it belongs to the
-// thread that runs its io_context; RunningFaultProxy below is for tests that have a thread of their own.
+// FaultProxy: links between two parties, each with faults that can change while connections run. All of it belongs to
+// the thread that runs its io_context; RunningFaultProxy below is for tests that have a thread of their own.
 #pragma once
 
 #include <boost/asio/executor_work_guard.hpp>

@@ -33,8 +33,8 @@ struct Faults {
   Duration read_pause{};  // between two reads
 };
 
-// A second connection to the upstream, made `after` the first byte went there. It sends again what the first had sent by
-// then, at most `bytes`, and throws the answer away.
+// A second connection to the upstream, made `after` the first byte went there. It sends again what the first had sent
+// by then, at most `bytes`, and throws the answer away.
 struct Duplicate {
   Duration after{};
   uint64_t bytes = 64 * 1024;

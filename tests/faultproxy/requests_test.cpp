@@ -141,7 +141,7 @@ TEST_CASE("HTTP/2 requests are found by stream, however their heads are cut up a
 }
 
 TEST_CASE("bytes that are no HTTP are noted as such and counted") {
-  for (const std::string bytes : {std::string("\0\0\0\x8\x4\xd2\x16\x2f", 8), std::string("\x16\x3\x1 a handshake"),
+  for (const std::string& bytes : {std::string("\0\0\0\x8\x4\xd2\x16\x2f", 8), std::string("\x16\x3\x1 a handshake"),
                                   std::string("no request\r\n\r\n")}) {
     RequestLog log;
     RequestReader reader(RequestNotes(log, "a", 1, Stage::arrived));

@@ -144,8 +144,8 @@ using Call = std::function<Outcome(uint16_t port, const std::string& body)>;
 
 // Cuts at every byte from 0 until a few after the last that such an exchange has, and checks what may be said of it:
 // a whole answer is exactly the right one; an error is connection_lost, or one that proves that nothing was executed,
-// and then nothing was; nothing is executed twice; what was cut before `short_of` bytes (absent: before the last) is never
-// whole; after each cut both servers let go of their connections, and at the end no descriptor is left.
+// and then nothing was; nothing is executed twice; what was cut before `short_of` bytes (absent: before the last) is
+// never whole; after each cut both servers let go of their connections, and at the end no descriptor is left.
 void sweep(const Call& call, bool hold, Place place, Direction direction, Cut cut, std::optional<size_t> short_of);
 
 }  // namespace vmproxy::net_cuts
