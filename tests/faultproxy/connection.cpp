@@ -102,8 +102,10 @@ asio::awaitable<void> Connection::read(std::shared_ptr<Connection> self, Flow& f
       co_await wait(flow.reader, flow.read_at + faults.read_pause);
       continue;
     }
-    const size_t most = faults.read_bytes == 0 || flow.finished ? room.size() : std::min(room.size(), faults.read_bytes);
-    const auto [failed, bytes] = co_await flow.from.async_read_some(asio::buffer(room.data(), most), as_values);
+    const size_t most =
+        faults.read_bytes == 0 || flow.finished ? room.size() : std::min(room.size(), faults.read_bytes);
+    const auto [failed, bytes] =
+        co_await flow.from.async_read_some(asio::buffer(room.data(), most), as_values);
     if (!self->open_) co_return;
     if (failed) co_return self->source_ended(flow, failed);
     flow.read_at = now();
@@ -243,7 +245,8 @@ void Connection::end_in_order() {
 }
 
 void Connection::close_if_over() {
-  if (to_upstream_.finished && to_client_.finished && to_upstream_.source_ended && to_client_.source_ended) close();
+  if (to_upstream_.finished && to_client_.finished && to_upstream_.source_ended && to_client_.source_ended)
+    close();
 }
 
 void Connection::faults_changed() {

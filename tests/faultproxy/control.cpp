@@ -104,7 +104,8 @@ Result<void> add_log(FaultProxy& proxy, const json::object& request, json::objec
   auto& log = proxy.log();
   uint64_t number = log.first();
   if (const auto* from = request.if_contains("from"); from != nullptr) {
-    if (!from->is_int64() || from->get_int64() < 0) return Error(Code::invalid, "from is not a number of an entry");
+    if (!from->is_int64() || from->get_int64() < 0)
+      return Error(Code::invalid, "from is not a number of an entry");
     number = std::max(number, static_cast<uint64_t>(from->get_int64()));
   }
   const uint64_t end = std::min(log.end(), number + requests_max);
@@ -175,7 +176,8 @@ asio::awaitable<void> Control::serve(Control& self, tcp::socket socket) {
     const auto [failed, bytes] =
         co_await asio::async_read_until(socket, asio::dynamic_buffer(lines, line_bytes_max), '\n', as_values);
     if (failed) break;
-    const auto out = json::serialize(answer_control(self.proxy_, std::string_view(lines).substr(0, bytes))) + "\n";
+    const auto out =
+        json::serialize(answer_control(self.proxy_, std::string_view(lines).substr(0, bytes))) + "\n";
     lines.erase(0, bytes);
     const auto [unsent, sent] = co_await asio::async_write(socket, asio::buffer(out), as_values);
     open = !unsent;

@@ -27,11 +27,13 @@ LinkFaults faults(Line& line) {
 
 }  // namespace
 
-TEST_CASE("each fault can be set by its name, one direction does not touch the other, and all can be cleared") {
+TEST_CASE(
+    "each fault can be set by its name, one direction does not touch the other, and all can be cleared") {
   Line line;
-  REQUIRE(accepted(line, R"({"do":"set","link":"a","direction":"to_client","faults":{"latency_ms":5,"jitter_ms":2,)"
-                         R"("bytes_per_second":1000,"blackhole":true,"cut_after":17,"cut":"reset","read_bytes":3,)"
-                         R"("read_pause_ms":10}})"));
+  REQUIRE(accepted(line,
+                   R"({"do":"set","link":"a","direction":"to_client","faults":{"latency_ms":5,"jitter_ms":2,)"
+                   R"("bytes_per_second":1000,"blackhole":true,"cut_after":17,"cut":"reset","read_bytes":3,)"
+                   R"("read_pause_ms":10}})"));
   REQUIRE(accepted(line, R"({"do":"set","link":"a","direction":"to_upstream","faults":{"cut_after":0}})"));
   REQUIRE(accepted(line, R"({"do":"set","link":"a","refuse":true,"duplicate":{"after_ms":20,"bytes":9}})"));
   const auto set = faults(line);
@@ -137,6 +139,7 @@ TEST_CASE("a link is written as name, port and upstream") {
   CHECK(whole.upstream.port() == 8002);
   CHECK(parse_link("a=0:9").value().upstream.address().to_string() == "127.0.0.1");
   CHECK(parse_link("a=0:[::1]:9").value().upstream.address().to_string() == "::1");
-  for (const auto* wrong : {"", "a", "a=", "a=1", "=1:2", "a=x:2", "a=1:0", "a=1:99999", "a=1:nowhere:2", "a=1:2:"})
+  for (const auto* wrong :
+       {"", "a", "a=", "a=1", "=1:2", "a=x:2", "a=1:0", "a=1:99999", "a=1:nowhere:2", "a=1:2:"})
     CHECK(parse_link(wrong).has_error());
 }

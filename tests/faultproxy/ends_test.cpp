@@ -63,7 +63,8 @@ TEST_CASE("a cut by FIN or RST lets exactly so many bytes pass, and both ends se
         CHECK(sender(ends, direction).was_reset() == (cut == Cut::reset));
         const auto counts = line.proxy.counts("a");
         CHECK(counts.cut == 1);
-        CHECK((direction == Direction::to_upstream ? counts.to_upstream : counts.to_client).passed_bytes == bytes);
+        CHECK((direction == Direction::to_upstream ? counts.to_upstream : counts.to_client).passed_bytes ==
+              bytes);
       }
     }
   }

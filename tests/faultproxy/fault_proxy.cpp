@@ -100,7 +100,8 @@ class FaultProxy::Link : public std::enable_shared_from_this<Link> {
   tcp::acceptor acceptor_;
   asio::steady_timer pause_;
   uint16_t port_ = 0;
-  uint64_t listening_ = 0;  // counts the times that it was begun or ended: an accept() of before ends by itself
+  uint64_t listening_ =
+      0;  // counts the times that it was begun or ended: an accept() of before ends by itself
   std::vector<std::weak_ptr<Connection>> connections_;
 };
 

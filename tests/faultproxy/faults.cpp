@@ -79,7 +79,8 @@ Result<Duplicate> read_duplicate(const boost::json::object& from) {
       out.after = std::chrono::milliseconds(*read);
     } else if (name == "bytes") {
       if (*read > duplicate_bytes_max)
-        return Error(Code::invalid, "bytes of a duplicate are more than " + std::to_string(duplicate_bytes_max));
+        return Error(Code::invalid,
+                     "bytes of a duplicate are more than " + std::to_string(duplicate_bytes_max));
       out.bytes = *read;
     } else {
       return unknown(name);

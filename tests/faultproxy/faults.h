@@ -26,8 +26,9 @@ struct Faults {
   Duration latency{};             // added to every byte; bytes on their way do not hold up later ones
   Duration jitter{};              // up to that much more, by the seed; never changes the order of bytes
   uint64_t bytes_per_second = 0;  // of each connection; 0: no limit
-  bool blackhole = false;         // nothing passes, no end either; it goes on when this is cleared, as TCP would
-  std::optional<uint64_t> cut_after;  // ends a connection once that many bytes passed; 0: instead of the first byte
+  bool blackhole = false;  // nothing passes, no end either; it goes on when this is cleared, as TCP would
+  std::optional<uint64_t>
+      cut_after;  // ends a connection once that many bytes passed; 0: instead of the first byte
   Cut cut = Cut::fin;
   size_t read_bytes = 0;  // at most that many bytes at a time from a small receive window; 0: no limit
   Duration read_pause{};  // between two reads

@@ -28,7 +28,9 @@ struct Counts {
   DirectionCounts to_upstream;
   DirectionCounts to_client;
 
-  DirectionCounts& of(Direction direction) { return direction == Direction::to_upstream ? to_upstream : to_client; }
+  DirectionCounts& of(Direction direction) {
+    return direction == Direction::to_upstream ? to_upstream : to_client;
+  }
 };
 
 struct LinkState {

@@ -33,7 +33,8 @@ struct Echo {
   std::vector<LoggedRequest> log() {
     return proxy.call([](FaultProxy& p) {
       std::vector<LoggedRequest> out;
-      for (auto number = p.log().first(); number < p.log().end(); ++number) out.push_back(*p.log().find(number));
+      for (auto number = p.log().first(); number < p.log().end(); ++number)
+        out.push_back(*p.log().find(number));
       return out;
     });
   }
@@ -60,7 +61,8 @@ net::Request post(std::string target, std::string body) {
 }
 
 uint32_t crc(std::string_view bytes) {
-  return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
+  return static_cast<uint32_t>(
+      crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
 }
 
 }  // namespace
@@ -68,7 +70,8 @@ uint32_t crc(std::string_view bytes) {
 TEST_CASE("the requests of an HTTP/1.1 client are logged on both sides of the link") {
   Echo echo;
   net::HttpClient client(echo.options(), 1);
-  for (const std::string body : {"one", "two"}) CHECK(client.send(post("/" + body, body), soon()).value().body == body);
+  for (const std::string body : {"one", "two"})
+    CHECK(client.send(post("/" + body, body), soon()).value().body == body);
   CHECK(echo.count(Stage::arrived, true) == 2);
   CHECK(echo.count(Stage::passed, true) == 2);
   for (const auto& entry : echo.log()) {
@@ -82,7 +85,8 @@ TEST_CASE("the calls of a gRPC client are logged on both sides of the link") {
   Echo echo;
   net::GrpcClient client(echo.options(), 1);
   const std::string framed("\0\0\0\0\5hello", 10);
-  for (int i = 0; i < 3; ++i) CHECK(client.send("/s/M", {{"x-id", "7"}}, "hello", soon()).value().body == "hello");
+  for (int i = 0; i < 3; ++i)
+    CHECK(client.send("/s/M", {{"x-id", "7"}}, "hello", soon()).value().body == "hello");
   CHECK(echo.count(Stage::arrived, true) == 3);
   CHECK(echo.count(Stage::passed, true) == 3);
   for (const auto& entry : echo.log()) {

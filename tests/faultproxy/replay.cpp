@@ -18,7 +18,8 @@ constexpr auto answer_patience = std::chrono::seconds(5);
 
 }  // namespace
 
-Replay::Replay(asio::any_io_executor executor, std::shared_ptr<LinkState> link, Duplicate duplicate, uint64_t connection)
+Replay::Replay(asio::any_io_executor executor, std::shared_ptr<LinkState> link, Duplicate duplicate,
+               uint64_t connection)
     : link_(std::move(link)),
       duplicate_(duplicate),
       reader_(RequestNotes(link_->log, link_->name, connection, Stage::duplicate)),

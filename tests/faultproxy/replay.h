@@ -10,7 +10,8 @@ namespace vmproxy::faultproxy {
 class Replay : public std::enable_shared_from_this<Replay> {
  public:
   // `connection` is the number of the first.
-  Replay(net::asio::any_io_executor executor, std::shared_ptr<LinkState> link, Duplicate duplicate, uint64_t connection);
+  Replay(net::asio::any_io_executor executor, std::shared_ptr<LinkState> link, Duplicate duplicate,
+         uint64_t connection);
 
   // Call once, with the first byte: the time of `duplicate.after` begins.
   void start();

@@ -22,8 +22,9 @@ struct LoggedRequest {
   std::string link;
   uint64_t connection = 0;  // counted from 1 on each link
   Stage stage = Stage::arrived;
-  std::string protocol;  // "http1", "http2", or "other": the bytes of the connection that nobody here can read
-  int32_t stream = 0;    // HTTP/2 only
+  std::string
+      protocol;        // "http1", "http2", or "other": the bytes of the connection that nobody here can read
+  int32_t stream = 0;  // HTTP/2 only
   std::string method;
   std::string target;
   std::vector<std::pair<std::string, std::string>> headers;  // HTTP/2: without pseudo-headers

@@ -29,7 +29,8 @@ class RequestReader {
   void choose();
 
   RequestNotes notes_;
-  std::string first_bytes_;  // until the protocol is known: one read, and less than HTTP/2's preface before it
+  std::string
+      first_bytes_;  // until the protocol is known: one read, and less than HTTP/2's preface before it
   std::unique_ptr<Protocol> protocol_;
   bool unreadable_ = false;
   uint64_t other_ = 0;

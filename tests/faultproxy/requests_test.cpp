@@ -12,7 +12,8 @@ using namespace vmproxy::faultproxy;
 namespace {
 
 uint32_t crc(std::string_view bytes) {
-  return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
+  return static_cast<uint32_t>(
+      crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
 }
 
 std::vector<LoggedRequest> read_in_pieces(std::string_view bytes, size_t piece) {
@@ -65,7 +66,8 @@ class Deflater {
     return out;
   }
   std::string call(const std::string& path) {
-    return block({{":method", "POST"}, {":scheme", "http"}, {":path", path}, {":authority", "a"}, {"x-id", path}});
+    return block(
+        {{":method", "POST"}, {":scheme", "http"}, {":path", path}, {":authority", "a"}, {"x-id", path}});
   }
 
  private:
@@ -118,7 +120,8 @@ TEST_CASE("HTTP/2 requests are found by stream, however their heads are cut up a
       frame(headers, 0, 5, third.substr(0, 3)) + frame(continuation, 0, 5, third.substr(3, 2)) +
       frame(continuation, end_headers, 5, third.substr(5)) + frame(data, 0, 1, "67890") +
       frame(headers, end_headers | end_stream, 1, trailers) + frame(data, 0, 5, "") +
-      frame(reset_stream, 0, 5, std::string("\0\0\0\x8", 4)) + frame(headers, end_headers | end_stream, 7, fourth);
+      frame(reset_stream, 0, 5, std::string("\0\0\0\x8", 4)) +
+      frame(headers, end_headers | end_stream, 7, fourth);
   check(bytes, [](const auto& seen) {
     REQUIRE(seen.size() == 4);
     CHECK(seen[0].protocol == "http2");
@@ -141,8 +144,9 @@ TEST_CASE("HTTP/2 requests are found by stream, however their heads are cut up a
 }
 
 TEST_CASE("bytes that are no HTTP are noted as such and counted") {
-  for (const std::string& bytes : {std::string("\0\0\0\x8\x4\xd2\x16\x2f", 8), std::string("\x16\x3\x1 a handshake"),
-                                  std::string("no request\r\n\r\n")}) {
+  for (const std::string& bytes :
+       {std::string("\0\0\0\x8\x4\xd2\x16\x2f", 8), std::string("\x16\x3\x1 a handshake"),
+        std::string("no request\r\n\r\n")}) {
     RequestLog log;
     RequestReader reader(RequestNotes(log, "a", 1, Stage::arrived));
     reader.feed(bytes);

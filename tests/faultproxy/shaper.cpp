@@ -8,7 +8,8 @@ TimePoint Shaper::due(const Faults& faults, TimePoint now) {
   const uint64_t chance = random_();
   Duration delay = faults.latency;
   if (faults.jitter > Duration{})
-    delay += Duration(static_cast<Duration::rep>(chance % (static_cast<uint64_t>(faults.jitter.count()) + 1)));
+    delay +=
+        Duration(static_cast<Duration::rep>(chance % (static_cast<uint64_t>(faults.jitter.count()) + 1)));
   last_due_ = std::max(last_due_, now + delay);
   return last_due_;
 }

@@ -49,7 +49,8 @@ void check_executed(const Told& told, int times) {
 
 }  // namespace
 
-void sweep(const Call& call, bool hold, Place place, Direction direction, Cut cut, std::optional<size_t> short_of) {
+void sweep(const Call& call, bool hold, Place place, Direction direction, Cut cut,
+           std::optional<size_t> short_of) {
   const size_t descriptors = open_descriptors();
   {
     Chain chain(hold);

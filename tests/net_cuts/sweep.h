@@ -91,10 +91,12 @@ inline boost::asio::awaitable<void> answer_error(net::Exchange& exchange, const 
 
 inline boost::asio::awaitable<void> relay(net::Exchange& exchange, net::Upstream& upstream, bool hold) {
   if (!hold) {
-    if (auto passed = co_await exchange.pass(upstream); !passed) co_await answer_error(exchange, passed.error());
+    if (auto passed = co_await exchange.pass(upstream); !passed)
+      co_await answer_error(exchange, passed.error());
     co_return;
   }
-  if (auto read = co_await exchange.read_body(1u << 20); !read) co_return co_await answer_error(exchange, read.error());
+  if (auto read = co_await exchange.read_body(1u << 20); !read)
+    co_return co_await answer_error(exchange, read.error());
   const auto answer = co_await exchange.forward(upstream, exchange.deadline(), 1u << 20, [] { return true; });
   if (!answer) co_return co_await answer_error(exchange, answer.error());
   (void)co_await exchange.reply_upstream();
@@ -146,6 +148,7 @@ using Call = std::function<Outcome(uint16_t port, const std::string& body)>;
 // a whole answer is exactly the right one; an error is connection_lost, or one that proves that nothing was executed,
 // and then nothing was; nothing is executed twice; what was cut before `short_of` bytes (absent: before the last) is
 // never whole; after each cut both servers let go of their connections, and at the end no descriptor is left.
-void sweep(const Call& call, bool hold, Place place, Direction direction, Cut cut, std::optional<size_t> short_of);
+void sweep(const Call& call, bool hold, Place place, Direction direction, Cut cut,
+           std::optional<size_t> short_of);
 
 }  // namespace vmproxy::net_cuts
