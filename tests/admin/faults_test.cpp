@@ -18,7 +18,8 @@ TEST_CASE_METHOD(AdminFixture, "fault points are armed and their hits read") {
   CHECK(object(armed)["armed"] == "state.saving:1:fail");
   CHECK(VMPROXY_FAULT_HIT("state.saving").fails);
   uint64_t hits = 0;
-  for (const auto& point : object(send("GET", "/debug/faults"))["points"].as_array()) {
+  const auto listed = object(send("GET", "/debug/faults"));
+  for (const auto& point : listed.at("points").as_array()) {
     const auto& shown = point.as_object();
     if (shown.at("name") == "state.saving") hits = shown.at("hits").to_number<uint64_t>();
   }

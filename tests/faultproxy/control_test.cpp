@@ -86,7 +86,12 @@ TEST_CASE("connections can be reset and half-closed, and are counted and logged"
   auto ends = line.connect();
   ends.client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
   CHECK_FALSE(ends.upstream.receive().empty());
-  const auto log = ask(line, R"({"do":"log"})");
+  // It is passed before that is logged.
+  boost::json::object log;
+  REQUIRE(eventually([&] {
+    log = ask(line, R"({"do":"log"})");
+    return log.at("requests").as_array().size() == 2;
+  }));
   const auto& requests = log.at("requests").as_array();
   REQUIRE(requests.size() == 2);
   CHECK(requests[0].at("stage").as_string() == "arrived");

@@ -133,8 +133,14 @@ void changed_there(Life& life) {
     auto done = life.change(change);
     return done ? Result<void>() : Result<void>(done.error());
   };
-  model::Schema parted = things("made");
-  parted.partitions = {"", "part"};
+  // With a partition from the beginning: without one, records have other keys.
+  const auto made_with = [](const std::string& name, std::vector<std::string> partitions) {
+    model::Schema schema = things(name);
+    schema.partitions = std::move(partitions);
+    return schema;
+  };
+  const model::Schema made = made_with("made", {"", "first"});
+  const model::Schema parted = made_with("made", {"", "first", "part"});
   life.open();
   once(life, "moved", [&] {
     life.ready();
@@ -145,12 +151,12 @@ void changed_there(Life& life) {
   once(life, "created", [&] {
     life.until(
         "a collection", [&] { return life.knows("made") && life.target.has_collection("made"); },
-        [&] { return order(change_of(Kind::create_collection, "made", things("made"))); });
+        [&] { return order(change_of(Kind::create_collection, "made", made)); });
   });
   once(life, "altered", [&] {
     const auto has_part = [&] {
       const auto there = life.target.describe({"", "made"}, life.clock.in(seconds(1)));
-      return there && *there && (*there)->partitions.size() == 2;
+      return there && *there && (*there)->partitions.size() == 3;
     };
     life.until("a partition", has_part,
                [&] { return order(change_of(Kind::alter_collection, "made", parted)); });
@@ -158,15 +164,15 @@ void changed_there(Life& life) {
   once(life, "parted", [&] {
     const auto lacks_part = [&] {
       const auto there = life.target.describe({"", "made"}, life.clock.in(seconds(1)));
-      return there && *there && (*there)->partitions.size() < 2;
+      return there && *there && (*there)->partitions.size() < 3;
     };
     life.until("no partition", lacks_part,
-               [&] { return order(change_of(Kind::alter_collection, "made", things("made"))); });
+               [&] { return order(change_of(Kind::alter_collection, "made", made)); });
   });
   once(life, "renamed", [&] {
     life.until(
         "the new name", [&] { return life.knows("called") && life.target.has_collection("called"); },
-        [&] { return order(change_of(Kind::alter_collection, "made", things("called"))); });
+        [&] { return order(change_of(Kind::alter_collection, "made", made_with("called", {"", "first"}))); });
   });
   once(life, "dropped", [&] {
     life.until(
