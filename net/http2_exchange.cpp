@@ -100,6 +100,7 @@ void Http2Exchange::arm(Deadline deadline) {
 void Http2Exchange::on_head(Http2Head head, bool end) {
   bodyless_ = end;
   came_ = std::move(head);
+  if (came_.method == "CONNECT") return reset(NGHTTP2_PROTOCOL_ERROR);  // no handler sees it, as in HTTP/1
   head_.method = came_.method;
   head_.target = came_.path;
   head_.headers = came_.headers;

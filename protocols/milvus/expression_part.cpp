@@ -222,7 +222,8 @@ Result<Part> member(Kind kind, Part left, Part list) {
 
 Result<Part> computed(Kind kind, std::string_view spelling, Part left, Part right, std::string_view last) {
   for (const Part* side : {&left, &right}) {
-    if (!numeric(side->type) && side->type != Type::json)
+    const bool computes = numeric(side->type) || (side->type == Type::json && !side->constant);
+    if (!computes)
       return wrong("'" + std::string(spelling) +
                    "' can only be used between integer or floating or json field expressions");
   }

@@ -440,6 +440,49 @@ TEST_CASE("frames that are none end the connection, and only it") {
   CHECK(client.send("/t/Echo", {}, "x", soon()).has_value());
 }
 
+TEST_CASE("CONNECT is not served") {
+  Database database;
+  Proxy server(database.handler());
+  auto client = Socket::to(server.port);
+  client.send(preface + settings_frame() + std::string("\0\0\x0c\1\4\0\0\0\1\x42\x07", 11) + "CONNECT" +
+              std::string("\x41\x01", 2) + "a");
+  std::string got;
+  const std::string reset("\0\0\4\3\0\0\0\0\1\0\0\0\1", 13);
+  while (got.find(reset) == std::string::npos) {
+    const auto more = client.receive();
+    if (more.empty()) break;
+    got += more;
+  }
+  CHECK(got.find(reset) != std::string::npos);
+  GrpcClient alive(at(server.port), 1);
+  CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+  CHECK(database.calls == 1);
+}
+
+TEST_CASE("the fields of an answer have a bound, however small they were packed") {
+  // The second field is 3,900 bytes and put into the table; each byte behind it names it again.
+  const auto answer_of = [](size_t times) {
+    const std::string block =
+        std::string("\x88\x40\x01x\x7f\xbd\x1d", 7) + std::string(3900, 'a') + std::string(times, '\xbe');
+    const std::string length = {static_cast<char>(block.size() >> 16), static_cast<char>(block.size() >> 8),
+                                static_cast<char>(block.size())};
+    return settings_frame() + length + std::string("\1\5\0\0\0\1", 6) + block;
+  };
+  std::atomic<size_t> times{9};
+  FakeUpstream database([&](Socket& socket, int) {
+    socket.receive();
+    socket.send(answer_of(times));
+    while (!socket.receive().empty()) {
+    }
+  });
+  const auto few = GrpcClient(at(database.port()), 1).send("/t/Any", {}, "x", soon());
+  CHECK(few.value().headers.all().size() == 10);
+  times = 12000;  // of 46 MB
+  const auto many = GrpcClient(at(database.port()), 1).send("/t/Any", {}, "x", soon());
+  REQUIRE_FALSE(many.has_value());
+  CHECK(many.error().code == Code::connection_lost);
+}
+
 TEST_CASE("floods of pings, settings and resets end the connection") {
   Database database;
   Proxy server(database.handler());
