@@ -62,7 +62,8 @@ BEYOND = {
     "lane.gone": "a collection dropped beside the proxy", "lane.quarantined": "a refused record",
     "quarantine.doubted": "a refused record", "target.half": "no call of Chroma's both writes and deletes",
     "alter.noted": "no call of Chroma's does it", "alter.kept": "no call of Chroma's does it",
-    "alter.altered": "no call of Chroma's does it", "rename.back": "a lost answer", "claim.lost": "a lost collection",
+    "alter.altered": "no call of Chroma's does it", "rename.back": "a lost answer",
+    "create.cleared": "a collection that was dropped before the promotion", "claim.lost": "a lost collection",
     "claim.released": "another configuration", "plan.portion": "ranges of 8 MiB", "finalize.saved": "ends the journey",
     "bind.forgotten": "another configuration", "bind.gapped": "another configuration", "bind.released": "another configuration",
 }
