@@ -208,24 +208,28 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   return now->plan->source();
 }
 
+// The target first: a crash in between leaves the catalog behind it, and who asks again is not told that it was done.
 Result<void> TargetBackend::alter_in_place(const Collection& before, const model::Schema& schema,
                                            bool& undone) {
-  auto put = context_.collections.put(schema, false, deadline_);
-  if (!put) return put;
-  VMPROXY_FAULT("alter.kept");
-  const auto now = context_.collections.find(before.key);
-  Result<void> altered;
-  if (!now->plan->keys_as_in(*before.plan)) {
-    altered = Error(
+  undone = true;  // until the catalog may have it
+  const auto now = context_.collections.planned(before.name, schema);
+  if (!now) return now.error();
+  if (!(*now)->plan->keys_as_in(*before.plan)) {
+    return Error(
         Code::unsupported,
         "collection.keys: the records that are there were stored under other keys than this change asks for");
-  } else {
-    altered = context_.transfer.driver(Side::target)
-                  .alter(before.plan->target().name, now->plan->target(), deadline_);
   }
+  auto altered = context_.transfer.driver(Side::target)
+                     .alter(before.plan->target().name, (*now)->plan->target(), deadline_);
   VMPROXY_FAULT("alter.altered");
-  if (!altered) undone = context_.collections.put(before.plan->source(), false).has_value();
-  return altered;
+  if (!altered) return altered;
+  undone = false;
+  // However long it takes: the target has it.
+  auto put = context_.collections.put(schema, false);
+  VMPROXY_FAULT("alter.kept");
+  if (!put)
+    return put.error().within("the target has the change, and that could not be kept").not_whole(true);
+  return {};
 }
 
 Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const protocols::Space& space) {

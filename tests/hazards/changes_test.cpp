@@ -341,6 +341,47 @@ TEST_CASE("a partition dropped after the promotion is named before a rollback, u
 }
 
 TEST_CASE(
+    "a crash while a collection is altered after the promotion leaves no catalog that says more than the target has") {
+  Proxy proxy;
+  auto parted = things();
+  parted.partitions = {"", "north"};
+  proxy.move.source.add_collection(std::move(parted));
+  proxy.move.source.put("a", 1);
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  const auto known = [&] { return proxy.move.context().collections.find("things")->plan->source(); };
+  const auto on_target = [&] {
+    const auto there = proxy.move.target.describe({"", "things"}, proxy.move.clock.in(seconds(1)));
+    REQUIRE(there);
+    REQUIRE(*there);
+    return (*there)->partitions;
+  };
+  vmproxy::model::SchemaChange change;
+  change.kind = vmproxy::model::SchemaChange::Kind::alter_collection;
+  change.name = {"", "things"};
+  change.schema = known();
+  SECTION("a partition is made") {
+    change.schema.partitions = {"", "north", "south"};
+  }
+  SECTION("a partition is dropped") {
+    change.schema.partitions = {""};
+  }
+  proxy.move.target.hold(Call::alter);
+  auto backend = proxy.backend();
+  std::thread altering([&] { (void)backend.change(change); });
+  CHECK(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
+  const auto disk = proxy.move.disk();
+  proxy.move.target.fail(Call::alter, Error(Code::refused_connection, "away"));  // it never arrived
+  proxy.move.target.release();
+  altering.join();
+  proxy.restart(disk);
+  CHECK(known().partitions == on_target());  // what a dialect would answer from
+  CHECK(proxy.backend().change(change));
+  CHECK(on_target() == change.schema.partitions);
+  CHECK(known().partitions == change.schema.partitions);
+}
+
+TEST_CASE(
     "a rename after the promotion to a name that is another collection's, or that is not included, changes nothing") {
   Proxy proxy;
   proxy.move.source.add_collection(things("others"));
