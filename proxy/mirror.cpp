@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "journal/rows.h"
 
 namespace vmproxy::proxy {
@@ -41,6 +42,11 @@ Result<void> Mirror::start() {
                                        ". Raise the limit of threads of the process or the machine");
   }
   started_ = true;
+  // Those that a kill behind COMMIT left: where READs of this primary settle, no suspect is about it.
+  if (reads_settle() && suspects_.count() > 0) {
+    if (auto carried = carry_suspects(); !carried)
+      log::warn("suspects stay as they are until the next validation", {{"error", carried.error().message}});
+  }
   return {};
 }
 
