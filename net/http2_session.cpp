@@ -11,6 +11,9 @@ namespace {
 
 constexpr size_t flush_bytes = 64 * 1024;
 constexpr size_t read_bytes = 64 * 1024;
+// Frames that wait for a peer who does not read. In order there are an answer's head for each stream and some
+// acknowledgements.
+constexpr size_t frames_waiting_max = 4096;
 
 }  // namespace
 
@@ -63,6 +66,7 @@ asio::awaitable<void> Http2Session::run(Buffer& buffer) {
     }
     buffer.consume(static_cast<size_t>(taken));
     flush();
+    if (writing_ && nghttp2_session_get_outbound_queue_size(session_) > frames_waiting_max) close();
   }
   end();
   while (writing_) co_await written_.wait();  // the writer uses what our owner is about to destroy
@@ -103,6 +107,8 @@ void Http2Session::flush_soon() {
 bool Http2Session::fill() {
   out_.clear();
   while (out_.size() < flush_bytes) {
+    if (std::exchange(calm_down_, false))
+      nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
     const uint8_t* bytes = nullptr;
     const auto size = nghttp2_session_mem_send(session_, &bytes);
     if (size < 0) close();
@@ -110,6 +116,18 @@ bool Http2Session::fill() {
     out_.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
   }
   return !out_.empty();
+}
+
+// Inside a callback of nghttp2: fill() ends the session.
+void Http2Session::reset_sent() {
+  const auto now = std::chrono::steady_clock::now();
+  const std::chrono::duration<double> passed = now - std::exchange(resets_since_, now);
+  resets_left_ = std::min<double>(resets_burst, resets_left_ + passed.count() * resets_per_second);
+  if (resets_left_ < 1) {
+    calm_down_ = true;
+  } else {
+    --resets_left_;
+  }
 }
 
 void Http2Session::flush() {

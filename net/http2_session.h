@@ -9,6 +9,7 @@
 #include <memory>
 #include <unordered_set>
 
+#include "base/clock.h"
 #include "net/buffer.h"
 #include "net/message.h"
 #include "net/signal.h"
@@ -75,6 +76,9 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   enum class Side { server, client };
   static constexpr int32_t stream_window = 256 * 1024;
   static constexpr uint32_t streams_max = 128;
+  // Streams that are reset, by the peer or by us: so many at once, and so many more in each second.
+  static constexpr uint64_t resets_burst = 1000;
+  static constexpr uint64_t resets_per_second = 33;
 
   Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max);
   virtual ~Http2Session();
@@ -109,6 +113,7 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   void flush();
   bool fill();
   void end();
+  void reset_sent();
 
   Worker& worker_;
   Stream& stream_;
@@ -120,6 +125,10 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   Signal written_;
   bool flush_posted_ = false;
   bool dead_ = false;
+  // nghttp2 bounds the resets that a peer sends, not those that it provokes (MadeYouReset, CVE-2025-8671).
+  double resets_left_ = resets_burst;
+  TimePoint resets_since_ = std::chrono::steady_clock::now();
+  bool calm_down_ = false;  // the bound is passed: GOAWAY is due
 };
 
 }  // namespace vmproxy::net

@@ -134,6 +134,16 @@ std::string settings_frame() {
 }
 const std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+std::string number(uint32_t value) {
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8),
+          static_cast<char>(value)};
+}
+// MadeYouReset (CVE-2025-8671): a request, and a window that overflows, for which the server must reset it.
+std::string provoked_reset(uint32_t stream) {
+  return std::string("\0\0\x6\1\4", 5) + number(stream) + "\x83\x86\x84\x41\x01" + "a" +
+         std::string("\0\0\4\x8\0", 5) + number(stream) + "\x7f\xff\xff\xff";
+}
+
 }  // namespace
 
 TEST_CASE("gRPC passes and is held through the proxy: messages, metadata, trailers, status") {
@@ -515,6 +525,62 @@ TEST_CASE("floods of pings, settings and resets end the connection") {
   CHECK((!open || client.closed_within(3000ms)));
   GrpcClient alive(at(server.port), 1);
   CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+}
+
+TEST_CASE("streams that we are made to reset count as concurrent until their work ends") {
+  std::atomic<int> running{0};
+  std::atomic<int> most{0};
+  std::atomic<bool> let_go{false};
+  Proxy server([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    const int now = ++running;
+    if (now > most) most = now;  // one worker
+    while (!let_go) co_await sleep(exchange, 5ms);
+    --running;
+  });
+  auto client = Socket::to(server.port);
+  client.send(preface + settings_frame());
+  for (uint32_t i = 0; i < 600; ++i) client.send(provoked_reset(2 * i + 1));
+  REQUIRE(eventually([&] { return running >= 100; }));
+  std::string came;
+  for (int i = 0; i < 600 && came.size() < 600 * 13; ++i) came += client.receive(1000ms);
+  CHECK(came.size() >= 600 * 13);  // every one was reset
+  CHECK(most <= 128);
+  let_go = true;
+  CHECK(eventually([&] { return running == 0; }));
+  // What has ended makes room again.
+  most = 0;
+  client.send(provoked_reset(1201));
+  CHECK(eventually([&] { return most == 1; }));
+}
+
+TEST_CASE("resets that a client provokes end its connection") {
+  Database database;
+  Proxy server(database.handler());
+  auto client = Socket::to(server.port);
+  client.send(preface + settings_frame());
+  std::string came;
+  bool open = true;
+  uint32_t sent = 0;
+  for (; sent < 20000 && open; ++sent) {
+    open = client.send(provoked_reset(2 * sent + 1));
+    if (sent % 100 == 99) came += client.receive(1ms);
+  }
+  CHECK((!open || client.closed_within(3000ms)));
+  CHECK(database.calls < 1500);
+  // GOAWAY, ENHANCE_YOUR_CALM
+  CHECK(came.find(std::string("\0\0\x8\7\0\0\0\0\0", 9)) != std::string::npos);
+  GrpcClient alive(at(server.port), 1);
+  CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+}
+
+TEST_CASE("a client that provokes resets and reads none of them cannot make frames pile up") {
+  Database database;
+  Proxy server(database.handler());
+  auto client = Socket::to(server.port, 4096);
+  client.send(preface + settings_frame());
+  bool open = true;
+  for (uint32_t i = 0; i < 500000 && open; ++i) open = client.send(provoked_reset(2 * i + 1));
+  CHECK_FALSE(open);
 }
 
 TEST_CASE("a client cut at any byte of a call disturbs nobody") {
