@@ -427,6 +427,18 @@ TEST_CASE("a filter that is printed and parsed again matches the same records") 
   });
 }
 
+TEST_CASE("a member of $meta is never taken for the declared field of its name") {
+  for (const char* text : {"$meta[\"year\"] == 2000", "$meta[\"id\"] > 0", "exists $meta[\"title\"]",
+                           "$meta[\"info\"][\"n\"] < 9", "extra == 1 or $meta[\"year\"] >= 0"}) {
+    INFO(text);
+    const auto filter = parse_expression(text, books(), recent);
+    REQUIRE_FALSE(filter);
+    CHECK(filter.error().code == Code::unsupported);
+    CHECK(filter.error().message.starts_with("filter.meta: "));
+  }
+  CHECK(matching("year == 1995") == Numbers{5});
+}
+
 TEST_CASE("an expression that is parsed, printed and parsed again stays the same") {
   for (const char* text :
        {"id > 3 and year <= 2000", "title like \"title 1%\" or price > 2.5", "extra not in [1, 2]",
