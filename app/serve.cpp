@@ -86,6 +86,7 @@ Result<void> Serving::listen(const config::Listener& listener) {
   net::ListenOptions options;
   options.host = address->host;
   options.port = address->port;
+  options.request_timeout = listener.request_timeout;
   options.tls = {listener.tls.cert, listener.tls.key};
   pipelines_.push_back(std::make_unique<proxy::Pipeline>(open.migration->context(), listener.listen));
   auto bound = server_.listen(options, [pipeline = pipelines_.back().get()](net::Exchange& exchange) {
