@@ -131,6 +131,8 @@ admin::Readiness Serving::readiness() {
 Result<void> Serving::stop() {
   stopping_ = true;
   server_.stop(drain_max);
+  // A promotion may wait a minute for its replica, and the admin server for the promotion.
+  for (auto& [name, open] : migrations_) open->migration->stop_waiting();
   if (admin_) admin_->stop(std::chrono::seconds(2));
   Result<void> outcome;
   for (auto& [name, open] : migrations_) {
