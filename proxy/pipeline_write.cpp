@@ -335,7 +335,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   if (VMPROXY_FAULT_HIT("write.replying").drops)
     answer = Error(Code::connection_lost, "the answer of the source was lost");
   if (!answer) {
-    co_await reply_error(exchange, answer.error(), row);
+    co_await reply_error(exchange, answer.error(), row, true);
     co_return;
   }
   const TimePoint now = context_.clock.now();
