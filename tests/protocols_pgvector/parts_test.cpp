@@ -104,6 +104,28 @@ TEST_CASE("a list of constants is one argument where it can be, and is refused w
   CHECK(refused.error().message.starts_with("filter.size: "));
 }
 
+TEST_CASE("a sparse vector whose indices do not ascend within its dimension is corrupt") {
+  const auto cell = [](uint32_t dimension, const std::vector<uint32_t>& indices) {
+    std::string bytes;
+    const auto add = [&](uint32_t n) {
+      for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(n >> shift & 0xff);
+    };
+    for (const uint32_t n : {dimension, static_cast<uint32_t>(indices.size()), 0u}) add(n);
+    for (const uint32_t n : indices) add(n);
+    for (size_t i = 0; i < indices.size(); ++i) add(0x3f800000);  // 1.0
+    return sparsevec_of(bytes);
+  };
+  REQUIRE(cell(10, {0, 3, 9}));
+  CHECK(cell(10, {0, 3, 9})->indices == std::vector<uint32_t>{0, 3, 9});
+  CHECK(cell(10, {}));
+  const std::vector<std::vector<uint32_t>> wrong = {{3, 0}, {3, 3}, {10}, {0, 0xffffffff}};
+  for (const auto& indices : wrong) {
+    const auto vector = cell(10, indices);
+    REQUIRE_FALSE(vector);
+    CHECK(vector.error().code == Code::corrupt);
+  }
+}
+
 TEST_CASE("half precision rounds to nearest, ties to even, over the whole range") {
   for (uint32_t half = 0; half < 0x10000; ++half) {
     const float value = from_half(static_cast<uint16_t>(half));
