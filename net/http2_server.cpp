@@ -13,7 +13,7 @@ class Http2ServerSession final : public Http2Session {
  public:
   explicit Http2ServerSession(Connection& connection)
       : Http2Session(connection.worker, connection.stream, Side::server,
-                     connection.listener->options.head_bytes_max),
+                     connection.listener->options.head_bytes_max, connection.listener->options.write_timeout),
         connection_(connection),
         emptied_(connection.worker.signals) {}
 

@@ -17,8 +17,14 @@ constexpr size_t frames_waiting_max = 4096;
 
 }  // namespace
 
-Http2Session::Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max)
-    : worker_(worker), stream_(stream), head_bytes_max_(head_bytes_max), written_(worker.signals) {
+Http2Session::Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max,
+                           Duration write_timeout)
+    : worker_(worker),
+      stream_(stream),
+      head_bytes_max_(head_bytes_max),
+      written_(worker.signals),
+      write_timeout_(write_timeout),
+      write_timer_(worker.deadlines, [this] { close(); }) {
   session_ = Callbacks::make(*this, side);
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams_max},
@@ -140,11 +146,14 @@ void Http2Session::flush() {
       continue;
     }
     writing_ = true;
+    if (write_timeout_ > Duration::zero())
+      write_timer_.set(std::chrono::steady_clock::now() + write_timeout_);
     asio::co_spawn(
         worker_.io,
         [](std::shared_ptr<Http2Session> self, Pieces rest) -> asio::awaitable<void> {
           const auto broken = co_await self->stream_.write_rest(rest);
           self->writing_ = false;
+          self->write_timer_.clear();
           if (broken) {
             self->close();
           } else {

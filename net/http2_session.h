@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "net/buffer.h"
+#include "net/deadline_queue.h"
 #include "net/message.h"
 #include "net/signal.h"
 #include "net/stream.h"
@@ -80,7 +81,8 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   static constexpr uint64_t resets_burst = 1000;
   static constexpr uint64_t resets_per_second = 33;
 
-  Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max);
+  // A peer that takes longer to read flush_bytes than `write_timeout` (zero: any time) is cut.
+  Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max, Duration write_timeout = {});
   virtual ~Http2Session();
 
   // Reads until the connection ends; `buffer` may hold the first bytes. Streams that are open then are
@@ -123,6 +125,8 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   std::string out_;  // frames being written; bound: flush_bytes and a frame
   bool writing_ = false;
   Signal written_;
+  const Duration write_timeout_;
+  DeadlineTimer write_timer_;
   bool flush_posted_ = false;
   bool dead_ = false;
   // nghttp2 bounds the resets that a peer sends, not those that it provokes (MadeYouReset, CVE-2025-8671).

@@ -26,6 +26,7 @@ struct ListenOptions {
   Duration head_timeout = std::chrono::seconds(10);      // a started request's head must arrive in
   Duration idle_timeout = std::chrono::seconds(75);      // between requests
   Duration request_timeout = std::chrono::seconds(120);  // deadline of a request that brings none
+  Duration write_timeout = std::chrono::seconds(30);     // HTTP/2: for 64 KiB of frames to leave
 };
 
 class Server {

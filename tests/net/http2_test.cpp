@@ -583,6 +583,38 @@ TEST_CASE("a client that provokes resets and reads none of them cannot make fram
   CHECK_FALSE(open);
 }
 
+TEST_CASE("an answer that a client does not take is given up: no window, or no reading at all") {
+  ListenOptions options;
+  options.request_timeout = 200ms;
+  options.write_timeout = 300ms;
+  Proxy server(
+      [](Exchange& exchange) -> boost::asio::awaitable<void> {
+        (void)co_await exchange.reply(grpc_response(std::string(64u << 20, 'a')));
+      },
+      options);
+  const std::string request = std::string("\0\0\x6\1\5\0\0\0\1", 9) + "\x83\x86\x84\x41\x01" + "a";
+  SECTION("no window") {
+    // SETTINGS_INITIAL_WINDOW_SIZE 0
+    const std::string no_window("\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0", 15);
+    auto client = Socket::to(server.port);
+    client.send(preface + no_window + request);
+    std::string came;
+    const std::string reset("\0\0\4\3\0\0\0\0\1\0\0\0\x8", 13);
+    CHECK(eventually([&] {
+      came += client.receive(50ms);
+      return came.find(reset) != std::string::npos;
+    }));
+  }
+  SECTION("no reading") {
+    auto client = Socket::to(server.port, 4096);
+    // Windows of 2^31-1, of the stream and of the connection.
+    client.send(preface + std::string("\0\0\6\4\0\0\0\0\0\0\4\x7f\xff\xff\xff", 15) +
+                std::string("\0\0\4\x8\0\0\0\0\0\x7f\xff\0\0", 13) + request);
+    REQUIRE(eventually([&] { return server.server.connections() == 1; }));
+    CHECK(eventually([&] { return server.server.connections() == 0; }, 5000ms));
+  }
+}
+
 TEST_CASE("a client cut at any byte of a call disturbs nobody") {
   Database database;
   Proxy server(database.handler());
