@@ -1,6 +1,7 @@
 #include "app/serve.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <map>
@@ -142,11 +143,21 @@ Result<void> Serving::stop() {
   return outcome;
 }
 
+// A shell's soft limit of 1024 is for programs that use select(). What the administrator allows is the hard one.
+void use_all_descriptors() {
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
+  descriptors.rlim_cur = descriptors.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &descriptors) != 0)
+    log::warn("the limit of file descriptors stays as it is", {{"descriptors_max", descriptors.rlim_cur}});
+}
+
 cli::Ending serve(cli::Session& session, std::span<const protocols::System> systems) {
   const auto config = session.configuration();
   if (!config) return config.error();
   log::configure(config->log.level, config->log.format);
   block_ending_signals();
+  use_all_descriptors();
 
   Serving serving(*config, session.program.version, session.program.clock, systems);
   if (const auto started = serving.start(); !started) {
