@@ -707,6 +707,26 @@ TEST_CASE("nobody reads from the target whom the source has not let in") {
   CHECK(known.asked_source == 0);
 }
 
+TEST_CASE("H44: a write that waited in the fence is answered by the new primary, without an error") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.move.enter();  // what is under way keeps the fence closed
+  proxy.move.promote_aside();
+  REQUIRE(proxy.until([&] { return proxy.move.intended(); }));
+  proxy.move.linger();
+  auto request = proxy.exchange(put_request({{key_of("z"), record_of("z", 1)}}));
+  const auto ended = proxy.begin(request);
+  proxy.move.linger();
+  CHECK_FALSE(*ended);
+  proxy.move.leave();
+  REQUIRE(proxy.move.ended());
+  REQUIRE(proxy.until([&] { return *ended; }));
+  REQUIRE(request.answer);
+  CHECK(request.answer->status == 200);
+  CHECK(request.asked_source == 0);
+  CHECK(proxy.move.target.find("z") == 1);
+}
+
 TEST_CASE(
     "H44: a write that waited in the fence of a promotion is not executed for whom the source has not let in") {
   Proxy proxy;
