@@ -139,7 +139,7 @@ class Workshop:
             configured = self._do(["cmake", "--preset", self.preset], 600)
             if configured.code != 0:
                 return configured
-        return self._do(["ninja", "-C", f"{BUILD_OUTPUT}/{self.preset}", *sorted(targets)], 7200)
+        return self._do(["ninja", "-j", str(os.cpu_count()), "-C", f"{BUILD_OUTPUT}/{self.preset}", *sorted(targets)], 7200)
 
     def run(self, finder: Finder) -> Outcome:
         programs = self.copy / BUILD_OUTPUT / self.preset / "bin"
