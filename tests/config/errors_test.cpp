@@ -89,7 +89,7 @@ TEST_CASE("the deadline of a listener's requests has its range") {
   };
   for (const char* wrong : {"999ms", "61m"}) {
     CHECK(problem_of(with(wrong)) ==
-          "v.yaml:4:64: 'listeners[0].request_timeout' must be a duration from 1s to 1h, not '" +
+          "v.yaml:4:61: 'listeners[0].request_timeout' must be a duration from 1s to 1h, not '" +
               std::string(wrong) + "'");
   }
   CHECK_THAT(problem_of(with("0")), Contains("'listeners[0].request_timeout' must be a duration"));

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <set>
+#include <tuple>
 
 #include "memory_backend.h"
 #include "protocols/chroma/routes.h"
