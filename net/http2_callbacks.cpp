@@ -15,6 +15,16 @@ void add_fields(std::vector<nghttp2_nv>& fields, const Headers& headers) {
   for (const auto& [name, value] : headers.all()) fields.push_back(field(name, value));
 }
 
+bool carries_something(const nghttp2_frame_hd& frame) {
+  if (frame.type == NGHTTP2_DATA) return frame.length > 0 || (frame.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  return frame.type == NGHTTP2_HEADERS;
+}
+
+bool costs_nothing(const nghttp2_frame_hd& frame) {
+  return frame.type == NGHTTP2_PING || frame.type == NGHTTP2_SETTINGS || frame.type == NGHTTP2_PRIORITY ||
+         (frame.type == NGHTTP2_DATA && !carries_something(frame));
+}
+
 }  // namespace
 
 nghttp2_session* Http2Session::Callbacks::make(Http2Session& self, Side side) {
@@ -126,10 +136,16 @@ int Http2Session::Callbacks::on_header(nghttp2_session* session, const nghttp2_f
 }
 
 int Http2Session::Callbacks::on_frame(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+  auto& self = *static_cast<Http2Session*>(user);
+  if (carries_something(frame->hd)) {
+    self.idle_frames_.give();
+  } else if (costs_nothing(frame->hd) && nghttp2_session_check_server_session(session) != 0) {
+    self.calm_down_ = self.calm_down_ || !self.idle_frames_.take();
+  }
   if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) {
-    static_cast<Http2Session*>(user)->on_settings_acknowledged();
+    self.on_settings_acknowledged();
   } else if (frame->hd.type == NGHTTP2_SETTINGS) {
-    static_cast<Http2Session*>(user)->on_settings();
+    self.on_settings();
   }
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   auto* stream = find(session, frame->hd.stream_id);
@@ -161,10 +177,12 @@ int Http2Session::Callbacks::on_data(nghttp2_session* session, uint8_t, int32_t 
 }
 
 int Http2Session::Callbacks::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+  auto& self = *static_cast<Http2Session*>(user);
   // NO_ERROR follows a complete answer. A client of a database resets what its own callers give up.
   if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
       nghttp2_session_check_server_session(session) != 0)
-    static_cast<Http2Session*>(user)->reset_sent();
+    self.calm_down_ = self.calm_down_ || !self.resets_.take();
+  if (carries_something(frame->hd)) self.idle_frames_.give();
   const bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
                     (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   auto* stream = ends ? find(session, frame->hd.stream_id) : nullptr;

@@ -124,18 +124,6 @@ bool Http2Session::fill() {
   return !out_.empty();
 }
 
-// Inside a callback of nghttp2: fill() ends the session.
-void Http2Session::reset_sent() {
-  const auto now = std::chrono::steady_clock::now();
-  const std::chrono::duration<double> passed = now - std::exchange(resets_since_, now);
-  resets_left_ = std::min<double>(resets_burst, resets_left_ + passed.count() * resets_per_second);
-  if (resets_left_ < 1) {
-    calm_down_ = true;
-  } else {
-    --resets_left_;
-  }
-}
-
 void Http2Session::flush() {
   // While a write is on its way nothing more is taken from the streams: back-pressure.
   while (!dead_ && !writing_ && fill()) {

@@ -13,6 +13,7 @@
 #include "net/buffer.h"
 #include "net/deadline_queue.h"
 #include "net/message.h"
+#include "net/rate_budget.h"
 #include "net/signal.h"
 #include "net/stream.h"
 
@@ -115,7 +116,6 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   void flush();
   bool fill();
   void end();
-  void reset_sent();
 
   Worker& worker_;
   Stream& stream_;
@@ -130,9 +130,11 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   bool flush_posted_ = false;
   bool dead_ = false;
   // nghttp2 bounds the resets that a peer sends, not those that it provokes (MadeYouReset, CVE-2025-8671).
-  double resets_left_ = resets_burst;
-  TimePoint resets_since_ = std::chrono::steady_clock::now();
-  bool calm_down_ = false;  // the bound is passed: GOAWAY is due
+  RateBudget resets_{resets_burst, resets_per_second};
+  // PING, SETTINGS, PRIORITY and DATA without bytes cost their sender nothing. gRPC sends a PING for what it receives, so
+  // each frame with something in it allows one more.
+  RateBudget idle_frames_{10000, 330};
+  bool calm_down_ = false;  // a budget is used up: GOAWAY is due
 };
 
 }  // namespace vmproxy::net

@@ -583,6 +583,32 @@ TEST_CASE("a client that provokes resets and reads none of them cannot make fram
   CHECK_FALSE(open);
 }
 
+TEST_CASE("floods of frames that hold nothing end the connection, also of a client that reads") {
+  Database database;
+  Proxy server(database.handler());
+  const std::string ping("\0\0\x8\6\0\0\0\0\0........", 17);
+  const std::string no_data("\0\0\0\0\0\0\0\0\1", 9);
+  const std::string priority("\0\0\5\2\0\0\0\0\3\0\0\0\0\1", 14);
+  for (const auto& frame : {ping, settings_frame(), no_data, priority}) {
+    auto client = Socket::to(server.port);
+    // A request that has not ended: what comes for its stream is looked at.
+    client.send(preface + settings_frame() + std::string("\0\0\x6\1\4\0\0\0\1", 9) + "\x83\x86\x84\x41\x01" +
+                "a");
+    std::string many;
+    for (int i = 0; i < 500; ++i) many += frame;
+    bool open = true;
+    for (int i = 0; i < 60 && open; ++i) {
+      open = client.send(many);
+      while (!client.receive(1ms).empty()) {
+      }
+      open = open && !client.closed_within(0ms);
+    }
+    CHECK((!open || client.closed_within(3000ms)));
+  }
+  GrpcClient alive(at(server.port), 1);
+  CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+}
+
 TEST_CASE("an answer that a client does not take is given up: no window, or no reading at all") {
   ListenOptions options;
   options.request_timeout = 200ms;
