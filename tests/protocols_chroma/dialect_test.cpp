@@ -8,6 +8,7 @@
 #include "memory_backend.h"
 #include "protocols/chroma/routes.h"
 #include "protocols/wire/json.h"
+#include "tests/store/print_result.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols;

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "protocols/milvus/rows.h"
+#include "tests/store/print_result.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols::milvus;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "protocols/milvus/driver.h"
+#include "tests/store/print_result.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols;

@@ -13,6 +13,7 @@
 #include "protocols/pgvector/json_cell.h"
 #include "protocols/pgvector/pgvector.h"
 #include "protocols/pgvector/sqlstate.h"
+#include "tests/store/print_result.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols::pgvector;
