@@ -222,12 +222,25 @@ std::vector<Entry> Lanes::take_reads() {
   return all;
 }
 
+std::vector<std::pair<std::string, std::string>> Lanes::journaled() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const auto& lane : lanes_) {
+    for (auto& key : lane->queue.journaled()) all.push_back(std::move(key));
+  }
+  return all;
+}
+
+void Lanes::use_journaled(const std::vector<std::pair<std::string, std::string>>& keys) {
+  for (const auto& lane : lanes_) lane->queue.use_journaled(keys);
+  wake();
+}
+
 std::pair<std::vector<std::string>, size_t> Lanes::reads(size_t max) const {
   std::vector<std::string> names;
   size_t count = 0;
   for (const auto& lane : lanes_) {
-    lane->queue.visit([&](const std::string& collection, const std::string& encoded, bool image) {
-      if (image) return;
+    lane->queue.visit([&](const std::string& collection, const std::string& encoded, bool, bool known) {
+      if (known) return;
       ++count;
       if (names.size() >= max) return;
       const auto key = model::decode_key(encoded);
@@ -240,7 +253,8 @@ std::pair<std::vector<std::string>, size_t> Lanes::reads(size_t max) const {
 size_t Lanes::images() const {
   size_t count = 0;
   for (const auto& lane : lanes_) {
-    lane->queue.visit([&](const std::string&, const std::string&, bool image) { count += image ? 1 : 0; });
+    lane->queue.visit(
+        [&](const std::string&, const std::string&, bool image, bool) { count += image ? 1 : 0; });
   }
   return count;
 }

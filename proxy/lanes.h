@@ -102,7 +102,11 @@ class Lanes {
   void hold_reads(bool held);
   size_t reading() const;
   std::vector<Entry> take_reads();
-  // "collection key" of at most `max` keys that wait for a READ or are being read, and how many there are.
+  // READs that wait for nothing but a primary which may be dead, and whose last write the journal holds; they become images.
+  std::vector<std::pair<std::string, std::string>> journaled() const;
+  void use_journaled(const std::vector<std::pair<std::string, std::string>>& keys);
+  // "collection key" of at most `max` keys that wait for a READ or are being read, but for the journaled ones, and how many
+  // there are.
   std::pair<std::vector<std::string>, size_t> reads(size_t max) const;
   size_t images() const;  // keys whose journaled image waits or is being written
   uint64_t applied() const { return applied_; }

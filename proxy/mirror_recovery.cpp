@@ -139,6 +139,9 @@ void Mirror::recover_intent(const journal::IntentHead& head,
     // Applied says that nothing overlapped it: see finish_keyed(). A window that is open again may be that of a later write.
     entry.image = may_be_images && head.cls == journal::IntentClass::image &&
                   what == model::Outcome::applied && !in_flight_.busy(name, entry.key);
+    // The order of such writes of a key is that of the journal, and who was told that one was refused was told so after that
+    // had become durable.
+    entry.journaled = may_be_images && head.cls == journal::IntentClass::image;
     entry.seq = head.seq;
     entry.item = static_cast<uint32_t>(i);
     entry.seqs.push_back(head.seq);
