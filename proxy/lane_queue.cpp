@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/rule.h"
+
 namespace vmproxy::proxy {
 namespace {
 
@@ -45,7 +47,7 @@ std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
   }
   entry.owed = std::move(older.owed);  // the older position stands for both
   // H61: what the older READ waited for is waited for by the one that takes its place.
-  append(entry.waits, older.waits);
+  if (VMPROXY_RULE("read.inherits-wait")) append(entry.waits, older.waits);
   append(entry.debts, older.debts);
   append(entry.quarantined, older.quarantined);
   std::vector<journal::Seq> finished;

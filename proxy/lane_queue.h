@@ -61,6 +61,7 @@ class LaneQueue {
   size_t reading() const;  // READs being applied
 
  private:
+  friend struct Peek;
   struct Applying {
     int entries = 0;
     bool image = true;  // as they were taken

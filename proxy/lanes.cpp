@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/rule.h"
 #include "base/thread_class.h"
 
 namespace vmproxy::proxy {
@@ -49,7 +50,7 @@ void Lanes::start(Side primary, TimePoint not_before) {
   } catch (const std::exception& broken) {
     frozen = Error(Code::internal, broken.what());
   }
-  staff();
+  if (options_.threads) staff();
   if (!frozen)
     log::error("quarantined changes could not be read; those of the former primary are not protected",
                {{"error", frozen.error().message}});
@@ -319,7 +320,7 @@ bool Lanes::step(Lane& lane) {
   bool copying = false;
   {
     std::unique_lock lock(mutex_);
-    if (parts_.clock.now() < not_before_) return false;
+    if (VMPROXY_RULE("crash.wait") && parts_.clock.now() < not_before_) return false;
   }
   const size_t allowed = health_.allowed();
   if (allowed == 0) return false;
@@ -329,10 +330,12 @@ bool Lanes::step(Lane& lane) {
       lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
         {
           std::lock_guard hold(mutex_);
-          if (paused_.contains(entry.collection) || (reads_held_ && !entry.image)) return false;
+          if ((VMPROXY_RULE("ddl.pause") && paused_.contains(entry.collection)) ||
+              (reads_held_ && !entry.image))
+            return false;
         }
         for (const OpId op : entry.waits) {
-          if (parts_.in_flight.broad_in_flight(op)) return false;
+          if (VMPROXY_RULE("read.waits") && parts_.in_flight.broad_in_flight(op)) return false;
         }
         return entry.image || reads++ < reads_allowed;
       });

@@ -34,6 +34,7 @@ struct LaneOptions {
   // call to the replica costs about the same for one change and for fifty.
   Duration gather = std::chrono::milliseconds(4);
   size_t gather_entries = 64;
+  bool threads = true;  // false: whoever owns the lanes takes their steps (tests/model)
 };
 
 // The replica judged the record itself. Everything else (a read-only database, a missing right, a full disk) may be
@@ -108,7 +109,8 @@ class Lanes {
   uint64_t failed() const { return failed_; }
 
  private:
-  struct CopyBatch;  // one call of copy(), shared by the lanes that have a part in it
+  friend struct Peek;  // tests/model takes the threads' steps itself
+  struct CopyBatch;    // one call of copy(), shared by the lanes that have a part in it
   struct CopyPart {
     std::shared_ptr<CopyBatch> batch;
     std::vector<model::Record> rows;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/rule.h"
 #include "proxy/lanes.h"
 
 namespace vmproxy::proxy {
@@ -178,7 +179,7 @@ bool Lanes::same_life(const Collection& collection) const {
 
 void Lanes::owe_zombies(const std::string& collection, const std::vector<model::Key>& keys,
                         const Error& error) {
-  if (error.surely_not_done()) return;
+  if (error.surely_not_done() || !VMPROXY_RULE("zombie.read")) return;
   std::vector<Debt> debts;
   for (const auto& key : keys) {
     debts.push_back({0, collection, model::encode(key), DebtReason::zombie,

@@ -168,6 +168,7 @@ class Mirror final : public journal::Sink {
   const std::vector<std::string>& unresolved_ddl() const { return unresolved_ddl_; }
 
  private:
+  friend struct Peek;  // tests/model: it has no threads, and takes their steps itself
   struct CollectionWindow {
     OpId window;
     std::string collection;

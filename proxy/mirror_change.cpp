@@ -5,6 +5,8 @@
 #include <optional>
 #include <set>
 
+#include "base/rule.h"
+
 namespace vmproxy::proxy {
 namespace {
 
@@ -15,7 +17,10 @@ constexpr size_t unread_names_max = 20;
 }  // namespace
 
 Result<void> Mirror::catch_up(Deadline deadline) {
-  const auto owed = [this] { return debts_.count() - debts_.count(DebtReason::uncertain); };
+  const auto owed = [this] {
+    return debts_.count() - debts_.count(DebtReason::uncertain) -
+           (VMPROXY_RULE("flip.zombies-paid") ? 0 : debts_.count(DebtReason::zombie));
+  };
   while (true) {
     if (!lanes_.wait_empty(deadline)) {
       return Error(Code::timeout, std::to_string(lanes_.size()) + " changes were not applied in time");
