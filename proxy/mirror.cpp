@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/rule.h"
 #include "journal/rows.h"
 
 namespace vmproxy::proxy {
@@ -217,7 +218,7 @@ void Mirror::forget(const std::string& collection) {
   for (auto& entry : lanes_.remove(collection)) {
     for (auto& debt : entry.debts) debts.push_back(std::move(debt));
   }
-  debts_.put_back(std::move(debts));
+  if (VMPROXY_RULE("ddl.debts-kept")) debts_.put_back(std::move(debts));
   // H20: what was journaled before is of the life before, also after a restart.
   journal_.put_rows({{std::string(journal::rows::state), std::string(life_rows) + collection,
                       std::to_string(journal_.next())}});
