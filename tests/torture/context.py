@@ -41,6 +41,7 @@ class Context:
         file = self.logs / f"{log}.log"
         with open(file, "ab") as out:
             out.write(f"$ {' '.join(map(str, command))}\n".encode())
+            out.flush()
             start = out.tell()
             process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                                        cwd=folder or ROOT, env={**os.environ, **(environment or {})}, start_new_session=True)

@@ -32,7 +32,7 @@ AFTER_READY = {"ready", "canary", "reads_moved", "promoted", "finalized"}
 class Stack:
     def __init__(self, context: Context, name: str, seed: int, *, records: int = 2000, writes: float = 50.0, tolerate=False,
                  settings=None, data_dir=None, workload_class=Workload,
-                 target_relay=Relay, environment=None, **workload):
+                 target_relay=Relay, environment=None, links=None, **workload):
         self.context, self.seed = context, seed
         self.checker = context.program("history_check")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"vmproxy-torture-{name}-"))
@@ -45,10 +45,8 @@ class Stack:
             self.to_source, self.to_target = Relay(self.chroma.port), target_relay(self.pgvector.port)
             self._ends.callback(self.to_source.close)
             self._ends.callback(self.to_target.close)
-            source = {"system": "chroma", "url": self.chroma.url.replace(str(self.chroma.port), str(self.to_source.port))}
-            target = {"system": "pgvector",
-                      "url": self.pgvector.url.replace(str(self.pgvector.port), str(self.to_target.port))}
-            self.vmproxy = Vmproxy(self.folder / "vmproxy", source, target, settings=settings, environment=environment)
+            self.vmproxy = Vmproxy(self.folder / "vmproxy", {}, {}, settings=settings, environment=environment)
+            self._connect(links)
             if data_dir:
                 self.vmproxy.config["data_dir"] = str(data_dir)
                 self.vmproxy.write_config()
@@ -56,7 +54,7 @@ class Stack:
             self.history_file = self.folder / "history.jsonl"
             self.log = HistoryLog(self.history_file)
             self._ends.callback(self.log.close)
-            port = self.vmproxy.port
+            port = self.proxy.ports["client"] if links else self.vmproxy.port
             self.workload = workload_class(lambda: separate_client("127.0.0.1", port), context.corpus(records), seed=seed,
                                      write_rate=writes, tolerate_connection_errors=tolerate, history_log=self.log, **workload)
             self._ends.callback(self.workload.stop)
@@ -71,6 +69,19 @@ class Stack:
         server = create(name)
         self._ends.callback(server.discard)
         return server.start()
+
+    def _connect(self, links) -> None:
+        """links: a fault proxy's class, for all three ways; else the relays are between."""
+        source, target = self.to_source.port, self.to_target.port
+        if links:
+            self.proxy = links({"client": self.vmproxy.port, "source": self.chroma.port, "target": self.pgvector.port},
+                               seed=self.seed)
+            self._ends.callback(self.proxy.close)
+            source, target = self.proxy.ports["source"], self.proxy.ports["target"]
+        self.vmproxy.config["databases"] = {
+            "old": {"system": "chroma", "url": self.chroma.url.replace(str(self.chroma.port), str(source))},
+            "new": {"system": "pgvector", "url": self.pgvector.url.replace(str(self.pgvector.port), str(target))}}
+        self.vmproxy.write_config()
 
     def __enter__(self) -> "Stack":
         return self

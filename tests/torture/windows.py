@@ -14,7 +14,7 @@ class WindowedWorkload(Workload):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **{**options, "tolerate_connection_errors": True})
-        self.windows = []  # [name, from, until, own_errors, sent_only]
+        self.windows = []  # [name, from, until, own_errors, lost_connections]
 
     def open_window(self, name: str, own_errors: bool = False, lost_connections: bool = False) -> None:
         """own_errors: the API's own errors are allowed. lost_connections: so is a connection that breaks."""
@@ -31,10 +31,13 @@ class WindowedWorkload(Workload):
 
     def unexplained(self) -> list:
         """What no fault explains, in words."""
-        return [f"the application's {kind} failed: {text} (while: {self._names(began, ended) or 'no fault was on'})"
+        return [f"the application's {kind} failed at {began:.3f} to {ended:.3f}: {text} ({self._names(began, ended)})"
                 for kind, began, ended, text, transport in self.tolerated
                 if not any(explains for _, since, until, own, lost in self.windows
                            for explains in [(lost if transport else own) and ended >= since and began <= until + SLACK])]
 
     def _names(self, began, ended) -> str:
-        return ", ".join(name for name, since, until, _, _ in self.windows if ended >= since and began <= until + SLACK)
+        """The faults about that time, in words."""
+        near = [f"{name} from {since:.3f} to {until:.3f}" for name, since, until, _, _ in self.windows
+                if ended >= since - 5 and began <= until + 5]
+        return ", ".join(near) or "no fault was on for seconds before and after"

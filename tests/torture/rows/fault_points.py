@@ -58,8 +58,8 @@ def fakes(context, budget, seed, result) -> None:
                                   max(20.0, budget.left()))
         if code is None:
             return
-        figure = last_match(r"(\d+) (?:fault )?points", lines)
-        if figure is None or code != 0:
+        figure = last_match(r"killed at (\d+) fault points, (\d+) not recovered", lines)
+        if figure is None or code != 0 or int(figure[2]):
             result.anomaly(f"test_faults ended with {code}: " + "\n".join(lines[-30:]))
             return
         kills = int(figure[1])

@@ -29,7 +29,8 @@ def run(context, budget, seed):
             back = now()
             try:
                 workload.wait_for(writes=5, reads=5, timeout=60, fail_fast=False)
-                stack.vmproxy.wait_drained(120)
+                # What an outage of the source left unknown is owed for a minute longer by rule (H37); the end waits for it.
+                stack.vmproxy.wait(lambda s: s["lag"]["changes"] == 0, 120, "the target to have all that is known")
             except AssertionError as error:
                 result.anomaly(f"after {kind} was down: {error}")
             recoveries.append(now() - back)
@@ -39,7 +40,7 @@ def run(context, budget, seed):
         for text in workload.unexplained():
             result.anomaly(text)
         stack.check_whole(result)
-        result.figure("working and nothing owed after", max(recoveries, default=float("nan")), "s", at_most=10.0)
+        result.figure("working, and the target up to date, after", max(recoveries, default=float("nan")), "s", at_most=10.0)
         for kind in ("write", "read"):
             base, worse = spread(workload, usual, kind), spread(workload, down, kind)
             result.figure(f"p99 of {kind}s, target down by target up", worse / base if base else float("nan"), "x",
@@ -57,7 +58,6 @@ def outage(stack, kind: str, chance, result, down: list) -> None:
     sides = ["source", "target"] if kind == "both" else [kind]
     chance.shuffle(sides)
     way = chance.choice(("killed", "killed", "hangs", "unreachable"))
-    began = now()
     if "source" in sides:
         stack.workload.open_window("the source is down", own_errors=True)
     for side in sides:
@@ -71,7 +71,7 @@ def outage(stack, kind: str, chance, result, down: list) -> None:
         come_back(*ways[side], way)
     if "source" in sides:
         stack.workload.close_window()
-    elif way != "hangs" or began:
+    else:
         down.append((gone, ended))
 
 
