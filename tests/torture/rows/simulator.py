@@ -6,11 +6,11 @@ from torture.rows.programs import called
 
 def run(context, budget, seed):
     result = ROW.result(budget, seed)
-    program = context.program("simulator")
+    program = context.program("sim", "release", "dev", "asan-ubsan")
     first = seed % 1_000_000_000
     called(context, budget, result,
            lambda count, call: [program, "--first", str(first + call * STEP), "--seeds", str(count)],
-           r"(\d+) seeds, (\d+) violations", STEP, 0.1)
+           r"([\d,]+) seeds.*?(\d+) violations", STEP, 0.1)
     result.fault("simulated lives with faults", result.done)
     return result
 
