@@ -27,6 +27,7 @@ p { margin: .25rem 0; }
 .row .name { font-weight: 600; }
 .row .result { font-weight: 600; text-align: right; white-space: nowrap; }
 .row .wide { grid-column: 1 / -1; color: var(--soft); overflow-wrap: anywhere; }
+.row .wide.bad { color: var(--bad); }
 .good { color: var(--good); } .bad { color: var(--bad); } .part { color: var(--part); } .none { color: var(--none); }
 pre { background: var(--card); padding: .75rem; border-radius: .5rem; white-space: pre-wrap; overflow-wrap: anywhere;
   font-size: .8rem; }
