@@ -6,8 +6,10 @@ import logging
 import os
 import platform
 import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import zlib
@@ -60,6 +62,8 @@ def parse(words):
 def main(words=None) -> int:
     chosen = parse(words)
     logging.disable(logging.CRITICAL)  # the SDKs log each deliberate error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and mounts go away with their owners
     if chosen.list:
         for row in ROWS:
             short = f"{row.short[0]:,}" if row.short else "-"
