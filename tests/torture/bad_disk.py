@@ -1,7 +1,7 @@
 """A small disk of its own for the journal that can be full, fail, or be read-only.
 
-Full is real: a tmpfs and a file that takes what is left. EIO and EROFS come from a library that is loaded before the program's
-own (bad_disk.c): writes and syncs of files below `path` end with the error that the file `verdict` names.
+Full is real, a tmpfs and a file that takes what is left, but for space that the store has reserved before: that, EIO and EROFS
+come from a library that is loaded before the program's own (bad_disk.c): writes and syncs of files below `path` end with the error that the file `verdict` names.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import tempfile
 from torture.row import NotRun
 
 SIZE_MB = 160
-ERRORS = {"EIO": errno.EIO, "read-only": errno.EROFS}
+ERRORS = {"full": errno.ENOSPC, "EIO": errno.EIO, "read-only": errno.EROFS}
 
 
 class BadDisk:
@@ -40,10 +40,9 @@ class BadDisk:
     def spoil(self, kind: str) -> None:
         if kind == "full":
             self._fill()
-        else:
-            fresh = self._verdict.with_suffix(".new")
-            fresh.write_text(str(ERRORS[kind]))
-            fresh.rename(self._verdict)
+        fresh = self._verdict.with_suffix(".new")
+        fresh.write_text(str(ERRORS[kind]))
+        fresh.rename(self._verdict)
 
     def _fill(self) -> None:
         with open(self.path / "ballast", "ab", buffering=0) as ballast, contextlib.suppress(OSError):
