@@ -38,7 +38,8 @@ def run(context, budget, seed):
         rate = (stack.workload.counts["records"] - records) / max(1.0, stack.load_seconds - down)
         result.figure("serving again after", max(killer.recoveries, default=float("nan")), "s", at_most=2.0)
         # Below its load a night shows little; the short form shares its machine with compilers.
-        result.figure("records acknowledged while up", rate, "/s", **({} if budget.short else {"at_least": RECORDS_PER_SECOND * 0.9}))
+        limit = {} if budget.short else {"at_least": RECORDS_PER_SECOND * 0.9}
+        result.figure("records acknowledged while up", rate, "/s", **limit)
         result.figure("rounds of the migration", rounds, adds=True)
     return result
 
