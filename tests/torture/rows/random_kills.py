@@ -11,7 +11,7 @@ REQUESTS_PER_SECOND = 115.0  # of one to nine records
 def run(context, budget, seed):
     result = ROW.result(budget, seed)
     with Stack(context, ROW.name, seed, records=4000, writes=REQUESTS_PER_SECOND, tolerate=True,
-               batch=9) as stack:
+               batch=9, direct=True) as stack:
         stack.begin()
         records = stack.workload.counts["records"]
         killer = Killer(stack.vmproxy, seed, budget.count, least=0.5, most=3.5).start()
