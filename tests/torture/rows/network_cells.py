@@ -57,10 +57,12 @@ def run(context, budget, seed):
 
 def cells(budget, seed) -> list:
     """This part's cells, in the order of the moments; the short form takes some of each."""
+    chance = random.Random(seed)
     if not budget.short:
         index, parts = budget.part
-        return CELLS[index - 1::parts][:budget.count]
-    chance = random.Random(seed)
+        mine = CELLS[index - 1::parts]
+        chosen = set(chance.sample(mine, min(len(mine), budget.count)))
+        return [cell for cell in mine if cell in chosen]
     each = max(1, budget.count // len(MOMENTS))
     return [cell for moment in MOMENTS
             for cell in chance.sample([cell for cell in CELLS if cell[0] == moment], each)]
@@ -70,6 +72,9 @@ def one(stack, cell) -> None:
     moment, link, direction, kind = cell
     if moment in ("live", "cutover"):
         stack.to_ready()
+    if moment == "cutover" and stack.status()["gaps"]:
+        # What earlier cells made uncertain; with a gap open no change of the primary would even begin.
+        stack.vmproxy.command("validate", "--full", "--repair", timeout=180)
     # A broken link to the target is nothing to the application while the source is the primary. One to the primary is an error
     # of the source's own kind, and an answer that breaks in its midst breaks for the application as well.
     felt = link != "target" or moment == "cutover"
@@ -103,7 +108,8 @@ def during(stack, moment: str) -> threading.Thread:
         except CommandError:
             pass
     work = {"before start": lambda: order("check"), "live": lambda: None, "copy": lambda: order("start"),
-            "cutover": lambda: (order("cutover", "--percent", "100"), order("promote"), order("rollback", "--reason", "torture"))}
+            "cutover": lambda: [order(*words) for words in (("cutover", "--percent", "100"), ("promote",),
+                                                            ("rollback", "--reason", "torture"))]}
     thread = threading.Thread(target=work[moment], daemon=True)
     thread.start()
     return thread
