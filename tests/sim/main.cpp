@@ -1,0 +1,4 @@
+// filled next
+int main() {
+  return 0;
+}
