@@ -69,10 +69,6 @@ class Scheduler {
   void at(Time when, std::function<void()> what);
   // Something that happened, as the run is compared with another of the same seed.
   void note(std::string_view what);
-  template <class Text>
-  void note_if_verbose(const Text& text) {
-    if (options_.verbose) print(text());
-  }
   // Threads started from now on by the calling thread, and by those, belong to it.
   Group new_group() { return ++groups_; }
   // A thread that belongs to `group`.

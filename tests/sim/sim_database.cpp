@@ -1,5 +1,7 @@
 #include "tests/sim/sim_database.h"
 
+#include <algorithm>
+
 #include "model/filter.h"
 
 namespace vmproxy::sim {

@@ -18,8 +18,6 @@ class SimDisk {
   double fault_chance = 0;  // of each commit
   bool full = false;        // every commit fails, and reopening too
 
-  // The process died: what it wrote is there.
-  void process_ended() {}
   // The machine died: of what was not synced a beginning is there.
   void machine_ended();
   uint64_t faults() const { return faults_; }
