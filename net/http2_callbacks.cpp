@@ -34,7 +34,7 @@ nghttp2_session* Http2Session::Callbacks::make(Http2Session& self, Side side) {
   nghttp2_option_set_no_closed_streams(options, 1);
 #ifdef VMPROXY_NGHTTP2_LIMITS
   // Rapid reset and continuation floods; patched into 1.52 by distributions.
-  nghttp2_option_set_stream_reset_rate_limit(options, 1000, 100);
+  nghttp2_option_set_stream_reset_rate_limit(options, resets_burst, resets_per_second);
   nghttp2_option_set_max_continuations(options, 16);
 #endif
   nghttp2_session* session = nullptr;
@@ -86,7 +86,10 @@ int Http2Session::Callbacks::on_begin_headers(nghttp2_session* session, const ng
   if (stream == nullptr) {
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     stream = self.on_stream_begun();
-    if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (stream == nullptr) {  // the number says that nothing was done: the client may send it again
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+      return 0;
+    }
     self.attach(*stream, frame->hd.stream_id);
   }
   stream->arriving_ = Http2Head{};
@@ -157,7 +160,13 @@ int Http2Session::Callbacks::on_data(nghttp2_session* session, uint8_t, int32_t 
   return 0;
 }
 
-int Http2Session::Callbacks::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void*) {
+int Http2Session::Callbacks::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+  if (frame->hd.type == NGHTTP2_RST_STREAM) {
+    auto* reset = find(session, frame->hd.stream_id);  // nghttp2 closes it after this
+    if (reset != nullptr)
+      static_cast<Http2Session*>(user)->on_reset_sent(*reset, frame->rst_stream.error_code);
+    return 0;
+  }
   const bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
                     (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   auto* stream = ends ? find(session, frame->hd.stream_id) : nullptr;

@@ -1,6 +1,8 @@
 // The server side of one HTTP/2 connection: each stream becomes an Http2Exchange with its handler.
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/log.h"
 #include "net/connection.h"
@@ -8,6 +10,25 @@
 
 namespace vmproxy::net {
 namespace {
+
+// The resets of ours that a client may still cause. nghttp2 counts those that it sends itself.
+class ResetAllowance {
+ public:
+  bool take() {
+    const auto now = std::chrono::steady_clock::now();
+    const std::chrono::duration<double> passed = now - counted_;
+    counted_ = now;
+    constexpr auto most = static_cast<double>(Http2Session::resets_burst);
+    left_ = std::min(most, left_ + passed.count() * static_cast<double>(Http2Session::resets_per_second));
+    if (left_ < 1) return false;
+    left_ -= 1;
+    return true;
+  }
+
+ private:
+  double left_ = static_cast<double>(Http2Session::resets_burst);
+  TimePoint counted_ = std::chrono::steady_clock::now();
+};
 
 class Http2ServerSession final : public Http2Session {
  public:
@@ -37,6 +58,7 @@ class Http2ServerSession final : public Http2Session {
 
  private:
   Http2Stream* on_stream_begun() override {
+    if (!abandoned_.empty() && open_streams() + abandoned_.size() >= streams_max) return nullptr;
     auto exchange = std::make_unique<Http2Exchange>(
         connection_, [this](Http2Exchange& ready) { ready_.push_back(&ready); },
         [this](Http2Exchange& idle) {
@@ -47,6 +69,19 @@ class Http2ServerSession final : public Http2Session {
     exchanges_.emplace(stream, std::move(exchange));
     update_busy();
     return stream;
+  }
+
+  // MadeYouReset: frames that are errors make us reset stream after stream, while the work for each goes on
+  // here and in the database. To nghttp2 such a stream is closed; here it counts until its work has ended.
+  void on_reset_sent(Http2Stream& stream, uint32_t error) override {
+    if (error == NGHTTP2_NO_ERROR || error == NGHTTP2_REFUSED_STREAM) return;  // no work is left of these
+    abandoned_.insert(static_cast<Http2Exchange*>(&stream));
+    if (resets_.take()) return;
+    if (!std::exchange(told_, true)) {
+      log::warn("a client's connection ends: its frames were errors of their streams too often",
+                {{"resets_per_second_max", resets_per_second}});
+    }
+    terminate(NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
   void on_processed() override {
@@ -89,6 +124,7 @@ class Http2ServerSession final : public Http2Session {
     if (idle_.empty()) return;
     for (auto* exchange : std::exchange(idle_, {})) {
       std::erase(ready_, exchange);
+      abandoned_.erase(exchange);
       exchanges_.erase(exchange);
     }
     update_busy();
@@ -96,6 +132,9 @@ class Http2ServerSession final : public Http2Session {
 
   Connection& connection_;
   std::unordered_map<Http2Exchange*, std::unique_ptr<Http2Exchange>> exchanges_;
+  std::unordered_set<Http2Exchange*> abandoned_;  // of exchanges_: we reset them, their handlers still run
+  ResetAllowance resets_;
+  bool told_ = false;
   std::vector<Http2Exchange*> ready_;
   std::vector<Http2Exchange*> idle_;
   Signal emptied_;

@@ -90,6 +90,12 @@ void Http2Session::drain(bool last) {
   flush_soon();
 }
 
+void Http2Session::terminate(uint32_t error) {
+  if (dead_) return;
+  nghttp2_session_terminate_session(session_, error);
+  flush_soon();
+}
+
 void Http2Session::flush_soon() {
   if (flush_posted_ || dead_) return;
   flush_posted_ = true;

@@ -75,6 +75,9 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   enum class Side { server, client };
   static constexpr int32_t stream_window = 256 * 1024;
   static constexpr uint32_t streams_max = 128;
+  // How often a client may have its streams reset, by its own hand or by ours, before its connection ends.
+  static constexpr uint64_t resets_burst = 1000;
+  static constexpr uint64_t resets_per_second = 100;
 
   Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max);
   virtual ~Http2Session();
@@ -86,6 +89,7 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   bool request(Http2Stream& stream, const Http2Head& head, bool end);
   void flush_soon();
   void drain(bool last);  // GOAWAY; `last`: streams that are on their way now are not served any more
+  void terminate(uint32_t error);  // GOAWAY, and the end for all streams there are
   void close();
 
   bool alive() const { return !dead_; }
@@ -96,6 +100,8 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
  protected:
   // Servers: where a new stream's events go, null to refuse it.
   virtual Http2Stream* on_stream_begun() { return nullptr; }
+  // A RST_STREAM of ours left; on_closed() comes next.
+  virtual void on_reset_sent(Http2Stream&, uint32_t /*error*/) {}
   virtual void on_settings() {}  // the peer's own
   virtual void on_settings_acknowledged() {}
   // After what arrived was processed, outside of callbacks.

@@ -517,6 +517,56 @@ TEST_CASE("floods of pings, settings and resets end the connection") {
   CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
 }
 
+TEST_CASE("streams that a client makes us reset are bounded (MadeYouReset, CVE-2025-8671)") {
+  std::atomic<int> calls{0}, running{0};
+  std::atomic<bool> let_go{false};
+  SECTION("each counts as open until its work has ended") {}
+  SECTION("too many of them end the connection") {
+    let_go = true;
+  }
+  const bool quick = let_go;
+  Proxy server([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    ++calls;
+    ++running;
+    while (!let_go) co_await sleep(exchange, 5ms);
+    --running;
+    (void)co_await exchange.reply(grpc_response(""));
+  });
+  auto client = Socket::to(server.port);
+  client.send(preface + settings_frame());
+  uint32_t last = 1;
+  // A whole request, and a WINDOW_UPDATE beyond what a window can be: an error of the stream, so that we reset it.
+  const auto next_request = [&](bool wrong) {
+    using namespace std::string_literals;
+    const std::string number = {static_cast<char>(last >> 24), static_cast<char>(last >> 16),
+                                static_cast<char>(last >> 8), static_cast<char>(last)};
+    last += 2;
+    const auto request = "\0\0\6\1\5"s + number + "\x83\x86\x84\x41\x01"s + "a";
+    return wrong ? request + "\0\0\4\x8\0"s + number + "\x7f\xff\xff\xff"s : request;
+  };
+  bool open = true;
+  for (int round = 0; round < (quick ? 400 : 40) && open; ++round) {
+    std::string many;
+    for (int i = 0; i < 50; ++i) many += next_request(true);
+    open = client.send(many) && !client.receive().empty();
+  }
+  if (quick) {
+    CHECK_FALSE(open);
+    CHECK(calls < 5000);
+    return;
+  }
+  REQUIRE(open);
+  CHECK(eventually([&] { return running >= 100; }));
+  CHECK(running <= static_cast<int>(Http2Session::streams_max));
+  const int before = calls;
+  let_go = true;
+  REQUIRE(eventually([&] { return running == 0; }));
+  CHECK(eventually([&] {  // sweeping comes after the work's end
+    client.send(next_request(false));
+    return calls > before;
+  }));
+}
+
 TEST_CASE("a client cut at any byte of a call disturbs nobody") {
   Database database;
   Proxy server(database.handler());
