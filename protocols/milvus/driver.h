@@ -182,6 +182,8 @@ std::string keys_expression(const CollectionSchema& shape, std::span<const model
 std::vector<std::string> partition_names(const model::Schema& schema, const std::string& partition);
 // Zero where the server gives none out: each request is Strong then.
 uint64_t timestamp_now(const Client& client, Deadline deadline);
+// A page behind a key began at or before that key: going on would read the same records for ever.
+Error shown_again(const model::Schema& schema);
 // Systems with one nameless vector call it "", which is no name in Milvus.
 inline constexpr std::string_view nameless_vector = "vector";
 void name_vectors(model::Record& record);

@@ -157,7 +157,9 @@ Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& sch
     walk.at = 0;
     walk.ended = walk.page.empty();
     std::ranges::sort(walk.page, by_id);
-    if (!walk.ended) walk.last = walk.page.back().key;
+    if (walk.ended) return {};
+    if (walk.last && walk.page.front().key.id <= walk.last->id) return shown_again(schema);
+    walk.last = walk.page.back().key;
     return {};
   };
   std::vector<Record> records;

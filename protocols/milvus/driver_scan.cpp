@@ -81,6 +81,12 @@ size_t page_size(const CollectionSchema& shape, size_t records_max, ReadParts pa
 
 }  // namespace
 
+Error shown_again(const model::Schema& schema) {
+  return {Code::corrupt, "Milvus was asked for the records of '" + to_string(schema.name) +
+                             "' behind a key and shows earlier ones again: its pages never end. Nothing was "
+                             "changed. Is something between vmproxy and Milvus that answers from a cache?"};
+}
+
 uint64_t timestamp_now(const Client& client, Deadline deadline) {
   const auto answer = client.call("AllocTimestamp", default_database, {}, deadline);
   if (!answer) return 0;
@@ -240,6 +246,7 @@ Result<ScanPage> MilvusDriver::scan(const model::Schema& schema, const ScanRange
   page.done = records->empty();
   if (!records->empty()) {
     std::ranges::sort(*records, {}, [](const Record& record) { return record.key.id; });
+    if (!cursor.empty() && records->front().key.id <= from.last.id) return shown_again(schema);
     page.cursor = encode_cursor({from.timestamp, records->back().key});
   } else {
     page.cursor = cursor;
