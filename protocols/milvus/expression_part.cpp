@@ -128,9 +128,18 @@ Result<Part> meta_member(std::vector<Value> path, const CollectionSchema& schema
   if (path.empty() || !path[0].is_string()) return wrong("can not comparisons jsonField directly");
   const std::string name = path[0].string();
   path.erase(path.begin());
+  const std::string known_as = name_from_meta(name, schema);
+  // Milvus lets no record have such a member, and we know only one field by that name: read as the declared one, the
+  // condition would match records that it does not match there.
+  if (const FieldSchema* declared = schema.find(known_as);
+      declared != nullptr && !declared->primary && !is_vector(declared->type)) {
+    return Error(Code::unsupported,
+                 "filter.meta: '" + declared->name +
+                     "' is a declared field and never a member of $meta; write it without $meta");
+  }
   Part part;
   part.type = Type::json;
-  part.filter = Filter::field_of(name_from_meta(name, schema), std::move(path));
+  part.filter = Filter::field_of(known_as, std::move(path));
   return part;
 }
 

@@ -196,6 +196,20 @@ TEST_CASE("refusals are worded as Milvus 2.3.5 words them") {
   CHECK(parse_expression("text_match(title, 'a')", books(), recent).error().code == Code::unsupported);
 }
 
+TEST_CASE("$meta does not reach the declared fields: it is never read as one of them") {
+  for (const char* text :
+       {"$meta[\"year\"] == 1996", "$meta['title'] like 'title%'", "$meta['info']['n'] > 1",
+        "id > 1 and not ($meta['new'] == true)", "exists $meta['price']"}) {
+    INFO(text);
+    const auto filter = parse_expression(text, books(), recent);
+    REQUIRE_FALSE(filter.has_value());
+    CHECK(filter.error().code == Code::unsupported);
+    CHECK(filter.error().message.starts_with("filter.meta: "));
+  }
+  CHECK(matching("$meta['id'] == 1").empty());  // a dynamic field called like the key keeps its own name
+  CHECK(matching("year == 1996") == Numbers{6});
+}
+
 TEST_CASE("what cannot be an expression is refused, never a crash") {
   for (const char* text : {"",
                            "(",
