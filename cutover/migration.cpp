@@ -148,12 +148,16 @@ Result<void> Migration::open() {
   return {};
 }
 
-void Migration::close() {
+void Migration::stop_waiting() {
   {
     std::lock_guard hold(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
+}
+
+void Migration::close() {
+  stop_waiting();
   backfill_.stop();
   validation_.stop();
   mirror_.stop();

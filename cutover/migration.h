@@ -59,6 +59,9 @@ class Migration final : public Control {
   // Recovers from the journal and goes on where the last run stopped. Blocking, short. Code::precondition: with this
   // configuration it cannot go on; the message says what changed since the last run. Nothing was changed then.
   Result<void> open();
+  // What waits for something to happen stops waiting: a promotion that is still being prepared ends, and nothing has
+  // changed. For who must see transitions end before close(); no application may be served any more.
+  void stop_waiting();
   void close();  // background work stops; the journal stays with its owner
   proxy::Context& context() { return context_; }
   // Empty when requests can be served as promised, else why not.
