@@ -86,6 +86,7 @@ Result<void> Serving::listen(const config::Listener& listener) {
   net::ListenOptions options;
   options.host = address->host;
   options.port = address->port;
+  options.request_timeout = listener.request_timeout;
   options.tls = {listener.tls.cert, listener.tls.key};
   pipelines_.push_back(std::make_unique<proxy::Pipeline>(open.migration->context(), listener.listen));
   auto bound = server_.listen(options, [pipeline = pipelines_.back().get()](net::Exchange& exchange) {
@@ -130,6 +131,9 @@ admin::Readiness Serving::readiness() {
 Result<void> Serving::stop() {
   stopping_ = true;
   server_.stop(drain_max);
+  // The admin API waits for its calls, and a promotion is prepared for up to a minute. Not before the applications
+  // have gone: an abort that is not durable yet keeps their writes out while it can wait (H16).
+  for (auto& [name, open] : migrations_) open->migration->stop_waiting();
   if (admin_) admin_->stop(std::chrono::seconds(2));
   Result<void> outcome;
   for (auto& [name, open] : migrations_) {

@@ -37,6 +37,7 @@ struct Listener {
   std::string listen;  // host:port
   std::string dialect;
   std::string migration;
+  Duration request_timeout = std::chrono::minutes(2);
   ServerTls tls;
 };
 struct Migration {

@@ -145,6 +145,20 @@ bool MapReader::duration(const std::string& key, Duration& out, Duration least) 
   return false;
 }
 
+bool MapReader::duration(const std::string& key, Duration& out, std::chrono::seconds least,
+                         std::chrono::seconds most) {
+  std::string value;
+  if (!text(key, value)) return false;
+  const auto parsed = parse_duration(value);
+  if (parsed && *parsed >= least && *parsed <= most) {
+    out = *parsed;
+    return true;
+  }
+  wrong(key,
+        "a duration from " + std::to_string(least.count()) + "s to " + std::to_string(most.count()) + "s");
+  return false;
+}
+
 bool MapReader::number(const std::string& key, double& out) {
   std::string value;
   if (!text(key, value)) return false;

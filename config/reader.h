@@ -46,6 +46,7 @@ class MapReader {
   bool boolean(const std::string& key, bool& out);
   bool bytes(const std::string& key, uint64_t& out, uint64_t least);
   bool duration(const std::string& key, Duration& out, Duration least);
+  bool duration(const std::string& key, Duration& out, std::chrono::seconds least, std::chrono::seconds most);
   bool number(const std::string& key, double& out);
   // `word`, when given, is allowed too and stands for 0 ("auto").
   bool count(const std::string& key, size_t& out, size_t least, size_t most, const std::string& word = "");

@@ -23,9 +23,9 @@ struct ListenOptions {
   TlsServerOptions tls;
   uint64_t head_bytes_max = 64 * 1024;
   size_t connections_max = 20000;
-  Duration head_timeout = std::chrono::seconds(10);      // a started request's head must arrive in
-  Duration idle_timeout = std::chrono::seconds(75);      // between requests
-  Duration request_timeout = std::chrono::seconds(120);  // deadline of a request that brings none
+  Duration head_timeout = std::chrono::seconds(10);    // a started request's head must arrive in
+  Duration idle_timeout = std::chrono::seconds(75);    // between requests
+  Duration request_timeout = std::chrono::minutes(2);  // deadline of a request that brings none
 };
 
 class Server {

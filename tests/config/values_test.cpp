@@ -102,6 +102,32 @@ log: {level: debug, format: text}
   CHECK(parsed->log.format == "text");
 }
 
+TEST_CASE("a listener's requests have two minutes, or what it says") {
+  const auto listeners = [](const std::string& more) {
+    return config::parse(R"(
+databases:
+  old: {system: chroma, url: http://127.0.0.1:8000}
+  new: {system: pgvector, url: postgresql://user@127.0.0.1:5432/app}
+migrations:
+  m: {source: old, target: new}
+listeners:
+  - {listen: 0.0.0.0:8001, dialect: chroma, migration: m)" +
+                             more + "}\n",
+                         "v.yaml");
+  };
+  CHECK(listeners("").value().listeners[0].request_timeout == 2min);
+  CHECK(listeners(", request_timeout: 1s").value().listeners[0].request_timeout == 1s);
+  CHECK(listeners(", request_timeout: 1h").value().listeners[0].request_timeout == 1h);
+  for (const std::string wrong : {"0", "999ms", "61m", "120", "-5s", "soon"}) {
+    INFO(wrong);
+    const auto refused = listeners(", request_timeout: " + wrong);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().message.find(
+              "'listeners[0].request_timeout' must be a duration from 1s to 3600s, not '" + wrong + "'") !=
+          std::string::npos);
+  }
+}
+
 TEST_CASE("an empty file is a configuration of defaults") {
   for (const char* text : {"", "\n", "# nothing\n", "---\n", "{}", "journal:\nlog:\n"}) {
     INFO(text);
