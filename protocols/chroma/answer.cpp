@@ -1,8 +1,26 @@
 #include "protocols/chroma/answer.h"
 
 #include "protocols/wire/json.h"
+#include "protocols/wire/utf8.h"
 
 namespace vmproxy::protocols::chroma {
+namespace {
+
+// What a client sent is repeated in messages, a path's %ff as well, and JSON takes nothing but UTF-8.
+std::string repeatable(std::string_view message) {
+  if (wire::valid_utf8(message)) return std::string(message);
+  std::string text;
+  for (const char c : message) {
+    if (static_cast<unsigned char>(c) < 0x80) {
+      text += c;
+    } else {
+      wire::append_utf8(text, 0xfffd);
+    }
+  }
+  return text;
+}
+
+}  // namespace
 
 net::Response refuse_bare(int status) {
   net::Response response;
@@ -23,7 +41,7 @@ net::Response refuse(int status, std::string_view kind, std::string_view message
   std::string body = "{\"error\":";
   wire::append_json_string(body, kind);
   body += ",\"message\":";
-  wire::append_json_string(body, message);
+  wire::append_json_string(body, repeatable(message));
   body += '}';
   net::Response response = answer(std::move(body), status);
   response.headers.add("chroma-trace-id", "00000000000000000000000000000000");

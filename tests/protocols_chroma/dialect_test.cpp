@@ -265,6 +265,27 @@ TEST_CASE("errors of ours have the server's shape and status") {
   }
 }
 
+TEST_CASE("what a path says is repeated in JSON, also when it is no text") {
+  const ChromaDialect dialect;
+  for (const std::string target :
+       {"/api/v2/tenants/%ff", "/api/v2/tenants/default_tenant/databases/a%ff%C3%A9",
+        "/api/v2/tenants/default_tenant/databases/default_database/collections/%ff"}) {
+    INFO(target);
+    const auto* row = row_of("GET", target);
+    REQUIRE(row != nullptr);
+    chroma::test::MemoryBackend backend;
+    const auto refused = dialect.serve(*row, request("GET", target), backend);
+    REQUIRE(refused.has_value());
+    CHECK(refused->status == 404);
+    const auto body = wire::parse_json(refused->body);
+    REQUIRE(body.has_value());
+    CHECK(body->find("error")->is_string());
+    CHECK(body->find("message")->string().find("\xef\xbf\xbd") != std::string::npos);
+  }
+  CHECK(
+      wire::parse_json(dialect.error(Error(Code::unavailable, "\xff"), net::RequestHead()).body).has_value());
+}
+
 TEST_CASE("whoever may ask by another credential is somebody else") {
   const ChromaDialect dialect;
   net::RequestHead head;
