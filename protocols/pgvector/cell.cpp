@@ -194,12 +194,15 @@ Result<model::DenseVector> halfvec_of(std::string_view bytes) {
 
 Result<model::SparseVector> sparsevec_of(std::string_view bytes) {
   if (bytes.size() < 12) return corrupt("sparsevec");
+  const auto dimension = get_int<uint32_t>(bytes);
   const size_t count = get_int<uint32_t>(bytes.substr(4));
   if (bytes.size() != 12 + 8 * count) return corrupt("sparsevec");
   model::SparseVector vector;
   for (size_t i = 0; i < count; ++i) {
     vector.indices.push_back(get_int<uint32_t>(bytes.substr(12 + 4 * i)));
     vector.values.push_back(get_float(bytes.substr(12 + 4 * (count + i))));
+    const bool ascends = i == 0 || vector.indices[i] > vector.indices[i - 1];
+    if (!ascends || vector.indices[i] >= dimension) return corrupt("sparsevec");
   }
   return vector;
 }

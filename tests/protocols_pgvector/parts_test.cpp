@@ -159,6 +159,32 @@ TEST_CASE("SQLSTATE classes say whether a write may have happened") {
   CHECK_FALSE(is_fault_of_a_record("57014"));
 }
 
+TEST_CASE("a sparsevec whose indices do not ascend, or lie beyond its dimension, is no vector") {
+  const auto read = [](uint32_t dimension, const std::vector<uint32_t>& indices) {
+    std::string bytes;
+    const auto put = [&](uint32_t number) {
+      for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(number >> shift);
+    };
+    put(dimension);
+    put(static_cast<uint32_t>(indices.size()));
+    put(0);
+    for (const uint32_t index : indices) put(index);
+    for (size_t i = 0; i < indices.size(); ++i) put(0x3f800000);  // 1.0
+    return sparsevec_of(bytes);
+  };
+  const auto vector = read(10, {0, 3, 9});
+  REQUIRE(vector.has_value());
+  CHECK(vector->indices == std::vector<uint32_t>{0, 3, 9});
+  CHECK(vector->values == std::vector<float>{1, 1, 1});
+  CHECK(read(10, {}).has_value());
+  for (const auto& wrong :
+       std::vector<std::vector<uint32_t>>{{3, 3}, {3, 0}, {0, 9, 5}, {10}, {UINT32_MAX}}) {
+    const auto refused = read(10, wrong);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code == Code::corrupt);
+  }
+}
+
 TEST_CASE("names of collections become table names that are legal and each its own") {
   SystemClock clock;
   protocols::Endpoint endpoint;
