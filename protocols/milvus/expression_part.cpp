@@ -132,7 +132,7 @@ Result<Part> meta_member(std::vector<Value> path, const CollectionSchema& schema
   // Milvus lets no record have such a member, and we know only one field by that name: read as the declared one, the
   // condition would match records that it does not match there.
   if (const FieldSchema* declared = schema.find(known_as);
-      declared != nullptr && !declared->primary && !is_vector(declared->type)) {
+      declared != nullptr && !declared->primary && !declared->dynamic && !is_vector(declared->type)) {
     return Error(Code::unsupported,
                  "filter.meta: '" + declared->name +
                      "' is a declared field and never a member of $meta; write it without $meta");
