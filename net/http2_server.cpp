@@ -11,7 +11,7 @@
 namespace vmproxy::net {
 namespace {
 
-// The resets of ours that a client may still cause. nghttp2 counts those that it sends itself.
+// The resets of ours that a client may still cause. nghttp2 counts those that the client sends.
 class ResetAllowance {
  public:
   bool take() {

@@ -83,8 +83,8 @@ size_t page_size(const CollectionSchema& shape, size_t records_max, ReadParts pa
 
 Error shown_again(const model::Schema& schema) {
   return {Code::corrupt, "Milvus was asked for the records of '" + to_string(schema.name) +
-                             "' behind a key and shows earlier ones again: its pages never end. Nothing was "
-                             "changed. Is something between vmproxy and Milvus that answers from a cache?"};
+                             "' behind a key and shows earlier ones again: its pages would never end. Is "
+                             "something between vmproxy and Milvus that answers from a cache?"};
 }
 
 uint64_t timestamp_now(const Client& client, Deadline deadline) {
