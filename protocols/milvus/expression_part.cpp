@@ -129,13 +129,15 @@ Result<Part> meta_member(std::vector<Value> path, const CollectionSchema& schema
   const std::string name = path[0].string();
   path.erase(path.begin());
   const std::string known_as = name_from_meta(name, schema);
-  // Milvus lets no record have such a member, and we know only one field by that name: read as the declared one, the
-  // condition would match records that it does not match there.
+  // A record of ours has one field of a name, and that is the declared one. Read as it, the condition could match
+  // records without such a member in $meta: a delete would take them. (Milvus 2.6 adds declared fields to a collection
+  // whose records may have members of that name.)
   if (const FieldSchema* declared = schema.find(known_as);
       declared != nullptr && !declared->primary && !declared->dynamic && !is_vector(declared->type)) {
     return Error(Code::unsupported,
                  "filter.meta: '" + declared->name +
-                     "' is a declared field and never a member of $meta; write it without $meta");
+                     "' is a declared field too, and a member of $meta with its name cannot be "
+                     "told from it here. Without $meta the declared field is meant");
   }
   Part part;
   part.type = Type::json;
