@@ -30,7 +30,8 @@ class Quarantine {
  public:
   Quarantine(journal::Journal& journal, Clock& clock) : journal_(journal), clock_(clock) {}
 
-  Result<void> restore();  // counts what is there
+  // What is there. A row that this version cannot read ends it: Code::unsupported with its format, Code::corrupt.
+  Result<void> restore();
   // Replaces what the same primary's earlier refusal of this key left; false then.
   bool add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
            journal::Side primary);
