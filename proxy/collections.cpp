@@ -207,6 +207,10 @@ Result<void> Collections::refresh_one(const model::CollectionName& name, Deadlin
   const auto before = catalog();
   const model::Schema* known = before->find(name);
   const bool same = known != nullptr && known->native_id == (*described)->native_id;
+  if (!same && included_(name)) {
+    auto noted = note_new(**described, known != nullptr, [](const model::Schema&) { return false; });
+    if (!noted) return noted;
+  }
   return put_locked(std::move(**described), !same);
 }
 

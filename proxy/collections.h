@@ -74,8 +74,8 @@ class Collections {
   bool in_doubt() const { return in_doubt_; }
   // In doubt: true for one caller every few seconds, who is to refresh() then.
   bool should_ask();
-  // The collection as the source shows it now, into the catalog. Nothing: it no longer exists and is taken out. Code::timeout
-  // as for refresh().
+  // The collection as the source shows it now, into the catalog. Nothing: it no longer exists and is taken out. One that began
+  // a new life, or is new, is a gap, durable before the catalog is. Code::timeout as for refresh().
   Result<void> refresh_one(const model::CollectionName& name, Deadline deadline);
 
   std::shared_ptr<const protocols::Catalog> catalog() const;

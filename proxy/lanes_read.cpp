@@ -85,9 +85,10 @@ bool Lanes::gone(const Collection& collection) {
   auto asked = parts_.collections.refresh_one(collection.name, parts_.clock.in(options_.apply_timeout));
   if (!asked || same_life(collection)) return false;
   for (auto& lane : lanes_) lane->queue.demote_images();
+  if (parts_.collections.find(collection.key)) return true;  // created again: that is a gap by now
   auto marked = parts_.journal.mark_gap(
       "collection '" + collection.key +
-      "' was dropped or created again and nobody told the proxy; the replica may hold records of its former life");
+      "' was dropped and nobody told the proxy; the replica may hold records of its former life");
   if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
   return true;
 }

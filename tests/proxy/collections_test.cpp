@@ -221,3 +221,27 @@ TEST_CASE("what the source cannot show as a collection is known after a restart,
   REQUIRE(at.collections.refresh(at.clock.in(seconds(1))));
   CHECK(at.collections.left_out().empty());
 }
+
+TEST_CASE("H20: when the catalog has a collection's new life, the gap of the former one is there already") {
+  Sides at;
+  REQUIRE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(1))));
+  const auto asked = [&at] {
+    REQUIRE(at.collections.refresh_one(at.collection->name, at.clock.in(seconds(1))));
+    return at.journal->stats().gaps_open;
+  };
+  CHECK(asked() == 0);  // it is as it was
+  SECTION("made again") {
+    at.source.recreate("things");
+  }
+  SECTION("dropped, which is seen, and then made again") {
+    at.source.drop_collection("things");
+    CHECK(asked() == 0);
+    CHECK(at.collections.find("things") == nullptr);
+    at.source.add_collection(things());
+  }
+  // A kill right after it leaves this on the disk; asked again, the collection is as the catalog has it.
+  CHECK(asked() == 1);
+  CHECK(at.collections.find("things") != nullptr);
+  REQUIRE(at.collections.refresh(at.clock.in(seconds(1))));
+  CHECK(at.journal->stats().gaps_open == 1);
+}
