@@ -119,6 +119,9 @@ class Collections {
   bool claimed(const Collection& collection) const;
   // Made by us on the application's behalf, so ours.
   Result<void> claim(const Collection& collection);
+  // What the target has under the name that this schema would get, is ours and of no collection that is left: dropped there
+  // and no longer claimed. Code::already_exists, and nothing is touched: another collection has that name there.
+  Result<void> clear_leftover(const model::Schema& schema, Deadline deadline);
   // Renamed on the target, in one step: no crash leaves ours without its claim.
   Result<void> move_claim(const Collection& from, const Collection& to);
   // Dropped from the target: what somebody makes there under that name later is not ours.
@@ -175,7 +178,8 @@ class Collections {
   const std::map<std::string, std::string> names_;
 
   std::function<void(const std::string&)> reborn_;
-  ClockMutex write_mutex_;   // one change of the catalog at a time; held while the source is asked for it
+  // One change of the catalog at a time; held while the source is asked for it, and while a leftover of the target is dropped.
+  ClockMutex write_mutex_;
   std::mutex claims_mutex_;  // one change of the claims at a time; never held while a database is asked
   std::atomic<bool> source_says_{true};
   mutable std::mutex mutex_;

@@ -158,6 +158,19 @@ Result<void> Collections::claim(const Collection& collection) {
 Result<void> Collections::release(const Collection& collection) {
   return change_claims(&collection, nullptr);
 }
+// With the catalog held still, so that no other collection gets the name meanwhile. A crash in between leaves a claim of nothing.
+Result<void> Collections::clear_leftover(const model::Schema& schema, Deadline deadline) {
+  std::unique_lock changing(write_mutex_, deadline);
+  if (!changing)
+    return Error(Code::cancelled, "another change of the collections takes too long; nothing was changed");
+  if (find(model::to_string(schema.name))) return {};
+  const auto ours = planned(schema.name, schema);
+  if (!ours) return ours.error();
+  if (!claimed(**ours)) return {};
+  auto dropped = target_.drop((*ours)->plan->target().name, deadline);
+  if (!dropped && dropped.error().code != Code::not_found) return dropped;
+  return release(**ours);
+}
 Result<void> Collections::move_claim(const Collection& from, const Collection& to) {
   return change_claims(&from, &to);
 }

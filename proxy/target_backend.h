@@ -42,7 +42,6 @@ class TargetBackend final : public protocols::Backend {
                     std::vector<model::Outcome>& items);
   // Changes of collections, with the turn of their names held.
   Result<model::Schema> create(const model::Schema& schema);
-  Result<void> create_on_target(const Collection& made);
   Result<model::Schema> drop(const Collection& gone);
   Result<model::Schema> alter(const Collection& before, const model::Schema& schema);
   // `undone`: it failed, and the catalog is durably as before.

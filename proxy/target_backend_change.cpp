@@ -96,6 +96,10 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
     renew_catalog();
     return (*there)->plan->source();
   }
+  // What the application dropped before the promotion, when drops were not mirrored. First: a crash behind the catalog would
+  // leave its records as those of the new one.
+  auto cleared = context_.collections.clear_leftover(schema, deadline_);
+  if (!cleared) return cleared.error();
   // Both before anything is made: a crash may come at any time.
   const std::string note = "created " + key;
   note_ddl(note);
@@ -110,7 +114,8 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
     return put.error();
   }
   const auto made = context_.collections.find(key);
-  auto created = create_on_target(*made);
+  // Also what a create left whose answer was lost: it is there, holds nothing, and is claimed now.
+  auto created = context_.collections.create_on_target(*made, deadline_);
   if (!created) {
     (void)context_.collections.remove(schema.name);
     if (created.error().surely_not_done()) take_back_ddl(note);
@@ -118,18 +123,6 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
   }
   renew_catalog();
   return made->plan->source();
-}
-
-Result<void> TargetBackend::create_on_target(const Collection& made) {
-  // Also what a create left whose answer was lost: it is there, holds nothing, and is claimed now.
-  if (!context_.collections.claimed(made)) return context_.collections.create_on_target(made, deadline_);
-  auto& target = context_.transfer.driver(Side::target);
-  auto created = target.create(made.plan->target(), deadline_);
-  if (created || created.error().code != Code::already_exists) return created;
-  // Ours, and of no collection that is left: what the application dropped before the promotion, when drops were not mirrored.
-  auto dropped = target.drop(made.plan->target().name, deadline_);
-  if (!dropped) return dropped;
-  return target.create(made.plan->target(), deadline_);
 }
 
 Result<model::Schema> TargetBackend::drop(const Collection& gone) {

@@ -1,5 +1,8 @@
 // Changes of collections through the proxy: names that move, and what is made and dropped after a promotion.
+#include <algorithm>
+#include <future>
 #include <list>
+#include <optional>
 
 #include "tests/hazards/fake_proxy.h"
 
@@ -49,6 +52,62 @@ vmproxy::model::SchemaChange creation(const std::string& name) {
   change.schema = things(name);
   return change;
 }
+
+vmproxy::model::SchemaChange removal(const std::string& name) {
+  vmproxy::model::SchemaChange change;
+  change.kind = vmproxy::model::SchemaChange::Kind::drop_collection;
+  change.name = things(name).name;
+  return change;
+}
+
+vmproxy::model::SchemaChange alteration(const vmproxy::model::Schema& wanted) {
+  vmproxy::model::SchemaChange change;
+  change.kind = vmproxy::model::SchemaChange::Kind::alter_collection;
+  change.name = wanted.name;
+  change.schema = wanted;
+  return change;
+}
+
+// A change that the target has been asked for and has not done yet.
+struct Hanging {
+  Hanging(Proxy& of, Call call, const vmproxy::model::SchemaChange& change) : proxy(of) {
+    proxy.move.target.hold(call);
+    answer = std::async(std::launch::async, [this, change] { return proxy.backend().change(change); });
+    CHECK(proxy.move.eventually([this] { return proxy.move.target.held() == 1; }));
+  }
+  // How it ended.
+  Result<vmproxy::model::Schema> released() {
+    proxy.move.target.release();
+    CHECK(proxy.move.eventually([this] { return answer.wait_for(seconds(0)) == std::future_status::ready; }));
+    return answer.get();
+  }
+  // The machine dies while the target is asked; what it was asked for arrives there, or does not.
+  void killed(Call call, bool arrives) {
+    const auto disk = proxy.move.disk();
+    if (!arrives) proxy.move.target.fail(call, Error(Code::refused_connection, "away"));
+    (void)released();
+    proxy.restart(disk);
+  }
+  Proxy& proxy;
+  std::future<Result<vmproxy::model::Schema>> answer;
+};
+
+// "things" with two partitions, on both sides, the target being the primary.
+struct Parted : Proxy {
+  vmproxy::model::Schema parted = things();
+  void promoted() {
+    parted.partitions = {"", "north"};
+    move.source.add_collection(parted);
+    move.source.put("a", 1);
+    ready();
+    REQUIRE(move.promote());
+  }
+  vmproxy::model::Schema known() { return move.context().collections.find("things")->plan->source(); }
+  std::vector<std::string> on_target() {
+    const auto there = move.target.describe(things().name, move.clock.in(seconds(1)));
+    return there && *there ? (*there)->partitions : std::vector<std::string>();
+  }
+};
 
 Result<vmproxy::model::WriteResult> put_into(Proxy& proxy, const std::string& collection,
                                              const std::string& id) {
@@ -179,13 +238,15 @@ TEST_CASE("a change of collections that ends in the fence of a rollback refuses 
   proxy.move.options.fence_max = seconds(600);
   proxy.ready();
   REQUIRE(proxy.move.promote());
-  proxy.move.target.hold(Call::drop);
+  // Inside the gate, before anything of it is noted.
+  std::optional<proxy::KeyQueue::Turn> earlier(
+      proxy.move.context().keys.line_up({proxy::turn_of(things().name)}));
   auto drop = proxy.exchange({"POST", "/drop", {}, ""});
   const auto ended = proxy.begin(drop);
-  REQUIRE(proxy.until([&] { return proxy.move.target.held() == 1; }));
+  REQUIRE(proxy.until([&] { return proxy.move.context().gate.inside() == 1; }));
   proxy.move.aside([&] { return proxy.move.migration->rollback({}); });
   REQUIRE(proxy.until([&] { return proxy.move.intended(); }));
-  proxy.move.target.release();
+  earlier.reset();
   REQUIRE(proxy.until([&] { return *ended; }));
   CHECK(drop.answer->status == 200);
   CHECK_FALSE(proxy.move.ended());
@@ -237,6 +298,37 @@ TEST_CASE(
   CHECK(put_into(proxy, "other", "x"));
   CHECK(proxy.move.target.rows("other") == FakeDriver::Rows{{"x", 1}});
   CHECK_FALSE(proxy.move.rollback());
+}
+
+TEST_CASE(
+    "C6: a crash while a collection is made that was dropped before the promotion brings none of its records back") {
+  Proxy proxy;
+  proxy.ready();
+  auto drop = proxy.exchange({"POST", "/drop", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.drop_collection("things");
+    return net::Response{};
+  });
+  proxy.handle(drop);
+  REQUIRE(proxy.move.promote());
+  REQUIRE(proxy.move.target.find("a") == 1);  // drops are not mirrored
+  bool arrives = false;
+  SECTION("while what the target kept of it is dropped") {
+    Hanging(proxy, Call::drop, creation("things")).killed(Call::drop, arrives);
+  }
+  SECTION("... and that is done") {
+    arrives = true;
+    Hanging(proxy, Call::drop, creation("things")).killed(Call::drop, arrives);
+  }
+  SECTION("while it is made on the target") {
+    Hanging(proxy, Call::create, creation("things")).killed(Call::create, arrives);
+  }
+  SECTION("... and that is done") {
+    arrives = true;
+    Hanging(proxy, Call::create, creation("things")).killed(Call::create, arrives);
+  }
+  CHECK(proxy.backend().change(creation("things")));
+  CHECK(put_into(proxy, "things", "x"));
+  CHECK(proxy.move.target.rows() == FakeDriver::Rows{{"x", 1}});
 }
 
 TEST_CASE("a partition dropped after the promotion is named before a rollback, until it is made again") {
