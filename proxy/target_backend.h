@@ -44,7 +44,7 @@ class TargetBackend final : public protocols::Backend {
   Result<model::Schema> create(const model::Schema& schema);
   Result<model::Schema> drop(const Collection& gone);
   Result<model::Schema> alter(const Collection& before, const model::Schema& schema);
-  // `undone`: it failed, and the catalog is durably as before.
+  // `undone`: the target did not do it, or nobody knows, and the catalog is as before.
   Result<void> alter_in_place(const Collection& before, const model::Schema& schema, bool& undone);
   void note_ddl(const std::string& what);
   void take_back_ddl(const std::string& what);  // it surely did not come about

@@ -183,22 +183,26 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   return now->plan->source();
 }
 
+// The target first: a crash in between leaves it with what the catalog does not show yet, and who asks again gets it done. The
+// other way round a change would be answered as done that the target never heard of.
 Result<void> TargetBackend::alter_in_place(const Collection& before, const model::Schema& schema,
                                            bool& undone) {
-  auto put = context_.collections.put(schema, false, deadline_);
-  if (!put) return put;
-  const auto now = context_.collections.find(before.key);
-  Result<void> altered;
-  if (!now->plan->keys_as_in(*before.plan)) {
-    altered = Error(
+  const auto after = context_.collections.planned(before.name, schema);
+  if (!after) return after.error();
+  if (!(*after)->plan->keys_as_in(*before.plan)) {
+    return Error(
         Code::unsupported,
         "collection.keys: the records that are there were stored under other keys than this change asks for");
-  } else {
-    altered = context_.transfer.driver(Side::target)
-                  .alter(before.plan->target().name, now->plan->target(), deadline_);
   }
-  if (!altered) undone = context_.collections.put(before.plan->source(), false).has_value();
-  return altered;
+  auto altered = context_.transfer.driver(Side::target)
+                     .alter(before.plan->target().name, (*after)->plan->target(), deadline_);
+  undone = !altered;
+  if (!altered) return altered;
+  auto kept = context_.collections.put(schema, false);  // however long it takes
+  if (kept) return {};
+  return kept.error()
+      .within("'" + before.key + "' is changed on the target, and that could not be kept")
+      .not_whole(true);
 }
 
 Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const protocols::Space& space) {

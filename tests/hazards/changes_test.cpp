@@ -331,6 +331,43 @@ TEST_CASE(
   CHECK(proxy.move.target.rows() == FakeDriver::Rows{{"x", 1}});
 }
 
+TEST_CASE(
+    "a crash while partitions are changed after the promotion: the catalog shows none that the target lacks, and asking again helps") {
+  Parted at;
+  at.promoted();
+  auto wanted = at.known();
+  SECTION("one is made") {
+    wanted.partitions.emplace_back("south");
+  }
+  SECTION("one is dropped") {
+    wanted.partitions = {""};
+  }
+  Hanging(at, Call::alter, alteration(wanted)).killed(Call::alter, false);
+  CHECK(at.known().partitions == at.on_target());
+  REQUIRE(at.backend().change(alteration(wanted)));
+  CHECK(at.known().partitions == wanted.partitions);
+  CHECK(at.on_target() == wanted.partitions);
+}
+
+TEST_CASE("a partition that the target has made and the journal cannot keep is made by who asks again") {
+  Parted at;
+  at.promoted();
+  auto wanted = at.known();
+  wanted.partitions.emplace_back("south");
+  Hanging made(at, Call::alter, alteration(wanted));
+  at.move.store->fail_next_commits(1);
+  at.move.store->fail_reopen(true);
+  const auto failed = made.released();
+  REQUIRE_FALSE(failed);
+  CHECK_FALSE(failed.error().surely_not_done());
+  CHECK(at.known().partitions == at.parted.partitions);
+  at.move.store->fail_reopen(false);
+  CHECK(at.move.eventually([&] { return !at.move.journal->failure(); }));
+  CHECK(at.backend().change(alteration(wanted)));
+  CHECK(at.known().partitions == wanted.partitions);
+  CHECK(at.on_target() == wanted.partitions);
+}
+
 TEST_CASE("a partition dropped after the promotion is named before a rollback, until it is made again") {
   Proxy proxy;
   auto parted = things();
