@@ -65,8 +65,10 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
   if (change.kind != Change::drop_collection) names.push_back(change.schema.name);
   std::vector<std::string> turns;
   for (const auto& name : names) {
-    if (const std::string key = model::to_string(name); context_.renames.open(key))
-      context_.renames.settle(key, *routing_, deadline_);
+    const std::string key = model::to_string(name);
+    if (context_.renames.open(key)) context_.renames.settle(key, *routing_, deadline_);
+    // Another drop is the answer to a drop without one.
+    if (change.kind != Change::drop_collection) context_.drops.settle(key, *routing_, deadline_);
     turns.push_back(turn_of(name));
   }
   auto turn = context_.keys.line_up(std::move(turns));
@@ -126,16 +128,7 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
 }
 
 Result<model::Schema> TargetBackend::drop(const Collection& gone) {
-  context_.mirror.pause(gone.key);
-  auto dropped = context_.transfer.driver(Side::target).drop(gone.plan->target().name, deadline_);
-  if (dropped || dropped.error().code == Code::not_found) {
-    context_.mirror.forget(gone.key);
-    (void)context_.collections.release(gone);  // before somebody can make it anew
-    (void)context_.collections.remove(gone.name);
-    dropped = Result<void>();
-    note_ddl("dropped " + gone.key);
-  }
-  context_.mirror.resume(gone.key);
+  auto dropped = context_.drops.drop(gone, *routing_, deadline_);
   if (!dropped) return dropped.error();
   renew_catalog();
   return gone.plan->source();
