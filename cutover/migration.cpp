@@ -120,6 +120,10 @@ Result<void> Migration::open() {
   const bool clean = journal_.stats().clean_start;
   auto recovered = mirror_.recover(state.primary, state.epoch, clean);
   if (!recovered) return recovered;
+  if (state.capture) {
+    auto carried = carry_left_suspects(state.epoch);
+    if (!carried) return carried;
+  }
   {
     std::lock_guard hold(mutex_);
     state_ = state;

@@ -146,6 +146,10 @@ class Migration final : public Control {
   Result<void> in_fence(journal::Side to, const Actor& actor, bool old_primary_dead, Deadline deadline,
                         StepTimes& steps, bool& lanes_stopped);
   Result<void> still_there(journal::Side to);
+  // What follows the COMMIT: see Mirror::carry_suspects().
+  void carry_suspects();
+  // The same, if the run that committed this epoch did not come to it. Once the journal is replayed.
+  Result<void> carry_left_suspects(uint64_t epoch);
   Result<void> still_whole(journal::Side to, const Actor& actor, size_t given_up);
   // A promotion that is under way gives way: who asks for the way back does not want to see it succeed first.
   Result<Turn::Held> turn_of_rollback();

@@ -8,8 +8,10 @@
 #include "base/log.h"
 #include "cutover/flip_guards.h"
 #include "cutover/migration.h"
-#include "journal/rows.h"
 #include "cutover/step_times.h"
+#include "journal/rows.h"
+#include "journal/unknown_format.h"
+#include "model/codec.h"
 
 namespace vmproxy::cutover {
 
@@ -33,6 +35,21 @@ constexpr uint64_t urgent_keys_max = 100;  // keys compared in the fence of a ro
 constexpr Duration still_there_timeout = std::chrono::seconds(10);  // for all collections
 constexpr Duration still_there_patience = std::chrono::seconds(2);  // with a database that stumbles
 constexpr size_t asked_at_once = 16;
+
+// -> the epoch behind whose COMMIT suspects are still to be carried over.
+constexpr std::string_view carry_row = "carry_suspects";
+constexpr uint8_t carry_format = 1;
+
+journal::Row carry_row_of(std::optional<uint64_t> epoch) {
+  journal::Row row{std::string(journal::rows::state), std::string(carry_row), std::nullopt};
+  if (epoch) {
+    model::Writer writer;
+    writer.u8(carry_format);
+    writer.u64(*epoch);
+    row.value = writer.take();
+  }
+  return row;
+}
 
 bool gives_up_unread(const Actor& actor) {
   return std::find(actor.force.begin(), actor.force.end(), "unread") != actor.force.end();
@@ -322,6 +339,32 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
   return done;
 }
 
+void Migration::carry_suspects() {
+  auto carried = mirror_.carry_suspects();
+  if (carried) {
+    journal_.put_rows({carry_row_of(std::nullopt)});
+  } else {
+    log::warn("suspects stay as they are until the next validation, or the next start",
+              {{"migration", options_.name}, {"error", carried.error().message}});
+  }
+}
+
+Result<void> Migration::carry_left_suspects(uint64_t epoch) {
+  auto row = journal_.row(journal::rows::state, carry_row);
+  if (!row) return row.error();
+  if (!*row) return {};
+  model::Reader reader(**row);
+  const uint8_t format = reader.u8();
+  if (format != carry_format)
+    return journal::unknown_format("what a change of the primary has still to do", format, carry_format);
+  const uint64_t of = reader.u64();
+  if (!reader.done())
+    return Error(Code::corrupt, "what a change of the primary has still to do cannot be read");
+  // Of another epoch: that COMMIT did not come about, or the primary has changed since, which carried them.
+  if (of == epoch) carry_suspects();
+  return {};
+}
+
 Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, const std::string& action,
                              bool old_primary_dead) {
   std::lock_guard comparing(comparing_);
@@ -375,6 +418,8 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
         committed.rolled_back_at = rfc3339(clock_.wall());
         committed.rolled_back_reason = actor.reason;
       }
+      // Durable with it or before it: a restart behind it does what this run did not come to.
+      journal_.put_rows({carry_row_of(committed.epoch)});
       done = move(committed, actor, action);
     }
   } catch (const std::exception& broken) {
@@ -406,10 +451,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
       .histogram("promotion_pause_seconds", "How long writes waited in the fence of a promotion or rollback")
       .observe(pause);
   if (!done) return done.error().within(action + " aborted, nothing changed");
-  auto carried = mirror_.carry_suspects();
-  if (!carried)
-    log::warn("suspects stay as they are until the next validation",
-              {{"migration", options_.name}, {"error", carried.error().message}});
+  carry_suspects();
   log::info(
       "primary changed",
       {{"migration", options_.name}, {"action", action}, {"pause_seconds", pause}, {"steps", steps.text()}});

@@ -49,6 +49,24 @@ TEST_CASE(
   CHECK(at.move.target.find("a") == 1);
 }
 
+TEST_CASE(
+    "H48: killed right after the decision, the late effect of a doubtful write is mended all the same") {
+  Doubtful at;
+  at.ready();
+  at.move.promote_aside();
+  REQUIRE(at.move.eventually([&] { return at.move.primary() == "target"; }));
+  const auto disk = at.move.disk();  // the clock stands still: what follows the decision is not there yet
+  REQUIRE(at.move.ended());
+  at.move.crash(disk);
+  at.move.start();
+  CHECK(at.move.status().suspect == 0);
+  at.move.source.put("a", 2);  // the old primary executes it after all
+  at.move.clock.advance(seconds(61));
+  CHECK(at.move.eventually([&] { return at.move.source.find("a") == 1; }));
+  REQUIRE(at.move.quiet());
+  CHECK(at.move.target.find("a") == 1);
+}
+
 TEST_CASE("H48: a rollback before that was mended finds the suspect again") {
   Doubtful at;
   at.ready();
