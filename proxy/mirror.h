@@ -130,9 +130,9 @@ class Mirror final : public journal::Sink {
   // and no attempt on the replica can land there any more (H58).
   std::optional<Error> unsettled() const;
   // catch_up() without the primary, with READs held. Once nothing is unsettled, the lanes are stopped, and nothing is unread any
-  // more: with `give_up` the keys of all READs, and of all debts but open windows, are kept in quarantine as at risk (H46) and
-  // no longer waited for; else one that is there ends it, and is in `unread`. After that, and after an error, the lanes run and
-  // nothing is given up.
+  // more: with `give_up` the READs whose last write the journal has whole become that image, and the keys of all others, and of
+  // all debts but open windows, are kept in quarantine as at risk (H46) and no longer waited for; else one that is there ends
+  // it, and is in `unread`. After that, and after an error, the lanes run and nothing is given up.
   struct CaughtUp {
     size_t given_up = 0;  // so many are in quarantine for it that were not
     Unread unread;        // some: not caught up
@@ -179,6 +179,9 @@ class Mirror final : public journal::Sink {
   void put(Entry entry);
   void place(Entry entry);  // put() for whoever holds a WriteMarks::Coming of it
   size_t give_up_reads(const std::string& why);
+  // A READ becomes the image that the journal has of its key's last write, if that write is of this epoch and may have been
+  // done. False: the journal has none.
+  bool written_instead(Entry& entry, const std::map<std::string, journal::Seq>& lives);
   void take_back_given_up();
   // Takes back from `outcome` what may not be relied on after a restart.
   void finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome);
@@ -222,6 +225,7 @@ class Mirror final : public journal::Sink {
   std::atomic<uint64_t> last_position_{0};
   std::atomic<uint64_t> generation_{0};
   std::atomic<Side> primary_{Side::source};
+  std::atomic<journal::Seq> primary_since_{1};  // what is journaled from there on is of its epoch
   std::atomic<uint64_t> writes_{0}, collapsed_{0};
   std::atomic<TimePoint> not_before_{TimePoint()};  // H57: nothing is sent to the replica before
   std::atomic<bool> journal_full_ = false;          // more than journal_bytes_max; set by run()

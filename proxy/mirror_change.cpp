@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <utility>
+
+#include "model/codec.h"
 
 namespace vmproxy::proxy {
 namespace {
@@ -99,24 +102,68 @@ Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why
   return *failed;
 }
 
+bool Mirror::written_instead(Entry& entry, const std::map<std::string, journal::Seq>& lives) {
+  if (entry.seqs.empty()) return false;
+  const journal::Seq last = *std::max_element(entry.seqs.begin(), entry.seqs.end());
+  const auto life = lives.find(entry.collection);
+  if (last < primary_since_ || (life != lives.end() && last < life->second)) return false;
+  const auto head = journal_.head(last);
+  if (!head || head->cls != journal::IntentClass::image || head->primary != primary_) return false;
+  const auto outcome = journal_.outcome_of(last);
+  if (!outcome || !journal_.body(last)) return false;
+  for (size_t i = 0; i < head->keys.size(); ++i) {
+    if (model::encode(head->keys[i]) != entry.key) continue;
+    if (*outcome) {
+      const auto& items = (*outcome)->items;
+      if ((i < items.size() ? items[i] : (*outcome)->whole) == model::Outcome::rejected) return false;
+    }
+    entry.image = true;
+    entry.seq = last;
+    entry.item = static_cast<uint32_t>(i);
+    return true;
+  }
+  return false;
+}
+
 size_t Mirror::give_up_reads(const std::string& why) {
   std::vector<Debt> debts = debts_.take_all_but(DebtReason::uncertain);
   std::set<std::pair<std::string, std::string>> keys;
   for (const auto& debt : debts) keys.emplace(debt.collection, debt.key);
-  auto entries = lanes_.take_reads();
-  for (auto& entry : entries) {
+  auto reads = lanes_.take_reads();
+  // C6: one of these may have been acknowledged, its outcome lost in a crash or an earlier write of its key in doubt. Nobody can
+  // say any more whether it was done; written, an acknowledged one is not lost, and the others may have been done, too.
+  std::vector<Entry> images, given_up;
+  const auto lives = this->lives();
+  for (auto& entry : reads) {
     keys.emplace(entry.collection, entry.key);
-    for (auto& debt : entry.debts) debts.push_back(std::move(debt));
+    for (auto& debt : std::exchange(entry.debts, {})) debts.push_back(std::move(debt));
+    (lives && written_instead(entry, *lives) ? images : given_up).push_back(std::move(entry));
   }
-  // Kept before anything is struck out: a crash in between keeps both.
-  size_t kept = 0;
   given_up_.insert(keys.begin(), keys.end());  // first: what fails now is taken back with it
+  // Kept before anything is struck out: a crash in between keeps both.
+  std::vector<Debt> windows;
+  for (const auto& entry : images) {
+    keys.erase({entry.collection, entry.key});
+    // For the case that the primary does not change, or crashes come: it is read again then, whoever is the primary.
+    in_flight_.open_window(entry.collection, entry.key);
+    windows.push_back({0, entry.collection, entry.key, DebtReason::uncertain, window_of(primary_)});
+  }
+  debts_.add(windows);
+  size_t kept = 0;
   for (const auto& [collection, key] : keys)
     kept += quarantine_.add_unread(collection, key, why, primary_) ? 1 : 0;
   debts_.paid(debts);
-  for (const auto& entry : entries) {
+  for (const auto& entry : given_up) {
     for (const auto seq : entry.seqs) ledger_.done(seq);
     for (const auto position : entry.owed) freshness_.arrived(entry.collection, position);
+  }
+  std::lock_guard ordered(finish_mutex_);
+  for (auto& entry : images) {
+    const std::string collection = entry.collection;
+    const auto owed = std::exchange(entry.owed, {});
+    entry.position = next_position();
+    put(std::move(entry));
+    for (const auto position : owed) freshness_.arrived(collection, position);
   }
   return kept;
 }
@@ -137,6 +184,7 @@ void Mirror::take_back_given_up() {
 
 void Mirror::set_primary(Side primary) {
   primary_ = primary;
+  primary_since_ = journal_.next();
   not_before_ = TimePoint();
   given_up_.clear();
 }

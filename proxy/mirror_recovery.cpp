@@ -71,9 +71,12 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
         return true;
       });
   if (!looked) return looked;
+  primary_since_ = journal_.next();
   auto scanned = journal_.scan(
       first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
         ++intents;
+        if (head.primary == primary && head.epoch == epoch)
+          primary_since_ = std::min(primary_since_.load(), head.seq);
         ledger_.open(head.seq);
         const std::string name = model::to_string(head.collection);
         const auto at = endangered_from.find(name);

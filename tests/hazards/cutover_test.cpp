@@ -851,6 +851,77 @@ TEST_CASE(
   CHECK(move.primary() == "source");
 }
 
+TEST_CASE(
+    "C6: with the target dead, what was acknowledged and must be read is written from the journal where that has it") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.source.down(Error(Code::refused_connection, "restarting"));
+  SECTION("its outcome was not durable when the proxy was killed") {
+    move.write("a", 3);
+    const auto disk = move.disk();  // the clock stood still since
+    move.target.down(Error(Code::refused_connection, "dead"));
+    move.crash(disk);
+    move.start();
+    SECTION("once") {}
+    SECTION("twice") {
+      move.linger();
+      move.crash();
+      move.start();
+    }
+  }
+  SECTION("an earlier write of its key could still be executed") {
+    move.target.fail(Call::upsert, Error(Code::timeout, "no answer came"));
+    CHECK_THROWS(move.write("a", 2));
+    move.write("a", 3);
+    move.target.down(Error(Code::refused_connection, "dead"));
+  }
+  move.clock.advance(seconds(61));
+  move.source.down(std::nullopt);
+  CHECK(says(move.rollback(), "1 keys must be read from it"));
+  CHECK_FALSE(move.source.find("a"));
+  REQUIRE(move.rollback({"unread"}));
+  CHECK(move.source.find("a") == 3);
+  CHECK(move.status().at_risk == 0);
+  CHECK(move.status().quarantined == 0);
+  move.target.down(std::nullopt);  // with or without the record
+  move.target.put("a", 2);
+  move.clock.advance(seconds(61));
+  CHECK(move.eventually([&] { return move.target.find("a") == 3; }));
+}
+
+TEST_CASE(
+    "what was written from the journal for a rollback that did not come about is read again once the target is back") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.source.down(Error(Code::refused_connection, "restarting"));
+  move.target.fail(Call::upsert, Error(Code::timeout, "no answer came"));
+  CHECK_THROWS(move.write("a", 2));  // never executed
+  move.target.down(Error(Code::refused_connection, "dead"));
+  move.source.down(std::nullopt);
+  move.source.hold(Call::upsert);
+  move.aside([&] { return move.migration->rollback({"test", "", {"unread"}}); });
+  CHECK(move.eventually([&] { return move.source.held() > 0; }));
+  // What is only found once all is caught up.
+  CHECK(move.journal->commit_rows(
+      {{std::string(vmproxy::journal::rows::state), "ddl/things", std::string("a test")}}));
+  move.source.release();
+  CHECK(says(move.ended(), "collections were changed meanwhile"));
+  CHECK(move.primary() == "target");
+  CHECK(move.source.find("a") == 2);
+  CHECK(move.status().quarantined == 0);
+  SECTION("in this run") {}
+  SECTION("after a crash") {
+    move.linger();
+    move.crash();
+    move.start();
+  }
+  move.target.down(std::nullopt);
+  move.clock.advance(seconds(61));
+  CHECK(move.eventually([&] { return !move.source.find("a"); }));
+}
+
 TEST_CASE("H58: with the target dead no decision while an attempt on the source may still land there") {
   Move move;
   move.options.pre_drain_max = seconds(10);
