@@ -18,8 +18,9 @@ def run(context, budget, seed):
     program = os.environ.get("VMPROXY_FAULTS_BIN") or str(ROOT / "build" / "torture" / "bin" / "vmproxy")
     if not os.access(program, os.X_OK):
         raise NotRun("a vmproxy with fault points (scripts/build torture, or VMPROXY_FAULTS_BIN)")
+    fake_lives = context.program("test_faults", "torture", "dev")
     real(context, budget, seed, result, program)
-    fakes(context, budget, seed, result)
+    fakes(context, budget, seed, result, fake_lives)
     return result
 
 
@@ -49,9 +50,8 @@ def real(context, budget, seed, result, program) -> None:
     result.fault("kill at a fault point, real databases", kills)
 
 
-def fakes(context, budget, seed, result) -> None:
+def fakes(context, budget, seed, result, program) -> None:
     """The program of tests/faults: each point that its journeys pass, as often as the count asks for."""
-    program = context.program("test_faults", "torture", "dev")
     while result.done < budget.count and budget.left() > 20:
         began = time.monotonic()
         code, lines = context.run(f"{result.name}.fakes", [program, "--rng-seed", str(seed % 100_000 + result.done)],
