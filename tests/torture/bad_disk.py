@@ -1,8 +1,8 @@
 """A small disk of its own for the journal that can be full, fail, or be read-only.
 
-Full is real, a tmpfs and a file that takes what is left, but for space that the store has reserved before: that, EIO and EROFS
-come from a library that is loaded before the program's own (bad_disk.c). Writes and syncs of files below `path` end with the error
-that the file `verdict` names.
+Full is real, a tmpfs and a file that takes what is left, but for space that the store has reserved before: that, EIO and
+EROFS come from a library that is loaded before the program's own (bad_disk.c). Writes and syncs of files below `path` end
+with the error that the file `verdict` names.
 """
 
 import contextlib

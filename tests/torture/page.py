@@ -69,8 +69,9 @@ def row_block(row, result) -> str:
              + (f", {result.operations:,} operations checked" if result.operations else "")]
     lines = [f"needs {result.not_run}"] if result.not_run else lines
     wide = "".join(f'<div class="wide">{say(line)}</div>' for line in lines)
-    wide += "".join(f'<div class="wide{" bad" if figure.missed else ""}">{"missed: " if figure.missed else ""}{say(str(figure))}</div>'
-                    for figure in result.figures)
+    for figure in result.figures:
+        kind, word = (" bad", "missed: ") if figure.missed else ("", "")
+        wide += f'<div class="wide{kind}">{word}{say(str(figure))}</div>'
     return (f'<div class="row"><div class="name">{say(row.what)}</div>'
             f'<div class="result {COLOURS[result.verdict]}">{say(result.verdict)}</div>{wide}</div>')
 

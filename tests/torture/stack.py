@@ -32,7 +32,7 @@ AFTER_READY = {"ready", "canary", "reads_moved", "promoted", "finalized"}
 class Stack:
     def __init__(self, context: Context, name: str, seed: int, *, records: int = 2000, writes: float = 50.0, tolerate=False,
                  settings=None, data_dir=None, workload_class=Workload,
-                 target_relay=Relay, environment=None, links=None, **workload):
+                 target_relay=Relay, environment=None, links=None, direct=False, **workload):
         self.context, self.seed = context, seed
         self.checker = context.program("history_check")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"vmproxy-torture-{name}-"))
@@ -46,7 +46,7 @@ class Stack:
             self._ends.callback(self.to_source.close)
             self._ends.callback(self.to_target.close)
             self.vmproxy = Vmproxy(self.folder / "vmproxy", {}, {}, settings=settings, environment=environment)
-            self._connect(links)
+            self._connect(links, direct)
             if data_dir:
                 self.vmproxy.config["data_dir"] = str(data_dir)
                 self.vmproxy.write_config()
@@ -70,9 +70,11 @@ class Stack:
         self._ends.callback(server.discard)
         return server.start()
 
-    def _connect(self, links) -> None:
-        """links: a fault proxy's class, for all three ways; else the relays are between."""
+    def _connect(self, links, direct: bool) -> None:
+        """links: a fault proxy's class, for all three ways; direct: nothing is between; else the relays are."""
         source, target = self.to_source.port, self.to_target.port
+        if direct:
+            source, target = self.chroma.port, self.pgvector.port
         if links:
             self.proxy = links({"client": self.vmproxy.port, "source": self.chroma.port, "target": self.pgvector.port},
                                seed=self.seed)
@@ -123,7 +125,7 @@ class Stack:
 
     def to_ready(self) -> None:
         drive(self.vmproxy, lambda status: status["state"] in AFTER_READY, "start",
-              begun=lambda status: status["state"] != "created", timeout=600)
+              begun=lambda status: status["state"] not in ("created", "abandoned"), timeout=600)
 
     # One order to the admin API, without a process of its own: thousands of them are given.
     def order(self, action: str, timeout: float = 60.0, **body) -> dict:

@@ -25,7 +25,7 @@ def run(context, budget, seed):
         goal = budget.count * (number + 1) // len(POLICIES)
         with BadDisk(context) as disk, Stack(context, ROW.name, seed + number, data_dir=disk.path / "data",
                                              settings={"journal": {"capture_failure": policy}},
-                                             workload_class=WindowedWorkload, environment=disk.environment) as stack:
+                                             workload_class=WindowedWorkload, environment=disk.environment, direct=True) as stack:
             stack.begin()
             while result.done < goal and budget.left() > UNIT_SECONDS and not result.anomaly_count:
                 kind = KINDS[result.done % len(KINDS)]

@@ -36,7 +36,8 @@ def real(context, budget, seed, result, program) -> None:
         result.figure("real databases: stopped for lack of time after", passed, "points", adds=True)
         kills = passed
     else:
-        figure = last_match(r"killed at (\d+) fault points: (\d+) with loss or no recovery; serving again after ([\d.]+) s", lines)
+        figure = last_match(
+            r"killed at (\d+) fault points: (\d+) with loss or no recovery; serving again after ([\d.]+) s", lines)
         if figure is None:
             result.anomaly(f"test_kill_points.py ended with {code} and no figure: " + "\n".join(lines[-30:]))
             return

@@ -23,7 +23,7 @@ def run(context, budget, seed):
     # vmproxy and the loads inherit it.
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, before[1]))
     try:
-        with Stack(context, ROW.name, seed) as stack:
+        with Stack(context, ROW.name, seed, direct=True) as stack:
             stack.vmproxy.start()
             pid = stack.vmproxy.process.pid
             rounds = [measured(context, stack.vmproxy.port, 0, FEW)[1] for _ in range(2)]

@@ -4,7 +4,7 @@ from torture.context import last_match
 
 
 def called(context, budget, result, make_command, figure: str, step: int, seconds_of_unit: float) -> None:
-    """make_command(count, number of the call) -> command. `figure` matches its last line: (what was done, how much was wrong)."""
+    """make_command(count, number of the call) -> command. `figure` matches its last line: what was done, how much was wrong."""
     call = 0
     while budget.goes_on(result.done, seconds_of_unit * min(step, budget.count - result.done)):
         count = min(step, budget.count - result.done)
