@@ -41,7 +41,8 @@ function(vmproxy_library name)
 endfunction()
 
 # vmproxy_test(net_http1 LABEL unit SOURCES http1_test.cpp DEPS vmproxy::net)
-# Labels: unit (no sockets), component (loopback, fakes), integration (real servers), hazard.
+# Labels: unit (no sockets), component (loopback, fakes), integration (real servers), hazard, crash (processes that are
+# killed: alone on the machine).
 function(vmproxy_test name)
   cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
   add_executable(test_${name} ${arg_SOURCES})

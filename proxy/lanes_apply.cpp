@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "proxy/lanes.h"
 
 namespace vmproxy::proxy {
@@ -18,7 +19,7 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
     if (!collection && paused(name)) {
       // A change of collections is under way, and may end with the name where it was: it says what is owed then.
       if (primary_ == Side::source) {
-        for (Entry& entry : group) entry.image = false;  // H20: or of another life
+        for (Entry& entry : group) entry.image = entry.journaled = false;  // H20: or of another life
       }
       for (const auto seq : lane.queue.give_back(std::move(group))) parts_.ledger.done(seq);
       health_.unused();
@@ -33,12 +34,16 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
     }
     // H20: what a dropped collection of this name was to hold is nothing for the one that has it now.
     const journal::Seq began = life_of(name);
-    for (Entry& entry : group) entry.image = entry.image && entry.seq >= began;
+    for (Entry& entry : group) {
+      if (entry.seq < began) entry.image = entry.journaled = false;
+    }
     apply_collection(lane, *collection, group);
     if (group.empty()) continue;
     const bool other_life = !same_life(*collection);  // H20: while it was applied
     const journal::Seq begins = life_of(name);
-    for (Entry& entry : group) entry.image = entry.image && !other_life && entry.seq >= begins;
+    for (Entry& entry : group) {
+      if (other_life || entry.seq < begins) entry.image = entry.journaled = false;
+    }
     for (const auto seq : lane.queue.give_back(std::move(group))) parts_.ledger.done(seq);
   }
 }
@@ -198,7 +203,7 @@ bool Lanes::same_life(const Collection& collection) const {
 
 void Lanes::owe_zombies(const std::string& collection, const std::vector<model::Key>& keys,
                         const Error& error) {
-  if (error.surely_not_done()) return;
+  if (error.surely_not_done() || !VMPROXY_RULE("zombie.read")) return;
   std::vector<Debt> debts;
   for (const auto& key : keys) {
     debts.push_back({0, collection, model::encode(key), DebtReason::zombie,

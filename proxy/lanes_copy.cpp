@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "journal/rows.h"
 #include "proxy/images.h"
 #include "proxy/lanes.h"
@@ -121,7 +122,8 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     journal::BackfillDone done;
     std::vector<model::Record> rows;
     for (size_t i = 0; i < part.rows.size(); ++i) {
-      if ((*touched)[i] || parts_.debts.owed(collection.key, model::encode(part.rows[i].key))) {
+      if (((*touched)[i] && VMPROXY_RULE("copy.touched")) ||
+          parts_.debts.owed(collection.key, model::encode(part.rows[i].key))) {
         ++done.dropped;
       } else {
         rows.push_back(part.rows[i]);

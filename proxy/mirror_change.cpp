@@ -6,6 +6,8 @@
 #include <optional>
 #include <set>
 
+#include "base/rule.h"
+
 namespace vmproxy::proxy {
 namespace {
 
@@ -16,7 +18,10 @@ constexpr size_t unread_names_max = 20;
 }  // namespace
 
 Result<void> Mirror::catch_up(Deadline deadline) {
-  const auto owed = [this] { return debts_.count() - debts_.count(DebtReason::uncertain); };
+  const auto owed = [this] {
+    return debts_.count() - debts_.count(DebtReason::uncertain) -
+           (VMPROXY_RULE("flip.zombies-paid") ? 0 : debts_.count(DebtReason::zombie));
+  };
   while (true) {
     if (!lanes_.wait_empty(deadline)) {
       return Error(Code::timeout, std::to_string(lanes_.size()) + " changes were not applied in time");
@@ -46,6 +51,19 @@ Mirror::Unread Mirror::unread() {
   return {count, std::move(names)};
 }
 
+void Mirror::write_journaled() {
+  const auto keys = lanes_.journaled();
+  if (keys.empty()) return;
+  std::vector<Debt> debts;
+  std::lock_guard ordered(finish_mutex_);
+  for (const auto& [collection, key] : keys) {
+    in_flight_.open_window(collection, key);
+    debts.push_back({0, collection, key, DebtReason::uncertain, window_of(primary_)});
+  }
+  debts_.add(debts);  // before the image is on the replica
+  lanes_.use_journaled(keys);
+}
+
 std::optional<Error> Mirror::unsettled() const {
   const std::string replica = primary_ == Side::target ? "source" : "target";
   if (const size_t left = lanes_.images()) {
@@ -73,6 +91,7 @@ Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why
   CaughtUp caught_up;
   std::optional<Error> failed;
   while (!failed) {
+    write_journaled();
     const auto waits = unsettled();
     if (!waits) {
       if (give_up) caught_up.given_up += give_up_reads(why);

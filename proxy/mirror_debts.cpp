@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/rule.h"
 
 namespace vmproxy::proxy {
 
@@ -70,7 +71,7 @@ void Mirror::pay_due() {
         VMPROXY_FAULT("debt.suspected");
       }
       Entry entry = read_entry(debt.collection, debt.key);
-      entry.waits = in_flight_.broad_of(debt.collection);
+      if (VMPROXY_RULE("debt.waits")) entry.waits = in_flight_.broad_of(debt.collection);
       entry.debts.push_back(std::move(debt));
       const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
       lanes_.put(std::move(entry));
@@ -99,6 +100,7 @@ void Mirror::close_windows(bool all) {
       const auto waits = in_flight_.broad_of(window.collection);
       std::vector<Debt> debts;
       for (auto& key : in_flight_.close_collection_window(window.window)) {
+        if (!VMPROXY_RULE("window.read-at-close")) continue;
         debts.push_back({0, window.collection, std::move(key), DebtReason::repair, Duration::zero()});
       }
       if (!debts.empty()) debts_.add(debts);

@@ -4,6 +4,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "journal/rows.h"
 #include "proxy/images.h"
 #include "proxy/mirror.h"
@@ -121,8 +122,8 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     const auto what = outcome_at(outcome, i);
     if (what == model::Outcome::rejected) continue;
     changed.push_back(ticket.encoded[i]);
-    entries.push_back(i);
-    if (what == model::Outcome::uncertain) {
+    if (what == model::Outcome::applied || VMPROXY_RULE("uncertain.read-now")) entries.push_back(i);
+    if (what == model::Outcome::uncertain && VMPROXY_RULE("uncertain.read-again")) {
       debts.push_back(
           {0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
       // Before end_keyed, so that an op that begins now finds either the op or its window.
@@ -141,8 +142,9 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
   for (const size_t i : entries) {
     Entry entry = read_entry(ticket.collection_key, ticket.encoded[i]);
     const bool certain = outcome_at(outcome, i) == model::Outcome::applied;
-    entry.image =
-        certain && ticket.cls == journal::IntentClass::image && !flight.overlapped[i] && ticket.seq != 0;
+    entry.image = certain &&
+                  (ticket.cls == journal::IntentClass::image || !VMPROXY_RULE("image.whole-records")) &&
+                  !flight.overlapped[i] && ticket.seq != 0;
     entry.seq = ticket.seq;
     entry.item = static_cast<uint32_t>(i);
     entry.waits = flight.waits;
@@ -167,12 +169,13 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
     lanes_.wake();
     return;
   }
-  std::vector<std::string> keys = ticket.encoded;
+  std::vector<std::string> keys;
+  if (VMPROXY_RULE("predicate.enumerated")) keys = ticket.encoded;
   keys.insert(keys.end(), flight.keys.begin(), flight.keys.end());
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   touch(ticket.collection_key, keys);
-  if (outcome.whole == model::Outcome::uncertain) {
+  if (outcome.whole == model::Outcome::uncertain && VMPROXY_RULE("predicate.window")) {
     // H42: it may still run and hit keys that are written later: everything in the window is read again at its end.
     const OpId window = in_flight_.open_collection_window(ticket.collection_key, keys);
     ledger_.hold(ticket.enumerated_from);

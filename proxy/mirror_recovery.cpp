@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "journal/rows.h"
 #include "proxy/mirror.h"
 
@@ -64,10 +65,12 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
       first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
         const bool uncertain = !outcome || outcome->whole == model::Outcome::uncertain;
         // Of the former primary too: its window was carried over the change, and its late effect there is repaired as any other.
-        if (head.cls == journal::IntentClass::predicate && uncertain) {
+        if (head.cls == journal::IntentClass::predicate && uncertain &&
+            VMPROXY_RULE("predicate.window-after-crash")) {
           const std::string name = model::to_string(head.collection);
-          const auto at = endangered_from.emplace(name, head.enumerated_from).first;
-          at->second = std::min(at->second, head.enumerated_from);
+          const auto at = endangered_from.emplace(name, head.seq).first;
+          at->second = std::min(at->second,
+                                VMPROXY_RULE("predicate.from-enumeration") ? head.enumerated_from : head.seq);
           endangered[name];
         }
         return true;
@@ -83,7 +86,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
         if (in_danger) {
           for (const auto& key : keys_of(head, outcome)) endangered[name].push_back(model::encode(key));
         }
-        if (head.primary != primary) {
+        if (head.primary != primary && VMPROXY_RULE("flip.old-epoch")) {
           ledger_.expect(head.seq, 0);  // of an epoch that ended with everything applied or carried as a debt
           return true;
         }
@@ -136,12 +139,15 @@ void Mirror::recover_intent(const journal::IntentHead& head,
     // Applied says that nothing overlapped it: see finish_keyed(). A window that is open again may be that of a later write.
     entry.image = may_be_images && head.cls == journal::IntentClass::image &&
                   what == model::Outcome::applied && !in_flight_.busy(name, entry.key);
+    // The order of such writes of a key is that of the journal, and who was told that one was refused was told so after that
+    // had become durable.
+    entry.journaled = may_be_images && head.cls == journal::IntentClass::image;
     entry.seq = head.seq;
     entry.item = static_cast<uint32_t>(i);
     entry.seqs.push_back(head.seq);
     entries.push_back(std::move(entry));
     // With an outcome the debt row is there already: it was put before the outcome was.
-    if (!outcome) {
+    if (!outcome && VMPROXY_RULE("crash.uncertain")) {
       debts.push_back({0, name, changed.back(), DebtReason::uncertain, window_of(head.primary)});
       in_flight_.open_window(name, changed.back());
     }
@@ -155,7 +161,9 @@ void Mirror::recover_intent(const journal::IntentHead& head,
     journal_.outcome(head.seq, std::move(uncertain));
   }
   ledger_.expect(head.seq, changed.size());
-  for (auto& entry : entries) put(std::move(entry));
+  for (auto& entry : entries) {
+    if (VMPROXY_RULE("crash.replay")) put(std::move(entry));
+  }
 }
 
 }  // namespace vmproxy::proxy

@@ -225,7 +225,17 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
       sent ? model::Outcome::applied
            : (sent.error().surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain);
   outcome.items = std::move(items);
-  context_.mirror.finish(std::move(ticket), std::move(outcome));
+  if (sent) {
+    context_.mirror.finish(std::move(ticket), std::move(outcome));
+    VMPROXY_FAULT("target.finished");
+    return sent;
+  }
+  // An intent without an outcome may be written to the source when the target is dead (Entry::journaled): nobody is told of a
+  // refusal that a kill could take away.
+  std::promise<void> kept;
+  context_.mirror.finish(std::move(ticket), std::move(outcome),
+                         [&kept](const Result<void>&) { kept.set_value(); });
+  kept.get_future().wait();
   VMPROXY_FAULT("target.finished");
   return sent;
 }

@@ -561,11 +561,13 @@ TEST_CASE("resets that a client provokes end its connection") {
   std::string came;
   bool open = true;
   uint32_t sent = 0;
-  for (; sent < 20000 && open; ++sent) {
+  // The last ones one by one: what a server leaves unread when it closes takes its last words along.
+  for (; sent < 2000 && open && !client.closed_within(0ms); ++sent) {
     open = client.send(provoked_reset(2 * sent + 1));
     if (sent % 100 == 99) came += client.receive(1ms);
+    if (sent > 950) came += client.receive(3ms);
   }
-  CHECK((!open || client.closed_within(3000ms)));
+  CHECK(sent < 1500);
   CHECK(database.calls < 1500);
   // GOAWAY, ENHANCE_YOUR_CALM
   CHECK(came.find(std::string("\0\0\x8\7\0\0\0\0\0", 9)) != std::string::npos);

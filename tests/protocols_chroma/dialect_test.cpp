@@ -312,12 +312,12 @@ TEST_CASE("a path that is not UTF-8 is refused in the server's words, and in JSO
     head.method = method;
     head.target = target;
     const auto served = dialect.serve(*row, request(method, target, "{"), backend);
-    REQUIRE(served);
+    REQUIRE(served.has_value());
     const auto refused = dialect.error(Error(Code::invalid, "no collection '\xff'"), head);
     for (const auto& response : {*served, refused}) {
       CHECK(response.status == 400);
       const auto body = wire::parse_json(response.body);
-      REQUIRE(body);
+      REQUIRE(body.has_value());
       CHECK(body->find("error")->string() == "InvalidArgumentError");
       CHECK(body->find("message")->string() == "Invalid URL: Invalid UTF-8 in `" + name + "`");
     }

@@ -433,7 +433,7 @@ TEST_CASE("a member of $meta is never taken for the declared field of its name")
                            "$meta[\"info\"][\"n\"] < 9", "extra == 1 or $meta[\"year\"] >= 0"}) {
     INFO(text);
     const auto filter = parse_expression(text, books(), recent);
-    REQUIRE_FALSE(filter);
+    REQUIRE_FALSE(filter.has_value());
     CHECK(filter.error().code == Code::unsupported);
     CHECK(filter.error().message.starts_with("filter.meta: "));
   }

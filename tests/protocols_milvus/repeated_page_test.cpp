@@ -71,7 +71,7 @@ struct Repeating {
 TEST_CASE("a scan of a server that shows the same page again ends with an error") {
   Repeating milvus;
   const auto ranges = milvus.driver.plan_scan(milvus.schema, 1, milvus.soon);
-  REQUIRE(ranges);
+  REQUIRE(ranges.has_value());
   REQUIRE(ranges->size() == 1);
   std::string cursor;
   Result<ScanPage> page = ScanPage{};
@@ -82,7 +82,7 @@ TEST_CASE("a scan of a server that shows the same page again ends with an error"
     cursor = page->cursor;
     seen += page->records.size();
   } while (!page->done);
-  REQUIRE_FALSE(page);
+  REQUIRE_FALSE(page.has_value());
   INFO(page.error().message);
   CHECK(page.error().code == Code::corrupt);
   CHECK(seen == 3);
@@ -94,7 +94,7 @@ TEST_CASE("a query without a limit of a server that shows the same page again en
   query.kind = model::Query::Kind::get;
   query.with_vectors = query.with_metadata = false;
   const auto found = milvus.driver.query(milvus.schema, query, milvus.soon);
-  REQUIRE_FALSE(found);
+  REQUIRE_FALSE(found.has_value());
   INFO(found.error().message);
   CHECK(found.error().code == Code::corrupt);
   CHECK(milvus.queries < patience);

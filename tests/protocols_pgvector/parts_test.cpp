@@ -116,13 +116,13 @@ TEST_CASE("a sparse vector whose indices do not ascend within its dimension is c
     for (size_t i = 0; i < indices.size(); ++i) add(0x3f800000);  // 1.0
     return sparsevec_of(bytes);
   };
-  REQUIRE(cell(10, {0, 3, 9}));
+  REQUIRE(cell(10, {0, 3, 9}).has_value());
   CHECK(cell(10, {0, 3, 9})->indices == std::vector<uint32_t>{0, 3, 9});
-  CHECK(cell(10, {}));
+  CHECK(cell(10, {}).has_value());
   const std::vector<std::vector<uint32_t>> wrong = {{3, 0}, {3, 3}, {10}, {0, 0xffffffff}};
   for (const auto& indices : wrong) {
     const auto vector = cell(10, indices);
-    REQUIRE_FALSE(vector);
+    REQUIRE_FALSE(vector.has_value());
     CHECK(vector.error().code == Code::corrupt);
   }
 }
