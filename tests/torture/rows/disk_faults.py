@@ -48,10 +48,15 @@ def cycle(stack, disk, kind: str, policy: str, result) -> float:
 
     def noticed() -> bool:
         disk.spoil(kind)  # again: what the store has deleted meanwhile was space, too
+        if not vmproxy.running:
+            return True
         return not recording(vmproxy) and (not ready(vmproxy) if policy == "refuse" else vmproxy.metric("capture_gaps") > 0)
     try:
         if not until(noticed, GAP_SECONDS):
             result.anomaly(f"{where}: the disk was bad for {GAP_SECONDS} s and nothing said so")
+        if not vmproxy.running:
+            result.anomaly(f"{where}: vmproxy ended\n{vmproxy.log_tail(8)}")
+            return 0.0
         if policy == "pass_and_mark":
             workload.wait_for(writes=5, reads=5, timeout=30, fail_fast=False)  # it goes on
             refused_to_promote(stack, where, result)

@@ -51,4 +51,4 @@ def wait(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-ROW = Row("overload", "the replica takes a tenth of the arrival rate", "seconds", (20, 90), (600, 900), run, whole=True)
+ROW = Row("overload", "the replica takes a tenth of the arrival rate", "seconds", (20, 150), (600, 900), run, whole=True)
