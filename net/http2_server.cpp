@@ -37,9 +37,9 @@ class Http2ServerSession final : public Http2Session {
 
  private:
   Http2Stream* on_stream_begun() override {
-    // A stream that was reset counts until its handler has ended: else resets would buy more work at the database than
-    // streams_max allows.
-    if (exchanges_.size() - idle_.size() >= streams_max) return nullptr;
+    // A stream that was reset counts until its handler has ended: else resets would buy any amount of work at the database.
+    // So does one that was answered, for a moment, while its client, who keeps to streams_max, begins the next one already.
+    if (exchanges_.size() - idle_.size() >= 2 * streams_max) return nullptr;
     auto exchange = std::make_unique<Http2Exchange>(
         connection_, [this](Http2Exchange& ready) { ready_.push_back(&ready); },
         [this](Http2Exchange& idle) {
