@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "admin/actions.h"
+#include "admin/faults.h"
 #include "admin/json.h"
 #include "admin/openapi.h"
 
@@ -176,6 +177,10 @@ constexpr Parameter migration_parameters[] = {
     {"percent", "number", "of cutover"},
     {"number", "integer", "of quarantine"}};
 
+#ifdef VMPROXY_FAULTS
+constexpr Parameter faults_parameters[] = {{"set", "string", "what to arm, in the words of $VMPROXY_FAULTS"}};
+#endif
+
 constexpr Route table[] = {
     {"GET", "/healthz", "healthz", "The process is alive", {}, "Alive", healthz},
     {"GET", "/readyz", "readyz", "Whether applications are served, and why not", {}, "Readiness", readyz},
@@ -254,6 +259,10 @@ constexpr Route table[] = {
      {},
      "Any",
      journal_verify},
+#ifdef VMPROXY_FAULTS
+    {"GET", "/debug/faults", "faults", "The fault points and their hits", {}, "Any", faults},
+    {"POST", "/debug/faults", "armFaults", "Arm fault points", faults_parameters, "Any", arm_faults},
+#endif
 };
 
 }  // namespace

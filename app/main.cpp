@@ -5,11 +5,13 @@
 #include <atomic>
 #include <cstdlib>
 #include <ctime>
+#include <iostream>
 
 #include "app/from.h"
 #include "app/registry.h"
 #include "app/serve.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "cli/check.h"
 #include "cli/databases.h"
 #include "cli/discover.h"
@@ -48,6 +50,10 @@ int main(int argc, char** argv) {
   ::sigaction(SIGINT, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
 
+  if (const auto armed = fault::arm(variable("VMPROXY_FAULTS").value_or("")); !armed) {
+    std::cerr << "vmproxy: VMPROXY_FAULTS: " << armed.error().message << '\n';
+    return cli::exit_of(armed.error().code);
+  }
   const auto systems = app::systems();
   SystemClock clock;
   cli::Program program{cli::standard_streams(),

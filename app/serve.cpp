@@ -1,6 +1,7 @@
 #include "app/serve.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <map>
@@ -86,6 +87,7 @@ Result<void> Serving::listen(const config::Listener& listener) {
   net::ListenOptions options;
   options.host = address->host;
   options.port = address->port;
+  options.request_timeout = listener.request_timeout;
   options.tls = {listener.tls.cert, listener.tls.key};
   pipelines_.push_back(std::make_unique<proxy::Pipeline>(open.migration->context(), listener.listen));
   auto bound = server_.listen(options, [pipeline = pipelines_.back().get()](net::Exchange& exchange) {
@@ -130,6 +132,8 @@ admin::Readiness Serving::readiness() {
 Result<void> Serving::stop() {
   stopping_ = true;
   server_.stop(drain_max);
+  // A promotion may wait a minute for its replica, and the admin server for the promotion.
+  for (auto& [name, open] : migrations_) open->migration->stop_waiting();
   if (admin_) admin_->stop(std::chrono::seconds(2));
   Result<void> outcome;
   for (auto& [name, open] : migrations_) {
@@ -139,11 +143,21 @@ Result<void> Serving::stop() {
   return outcome;
 }
 
+// A shell's soft limit of 1024 is for programs that use select(). What the administrator allows is the hard one.
+void use_all_descriptors() {
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
+  descriptors.rlim_cur = descriptors.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &descriptors) != 0)
+    log::warn("the limit of file descriptors stays as it is", {{"descriptors_max", descriptors.rlim_cur}});
+}
+
 cli::Ending serve(cli::Session& session, std::span<const protocols::System> systems) {
   const auto config = session.configuration();
   if (!config) return config.error();
   log::configure(config->log.level, config->log.format);
   block_ending_signals();
+  use_all_descriptors();
 
   Serving serving(*config, session.program.version, session.program.clock, systems);
   if (const auto started = serving.start(); !started) {

@@ -1,5 +1,6 @@
 #include "backfill/checkpoints.h"
 
+#include "base/fault.h"
 #include "journal/rows.h"
 #include "journal/unknown_format.h"
 #include "model/codec.h"
@@ -64,6 +65,7 @@ Result<void> Checkpoints::commit_plan(const model::CollectionName& name, const P
     rows.push_back({std::string(checkpoints), key(name, 'b', i), ranges[i].bytes});
     if (bytes < portion_bytes) continue;
     if (auto done = journal_.commit_rows(std::move(rows)); !done) return done;
+    VMPROXY_FAULT("plan.portion");
     rows.clear();
     bytes = 0;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/backoff.h"
+#include "base/fault.h"
 #include "base/log.h"
 
 namespace vmproxy::backfill {
@@ -97,7 +98,9 @@ Result<void> CollectionCopy::plan(size_t ranges_wanted_max) {
       plan_.mapping_hash = job_.plan->hash();
       plan_.incarnation = schema().incarnation;
       plan_.ranges = ranges_left_ = static_cast<uint32_t>(ranges->size());
-      return checkpoints_.commit_plan(job_.name, plan_, *ranges);
+      auto kept = checkpoints_.commit_plan(job_.name, plan_, *ranges);
+      VMPROXY_FAULT("plan.kept");
+      return kept;
     }
     const Error& error = ranges.error();
     if (error.code == Code::not_found) {
@@ -132,7 +135,10 @@ Result<void> CollectionCopy::build_indexes() {
         parts_.target.build_indexes(job_.plan->target(), parts_.clock.in(parts_.options.index_timeout));
     if (done) {
       parts_.waiting(label_, "");
-      return checkpoints_.commit_indexed(job_.name);
+      VMPROXY_FAULT("index.built");
+      auto kept = checkpoints_.commit_indexed(job_.name);
+      VMPROXY_FAULT("index.kept");
+      return kept;
     }
     const Error& error = done.error();
     if (!error.retryable()) {

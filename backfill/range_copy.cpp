@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backfill/record_bytes.h"
+#include "base/fault.h"
 #include "base/log.h"
 
 namespace vmproxy::backfill {
@@ -132,6 +133,7 @@ Result<void> RangeCopy::scan(uint64_t reserved) {
   cursor_ = page.cursor;
   scanned_ = page.last;
   page.duplicates = seen_->enter(page.hashes);
+  VMPROXY_FAULT("page.scanned");
   send(std::move(page), std::move(found->records), bytes);
   return {};
 }
@@ -165,6 +167,7 @@ void RangeCopy::send(Page page, std::vector<model::Record> records, uint64_t byt
         }
         state->changed.notify_all();
       });
+  VMPROXY_FAULT("page.sent");
 }
 
 // Moves the checkpoint past every page at the front that was answered.
@@ -192,13 +195,16 @@ Result<void> RangeCopy::settle() {
 }
 
 Result<void> RangeCopy::settle(Page& page, const journal::BackfillDone& done) {
+  VMPROXY_FAULT("page.acked");
   // Owed before the checkpoint passes the page: rows are durable in the order in which they are put.
   if (auto owed = repair(page); !owed) return owed;
+  VMPROXY_FAULT("page.repaired");
   seen_->leave(page.hashes, true);
   const Counts counts{page.keys.size(), done.dropped, done.quarantined, page.duplicates};
   row_.counts += counts;
   row_.cursor = page.cursor;
   collection_.checkpoints().put(collection_.job().name, index_, row_);
+  VMPROXY_FAULT("page.kept");
   {
     auto& state = *parts_.state;
     std::lock_guard hold(state.mutex);
@@ -228,8 +234,10 @@ Result<void> RangeCopy::repair(const Page& page) {
 
 Result<void> RangeCopy::finish() {
   row_.done = true;
+  VMPROXY_FAULT("range.finishing");
   while (true) {
     auto kept = collection_.checkpoints().commit(collection_.job().name, index_, row_);
+    VMPROXY_FAULT("range.finished");
     if (kept) return {};
     if (parts_.stopping()) return stopped();
     waits(target_wait_, "the journal cannot be written, tried again: " + kept.error().message);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "cli/faults.h"
 #include "cli/format.h"
 #include "cli/status_view.h"
 #include "cli/wait.h"
@@ -362,6 +363,7 @@ const std::map<std::string, RemoteCommand>& remote_commands() {
       {"quarantine drop", quarantine_change("drop")},
       {"journal stats", on_migration(journal_stats)},
       {"journal verify", on_migration(journal_verify)},
+      {"debug faults", faults},
   };
   return commands;
 }

@@ -69,6 +69,8 @@ std::string examples_of(std::string_view command) {
        "  vmproxy from SYSTEM --url URL --to SYSTEM --url URL --dry-run\n"
        "  vmproxy from SYSTEM --url URL --to SYSTEM --url URL\n"
        "  vmproxy from SYSTEM --url URL --collection 'user-*' --to SYSTEM --url URL\n"},
+      {"debug", "  vmproxy debug faults\n"},
+      {"debug faults", "  vmproxy debug faults                    exit code 3: this build has none\n"},
       {"version", "  vmproxy version\n"},
   };
   const auto found = examples.find(command);

@@ -147,6 +147,8 @@ Grammar::Grammar(const std::vector<std::string>& systems) {
       ->type_name("NAME")
       ->take_all();
   from->add_flag("--dry-run", options_.dry_run, "Only show what would be done");
+  auto* debug = command(app_, "debug", "For tests of vmproxy itself", false);
+  command(*debug, "faults", "Places where a test can make it fail, and their hits", false);
   command(app_, "version", "Print the version", false);
 }
 

@@ -2,7 +2,9 @@
 
 #include <filesystem>
 
+#include "base/fault.h"
 #include "cli/commands.h"
+#include "cli/faults.h"
 
 namespace vmproxy::cli {
 namespace {
@@ -92,6 +94,7 @@ Ending execute(Session& session) {
   const std::string& command = session.options.command;
   if (command == "version") return version(session);
   if (command == "config validate") return validate_configuration(session);
+  if (command == "debug faults" && !fault::built_in) return no_faults();
   const auto local = session.program.local.find(command);
   const auto remote = remote_commands().find(command);
   if (remote == remote_commands().end()) {

@@ -4,7 +4,8 @@ add_library(vmproxy_flags INTERFACE)
 target_include_directories(vmproxy_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(vmproxy_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
   -Wno-sign-conversion $<$<BOOL:${VMPROXY_WERROR}>:-Werror>)
-target_compile_definitions(vmproxy_flags INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_HAS_STD_COROUTINE)
+target_compile_definitions(vmproxy_flags INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_HAS_STD_COROUTINE
+  $<$<BOOL:${VMPROXY_FAULTS}>:VMPROXY_FAULTS>)
 
 # Where a preset asks for it (VMPROXY_PCH), headers of the libraries are parsed once for all files: they are most of the time
 # that a small file takes. dev builds without, so that every file still names what it includes. A PCH carries its clone's
@@ -40,7 +41,8 @@ function(vmproxy_library name)
 endfunction()
 
 # vmproxy_test(net_http1 LABEL unit SOURCES http1_test.cpp DEPS vmproxy::net)
-# Labels: unit (no sockets), component (loopback, fakes), integration (real servers), hazard.
+# Labels: unit (no sockets), component (loopback, fakes), integration (real servers), hazard, crash (processes that are
+# killed: alone on the machine).
 function(vmproxy_test name)
   cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
   add_executable(test_${name} ${arg_SOURCES})

@@ -38,6 +38,7 @@ struct Listener {
   std::string dialect;
   std::string migration;
   ServerTls tls;
+  Duration request_timeout = std::chrono::seconds(120);  // of a request that brings no deadline
 };
 struct Migration {
   std::string source;

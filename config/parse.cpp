@@ -202,6 +202,10 @@ void read_listeners(const Node& node, const std::vector<std::string>& migrations
         reader.text("migration", listener.migration) && !contains(migrations, listener.migration)) {
       complain_dangling(reader, "migration", listener.migration, "migrations", migrations, context);
     }
+    if (reader.duration("request_timeout", listener.request_timeout, above_zero) &&
+        (listener.request_timeout < std::chrono::seconds(1) ||
+         listener.request_timeout > std::chrono::hours(1)))
+      reader.wrong("request_timeout", "a duration from 1s to 1h");
     if (const Node* tls = reader.find("tls")) listener.tls = read_server_tls(*tls, path + ".tls", context);
     reader.finish();
     config.listeners.push_back(std::move(listener));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "cutover/losses.h"
 #include "journal/rows.h"
@@ -109,8 +110,10 @@ Result<void> Migration::open() {
   }
   auto saved = save_state(journal_, state);
   if (!saved) return saved;
+  VMPROXY_FAULT("bind.saved");
   auto kept = keep_binding();
   if (!kept) return kept;
+  VMPROXY_FAULT("bind.kept");
   const bool copying = state.copy_generation != 0 && !(state.copied && state.validated);
   mirror_.set_generation(copying ? state.copy_generation : 0);
   const bool clean = journal_.stats().clean_start;
@@ -148,12 +151,16 @@ Result<void> Migration::open() {
   return {};
 }
 
-void Migration::close() {
+void Migration::stop_waiting() {
   {
     std::lock_guard hold(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
+}
+
+void Migration::close() {
+  stop_waiting();
   backfill_.stop();
   validation_.stop();
   mirror_.stop();
@@ -224,17 +231,20 @@ void Migration::publish(std::shared_ptr<const proxy::Routing> routing) noexcept 
 Result<void> Migration::move(State next, const Actor& actor, const std::string& action) {
   ++next.routing_generation;
   auto routing = std::make_shared<const proxy::Routing>(routing_of(next));
-  auto saved = save_state(journal_, next);
+  const auto fault = VMPROXY_FAULT_HIT("state.saving");
+  auto saved = fault.fails ? fault.disk_error() : save_state(journal_, next);
   if (!saved) {
     note(actor, action, "failed: " + saved.error().message);
     return saved.error().within("the new state could not be made durable, nothing changed");
   }
+  VMPROXY_FAULT("state.saved");
   const Phase phase = next.phase;
   {
     std::lock_guard hold(mutex_);
     std::swap(state_, next);
   }
   publish(std::move(routing));
+  VMPROXY_FAULT("state.published");
   changed_.notify_all();
   note(actor, action, "ok, now ", name_of(phase));
   return {};

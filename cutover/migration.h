@@ -59,6 +59,9 @@ class Migration final : public Control {
   // Recovers from the journal and goes on where the last run stopped. Blocking, short. Code::precondition: with this
   // configuration it cannot go on; the message says what changed since the last run. Nothing was changed then.
   Result<void> open();
+  // Before close(): calls of Control that wait for databases end soon (Error cancelled), so that their threads can be
+  // joined. Requests are served as before.
+  void stop_waiting();
   void close();  // background work stops; the journal stays with its owner
   proxy::Context& context() { return context_; }
   // Empty when requests can be served as promised, else why not.

@@ -1,6 +1,7 @@
 // What the state promises ("copied", "validated", "the target is the primary") is promised of certain collections of two
 // certain databases. A start with another configuration keeps no such promise: this looks what changed, before anything
 // runs, and makes the state say what still holds (docs/decisions/0014).
+#include "base/fault.h"
 #include "cutover/migration.h"
 
 #include "base/log.h"
@@ -124,6 +125,7 @@ Result<void> Migration::bind_before_promotion(State& state, const std::string& s
     // It is copied from its beginning: neither pages nor live writes of another time or place count.
     auto forgotten = backfill_.forget(state.copy_generation, collection->name);
     if (!forgotten) return forgotten;
+    VMPROXY_FAULT("bind.forgotten");
     auto touched = journal_.erase_rows(journal::rows::touched,
                                        proxy::touched_key(state.copy_generation, change.key, ""));
     if (!touched) return touched;
@@ -132,10 +134,12 @@ Result<void> Migration::bind_before_promotion(State& state, const std::string& s
   const std::string what = "the configuration changed: " + joined(said);
   auto marked = journal_.mark_gap(what);
   if (!marked) return marked;
+  VMPROXY_FAULT("bind.gapped");
   // Somebody else's collection may have the name of one of ours there.
   if (!target_moved.empty()) {
     auto released = collections_.release_all();
     if (!released) return released;
+    VMPROXY_FAULT("bind.released");
     for (const auto& collection : jobs()) {
       auto forgotten = backfill_.forget_indexes(state.copy_generation, collection->name);
       if (!forgotten) return forgotten;
@@ -199,6 +203,7 @@ Result<void> Migration::bind_after_promotion(State& state, const std::string& so
 Result<void> Migration::keep_binding() {
   auto accepted = collections_.accept();
   if (!accepted) return accepted;
+  VMPROXY_FAULT("bind.accepted");
   return journal_.commit_rows({row_of({options_.source_place, options_.target_place})});
 }
 

@@ -28,6 +28,7 @@ Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadl
   std::optional<proxy::WrittenKey> last;
   while (delta.compared < max) {
     if (give_way_ && primary == journal::Side::source) return gives_way();
+    if (!waiting(Duration::zero())) return Error(Code::cancelled, "the proxy is stopping");
     const size_t wanted = static_cast<size_t>(std::min<uint64_t>(keys_at_once, max - delta.compared));
     auto batch = written.before(*round, wanted, last ? &*last : nullptr);
     if (!batch) return batch.error();

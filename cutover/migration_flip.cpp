@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "cutover/flip_guards.h"
 #include "cutover/migration.h"
@@ -139,12 +140,14 @@ Result<void> Migration::pre_drain(bool urgent) {
 Result<void> Migration::pre_drain_without_primary(bool give_up) {
   const TimePoint began = clock_.now();
   const Duration landing = source_.capabilities().max_zombie;
+  mirror_.write_journaled();
   while (const auto unsettled = mirror_.unsettled()) {
     const Duration waited_max =
         options_.pre_drain_max + (mirror_.images_waiting() > 0 ? Duration::zero() : landing);
     if (clock_.now() >= began + waited_max)
       return Error(unsettled->code, unsettled->message + ". Nothing changed.");
     if (!waiting(std::chrono::milliseconds(20))) return Error(Code::cancelled, "the proxy is stopping");
+    mirror_.write_journaled();
   }
   const auto unread = mirror_.unread();
   if (unread.count > 0 && !give_up)
@@ -272,6 +275,7 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
                      " ms");
   }
   steps.ended("drain");
+  VMPROXY_FAULT("flip.drained");
   // POSITION, CATCHUP: the lanes are stopped afterwards, nothing is in flight on the follower (H58).
   // What the gates asked about may have happened since.
   if (done) done = still_whole(to, actor, 0);
@@ -302,6 +306,7 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
   }
   lanes_stopped = static_cast<bool>(done);
   steps.ended("catch-up");
+  VMPROXY_FAULT("flip.caught_up");
   caught_up.set_value(done);
   if (compared.valid()) {
     auto delta = compared.get();
@@ -318,6 +323,8 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
   // its lane and is nowhere there.
   if (done) done = still_whole(to, actor, given_up);
   steps.ended("compare");
+  if (VMPROXY_FAULT_HIT("flip.compared").fails && done)
+    done = Error(Code::precondition, "records written last differ; try again");
   if (done && !urgent && give_way_) done = gives_way();
   return done;
 }
@@ -347,6 +354,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   prepared.flip_to = to;
   auto intended = save_state(journal_, prepared);
   if (!intended) return intended.error().within("nothing changed");
+  VMPROXY_FAULT("flip.prepared");
   {
     std::lock_guard hold(mutex_);
     state_ = prepared;
@@ -358,6 +366,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   const Deadline deadline =
       closed_at + (old_primary_dead ? std::max(options_.fence_max, dead_drain_max) : options_.fence_max);
   Fence fence(gate_);
+  VMPROXY_FAULT("flip.fenced");
   StoppedLanes lanes(mirror_);  // goes before the fence does
   Result<void> done;
   try {
@@ -383,9 +392,13 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
     lanes.stopped = true;  // or not: then they go on as they do
   }
   if (done) {
+    VMPROXY_FAULT("flip.committed");
     mirror_.set_primary(to);
+    VMPROXY_FAULT("flip.primary");
   } else {
+    VMPROXY_FAULT("flip.aborting");
     keep_aborted(aborted);
+    VMPROXY_FAULT("flip.aborted");
     {
       std::lock_guard hold(mutex_);
       std::swap(state_, aborted);
@@ -395,6 +408,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   steps.ended(done ? "commit" : "abort");
   // REVERSE before OPEN.
   lanes.resume();
+  VMPROXY_FAULT("flip.lanes");
   fence.end();
   steps.ended("open");
   const double pause = std::chrono::duration<double>(clock_.now() - closed_at).count();
@@ -406,7 +420,9 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
       .histogram("promotion_pause_seconds", "How long writes waited in the fence of a promotion or rollback")
       .observe(pause);
   if (!done) return done.error().within(action + " aborted, nothing changed");
+  VMPROXY_FAULT("flip.opened");
   auto carried = mirror_.carry_suspects();
+  VMPROXY_FAULT("flip.carried");
   if (!carried)
     log::warn("suspects stay as they are until the next validation",
               {{"migration", options_.name}, {"error", carried.error().message}});

@@ -1,6 +1,7 @@
 // What an operator asks for, step by step.
 #include <algorithm>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "cutover/migration.h"
 #include "journal/rows.h"
@@ -187,6 +188,7 @@ Result<void> Migration::promote(const Actor& actor) {
     return open;
   }
   (void)journal_.erase_rows(journal::rows::state, "ddl/");
+  VMPROXY_FAULT("flip.erased");
   return flip(Side::target, Phase::promoted, actor, "promote");
 }
 
@@ -226,6 +228,7 @@ Result<void> Migration::rollback(const Actor& actor) {
       }
       // What a gate stood for may be missing in the source until all of it is decided: forced, reads wait for that.
       if (actor.force.empty()) reads_to_source_first();
+      VMPROXY_FAULT("rollback.first");
       auto back = flip_back(next, actor);
       if (!back) publish_anew(state().reads_percent);
       return back;
@@ -252,7 +255,9 @@ Result<void> Migration::reads_back(const Actor& actor) {
   next.rolled_back_at = rfc3339(clock_.wall());
   next.rolled_back_reason = actor.reason;
   publish(next);
+  VMPROXY_FAULT("rollback.published");
   auto saved = save_state(journal_, next);
+  VMPROXY_FAULT("rollback.saved");
   if (!saved) put_state(journal_, next);  // durable as soon as anything is again
   {
     std::lock_guard hold(mutex_);
@@ -324,6 +329,7 @@ Result<void> Migration::finalize(const Actor& actor) {
   next.capture = false;
   auto moved = move(next, actor, "finalize");
   if (!moved) return moved;
+  VMPROXY_FAULT("finalize.saved");
   mirror_.stop();
   return {};
 }
@@ -344,6 +350,7 @@ Result<void> Migration::abandon(const Actor& actor) {
   next.start_force.clear();
   auto moved = move(next, actor, "abandon");
   if (!moved) return moved;
+  VMPROXY_FAULT("abandon.saved");
   {
     std::lock_guard hold(mutex_);
     wanted_ = Wanted::nothing;
@@ -415,6 +422,7 @@ Result<void> Migration::quarantine_drop(uint64_t number, const Actor& actor) {
   next.doubted_pass = next.validation_pass;
   auto moved = move(next, actor, "quarantine drop " + std::to_string(number) + ", validation needed");
   if (!moved) return moved;
+  VMPROXY_FAULT("quarantine.doubted");
   mirror_.quarantine().remove({number});
   return {};
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "cutover/migration.h"
 
@@ -160,6 +161,7 @@ Result<void> Migration::arm() {
   const bool take_foreign = std::find(force.begin(), force.end(), "target_not_empty") != force.end();
   auto created = collections_.create_on_target(clock_.in(std::chrono::seconds(60)), take_foreign);
   if (!created) return created;
+  VMPROXY_FAULT("arm.made");
   SettleWindows windows(mirror_);
   {
     std::lock_guard one(transition_);
@@ -183,6 +185,7 @@ Result<void> Migration::arm() {
     auto mirroring = mirror_.start();
     if (!mirroring) return mirroring;  // not settled: it is armed again
   }
+  VMPROXY_FAULT("arm.armed");
   while (uncaptured_writes_ > 0) {
     if (!waiting(std::chrono::milliseconds(5))) return Error(Code::cancelled, "the proxy is stopping");
   }
@@ -191,6 +194,7 @@ Result<void> Migration::arm() {
   if (source_.capabilities().max_exec) settle = std::max(settle, *source_.capabilities().max_exec);
   const bool settled = waiting(settle);
   windows.close();
+  VMPROXY_FAULT("arm.settled");
   if (!settled) return Error(Code::cancelled, "the proxy is stopping");
   std::lock_guard one(transition_);
   auto next = mirrored_state();
@@ -224,6 +228,7 @@ Result<void> Migration::copy() {
         "a collection was dropped or created again while it was copied; the copy begins again with what exists now",
         {{"migration", options_.name}, {"error", copied.error().message}});
   }
+  VMPROXY_FAULT("work.copied");
   std::lock_guard one(transition_);
   auto next = mirrored_state();
   if (!next) return next.error();
@@ -321,6 +326,7 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     last_report_.reason = report.error().message;
     return report.error().within("validation");
   }
+  VMPROXY_FAULT("work.compared");
   auto concluded = conclude_pass(pass, how.sample_percent < 100, horizon, round, *report);
   if (!concluded) return concluded.error();
   std::lock_guard hold(mutex_);
@@ -335,8 +341,10 @@ Result<void> Migration::conclude_pass(uint64_t pass, bool sample, uint64_t horiz
   if (report.clean() && pass > state().doubted_pass) {
     auto closed = journal_.close_gaps(horizon);
     if (!closed) return closed;
+    VMPROXY_FAULT("work.closed");
     auto struck = mirror_.written().strike_before(round);
     if (!struck) return struck;
+    VMPROXY_FAULT("work.struck");
     unknown_requests_ = 0;
   }
   std::lock_guard one(transition_);
@@ -365,6 +373,7 @@ Result<void> Migration::validate_until_clean() {
       auto next = mirrored_state();
       if (!next) return next.error();
       if (!next->validated) continue;
+      VMPROXY_FAULT("work.ready");
       mirror_.set_generation(0);
       if (next->phase == Phase::validating) next->phase = Phase::ready;
       return move(*next, worker_actor, "ready");

@@ -71,8 +71,10 @@ Result<State> load_state(journal::Journal& journal) {
     state.started = state.capture &&
                     state.phase != Phase::created;  // such a version went on by itself with what it had armed
   }
-  if (!reader.done() || state.phase > Phase::abandoned)
-    return Error(Code::corrupt, "the migration's state is damaged");
+  const bool possible = state.phase <= Phase::abandoned && state.primary <= journal::Side::target &&
+                        state.flip_to <= journal::Side::target && state.reads_percent >= 0 &&
+                        state.reads_percent <= 100;
+  if (!reader.done() || !possible) return Error(Code::corrupt, "the migration's state is damaged");
   return state;
 }
 

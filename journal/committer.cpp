@@ -3,6 +3,7 @@
 // disk's latency.
 #include <algorithm>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/thread_class.h"
 #include "journal/durable_journal.h"
@@ -154,7 +155,11 @@ void DurableJournal::commit_front(Lock& hold) {
   hold.unlock();
 
   const TimePoint before = clock_.now();
-  Result<void> committed = store_.commit(front.batch, sync ? store::Sync::yes : store::Sync::no);
+  const auto before_it = VMPROXY_FAULT_HIT("journal.commit");
+  Result<void> committed = before_it.broken()
+                               ? before_it.disk_error()
+                               : store_.commit(front.batch, sync ? store::Sync::yes : store::Sync::no);
+  if (const auto fault = VMPROXY_FAULT_HIT("journal.committed"); fault.fails) committed = fault.disk_error();
   const double seconds = std::chrono::duration<double>(clock_.now() - before).count();
   if (sync && committed) sync_seconds_.observe(seconds);
 
@@ -165,6 +170,7 @@ void DurableJournal::commit_front(Lock& hold) {
     return;
   }
   if (sync) observe_sync(seconds);
+  if (front.trims_to != 0) VMPROXY_FAULT("trim.committed");
   acknowledged_ = std::max(acknowledged_, last);
   trimmed_ = std::max(trimmed_, front.trims_to);
   bodies_dropped_ = std::max(bodies_dropped_, front.bodies_to);
@@ -175,6 +181,7 @@ void DurableJournal::commit_front(Lock& hold) {
   progress_.notify_all();
   hold.unlock();
   for (auto& completion : done.completions) completion.finish(std::nullopt);
+  VMPROXY_FAULT("journal.told");
   done = Group();  // freed outside the lock
   hold.lock();
 }
@@ -200,6 +207,7 @@ void DurableJournal::fail(Error error) {
   }
   group_done_ = group_last_;
   progress_.notify_all();
+  VMPROXY_FAULT("journal.failed");
   refuse([waiting = std::make_shared<std::vector<Completion>>(std::move(waiting)), error = *failure_] {
     for (auto& completion : *waiting) completion.finish(error);
   });
@@ -226,6 +234,7 @@ void DurableJournal::keep_house(Lock& hold) {
         if (auto asked = store_.reclaim(seq_key(kind, 0), seq_key(kind, to)); !asked) {
           log::warn("journal: cannot give trimmed space back", {{"error", asked.error().message}});
         }
+        VMPROXY_FAULT("trim.reclaimed");
       }
     }
   }
@@ -267,6 +276,7 @@ Result<void> DurableJournal::reopen() {
 
 Result<void> DurableJournal::reopen_now() {
   if (auto opened = store_.reopen(); !opened) return opened;
+  VMPROXY_FAULT("journal.reopened");
   Seq acknowledged, burnt_from, next;
   {
     Lock hold(mutex_);
@@ -294,7 +304,9 @@ Result<void> DurableJournal::reopen_now() {
     put_meta(batch, "next", encode_number(burnt_from));
   }
   if (!batch.empty()) {
+    if (const auto fault = VMPROXY_FAULT_HIT("journal.hole"); fault.broken()) return fault.disk_error();
     if (auto committed = store_.commit(batch, store::Sync::yes); !committed) return committed;
+    VMPROXY_FAULT("journal.holed");
   }
   std::vector<Gap> found;
   {
@@ -306,6 +318,7 @@ Result<void> DurableJournal::reopen_now() {
     for (const auto& [number, gap] : slot_gaps_) found.push_back(gap);
   }
   if (auto marked = write_boot_mark(found, false); !marked) return marked;
+  VMPROXY_FAULT("journal.recording");
   Lock hold(mutex_);
   failure_.reset();
   acknowledged_ = next - 1;  // a hole is as settled as an intent

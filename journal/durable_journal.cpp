@@ -1,5 +1,7 @@
 #include "journal/durable_journal.h"
 
+#include "base/fault.h"
+
 #include <future>
 
 namespace vmproxy::journal {
@@ -68,7 +70,10 @@ Result<void> DurableJournal::close() {
   }
   if (committer_.joinable()) committer_.join();
   if (failure_) return failure_->within("journal: not closed cleanly");
-  return write_boot_mark({}, true);
+  VMPROXY_FAULT("journal.closing");
+  auto marked = write_boot_mark({}, true);
+  VMPROXY_FAULT("journal.closed");
+  return marked;
 }
 
 // ---------------------------------------------------------------------------------------------- filling

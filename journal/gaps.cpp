@@ -1,6 +1,7 @@
 // Capture gaps. A gap is durable before the write that it stands for goes on: as a row, or, when the store
 // cannot be written (its disk is full or failed), in the store's preallocated slot, from where the next open
 // makes it a row.
+#include "base/fault.h"
 #include "journal/durable_journal.h"
 #include "journal/rows.h"
 #include "model/codec.h"
@@ -66,10 +67,12 @@ void DurableJournal::put_gap_number(Group& to) {
 Result<void> DurableJournal::gap_into_slot(const Gap& gap) {
   Lock hold(mutex_);
   slot_gaps_[gap.number] = gap;
-  if (auto written = write_slot(); !written) {
+  const auto fault = VMPROXY_FAULT_HIT("gap.slot");
+  if (auto written = fault.broken() ? fault.disk_error() : write_slot(); !written) {
     slot_gaps_.erase(gap.number);
     return written.error().within("journal: the capture gap '" + gap.what + "' could not be recorded");
   }
+  VMPROXY_FAULT("gap.slotted");
   gaps_[gap.number] = gap;
   return {};
 }
@@ -170,6 +173,7 @@ void DurableJournal::mark_gap(std::string what, std::function<void(Result<void>)
   to.complete({0, nullptr,
                [this, gap, done = std::move(done)](Result<void> result) {
                  if (!result && !stopping_) result = gap_into_slot(gap);
+                 VMPROXY_FAULT("gap.recorded");
                  if (result) {
                    Lock again(mutex_);
                    gaps_[gap.number] = gap;
@@ -234,6 +238,7 @@ Result<void> DurableJournal::close_gaps(uint64_t horizon) {
     wake(true);
   });
   if (!committed) return committed;
+  VMPROXY_FAULT("gaps.erased");
   Lock hold(mutex_);
   const bool in_slot = !slot_gaps_.empty() && slot_gaps_.begin()->first <= horizon;
   std::erase_if(gaps_, [&](const auto& gap) { return gap.first <= horizon; });

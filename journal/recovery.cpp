@@ -1,5 +1,6 @@
 // What is read when a store is opened: the format, how far seqs go and that none is missing, the previous
 // boot mark.
+#include "base/fault.h"
 #include "base/log.h"
 #include "journal/durable_journal.h"
 
@@ -194,12 +195,16 @@ Result<void> DurableJournal::write_boot_mark(const std::vector<Gap>& found, bool
     std::string value = encode_bytes(*row.value).finish(key);
     batch.put(std::move(key), std::move(value));
   }
+  if (const auto fault = VMPROXY_FAULT_HIT("boot.mark"); fault.broken()) return fault.disk_error();
   if (auto committed = store_.commit(batch, store::Sync::yes); !committed) return committed;
+  VMPROXY_FAULT("boot.marked");
   Lock hold(mutex_);
   for (const auto& [number, gap] : recorded) gaps_[number] = gap;
   if (slot_gaps_.empty() && !store_.doubt()) return {};
   slot_gaps_.clear();
-  return write_slot();
+  auto emptied = write_slot();
+  VMPROXY_FAULT("boot.slot");
+  return emptied;
 }
 
 }  // namespace vmproxy::journal

@@ -8,6 +8,7 @@ namespace vmproxy::net {
 namespace {
 
 constexpr int32_t window_bytes = 8 << 20;
+constexpr size_t field_bytes_max = 256 * 1024;
 
 std::string_view text(const uint8_t* bytes, size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
@@ -24,6 +25,10 @@ struct GrpcConnection::Callbacks {
                        const uint8_t* value, size_t value_bytes, uint8_t, void* user) {
     auto* call = find(user, frame->hd.stream_id);
     if (call == nullptr) return 0;
+    // A field may come packed into one byte.
+    call->field_bytes += name_bytes + value_bytes + 32;
+    if (call->field_bytes > field_bytes_max)
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
     const auto field = text(name, name_bytes);
     const auto held = text(value, value_bytes);
     if (field == ":status") {
@@ -37,7 +42,11 @@ struct GrpcConnection::Callbacks {
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     auto* call = find(user, frame->hd.stream_id);
     if (call == nullptr) return 0;
-    if (call->status >= 200) call->head_seen = true;
+    if (call->status >= 200) {
+      call->head_seen = true;
+    } else {
+      call->headers = {};  // of an interim answer
+    }
     return 0;
   }
   static int on_data(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* bytes, size_t size,

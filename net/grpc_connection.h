@@ -24,6 +24,7 @@ class GrpcConnection {
     Headers headers;
     Headers trailers;
     std::string answer;
+    size_t field_bytes = 0;  // of all that came
     bool head_seen = false;
     bool too_large = false;
     bool closed = false;

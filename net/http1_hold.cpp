@@ -2,6 +2,10 @@
 // they came.
 #include "net/http1_exchange.h"
 
+#include <algorithm>
+
+#include "base/fault.h"
+
 namespace vmproxy::net {
 namespace {
 
@@ -106,13 +110,21 @@ asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
       if (!made) co_return made.error();
       up = std::move(*made);
     }
-    if (expired_ || std::chrono::steady_clock::now() >= deadline || (!asked && may_send && !may_send())) {
+    if (expired_ || std::chrono::steady_clock::now() >= deadline || (!asked && may_send && !may_send()) ||
+        VMPROXY_FAULT_HIT("source.sending").fails) {
       pool.put_back(std::move(up));
       co_return too_late;
     }
     asked = true;
     active_ = up.get();
-    Pieces pieces{rewritten.empty() ? parsed_.raw : std::string_view(rewritten), body};
+    const std::string_view head = rewritten.empty() ? parsed_.raw : std::string_view(rewritten);
+    Pieces pieces{head, body};
+    if (const auto fault = VMPROXY_FAULT_HIT("source.cut"); fault.cut()) {
+      const size_t of_head = std::min(head.size(), fault.bytes_max);
+      (void)co_await up->stream.write({head.substr(0, of_head), body.substr(0, fault.bytes_max - of_head)});
+      up->stream.close();
+      co_return up;
+    }
     const size_t bytes = pieces.bytes();
     error_code failed;
     if (!up->stream.write_now(pieces, failed)) failed = co_await up->stream.write_rest(pieces);
@@ -143,7 +155,10 @@ asio::awaitable<Result<Response>> Http1Exchange::forward(Upstream& upstream, Dea
     back_to_the_requests_own();
     co_return sent.error();
   }
+  VMPROXY_FAULT("source.sent");
   auto answer = co_await read_answer(**sent, bytes_max);
+  if (VMPROXY_FAULT_HIT("source.answer").drops)
+    answer = upstream_error(**sent, asio::error::connection_reset);
   back_to_the_requests_own();
   give_back(pool, std::move(*sent));
   co_return answer;

@@ -15,6 +15,16 @@ void add_fields(std::vector<nghttp2_nv>& fields, const Headers& headers) {
   for (const auto& [name, value] : headers.all()) fields.push_back(field(name, value));
 }
 
+bool carries_something(const nghttp2_frame_hd& frame) {
+  if (frame.type == NGHTTP2_DATA) return frame.length > 0 || (frame.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  return frame.type == NGHTTP2_HEADERS;
+}
+
+bool costs_nothing(const nghttp2_frame_hd& frame) {
+  return frame.type == NGHTTP2_PING || frame.type == NGHTTP2_SETTINGS || frame.type == NGHTTP2_PRIORITY ||
+         (frame.type == NGHTTP2_DATA && !carries_something(frame));
+}
+
 }  // namespace
 
 nghttp2_session* Http2Session::Callbacks::make(Http2Session& self, Side side) {
@@ -34,7 +44,7 @@ nghttp2_session* Http2Session::Callbacks::make(Http2Session& self, Side side) {
   nghttp2_option_set_no_closed_streams(options, 1);
 #ifdef VMPROXY_NGHTTP2_LIMITS
   // Rapid reset and continuation floods; patched into 1.52 by distributions.
-  nghttp2_option_set_stream_reset_rate_limit(options, 1000, 100);
+  nghttp2_option_set_stream_reset_rate_limit(options, resets_burst, resets_per_second);
   nghttp2_option_set_max_continuations(options, 16);
 #endif
   nghttp2_session* session = nullptr;
@@ -86,7 +96,10 @@ int Http2Session::Callbacks::on_begin_headers(nghttp2_session* session, const ng
   if (stream == nullptr) {
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     stream = self.on_stream_begun();
-    if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (stream == nullptr) {
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
     self.attach(*stream, frame->hd.stream_id);
   }
   stream->arriving_ = Http2Head{};
@@ -123,10 +136,16 @@ int Http2Session::Callbacks::on_header(nghttp2_session* session, const nghttp2_f
 }
 
 int Http2Session::Callbacks::on_frame(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+  auto& self = *static_cast<Http2Session*>(user);
+  if (carries_something(frame->hd)) {
+    self.idle_frames_.give();
+  } else if (costs_nothing(frame->hd) && nghttp2_session_check_server_session(session) != 0) {
+    self.calm_down_ = self.calm_down_ || !self.idle_frames_.take();
+  }
   if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) {
-    static_cast<Http2Session*>(user)->on_settings_acknowledged();
+    self.on_settings_acknowledged();
   } else if (frame->hd.type == NGHTTP2_SETTINGS) {
-    static_cast<Http2Session*>(user)->on_settings();
+    self.on_settings();
   }
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   auto* stream = find(session, frame->hd.stream_id);
@@ -157,7 +176,13 @@ int Http2Session::Callbacks::on_data(nghttp2_session* session, uint8_t, int32_t 
   return 0;
 }
 
-int Http2Session::Callbacks::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void*) {
+int Http2Session::Callbacks::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+  auto& self = *static_cast<Http2Session*>(user);
+  // NO_ERROR follows a complete answer. A client of a database resets what its own callers give up.
+  if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+      nghttp2_session_check_server_session(session) != 0)
+    self.calm_down_ = self.calm_down_ || !self.resets_.take();
+  if (carries_something(frame->hd)) self.idle_frames_.give();
   const bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
                     (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   auto* stream = ends ? find(session, frame->hd.stream_id) : nullptr;

@@ -56,11 +56,7 @@ Http2Exchange::Http2Exchange(Connection& connection, std::function<void(Http2Exc
     : connection_(connection),
       ready_(std::move(ready)),
       idle_(std::move(idle)),
-      timer_(connection.worker.deadlines,
-             [this] {
-               expired_ = true;
-               changed_.notify();
-             }),
+      timer_(connection.worker.deadlines, [this] { expire(); }),
       changed_(connection.worker.signals) {}
 
 void Http2Exchange::handler_begins() {
@@ -97,9 +93,19 @@ void Http2Exchange::arm(Deadline deadline) {
   timer_.set(deadline);
 }
 
+// As over HTTP/1.1: what remains after the request's own deadline is to tell the client, and for that it has five seconds. A window that it does not open
+// would else keep an answer here for as long as its connection lasts.
+void Http2Exchange::expire() {
+  if (expired_) return reset(NGHTTP2_CANCEL);
+  expired_ = true;
+  changed_.notify();
+  timer_.set(std::max(deadline_, std::chrono::steady_clock::now()) + std::chrono::seconds(5));
+}
+
 void Http2Exchange::on_head(Http2Head head, bool end) {
   bodyless_ = end;
   came_ = std::move(head);
+  if (came_.method == "CONNECT") return reset(NGHTTP2_PROTOCOL_ERROR);  // no handler sees it, as in HTTP/1
   head_.method = came_.method;
   head_.target = came_.path;
   head_.headers = came_.headers;

@@ -47,6 +47,7 @@ class Http2Exchange final : public Exchange, public Http2Stream {
   void on_closed(uint32_t error) override;
 
   void arm(Deadline deadline);
+  void expire();
   Http2Head upstream_head(Upstream& upstream) const;
   Error gone() const;
 

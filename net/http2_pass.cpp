@@ -1,5 +1,6 @@
 // The upstream half of Http2Exchange: pass() joins two streams so that bytes go on as their peers take them;
 // forward() sends the held request and collects the answer.
+#include "base/fault.h"
 #include "net/connection.h"
 #include "net/http2_exchange.h"
 
@@ -133,7 +134,8 @@ asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Dea
     if (std::chrono::steady_clock::now() >= deadline) co_return too_late;
     auto session = co_await pool.http2(deadline);
     if (!session) co_return session.error();
-    if (expired_ || std::chrono::steady_clock::now() >= deadline || (!asked && may_send && !may_send())) {
+    if (expired_ || std::chrono::steady_clock::now() >= deadline || (!asked && may_send && !may_send()) ||
+        VMPROXY_FAULT_HIT("source.sending").fails) {
       co_return too_late;
     }
     asked = true;
@@ -148,6 +150,7 @@ asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Dea
       up.send_data(body);
       up.send_end();
     }
+    VMPROXY_FAULT("source.sent");
     while (!up.finished() && !up.too_large && !expired_) co_await changed_.wait();
     // A connection that was ending refuses by number what it did not and will not execute: not a second
     // execution.
@@ -158,6 +161,8 @@ asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Dea
                                             " bytes. The request was executed there.");
     }
     if (!up.ended) co_return http2_upstream_error(up, pool.shared().address, expired_);
+    if (VMPROXY_FAULT_HIT("source.answer").drops)
+      co_return Error(Code::connection_lost, pool.shared().address + " was lost before its answer.");
     held_answer_ = std::move(up.response);
     break;
   }

@@ -13,7 +13,7 @@ class Http2ServerSession final : public Http2Session {
  public:
   explicit Http2ServerSession(Connection& connection)
       : Http2Session(connection.worker, connection.stream, Side::server,
-                     connection.listener->options.head_bytes_max),
+                     connection.listener->options.head_bytes_max, connection.listener->options.write_timeout),
         connection_(connection),
         emptied_(connection.worker.signals) {}
 
@@ -37,6 +37,9 @@ class Http2ServerSession final : public Http2Session {
 
  private:
   Http2Stream* on_stream_begun() override {
+    // A stream that was reset counts until its handler has ended: else resets would buy any amount of work at the database.
+    // So does one that was answered, for a moment, while its client, who keeps to streams_max, begins the next one already.
+    if (exchanges_.size() - idle_.size() >= 2 * streams_max) return nullptr;
     auto exchange = std::make_unique<Http2Exchange>(
         connection_, [this](Http2Exchange& ready) { ready_.push_back(&ready); },
         [this](Http2Exchange& idle) {

@@ -11,11 +11,20 @@ namespace {
 
 constexpr size_t flush_bytes = 64 * 1024;
 constexpr size_t read_bytes = 64 * 1024;
+// Frames that wait for a peer who does not read. In order there are an answer's head for each stream and some
+// acknowledgements.
+constexpr size_t frames_waiting_max = 4096;
 
 }  // namespace
 
-Http2Session::Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max)
-    : worker_(worker), stream_(stream), head_bytes_max_(head_bytes_max), written_(worker.signals) {
+Http2Session::Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max,
+                           Duration write_timeout)
+    : worker_(worker),
+      stream_(stream),
+      head_bytes_max_(head_bytes_max),
+      written_(worker.signals),
+      write_timeout_(write_timeout),
+      write_timer_(worker.deadlines, [this] { close(); }) {
   session_ = Callbacks::make(*this, side);
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams_max},
@@ -63,6 +72,7 @@ asio::awaitable<void> Http2Session::run(Buffer& buffer) {
     }
     buffer.consume(static_cast<size_t>(taken));
     flush();
+    if (writing_ && nghttp2_session_get_outbound_queue_size(session_) > frames_waiting_max) close();
   }
   end();
   while (writing_) co_await written_.wait();  // the writer uses what our owner is about to destroy
@@ -103,6 +113,8 @@ void Http2Session::flush_soon() {
 bool Http2Session::fill() {
   out_.clear();
   while (out_.size() < flush_bytes) {
+    if (std::exchange(calm_down_, false))
+      nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
     const uint8_t* bytes = nullptr;
     const auto size = nghttp2_session_mem_send(session_, &bytes);
     if (size < 0) close();
@@ -122,11 +134,14 @@ void Http2Session::flush() {
       continue;
     }
     writing_ = true;
+    if (write_timeout_ > Duration::zero())
+      write_timer_.set(std::chrono::steady_clock::now() + write_timeout_);
     asio::co_spawn(
         worker_.io,
         [](std::shared_ptr<Http2Session> self, Pieces rest) -> asio::awaitable<void> {
           const auto broken = co_await self->stream_.write_rest(rest);
           self->writing_ = false;
+          self->write_timer_.clear();
           if (broken) {
             self->close();
           } else {

@@ -9,8 +9,11 @@
 #include <memory>
 #include <unordered_set>
 
+#include "base/clock.h"
 #include "net/buffer.h"
+#include "net/deadline_queue.h"
 #include "net/message.h"
+#include "net/rate_budget.h"
 #include "net/signal.h"
 #include "net/stream.h"
 
@@ -75,8 +78,12 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   enum class Side { server, client };
   static constexpr int32_t stream_window = 256 * 1024;
   static constexpr uint32_t streams_max = 128;
+  // Streams that are reset, by the peer or by us: so many at once, and so many more in each second.
+  static constexpr uint64_t resets_burst = 1000;
+  static constexpr uint64_t resets_per_second = 33;
 
-  Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max);
+  // A peer that takes longer to read flush_bytes than `write_timeout` (zero: any time) is cut.
+  Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max, Duration write_timeout = {});
   virtual ~Http2Session();
 
   // Reads until the connection ends; `buffer` may hold the first bytes. Streams that are open then are
@@ -118,8 +125,16 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   std::string out_;  // frames being written; bound: flush_bytes and a frame
   bool writing_ = false;
   Signal written_;
+  const Duration write_timeout_;
+  DeadlineTimer write_timer_;
   bool flush_posted_ = false;
   bool dead_ = false;
+  // nghttp2 bounds the resets that a peer sends, not those that it provokes (MadeYouReset, CVE-2025-8671).
+  RateBudget resets_{resets_burst, resets_per_second};
+  // PING, SETTINGS, PRIORITY and DATA without bytes cost their sender nothing. gRPC sends a PING for what it receives, so
+  // each frame with something in it allows one more.
+  RateBudget idle_frames_{10000, 330};
+  bool calm_down_ = false;  // a budget is used up: GOAWAY is due
 };
 
 }  // namespace vmproxy::net

@@ -1,5 +1,6 @@
 #include "net/server.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -34,6 +35,12 @@ struct Acceptor {
   asio::steady_timer pause;
   std::shared_ptr<const Listener> listener;
 };
+
+size_t connections_possible(size_t wanted) {
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY) return wanted;
+  return std::min<size_t>(wanted, std::max<size_t>(descriptors.rlim_cur / 2, 1));
+}
 
 asio::awaitable<void> run_connection(std::unique_ptr<Connection> connection) {
   co_await connection->run();
@@ -184,6 +191,7 @@ Result<uint16_t> Server::listen(const ListenOptions& options, Handler handler) {
                                       tcp::resolver::passive | tcp::resolver::numeric_service, failed);
   if (failed || found.empty()) return refuse(failed);
   auto listener = std::make_shared<Listener>(Listener{options, std::move(handler), nullptr});
+  listener->options.connections_max = connections_possible(options.connections_max);
   if (!options.tls.certificate_file.empty()) {
     auto tls = server_tls(options.tls);
     if (!tls) return tls.error().within("listener " + where);

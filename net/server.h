@@ -22,10 +22,12 @@ struct ListenOptions {
   uint16_t port = 0;  // 0: any free one
   TlsServerOptions tls;
   uint64_t head_bytes_max = 64 * 1024;
+  // At most half of the process' file descriptors, whatever stands here: the other half is for databases and journals.
   size_t connections_max = 20000;
   Duration head_timeout = std::chrono::seconds(10);      // a started request's head must arrive in
   Duration idle_timeout = std::chrono::seconds(75);      // between requests
   Duration request_timeout = std::chrono::seconds(120);  // deadline of a request that brings none
+  Duration write_timeout = std::chrono::seconds(30);     // HTTP/2: for 64 KiB of frames to leave
 };
 
 class Server {

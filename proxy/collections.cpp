@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/fault.h"
 #include "journal/rows.h"
 #include "model/codec.h"
 
@@ -134,6 +135,7 @@ Result<void> Collections::publish(protocols::Catalog catalog, ByKey collections,
   auto published = std::make_shared<const protocols::Catalog>(std::move(catalog));
   auto written = keep(*published, collections, std::move(with));
   if (!written) return written;
+  VMPROXY_FAULT("catalog.kept");
   std::lock_guard hold(mutex_);
   catalog_ = std::move(published);
   collections_ = std::move(collections);
@@ -174,6 +176,7 @@ Result<void> Collections::refresh_locked(Deadline deadline, const Explained& exp
       if (known != nullptr) reborn.push_back(key);
       auto noted = note_new(schema, known != nullptr, explained);
       if (!noted) return noted;
+      VMPROXY_FAULT("catalog.gap");
     }
     next.collections.push_back(std::move(schema));
   }
@@ -207,6 +210,10 @@ Result<void> Collections::refresh_one(const model::CollectionName& name, Deadlin
   const auto before = catalog();
   const model::Schema* known = before->find(name);
   const bool same = known != nullptr && known->native_id == (*described)->native_id;
+  if (!same && included_(name)) {
+    auto noted = note_new(**described, known != nullptr, [](const model::Schema&) { return true; });
+    if (!noted) return noted;
+  }
   return put_locked(std::move(**described), !same);
 }
 

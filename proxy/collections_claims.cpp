@@ -2,6 +2,7 @@
 // lacks, which claims it, or is a gap when it was there before.
 #include <algorithm>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "journal/rows.h"
 #include "proxy/collections.h"
@@ -55,12 +56,14 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
     if (lost) {
       auto marked = mark_lost(collection.key, "target");
       if (!marked) return marked;
+      VMPROXY_FAULT("claim.lost");
     } else if (lacks_partitions(**there, schema)) {
       auto altered = target_.alter(schema.name, schema, deadline);
       if (!altered) return altered.error().within("making the partitions of '" + name + "' on the target");
     }
   }
   auto made = target_.create(schema, deadline);
+  VMPROXY_FAULT("claim.made");
   if (made && lost)
     log::error("a collection that the target had lost was made anew, empty",
                {{"collection", collection.key}});
@@ -97,6 +100,7 @@ Result<void> Collections::create_on_source(const Collection& collection, Deadlin
       if (!marked) return marked;
     }
     auto made = source_.create(wanted, deadline);
+    VMPROXY_FAULT("source.made");
     if (!made && made.error().code != Code::already_exists)
       return made.error().within("creating '" + collection.key + "' on the source");
     if (made && !*never_had)
@@ -166,6 +170,7 @@ Result<void> Collections::release_all() {
   std::lock_guard changing(claims_mutex_);
   auto gone = journal_.erase_rows(journal::rows::state, claim_rows);
   if (!gone) return gone.error().within("what the migration owns on the target could not be given up");
+  VMPROXY_FAULT("claim.released");
   std::lock_guard hold(mutex_);
   claimed_.clear();
   return {};
@@ -175,6 +180,7 @@ Result<void> Collections::change_claims(const Collection* gone, const Collection
   std::lock_guard changing(claims_mutex_);
   auto kept = journal_.commit_rows(rows_of_claims(gone, ours));
   if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
+  VMPROXY_FAULT("claim.kept");
   std::lock_guard hold(mutex_);
   claims_are(gone, ours);
   return {};

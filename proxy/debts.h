@@ -69,6 +69,7 @@ class Debts {
   Duration oldest_age() const;  // since the oldest unpaid debt fell due; zero when none is overdue
 
  private:
+  friend struct Peek;
   static std::string row_key(const Debt& debt);
   // Lock held: some stand on disk only.
   bool more_on_disk() const { return count_ > waiting_.size() + handed_out_.size(); }

@@ -2,6 +2,8 @@
 
 #include <cassert>
 
+#include "base/rule.h"
+
 namespace vmproxy::proxy {
 
 OpId InFlight::begin_keyed(const std::string& collection, std::vector<std::string> keys) {
@@ -27,21 +29,21 @@ void InFlight::enlist(OpId id, Op& op, const std::vector<std::string>& keys) {
   op.overlapped.resize(op.keys.size(), false);
   for (const OpId other : c.broad) {
     Op& broad = ops_.at(other);
-    op.overlapped.assign(op.keys.size(), true);
-    broad.reread.insert(keys.begin(), keys.end());
+    if (VMPROXY_RULE("predicate.overlap")) op.overlapped.assign(op.keys.size(), true);
+    if (VMPROXY_RULE("predicate.reread")) broad.reread.insert(keys.begin(), keys.end());
     if (!broad.window) op.waits.insert(other);
   }
   for (size_t i = first; i < op.keys.size(); ++i) {
     auto& others = c.keyed[op.keys[i]];
     // Itself among them when the same key comes twice in one batch: only a READ tells what became of it.
     for (const OpId other : others) {
-      op.overlapped[i] = true;
+      if (VMPROXY_RULE("overlap.later")) op.overlapped[i] = true;
       Op& o = ops_.at(other);
       for (size_t j = 0; j < o.keys.size(); ++j) {
-        if (o.keys[j] == op.keys[i]) o.overlapped[j] = true;
+        if (o.keys[j] == op.keys[i] && VMPROXY_RULE("overlap.earlier")) o.overlapped[j] = true;
       }
     }
-    if (c.windows.contains(op.keys[i])) op.overlapped[i] = true;
+    if (c.windows.contains(op.keys[i]) && VMPROXY_RULE("window.registered")) op.overlapped[i] = true;
     others.push_back(id);
   }
 }
@@ -58,11 +60,13 @@ OpId InFlight::begin_broad_locked(const std::string& collection, bool window) {
     op.reread.insert(key);
     for (const OpId other : others) {
       Op& o = ops_.at(other);
-      o.overlapped.assign(o.keys.size(), true);
+      if (VMPROXY_RULE("predicate.overlap")) o.overlapped.assign(o.keys.size(), true);
       if (!window) o.waits.insert(id);
     }
   }
-  for (const auto& [key, count] : c.windows) op.reread.insert(key);
+  for (const auto& [key, count] : c.windows) {
+    if (VMPROXY_RULE("predicate.open-windows")) op.reread.insert(key);
+  }
   c.broad.insert(id);
   ops_.emplace(id, std::move(op));
   return id;

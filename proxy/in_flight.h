@@ -70,6 +70,7 @@ class InFlight {
   size_t size() const;
 
  private:
+  friend struct Peek;
   struct Op {
     std::string collection;
     bool broad = false;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/rule.h"
+
 namespace vmproxy::proxy {
 namespace {
 
@@ -25,6 +27,18 @@ bool of_lost_attempts(const Entry& entry) {
                      [](const Debt& debt) { return debt.reason == DebtReason::zombie; });
 }
 
+bool is_known(const Entry& entry) {
+  return entry.image || (entry.journaled && entry.waits.empty());
+}
+
+// Of a debt, which brings no image: the key's last write is where it was.
+void keep_journaled(Entry& newer, const Entry& older) {
+  if (newer.image || !newer.seqs.empty() || !(older.image || older.journaled) || older.seq == 0) return;
+  newer.journaled = true;
+  newer.seq = older.seq;
+  newer.item = older.item;
+}
+
 }  // namespace
 
 std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
@@ -43,9 +57,10 @@ std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
     append(older.debts, entry.debts);  // C6: a READ would need the primary, which may be dead by then
     return {};
   }
+  keep_journaled(entry, older);
   entry.owed = std::move(older.owed);  // the older position stands for both
   // H61: what the older READ waited for is waited for by the one that takes its place.
-  append(entry.waits, older.waits);
+  if (VMPROXY_RULE("read.inherits-wait")) append(entry.waits, older.waits);
   append(entry.debts, older.debts);
   append(entry.quarantined, older.quarantined);
   std::vector<journal::Seq> finished;
@@ -87,6 +102,7 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
       }
       ++applying->entries;
       applying->image = applying->image && entry->second.image;
+      applying->known = applying->known && is_known(entry->second);
       taken.push_back(std::move(entry->second));
       entries_.erase(entry);
       at = order_.erase(at);
@@ -136,6 +152,7 @@ std::vector<journal::Seq> LaneQueue::give_back(std::vector<Entry> entries) {
       make_room(seqs, entry.seqs);
       // C6, as in put(): the image is written again, and outlives what was lost on the replica.
       const bool stays = entry.image && entry.waits.empty() && of_lost_attempts(newer);
+      keep_journaled(newer, entry);
       append(newer.owed, entry.owed);
       append(newer.waits, entry.waits);
       append(newer.debts, entry.debts);
@@ -167,7 +184,24 @@ bool LaneQueue::has(const std::string& collection, const std::string& key) const
 
 void LaneQueue::demote_images() {
   std::lock_guard hold(mutex_);
-  for (auto& [name, entry] : entries_) entry.image = false;
+  for (auto& [name, entry] : entries_) entry.image = entry.journaled = false;
+}
+
+std::vector<std::pair<std::string, std::string>> LaneQueue::journaled() const {
+  std::lock_guard hold(mutex_);
+  std::vector<std::pair<std::string, std::string>> keys;
+  for (const auto& [name, entry] : entries_) {
+    if (!entry.image && is_known(entry)) keys.emplace_back(entry.collection, entry.key);
+  }
+  return keys;
+}
+
+void LaneQueue::use_journaled(const std::vector<std::pair<std::string, std::string>>& keys) {
+  std::lock_guard hold(mutex_);
+  for (const auto& [collection, key] : keys) {
+    const auto at = entries_.find(collection + '\0' + key);
+    if (at != entries_.end() && is_known(at->second)) at->second.image = true;
+  }
 }
 
 std::vector<Entry> LaneQueue::remove(const std::function<bool(const Entry&)>& which) {
@@ -186,13 +220,14 @@ std::vector<Entry> LaneQueue::remove(const std::function<bool(const Entry&)>& wh
   return removed;
 }
 
-void LaneQueue::visit(const std::function<void(const std::string&, const std::string&, bool)>& see) const {
+void LaneQueue::visit(
+    const std::function<void(const std::string&, const std::string&, bool, bool)>& see) const {
   std::lock_guard hold(mutex_);
-  for (const auto& [name, entry] : entries_) see(entry.collection, entry.key, entry.image);
+  for (const auto& [name, entry] : entries_) see(entry.collection, entry.key, entry.image, is_known(entry));
   for (const auto& [name, applying] : applying_) {
     if (entries_.contains(name)) continue;
     const size_t end = name.find('\0');
-    see(name.substr(0, end), name.substr(end + 1), applying.image);
+    see(name.substr(0, end), name.substr(end + 1), applying.image, applying.known);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "journal/journal.h"
@@ -23,12 +24,15 @@ struct Entry {
   std::string key;        // encoded
   uint64_t position = 0;  // newest wins; grows with time (nanoseconds, unique)
   std::vector<uint64_t>
-      owed;                 // positions it owes in Freshness: its own, or those of the entries it took over
-  bool image = false;       // else READ
-  journal::Seq seq = 0;     // image: where it is journaled
-  uint32_t item = 0;        // image: which key of that intent
-  std::vector<OpId> waits;  // broad ops that must end before this READ
-  std::vector<Debt> debts;  // paid when the replica acknowledged
+      owed;            // positions it owes in Freshness: its own, or those of the entries it took over
+  bool image = false;  // else READ
+  // READ: seq and item say where the key's last write is journaled. Whether the primary did it is not known, nor was anybody told
+  // that it did not: it may stand for the READ of a primary that is dead.
+  bool journaled = false;
+  journal::Seq seq = 0;               // image, journaled: where it is
+  uint32_t item = 0;                  // image, journaled: which key of that intent
+  std::vector<OpId> waits;            // broad ops that must end before this READ
+  std::vector<Debt> debts;            // paid when the replica acknowledged
   std::vector<journal::Seq> seqs;     // intents that this entry finishes
   std::vector<uint64_t> quarantined;  // quarantine rows it clears
 };
@@ -55,15 +59,20 @@ class LaneQueue {
   void demote_images();
   // Takes the entries for which it holds out; those being applied are not among them.
   std::vector<Entry> remove(const std::function<bool(const Entry&)>& which);
-  // The newest entry of each key, queued or being applied.
-  void visit(const std::function<void(const std::string& collection, const std::string& key, bool image)>&
-                 see) const;
+  // Queued READs that are `journaled`, and wait for nothing, as collection and key; they become images.
+  std::vector<std::pair<std::string, std::string>> journaled() const;
+  void use_journaled(const std::vector<std::pair<std::string, std::string>>& keys);
+  // The newest entry of each key, queued or being applied. `known`: it is an image, or journaled.
+  void visit(const std::function<void(const std::string& collection, const std::string& key, bool image,
+                                      bool known)>& see) const;
   size_t reading() const;  // READs being applied
 
  private:
+  friend struct Peek;
   struct Applying {
     int entries = 0;
     bool image = true;  // as they were taken
+    bool known = true;
   };
   static std::string owner(const Entry& entry) { return entry.collection + '\0' + entry.key; }
 

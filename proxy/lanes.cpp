@@ -4,7 +4,9 @@
 #include <exception>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "base/thread_class.h"
 
 namespace vmproxy::proxy {
@@ -49,7 +51,7 @@ void Lanes::start(Side primary, TimePoint not_before) {
   } catch (const std::exception& broken) {
     frozen = Error(Code::internal, broken.what());
   }
-  staff();
+  if (options_.threads) staff();
   if (!frozen)
     log::error("quarantined changes could not be read; those of the former primary are not protected",
                {{"error", frozen.error().message}});
@@ -220,12 +222,25 @@ std::vector<Entry> Lanes::take_reads() {
   return all;
 }
 
+std::vector<std::pair<std::string, std::string>> Lanes::journaled() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const auto& lane : lanes_) {
+    for (auto& key : lane->queue.journaled()) all.push_back(std::move(key));
+  }
+  return all;
+}
+
+void Lanes::use_journaled(const std::vector<std::pair<std::string, std::string>>& keys) {
+  for (const auto& lane : lanes_) lane->queue.use_journaled(keys);
+  wake();
+}
+
 std::pair<std::vector<std::string>, size_t> Lanes::reads(size_t max) const {
   std::vector<std::string> names;
   size_t count = 0;
   for (const auto& lane : lanes_) {
-    lane->queue.visit([&](const std::string& collection, const std::string& encoded, bool image) {
-      if (image) return;
+    lane->queue.visit([&](const std::string& collection, const std::string& encoded, bool, bool known) {
+      if (known) return;
       ++count;
       if (names.size() >= max) return;
       const auto key = model::decode_key(encoded);
@@ -238,7 +253,8 @@ std::pair<std::vector<std::string>, size_t> Lanes::reads(size_t max) const {
 size_t Lanes::images() const {
   size_t count = 0;
   for (const auto& lane : lanes_) {
-    lane->queue.visit([&](const std::string&, const std::string&, bool image) { count += image ? 1 : 0; });
+    lane->queue.visit(
+        [&](const std::string&, const std::string&, bool image, bool) { count += image ? 1 : 0; });
   }
   return count;
 }
@@ -319,7 +335,7 @@ bool Lanes::step(Lane& lane) {
   bool copying = false;
   {
     std::unique_lock lock(mutex_);
-    if (parts_.clock.now() < not_before_) return false;
+    if (VMPROXY_RULE("crash.wait") && parts_.clock.now() < not_before_) return false;
   }
   const size_t allowed = health_.allowed();
   if (allowed == 0) return false;
@@ -329,16 +345,19 @@ bool Lanes::step(Lane& lane) {
       lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
         {
           std::lock_guard hold(mutex_);
-          if (paused_.contains(entry.collection) || (reads_held_ && !entry.image)) return false;
+          if ((VMPROXY_RULE("ddl.pause") && paused_.contains(entry.collection)) ||
+              (reads_held_ && !entry.image))
+            return false;
         }
         for (const OpId op : entry.waits) {
-          if (parts_.in_flight.broad_in_flight(op)) return false;
+          if (VMPROXY_RULE("read.waits") && parts_.in_flight.broad_in_flight(op)) return false;
         }
         return entry.image || reads++ < reads_allowed;
       });
   if (reads == 0 && reads_allowed != SIZE_MAX && reads_allowed > 0) primary_health_.unused();
   bool worked = !entries.empty();
   if (worked) lane.last_batch = entries.size();
+  if (worked) VMPROXY_FAULT("lane.taken");
   if (worked) apply_whole(lane, entries);
   if (worked && !health_.problem().empty()) return true;
   {

@@ -34,6 +34,7 @@ struct LaneOptions {
   // call to the replica costs about the same for one change and for fifty.
   Duration gather = std::chrono::milliseconds(4);
   size_t gather_entries = 64;
+  bool threads = true;  // false: whoever owns the lanes takes their steps (tests/model)
 };
 
 // The replica judged the record itself. Everything else (a read-only database, a missing right, a full disk) may be
@@ -101,14 +102,19 @@ class Lanes {
   void hold_reads(bool held);
   size_t reading() const;
   std::vector<Entry> take_reads();
-  // "collection key" of at most `max` keys that wait for a READ or are being read, and how many there are.
+  // READs that wait for nothing but a primary which may be dead, and whose last write the journal holds; they become images.
+  std::vector<std::pair<std::string, std::string>> journaled() const;
+  void use_journaled(const std::vector<std::pair<std::string, std::string>>& keys);
+  // "collection key" of at most `max` keys that wait for a READ or are being read, but for the journaled ones, and how many
+  // there are.
   std::pair<std::vector<std::string>, size_t> reads(size_t max) const;
   size_t images() const;  // keys whose journaled image waits or is being written
   uint64_t applied() const { return applied_; }
   uint64_t failed() const { return failed_; }
 
  private:
-  struct CopyBatch;  // one call of copy(), shared by the lanes that have a part in it
+  friend struct Peek;  // tests/model takes the threads' steps itself
+  struct CopyBatch;    // one call of copy(), shared by the lanes that have a part in it
   struct CopyPart {
     std::shared_ptr<CopyBatch> batch;
     std::vector<model::Record> rows;
@@ -147,6 +153,11 @@ class Lanes {
   void set_aside(Lane& lane, const Collection& collection,
                  const std::unordered_map<std::string, Error>& unread, std::vector<Entry>& entries);
   void finished(Lane& lane, const std::vector<Entry>& entries);
+  // The replica gets these; whole records instead of what it has, or their absence.
+  Result<protocols::ApplyResult> upsert(const Collection& collection,
+                                        const std::vector<model::Record>& records, Deadline deadline);
+  Result<protocols::ApplyResult> erase(const Collection& collection, const std::vector<model::Key>& keys,
+                                       Deadline deadline);
   // Nothing is written to a collection of the target that holds somebody else's records.
   Result<void> claim(const Collection& collection);
   // The collection was not dropped or created again since the caller looked it up.

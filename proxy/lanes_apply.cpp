@@ -4,7 +4,9 @@
 #include <map>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "proxy/lanes.h"
 
 namespace vmproxy::proxy {
@@ -17,7 +19,7 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
     if (!collection && paused(name)) {
       // A change of collections is under way, and may end with the name where it was: it says what is owed then.
       if (primary_ == Side::source) {
-        for (Entry& entry : group) entry.image = false;  // H20: or of another life
+        for (Entry& entry : group) entry.image = entry.journaled = false;  // H20: or of another life
       }
       for (const auto seq : lane.queue.give_back(std::move(group))) parts_.ledger.done(seq);
       health_.unused();
@@ -32,12 +34,16 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
     }
     // H20: what a dropped collection of this name was to hold is nothing for the one that has it now.
     const journal::Seq began = life_of(name);
-    for (Entry& entry : group) entry.image = entry.image && entry.seq >= began;
+    for (Entry& entry : group) {
+      if (entry.seq < began) entry.image = entry.journaled = false;
+    }
     apply_collection(lane, *collection, group);
     if (group.empty()) continue;
     const bool other_life = !same_life(*collection);  // H20: while it was applied
     const journal::Seq begins = life_of(name);
-    for (Entry& entry : group) entry.image = entry.image && !other_life && entry.seq >= begins;
+    for (Entry& entry : group) {
+      if (other_life || entry.seq < begins) entry.image = entry.journaled = false;
+    }
     for (const auto seq : lane.queue.give_back(std::move(group))) parts_.ledger.done(seq);
   }
 }
@@ -90,9 +96,8 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   const Deadline deadline = parts_.clock.in(options_.apply_timeout);
   Result<protocols::ApplyResult> upserted = protocols::ApplyResult{};
   Result<protocols::ApplyResult> erased = protocols::ApplyResult{};
-  if (!records.empty())
-    upserted = parts_.transfer.upsert(side, collection, records, protocols::UpsertMode::replace, deadline);
-  if (upserted && !absent.empty()) erased = parts_.transfer.erase(side, collection, absent, deadline);
+  if (!records.empty()) upserted = upsert(collection, records, deadline);
+  if (upserted && !absent.empty()) erased = erase(collection, absent, deadline);
   if (upserted && erased) {
     lane.made = false;
     if (health_.succeeded()) {
@@ -145,6 +150,7 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
   if (for_good) {
     parts_.quarantine.add(collection.key, entries.front().key, error.message,
                           records.empty() ? std::nullopt : std::optional(records.front()), primary_);
+    VMPROXY_FAULT("lane.quarantined");
     finished(lane, entries);
     entries.clear();
     return;
@@ -158,6 +164,25 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     log::warn("replica does not take changes; they are kept and tried again, the application is not affected",
               {{"collection", collection.key}, {"error", error.message}});
   }
+}
+
+Result<protocols::ApplyResult> Lanes::upsert(const Collection& collection,
+                                             const std::vector<model::Record>& records, Deadline deadline) {
+  if (VMPROXY_FAULT_HIT("lane.upserting").fails) return Error(Code::unavailable, "the replica cannot serve");
+  auto done =
+      parts_.transfer.upsert(replica(), collection, records, protocols::UpsertMode::replace, deadline);
+  if (VMPROXY_FAULT_HIT("lane.upserted").drops)
+    done = Error(Code::connection_lost, "the replica's answer was lost");
+  return done;
+}
+
+Result<protocols::ApplyResult> Lanes::erase(const Collection& collection, const std::vector<model::Key>& keys,
+                                            Deadline deadline) {
+  if (VMPROXY_FAULT_HIT("lane.erasing").fails) return Error(Code::unavailable, "the replica cannot serve");
+  auto done = parts_.transfer.erase(replica(), collection, keys, deadline);
+  if (VMPROXY_FAULT_HIT("lane.erased").drops)
+    done = Error(Code::connection_lost, "the replica's answer was lost");
+  return done;
 }
 
 Result<void> Lanes::claim(const Collection& collection) {
@@ -178,23 +203,27 @@ bool Lanes::same_life(const Collection& collection) const {
 
 void Lanes::owe_zombies(const std::string& collection, const std::vector<model::Key>& keys,
                         const Error& error) {
-  if (error.surely_not_done()) return;
+  if (error.surely_not_done() || !VMPROXY_RULE("zombie.read")) return;
   std::vector<Debt> debts;
   for (const auto& key : keys) {
     debts.push_back({0, collection, model::encode(key), DebtReason::zombie,
                      parts_.transfer.driver(replica()).capabilities().max_zombie});
   }
   parts_.debts.add(debts);
+  VMPROXY_FAULT("lane.owed");
 }
 
 void Lanes::finished(Lane& lane, const std::vector<Entry>& entries) {
+  VMPROXY_FAULT("lane.finishing");
   lane.queue.complete(entries);
   for (const Entry& entry : entries) {
     parts_.debts.paid(entry.debts);
     parts_.quarantine.remove(entry.quarantined);
+    VMPROXY_FAULT("lane.paid");
     for (const auto seq : entry.seqs) parts_.ledger.done(seq);
     for (const auto position : entry.owed) parts_.freshness.arrived(entry.collection, position);
   }
+  VMPROXY_FAULT("lane.finished");
   applied_ += entries.size();
   if (lane.queue.size() == 0) {
     const std::lock_guard hold(

@@ -3,7 +3,9 @@
 #include <exception>
 #include <map>
 
+#include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "journal/rows.h"
 #include "proxy/images.h"
 #include "proxy/lanes.h"
@@ -120,7 +122,8 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     journal::BackfillDone done;
     std::vector<model::Record> rows;
     for (size_t i = 0; i < part.rows.size(); ++i) {
-      if ((*touched)[i] || parts_.debts.owed(collection.key, model::encode(part.rows[i].key))) {
+      if (((*touched)[i] && VMPROXY_RULE("copy.touched")) ||
+          parts_.debts.owed(collection.key, model::encode(part.rows[i].key))) {
         ++done.dropped;
       } else {
         rows.push_back(part.rows[i]);
@@ -128,8 +131,13 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     }
     if (rows.empty()) return done;
     if (auto ours = claim(*now); !ours && !ours.error().retryable()) return ours.error();
-    auto written = parts_.transfer.upsert(replica(), *now, rows, protocols::UpsertMode::insert_only,
-                                          parts_.clock.in(options_.apply_timeout));
+    const auto before_it = VMPROXY_FAULT_HIT("copy.writing");
+    Result<protocols::ApplyResult> written = Error(Code::unavailable, "the replica cannot serve");
+    if (!before_it.fails)
+      written = parts_.transfer.upsert(replica(), *now, rows, protocols::UpsertMode::insert_only,
+                                       parts_.clock.in(options_.apply_timeout));
+    if (VMPROXY_FAULT_HIT("copy.written").drops)
+      written = Error(Code::connection_lost, "the replica's answer was lost");
     if (written) {
       if (health_.succeeded()) {
         log::info("replica answers again", {{"collection", collection.key}});

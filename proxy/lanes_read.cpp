@@ -2,6 +2,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "proxy/images.h"
 #include "proxy/lanes.h"
@@ -40,8 +41,11 @@ Result<Lanes::States> Lanes::states(const Collection& collection, const std::vec
     reads.push_back(*key);
   }
   if (reads.empty()) return found;
+  if (VMPROXY_FAULT_HIT("lane.reading").fails)
+    return Error(Code::unavailable, "reading the primary: it cannot serve");
   auto read = parts_.transfer.read_each(primary_, collection, reads, parts_.clock.in(options_.apply_timeout));
   if (!read) return read.error().within("reading the primary");
+  VMPROXY_FAULT("lane.read");
   std::unordered_set<std::string> told;
   for (auto& record : read->records) {
     told.insert(model::encode(record.key));
@@ -84,6 +88,7 @@ bool Lanes::gone(const Collection& collection) {
   // H60: dropped by a call whose answer a crash took away, or beside the proxy.
   auto asked = parts_.collections.refresh_one(collection.name, parts_.clock.in(options_.apply_timeout));
   if (!asked || same_life(collection)) return false;
+  VMPROXY_FAULT("lane.gone");
   for (auto& lane : lanes_) lane->queue.demote_images();
   auto marked = parts_.journal.mark_gap(
       "collection '" + collection.key +

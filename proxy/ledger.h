@@ -25,6 +25,7 @@ class Ledger {
   uint64_t unfinished() const;
 
  private:
+  friend struct Peek;
   void close(journal::Seq seq);  // lock held
   void trim(journal::Seq step);  // lock held
 

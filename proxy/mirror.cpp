@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/fault.h"
+#include "base/log.h"
 #include "journal/rows.h"
 
 namespace vmproxy::proxy {
@@ -40,6 +42,11 @@ Result<void> Mirror::start() {
                                        ". Raise the limit of threads of the process or the machine");
   }
   started_ = true;
+  // Those that a kill behind COMMIT left: where READs of this primary settle, no suspect is about it.
+  if (reads_settle() && suspects_.count() > 0) {
+    if (auto carried = carry_suspects(); !carried)
+      log::warn("suspects stay as they are until the next validation", {{"error", carried.error().message}});
+  }
   return {};
 }
 
@@ -171,6 +178,7 @@ Result<void> Mirror::repair(const model::CollectionName& collection, const std::
   debts_.add(debts);
   // Nobody has seen both sides equal there: compared before the primary changes.
   written_.note(name, encoded);
+  VMPROXY_FAULT("mirror.repaired");
   changed_.notify_all();
   return {};
 }
@@ -218,9 +226,11 @@ void Mirror::forget(const std::string& collection) {
     for (auto& debt : entry.debts) debts.push_back(std::move(debt));
   }
   debts_.put_back(std::move(debts));
+  VMPROXY_FAULT("mirror.forgotten");
   // H20: what was journaled before is of the life before, also after a restart.
   journal_.put_rows({{std::string(journal::rows::state), std::string(life_rows) + collection,
                       std::to_string(journal_.next())}});
+  VMPROXY_FAULT("mirror.reborn");
   (void)quarantine_.remove_collection(collection);
   changed_.notify_all();
 }

@@ -117,12 +117,15 @@ class Mirror final : public journal::Sink {
   // Waits until all live entries are applied and every debt but open windows is paid, then stops the lanes.
   Result<void> catch_up(Deadline deadline);
   // The primary is dead: what had to be read from it is lost with it unless somebody revives it. How many keys those are,
-  // and the names of some.
+  // and the names of some. Those whose last write the journal holds are none of them: write_journaled().
   struct Unread {
     size_t count = 0;
     std::vector<std::string> names;  // "collection key", of the first twenty
   };
   Unread unread();
+  // With READs held: a key whose last write is journaled and has no outcome on the disk (a kill took that away) is written from
+  // there. In case the primary comes back as such, it is read again when its window closes.
+  void write_journaled();
   size_t images_waiting() const { return lanes_.images(); }
   // While held no READ of the primary begins.
   void hold_reads(bool held) { lanes_.hold_reads(held); }
@@ -168,6 +171,7 @@ class Mirror final : public journal::Sink {
   const std::vector<std::string>& unresolved_ddl() const { return unresolved_ddl_; }
 
  private:
+  friend struct Peek;  // tests/model: it has no threads, and takes their steps itself
   struct CollectionWindow {
     OpId window;
     std::string collection;

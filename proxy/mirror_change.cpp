@@ -1,9 +1,12 @@
 // The mirror while the primary changes: nothing new begins, what is owed is applied, or given up when the primary is dead.
+#include "base/fault.h"
 #include "proxy/mirror.h"
 
 #include <algorithm>
 #include <optional>
 #include <set>
+
+#include "base/rule.h"
 
 namespace vmproxy::proxy {
 namespace {
@@ -15,7 +18,10 @@ constexpr size_t unread_names_max = 20;
 }  // namespace
 
 Result<void> Mirror::catch_up(Deadline deadline) {
-  const auto owed = [this] { return debts_.count() - debts_.count(DebtReason::uncertain); };
+  const auto owed = [this] {
+    return debts_.count() - debts_.count(DebtReason::uncertain) -
+           (VMPROXY_RULE("flip.zombies-paid") ? 0 : debts_.count(DebtReason::zombie));
+  };
   while (true) {
     if (!lanes_.wait_empty(deadline)) {
       return Error(Code::timeout, std::to_string(lanes_.size()) + " changes were not applied in time");
@@ -45,6 +51,19 @@ Mirror::Unread Mirror::unread() {
   return {count, std::move(names)};
 }
 
+void Mirror::write_journaled() {
+  const auto keys = lanes_.journaled();
+  if (keys.empty()) return;
+  std::vector<Debt> debts;
+  std::lock_guard ordered(finish_mutex_);
+  for (const auto& [collection, key] : keys) {
+    in_flight_.open_window(collection, key);
+    debts.push_back({0, collection, key, DebtReason::uncertain, window_of(primary_)});
+  }
+  debts_.add(debts);  // before the image is on the replica
+  lanes_.use_journaled(keys);
+}
+
 std::optional<Error> Mirror::unsettled() const {
   const std::string replica = primary_ == Side::target ? "source" : "target";
   if (const size_t left = lanes_.images()) {
@@ -72,6 +91,7 @@ Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why
   CaughtUp caught_up;
   std::optional<Error> failed;
   while (!failed) {
+    write_journaled();
     const auto waits = unsettled();
     if (!waits) {
       if (give_up) caught_up.given_up += give_up_reads(why);
@@ -113,11 +133,13 @@ size_t Mirror::give_up_reads(const std::string& why) {
   given_up_.insert(keys.begin(), keys.end());  // first: what fails now is taken back with it
   for (const auto& [collection, key] : keys)
     kept += quarantine_.add_unread(collection, key, why, primary_) ? 1 : 0;
+  VMPROXY_FAULT("unread.kept");
   debts_.paid(debts);
   for (const auto& entry : entries) {
     for (const auto seq : entry.seqs) ledger_.done(seq);
     for (const auto position : entry.owed) freshness_.arrived(entry.collection, position);
   }
+  VMPROXY_FAULT("unread.struck");
   return kept;
 }
 
@@ -131,6 +153,7 @@ void Mirror::take_back_given_up() {
     if (const auto number = quarantine_.number_of(collection, key, primary_)) numbers.push_back(*number);
   }
   debts_.add(debts);  // before the rows of the quarantine go: one of the two is always on the disk
+  VMPROXY_FAULT("unread.back");
   quarantine_.remove(numbers);
   given_up_.clear();
 }
@@ -177,6 +200,7 @@ Result<void> Mirror::carry_suspects() {
       put(read_entry(collection, key));
     }
     debts_.add(debts);
+    VMPROXY_FAULT("suspects.owed");
     suspects_.strike(*page);
   }
   return reread_suspects();

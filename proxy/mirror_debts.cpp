@@ -1,9 +1,11 @@
 // The mirror's own thread: debts that fall due, windows that close, bodies that the journal has no room for.
+#include "base/fault.h"
 #include "proxy/mirror.h"
 
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/rule.h"
 
 namespace vmproxy::proxy {
 
@@ -45,6 +47,7 @@ void Mirror::collapse_bodies() {
     if (began) log::warn(kept_beyond_max, {{"bytes", bytes}, {"bytes_max", options_.journal_bytes_max}});
   } else {
     journal_.drop_bodies_below(end);
+    VMPROXY_FAULT("mirror.bodies");
     if (began) {
       log::warn(
           "the journal is as large as it may be: bodies of changes that the replica still lacks are dropped, and read from the "
@@ -60,13 +63,15 @@ void Mirror::pay_due() {
     if (due.empty()) return;
     std::lock_guard ordered(finish_mutex_);
     for (auto& debt : due) {
+      VMPROXY_FAULT("debt.due");
       if (debt.reason == DebtReason::uncertain) {
         in_flight_.close_window(debt.collection, debt.key);
         // Before the debt can be paid: one of the two is always on the disk.
         if (!reads_settle()) suspects_.mark(debt.collection, {debt.key});
+        VMPROXY_FAULT("debt.suspected");
       }
       Entry entry = read_entry(debt.collection, debt.key);
-      entry.waits = in_flight_.broad_of(debt.collection);
+      if (VMPROXY_RULE("debt.waits")) entry.waits = in_flight_.broad_of(debt.collection);
       entry.debts.push_back(std::move(debt));
       const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
       lanes_.put(std::move(entry));
@@ -95,10 +100,12 @@ void Mirror::close_windows(bool all) {
       const auto waits = in_flight_.broad_of(window.collection);
       std::vector<Debt> debts;
       for (auto& key : in_flight_.close_collection_window(window.window)) {
+        if (!VMPROXY_RULE("window.read-at-close")) continue;
         debts.push_back({0, window.collection, std::move(key), DebtReason::repair, Duration::zero()});
       }
       if (!debts.empty()) debts_.add(debts);
     }
+    VMPROXY_FAULT("window.closed");
     if (window.held != 0) ledger_.release(window.held);
   }
 }

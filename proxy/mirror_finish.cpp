@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "journal/rows.h"
 #include "proxy/images.h"
 #include "proxy/mirror.h"
@@ -49,6 +51,7 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
       });
     }
   }
+  VMPROXY_FAULT("mirror.outcome");
   if (ticket.seq != 0) {
     journal_.outcome(ticket.seq, std::move(outcome), std::move(durable));
   } else if (durable) {
@@ -107,6 +110,7 @@ void Mirror::place(Entry entry) {
   std::vector<Debt> debts{{0, entry.collection, entry.key, DebtReason::collapsed, Duration::zero()}};
   debts_.add(debts);
   debts_.put_back(std::move(entry.debts));
+  VMPROXY_FAULT("mirror.collapsed");
   for (const auto seq : entry.seqs) ledger_.done(seq);
 }
 
@@ -118,8 +122,8 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     const auto what = outcome_at(outcome, i);
     if (what == model::Outcome::rejected) continue;
     changed.push_back(ticket.encoded[i]);
-    entries.push_back(i);
-    if (what == model::Outcome::uncertain) {
+    if (what == model::Outcome::applied || VMPROXY_RULE("uncertain.read-now")) entries.push_back(i);
+    if (what == model::Outcome::uncertain && VMPROXY_RULE("uncertain.read-again")) {
       debts.push_back(
           {0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
       // Before end_keyed, so that an op that begins now finds either the op or its window.
@@ -127,7 +131,9 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     }
   }
   touch(ticket.collection_key, changed);
+  VMPROXY_FAULT("mirror.touched");
   if (!debts.empty()) debts_.add(debts);
+  VMPROXY_FAULT("mirror.owed");
   // Before the op ends, until each key has its entry: at every moment one of the two says that it is dirty.
   const WriteMarks::Coming coming(marks_, ticket.collection_key, changed);
   const auto flight = in_flight_.end_keyed(ticket.op);
@@ -136,8 +142,9 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
   for (const size_t i : entries) {
     Entry entry = read_entry(ticket.collection_key, ticket.encoded[i]);
     const bool certain = outcome_at(outcome, i) == model::Outcome::applied;
-    entry.image =
-        certain && ticket.cls == journal::IntentClass::image && !flight.overlapped[i] && ticket.seq != 0;
+    entry.image = certain &&
+                  (ticket.cls == journal::IntentClass::image || !VMPROXY_RULE("image.whole-records")) &&
+                  !flight.overlapped[i] && ticket.seq != 0;
     entry.seq = ticket.seq;
     entry.item = static_cast<uint32_t>(i);
     entry.waits = flight.waits;
@@ -162,12 +169,13 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
     lanes_.wake();
     return;
   }
-  std::vector<std::string> keys = ticket.encoded;
+  std::vector<std::string> keys;
+  if (VMPROXY_RULE("predicate.enumerated")) keys = ticket.encoded;
   keys.insert(keys.end(), flight.keys.begin(), flight.keys.end());
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   touch(ticket.collection_key, keys);
-  if (outcome.whole == model::Outcome::uncertain) {
+  if (outcome.whole == model::Outcome::uncertain && VMPROXY_RULE("predicate.window")) {
     // H42: it may still run and hit keys that are written later: everything in the window is read again at its end.
     const OpId window = in_flight_.open_collection_window(ticket.collection_key, keys);
     ledger_.hold(ticket.enumerated_from);

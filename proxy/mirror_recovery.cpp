@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "journal/rows.h"
 #include "proxy/mirror.h"
 
@@ -47,6 +49,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
   if (!written) return written;
   auto suspects = suspects_.restore();
   if (!suspects) return suspects;
+  VMPROXY_FAULT("recover.rows");
   if (!clean_start) {
     // H57: attempts that were on the wire when the process died must have landed or died first.
     not_before_ = clock_.in(transfer_.driver(other(primary)).capabilities().max_zombie);
@@ -62,10 +65,12 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
       first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
         const bool uncertain = !outcome || outcome->whole == model::Outcome::uncertain;
         // Of the former primary too: its window was carried over the change, and its late effect there is repaired as any other.
-        if (head.cls == journal::IntentClass::predicate && uncertain) {
+        if (head.cls == journal::IntentClass::predicate && uncertain &&
+            VMPROXY_RULE("predicate.window-after-crash")) {
           const std::string name = model::to_string(head.collection);
-          const auto at = endangered_from.emplace(name, head.enumerated_from).first;
-          at->second = std::min(at->second, head.enumerated_from);
+          const auto at = endangered_from.emplace(name, head.seq).first;
+          at->second = std::min(at->second,
+                                VMPROXY_RULE("predicate.from-enumeration") ? head.enumerated_from : head.seq);
           endangered[name];
         }
         return true;
@@ -81,7 +86,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
         if (in_danger) {
           for (const auto& key : keys_of(head, outcome)) endangered[name].push_back(model::encode(key));
         }
-        if (head.primary != primary) {
+        if (head.primary != primary && VMPROXY_RULE("flip.old-epoch")) {
           ledger_.expect(head.seq, 0);  // of an epoch that ended with everything applied or carried as a debt
           return true;
         }
@@ -89,6 +94,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
         const bool of_this_life = life == lives->end() || head.seq >= life->second;
         recover_intent(head, outcome,
                        primary == Side::target && head.epoch == epoch && of_this_life && !in_danger);
+        VMPROXY_FAULT("recover.intent");
         return true;
       });
   if (!scanned) return scanned;
@@ -99,6 +105,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
     const Duration longest = std::max(window_of(Side::source), window_of(Side::target));
     windows_.push_back({window, name, clock_.in(longest), endangered_from[name]});
   }
+  VMPROXY_FAULT("recover.done");
   if (intents > 0 || !clean_start) {
     log::info("journal replayed",
               {{"intents", intents}, {"debts", debts_.count()}, {"clean_start", clean_start}});
@@ -132,12 +139,15 @@ void Mirror::recover_intent(const journal::IntentHead& head,
     // Applied says that nothing overlapped it: see finish_keyed(). A window that is open again may be that of a later write.
     entry.image = may_be_images && head.cls == journal::IntentClass::image &&
                   what == model::Outcome::applied && !in_flight_.busy(name, entry.key);
+    // The order of such writes of a key is that of the journal, and who was told that one was refused was told so after that
+    // had become durable.
+    entry.journaled = may_be_images && head.cls == journal::IntentClass::image;
     entry.seq = head.seq;
     entry.item = static_cast<uint32_t>(i);
     entry.seqs.push_back(head.seq);
     entries.push_back(std::move(entry));
     // With an outcome the debt row is there already: it was put before the outcome was.
-    if (!outcome) {
+    if (!outcome && VMPROXY_RULE("crash.uncertain")) {
       debts.push_back({0, name, changed.back(), DebtReason::uncertain, window_of(head.primary)});
       in_flight_.open_window(name, changed.back());
     }
@@ -151,7 +161,9 @@ void Mirror::recover_intent(const journal::IntentHead& head,
     journal_.outcome(head.seq, std::move(uncertain));
   }
   ledger_.expect(head.seq, changed.size());
-  for (auto& entry : entries) put(std::move(entry));
+  for (auto& entry : entries) {
+    if (VMPROXY_RULE("crash.replay")) put(std::move(entry));
+  }
 }
 
 }  // namespace vmproxy::proxy

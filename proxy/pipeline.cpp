@@ -158,9 +158,11 @@ asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
   co_return false;
 }
 
-asio::awaitable<void> Pipeline::reply_error(net::Exchange& exchange, const Error& error, const Row* row) {
+asio::awaitable<void> Pipeline::reply_error(net::Exchange& exchange, const Error& error, const Row* row,
+                                            bool forwarded) {
   count(exchange, row, Served::nobody, name_of(error.code));
   net::Response response = context_.dialect->error(error, exchange.head());
+  if (forwarded && error.code == Code::overloaded) response.headers.remove("retry-after");
   (void)co_await exchange.reply(std::move(response));
 }
 
@@ -290,7 +292,7 @@ asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row)
   auto answer = co_await exchange.forward(context_.source, exchange.deadline(),
                                           context_.options.answer_bytes_max, [] { return true; });
   if (!answer) {
-    co_await reply_error(exchange, answer.error(), row);
+    co_await reply_error(exchange, answer.error(), row, true);
     co_return;
   }
   const TimePoint now = context_.clock.now();

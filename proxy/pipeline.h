@@ -83,7 +83,9 @@ class Pipeline {
   static Error unknown_credential() {
     return {Code::unauthenticated, "the source had not accepted this credential before it was replaced"};
   }
-  boost::asio::awaitable<void> reply_error(net::Exchange& exchange, const Error& error, const Row* row);
+  // `forwarded`: of forward(), where "overloaded" is an answer too large to be held. The request was executed.
+  boost::asio::awaitable<void> reply_error(net::Exchange& exchange, const Error& error, const Row* row,
+                                           bool forwarded = false);
   template <class T>
   boost::asio::awaitable<Result<T>> on_pool(net::Exchange& exchange, std::function<Result<T>()> work) {
     return proxy::on_pool<T>(context_.pool, exchange.executor(), std::move(work));

@@ -2,6 +2,7 @@
 // at each.
 #include <boost/asio/steady_timer.hpp>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "journal/rows.h"
 #include "model/codec.h"
@@ -65,9 +66,11 @@ constexpr std::string_view doubtful =
 asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
   std::optional<ByteBudget::Share> held;
   if (!co_await hold_body(exchange, row, held)) co_return;
+  VMPROXY_FAULT("write.accepted");
   // 2: the gate, then the snapshot.
   co_await enter_gate(exchange);
   Gate::Inside inside(context_.gate);
+  VMPROXY_FAULT("write.gated");
   const auto routing = context_.routing.get();
   if (routing->primary == Side::source) {
     co_await capture(exchange, row, routing);
@@ -169,6 +172,7 @@ asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& cap
   std::vector<model::Key> keys;
   for (auto& record : found->records) keys.push_back(std::move(record.key));
   context_.mirror.add_keys(captured.ticket, std::move(keys));
+  VMPROXY_FAULT("write.enumerated");
 }
 
 asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, const Row* row,
@@ -209,6 +213,7 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
     captured.ticket = context_.mirror.begin_broad(routing, captured.name, operation.collection, cls);
     if (cls == journal::IntentClass::ddl) {
       context_.mirror.pause(model::to_string(operation.collection));
+      VMPROXY_FAULT("ddl.paused");
     } else {
       co_await enumerate(exchange, captured);
       // Like a request that nobody can read: a gap, also when a crash comes before its outcome.
@@ -231,17 +236,20 @@ asio::awaitable<Result<void>> Pipeline::make_durable(net::Exchange& exchange, Ca
       });
   if (seq) {
     captured.ticket.seq = *seq;
+    VMPROXY_FAULT("write.intended");
     co_return Result<void>();
   }
   if (context_.options.refuse_on_capture_failure) {
     co_return seq.error().within(
         "the write was not sent: the journal cannot be written (capture_failure: refuse)");
   }
-  co_return co_await net::completion<Result<void>>(
+  auto marked = co_await net::completion<Result<void>>(
       exchange.executor(), [&](std::function<void(Result<void>)> done) {
         context_.journal.mark_gap(
             "writes passed while the journal could not be written: " + seq.error().message, std::move(done));
       });
+  VMPROXY_FAULT("write.gap");
+  co_return marked;
 }
 
 asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
@@ -257,6 +265,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
     if (captured.in_doubt) gap(std::string(doubtful));
     co_return;
   }
+  VMPROXY_FAULT("write.begun");
   // 4: durable before a byte goes out.
   auto durable = co_await make_durable(exchange, captured);
   const std::string collection = model::to_string(captured.operation.collection);
@@ -283,6 +292,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
     if (ddl) context_.mirror.resume(collection);
     throw;
   }
+  VMPROXY_FAULT("write.answered");
   // 6: what became of it.
   protocols::OutcomeReport report;
   if (!answer) {
@@ -307,6 +317,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   if (ddl && whole != model::Outcome::rejected) co_await after_ddl(exchange, captured, whole);
   if (captured.in_doubt && whole != model::Outcome::rejected) gap(std::string(doubtful));
   context_.mirror.finish(std::move(captured.ticket), std::move(outcome));
+  VMPROXY_FAULT("write.finished");
   if (ddl) context_.mirror.resume(collection);
   if (context_.options.sync && whole == model::Outcome::applied) {
     asio::steady_timer timer(exchange.executor(), context_.options.sync_timeout);
@@ -321,14 +332,17 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
     timer.cancel();
   }
   // 8: the answer, as W gave it.
+  if (VMPROXY_FAULT_HIT("write.replying").drops)
+    answer = Error(Code::connection_lost, "the answer of the source was lost");
   if (!answer) {
-    co_await reply_error(exchange, answer.error(), row);
+    co_await reply_error(exchange, answer.error(), row, true);
     co_return;
   }
   const TimePoint now = context_.clock.now();
   context_.write_latency.observe(now - began, now);
   ended(exchange, row, *answer);
   (void)co_await exchange.reply_upstream();
+  VMPROXY_FAULT("write.replied");
 }
 
 // A collection that lives on changed: a metric became known with its index, a partition was made.
@@ -377,6 +391,7 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
       return context_.mirror.paused(model::to_string(appeared.name)) || was_there(appeared);
     });
     if (!refreshed) return refreshed;
+    VMPROXY_FAULT("ddl.asked");
     // Since the call began, not since just now: somebody else may have asked what exists in between.
     for (const auto& old : captured.before) {
       const auto now = context_.collections.find(old->key);
@@ -386,6 +401,7 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
       const auto now = context_.collections.find(old->key);
       if (now && now->plan->source().incarnation == old->plan->source().incarnation) continue;
       context_.mirror.forget(old->key);
+      VMPROXY_FAULT("ddl.forgot");
       std::shared_ptr<const Collection> renamed;
       for (const auto& c : context_.collections.all()) {
         if (!old->plan->source().native_id.empty() &&
@@ -396,12 +412,14 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
         // Entries of the old name are gone from the lanes: everything that was under way is found by a full validation.
         if (context_.transfer.driver(Side::target)
                 .alter(old->plan->target().name, renamed->plan->target(), deadline)) {
+          VMPROXY_FAULT("ddl.renamed");
           (void)context_.collections.move_claim(*old, *renamed);
         }
         (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key +
                                         "'");
       } else if (drops && context_.options.mirror_drops) {
         auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
+        VMPROXY_FAULT("ddl.dropped");
         if (!dropped && dropped.error().code != Code::not_found) {
           (void)context_.journal.mark_gap(
               "collection '" + old->key +
@@ -442,6 +460,7 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
         {{"collection", key}, {"error", settled.error().message}});
     gap("what exists after a change of '" + key + "' could not be asked");
   }
+  VMPROXY_FAULT("ddl.settled");
 }
 
 }  // namespace vmproxy::proxy

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "journal/rows.h"
+#include "journal/unknown_format.h"
 #include "model/codec.h"
 
 namespace vmproxy::proxy {
@@ -49,16 +50,28 @@ size_t index_of(journal::Side primary) {
 
 Result<void> Quarantine::restore() {
   std::lock_guard hold(mutex_);
-  return journal_.scan_rows(
+  std::optional<Error> unread;
+  auto scanned = journal_.scan_rows(
       journal::rows::quarantine, "", "", [&](std::string_view key, std::string_view value) {
-        next_ = std::max<uint64_t>(next_, std::strtoull(std::string(key).c_str(), nullptr, 10) + 1);
-        ++count_;
-        if (const auto item = parse(key, value)) {
-          ++by_collection_[item->collection];
-          by_key_[index_of(item->primary)][name_of(item->collection, item->key)] = item->number;
+        const auto item = parse(key, value);
+        if (!item) {
+          // It may be the last copy of a record (H46), and who does not know which protects none.
+          const uint8_t format = value.empty() ? row_format : static_cast<uint8_t>(value.front());
+          unread = format > row_format
+                       ? journal::unknown_format("a change in quarantine", format, row_format)
+                       : Error(Code::corrupt,
+                               "a change in quarantine cannot be read; run `vmproxy journal verify`");
+          return false;
         }
+        next_ = std::max<uint64_t>(next_, item->number + 1);
+        ++count_;
+        ++by_collection_[item->collection];
+        by_key_[index_of(item->primary)][name_of(item->collection, item->key)] = item->number;
         return true;
       });
+  if (!scanned) return scanned;
+  if (unread) return *unread;
+  return {};
 }
 
 Result<void> Quarantine::freeze_others_than(journal::Side primary) {

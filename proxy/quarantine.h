@@ -30,7 +30,8 @@ class Quarantine {
  public:
   Quarantine(journal::Journal& journal, Clock& clock) : journal_(journal), clock_(clock) {}
 
-  Result<void> restore();  // counts what is there
+  // Counts what is there. A row that this version cannot read is an error: nothing would protect its key.
+  Result<void> restore();
   // Replaces what the same primary's earlier refusal of this key left; false then.
   bool add(std::string collection, std::string key, std::string reason, std::optional<model::Record> record,
            journal::Side primary);

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "journal/rows.h"
 #include "model/codec.h"
@@ -94,12 +95,14 @@ Result<void> Renames::rename(const Collection& before, const model::Schema& sche
     take_back(before.key);  // it may be on the disk all the same
     return intended.error().within("the rename was not begun: the journal cannot be written");
   }
+  VMPROXY_FAULT("rename.intended");
   // Its lanes wait: what is owed to the source under the old name stays owed until the target has answered (C6).
   const Paused paused(mirror_, before.key);
   Result<void> altered;
   try {
     altered =
         transfer_.driver(Side::target).alter(before.plan->target().name, (*after)->plan->target(), deadline);
+    VMPROXY_FAULT("rename.altered");
     if (altered) return finish(before, **after, routing, deadline);
   } catch (...) {  // no memory, no thread: nobody knows how it ended
     leave_open(before.key, clock_.in(mirror_.window_of(Side::target)));
@@ -128,10 +131,12 @@ Result<void> Renames::finish(const Collection& before, const Collection& after, 
                                     "' after the promotion; the source has it under its old name");
     if (!marked) return unfinished(marked.error());
   }
+  VMPROXY_FAULT("rename.gapped");
   mirror_.forget(before.key);
   auto renamed =
       collections_.rename(before, after.plan->source(), {intent_row(before.key, std::nullopt)}, deadline);
   if (!renamed) return unfinished(renamed.error());
+  VMPROXY_FAULT("rename.kept");
   end(before.key);
   return {};
 }
@@ -228,6 +233,7 @@ void Renames::take_back(const std::string& key) {
   if (!intent) return;
   auto kept = journal_.commit_rows(
       {intent_row(key, std::nullopt), note_row(key, model::to_string(intent->to.name), std::nullopt)});
+  VMPROXY_FAULT("rename.back");
   if (kept) {
     end(key);
   } else {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <future>
 
+#include "base/fault.h"
 #include "model/codec.h"
 #include "proxy/images.h"
 
@@ -174,6 +175,7 @@ Result<void> TargetBackend::send(const Collection& c, const std::vector<journal:
         context_.transfer.upsert(Side::target, c, records, protocols::UpsertMode::replace_all, deadline_),
         record_index);
   }
+  if (sent && !records.empty() && !gone.empty()) VMPROXY_FAULT("target.half");
   if (sent && !gone.empty()) {
     sent = account(context_.transfer.erase(Side::target, c, gone, deadline_), gone_index);
   } else if (!sent) {
@@ -194,6 +196,7 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
   for (const auto& image : images) keys.push_back(image.key);
   Ticket ticket = context_.mirror.begin_keyed(*routing_, operation_, c.name, std::move(keys),
                                               journal::IntentClass::image);
+  VMPROXY_FAULT("target.begun");
   journal::IntentBody body;
   body.body = encode_images(images);
   std::promise<Result<journal::Seq>> promise;
@@ -211,13 +214,29 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
   } else {
     ticket.seq = *seq;
   }
+  VMPROXY_FAULT("target.intended");
   auto sent = send(c, images, items);
+  if (VMPROXY_FAULT_HIT("target.sent").drops) {
+    sent = Error(Code::connection_lost, "the target's answer was lost");
+    items.assign(images.size(), model::Outcome::uncertain);
+  }
   journal::OutcomeRecord outcome;
   outcome.whole =
       sent ? model::Outcome::applied
            : (sent.error().surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain);
   outcome.items = std::move(items);
-  context_.mirror.finish(std::move(ticket), std::move(outcome));
+  if (sent) {
+    context_.mirror.finish(std::move(ticket), std::move(outcome));
+    VMPROXY_FAULT("target.finished");
+    return sent;
+  }
+  // An intent without an outcome may be written to the source when the target is dead (Entry::journaled): nobody is told of a
+  // refusal that a kill could take away.
+  std::promise<void> kept;
+  context_.mirror.finish(std::move(ticket), std::move(outcome),
+                         [&kept](const Result<void>&) { kept.set_value(); });
+  kept.get_future().wait();
+  VMPROXY_FAULT("target.finished");
   return sent;
 }
 

@@ -42,13 +42,14 @@ class TargetBackend final : public protocols::Backend {
                     std::vector<model::Outcome>& items);
   // Changes of collections, with the turn of their names held.
   Result<model::Schema> create(const model::Schema& schema);
-  Result<void> create_on_target(const Collection& made);
+  Result<void> clear_remains(const model::Schema& schema);
   Result<model::Schema> drop(const Collection& gone);
   Result<model::Schema> alter(const Collection& before, const model::Schema& schema);
   // `undone`: it failed, and the catalog is durably as before.
   Result<void> alter_in_place(const Collection& before, const model::Schema& schema, bool& undone);
   void note_ddl(const std::string& what);
   void take_back_ddl(const std::string& what);  // it surely did not come about
+  bool noted_ddl(const std::string& what);
   bool dropped_before(
       const model::CollectionName& name);  // since the promotion, and the source may have it still
 

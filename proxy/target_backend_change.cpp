@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/fault.h"
 #include "journal/rows.h"
 #include "model/codec.h"
 #include "proxy/target_backend.h"
@@ -45,10 +46,13 @@ void TargetBackend::take_back_ddl(const std::string& what) {
       {{std::string(journal::rows::state), "ddl/" + what, std::nullopt}});  // else it says too much
 }
 
+bool TargetBackend::noted_ddl(const std::string& what) {
+  const auto row = context_.journal.row(journal::rows::state, "ddl/" + what);
+  return row && *row;
+}
+
 bool TargetBackend::dropped_before(const model::CollectionName& name) {
-  if (routing_->finalized) return false;
-  const auto row = context_.journal.row(journal::rows::state, "ddl/dropped " + model::to_string(name));
-  if (!row || !*row) return false;
+  if (routing_->finalized || !noted_ddl("dropped " + model::to_string(name))) return false;
   const auto there = context_.transfer.driver(Side::source)
                          .describe(name, std::min(deadline_, context_.clock.in(std::chrono::seconds(2))));
   return !there || *there;
@@ -99,48 +103,61 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
   // Both before anything is made: a crash may come at any time.
   const std::string note = "created " + key;
   note_ddl(note);
+  VMPROXY_FAULT("create.noted");
   if (dropped_before(schema.name)) {
     (void)context_.journal.mark_gap(
         "collection '" + key +
         "' was dropped and created again after the promotion; the source holds records of its former life");
   }
-  auto put = context_.collections.put(schema, true, deadline_);
-  if (!put) {
+  auto done = clear_remains(schema);
+  if (done) done = context_.collections.put(schema, true, deadline_);
+  if (!done) {
     take_back_ddl(note);
-    return put.error();
+    return done.error();
   }
+  VMPROXY_FAULT("create.kept");
   const auto made = context_.collections.find(key);
-  auto created = create_on_target(*made);
+  auto created = context_.collections.create_on_target(*made, deadline_);
   if (!created) {
     (void)context_.collections.remove(schema.name);
     if (created.error().surely_not_done()) take_back_ddl(note);
     return created.error();
   }
+  VMPROXY_FAULT("create.made");
   renew_catalog();
   return made->plan->source();
 }
 
-Result<void> TargetBackend::create_on_target(const Collection& made) {
-  // Also what a create left whose answer was lost: it is there, holds nothing, and is claimed now.
-  if (!context_.collections.claimed(made)) return context_.collections.create_on_target(made, deadline_);
-  auto& target = context_.transfer.driver(Side::target);
-  auto created = target.create(made.plan->target(), deadline_);
-  if (created || created.error().code != Code::already_exists) return created;
-  // Ours, and of no collection that is left: what the application dropped before the promotion, when drops were not mirrored.
-  auto dropped = target.drop(made.plan->target().name, deadline_);
-  if (!dropped) return dropped;
-  return target.create(made.plan->target(), deadline_);
+// Ours, and of no collection that is left: what the application dropped before the promotion, when drops were not mirrored. It
+// goes, and so does its claim, before the catalog has the new one: a crash in between must not make the new one's of it.
+Result<void> TargetBackend::clear_remains(const model::Schema& schema) {
+  const auto planned = context_.collections.planned(schema.name, schema);
+  if (!planned || !context_.collections.claimed(**planned))
+    return {};  // what is wrong with the plan, put() says
+  auto dropped = context_.transfer.driver(Side::target).drop((*planned)->plan->target().name, deadline_);
+  if (!dropped && dropped.error().code != Code::not_found) return dropped;
+  VMPROXY_FAULT("create.cleared");
+  return context_.collections.release(**planned);
 }
 
 Result<model::Schema> TargetBackend::drop(const Collection& gone) {
+  // Before it is: a crash in between leaves a note too many, and no rollback brings the records back unasked.
+  const std::string note = "dropped " + gone.key;
+  const bool noted = noted_ddl(note);  // of an earlier collection of this name
+  note_ddl(note);
+  VMPROXY_FAULT("drop.noted");
   context_.mirror.pause(gone.key);
   auto dropped = context_.transfer.driver(Side::target).drop(gone.plan->target().name, deadline_);
   if (dropped || dropped.error().code == Code::not_found) {
+    VMPROXY_FAULT("drop.dropped");
     context_.mirror.forget(gone.key);
     (void)context_.collections.release(gone);  // before somebody can make it anew
+    VMPROXY_FAULT("drop.released");
     (void)context_.collections.remove(gone.name);
+    VMPROXY_FAULT("drop.removed");
     dropped = Result<void>();
-    note_ddl("dropped " + gone.key);
+  } else if (!noted && dropped.error().surely_not_done()) {
+    take_back_ddl(note);
   }
   context_.mirror.resume(gone.key);
   if (!dropped) return dropped.error();
@@ -172,6 +189,7 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   // Before it is: a crash in between leaves a note too many. The source keeps the partition, empty.
   const auto dropped = only_in(before.plan->source(), schema);
   for (const auto& name : dropped) note_ddl(drop_of(name, before.key));
+  VMPROXY_FAULT("alter.noted");
   bool undone = false;
   auto altered = renamed ? context_.renames.rename(before, schema, *routing_, deadline_)
                          : alter_in_place(before, schema, undone);
@@ -190,22 +208,28 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   return now->plan->source();
 }
 
+// The target first: a crash in between leaves the catalog behind it, and who asks again is not told that it was done.
 Result<void> TargetBackend::alter_in_place(const Collection& before, const model::Schema& schema,
                                            bool& undone) {
-  auto put = context_.collections.put(schema, false, deadline_);
-  if (!put) return put;
-  const auto now = context_.collections.find(before.key);
-  Result<void> altered;
-  if (!now->plan->keys_as_in(*before.plan)) {
-    altered = Error(
+  undone = true;  // until the catalog may have it
+  const auto now = context_.collections.planned(before.name, schema);
+  if (!now) return now.error();
+  if (!(*now)->plan->keys_as_in(*before.plan)) {
+    return Error(
         Code::unsupported,
         "collection.keys: the records that are there were stored under other keys than this change asks for");
-  } else {
-    altered = context_.transfer.driver(Side::target)
-                  .alter(before.plan->target().name, now->plan->target(), deadline_);
   }
-  if (!altered) undone = context_.collections.put(before.plan->source(), false).has_value();
-  return altered;
+  auto altered = context_.transfer.driver(Side::target)
+                     .alter(before.plan->target().name, (*now)->plan->target(), deadline_);
+  VMPROXY_FAULT("alter.altered");
+  if (!altered) return altered;
+  undone = false;
+  // However long it takes: the target has it.
+  auto put = context_.collections.put(schema, false);
+  VMPROXY_FAULT("alter.kept");
+  if (!put)
+    return put.error().within("the target has the change, and that could not be kept").not_whole(true);
+  return {};
 }
 
 Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const protocols::Space& space) {

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "base/fault.h"
 #include "store/rocksdb_options.h"
 #include "store/slot_file.h"
 
@@ -78,6 +79,7 @@ class RocksDb final : public Store {
       return space;  // RocksDB ends the process when it begins on a full disk
     // Before the files beside it, because it takes the lock of the directory: they belong to whoever has that.
     if (auto opened = open_db(); !opened) return opened;
+    VMPROXY_FAULT("store.opened");
     const bool fresh =
         db_->GetLatestSequenceNumber() == 0;  // nothing was ever committed, so nothing can be lost
     if (auto slot = slot_.open(directory_ + "/slot", fresh); !slot) return slot;
@@ -105,13 +107,18 @@ class RocksDb final : public Store {
     rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
     rocksdb::WriteOptions options;
     options.sync = sync == Sync::yes;
+    const auto fault = VMPROXY_FAULT_HIT("store.write");
+    if (fault.full) return error_of(rocksdb::Status::NoSpace(), directory_);
+    if (fault.fails) return error_of(rocksdb::Status::IOError(), directory_);
     if (auto status = db_->Write(options, &out); !status.ok()) return error_of(status, directory_);
+    if (VMPROXY_FAULT_HIT("store.written").fails) return error_of(rocksdb::Status::IOError(), directory_);
     if (sync == Sync::yes) {
       // Not synced: as a lower bound it only has to be not newer than what is on disk.
       const rocksdb::SequenceNumber sequence = db_->GetLatestSequenceNumber();
       char mark[8];
       std::memcpy(mark, &sequence, 8);
       if (auto written = synced_.write({mark, 8}); !written) return written;
+      VMPROXY_FAULT("store.marked");
     }
     return {};
   }
@@ -182,6 +189,7 @@ class RocksDb final : public Store {
     // background.
     if (auto s = rocksdb::DeleteFilesInRanges(db_.get(), family, &range, 1, false); !s.ok())
       return error_of(s, directory_);
+    VMPROXY_FAULT("store.reclaim");
     if (auto s = rocksdb::experimental::SuggestCompactRange(db_.get(), family, &begin, &end); !s.ok()) {
       return error_of(s, directory_);
     }
@@ -193,6 +201,7 @@ class RocksDb final : public Store {
     if (auto space = check_space(); !space) return space;
     std::unique_lock hold(mutex_);
     db_.reset();
+    if (VMPROXY_FAULT_HIT("store.closed").fails) return error_of(rocksdb::Status::IOError(), directory_);
     if (auto opened = open_db(); !opened) return opened;
     return check_end();
   }

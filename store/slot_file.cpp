@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/fault.h"
 #include "store/crc32c.h"
 
 namespace vmproxy::store {
@@ -173,6 +174,7 @@ Result<void> SlotFile::put(const std::string& bytes) {
   newest_ = first;
   value_ = bytes;
   if (both) {
+    VMPROXY_FAULT("slot.half");
     if (auto written = write_half(half, 1 - first); !written) return written;
   }
   found_ = Found::whole;
@@ -180,8 +182,12 @@ Result<void> SlotFile::put(const std::string& bytes) {
 }
 
 Result<void> SlotFile::write_half(std::string_view half, size_t index) {
-  if (!write_all(file_, half, static_cast<off_t>(index * half_bytes))) return failed(path_, "write");
-  if (writes_ == Writes::both_halves && ::fdatasync(file_) != 0) return failed(path_, "sync");
+  const auto fault = VMPROXY_FAULT_HIT("slot.write");
+  const bool whole = write_all(file_, half.substr(0, fault.fails ? 0 : fault.bytes_max),
+                               static_cast<off_t>(index * half_bytes));
+  if (!whole || fault.fails || fault.cut()) return failed(path_, "write");
+  if (writes_ != Writes::both_halves) return {};
+  if (VMPROXY_FAULT_HIT("slot.sync").fails || ::fdatasync(file_) != 0) return failed(path_, "sync");
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include <exception>
 #include <thread>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/workers.h"
 #include "model/codec.h"
@@ -55,6 +56,7 @@ std::string Pass::signature() const {
 Result<void> Pass::execute() {
   auto resumed = rows_.begin(pass_id_, signature());
   if (!resumed) return resumed.error();
+  VMPROXY_FAULT("pass.begun");
   auto findings = rows_.next_finding();
   if (!findings) return findings.error();
   {
@@ -119,6 +121,7 @@ Result<uint32_t> Pass::ranges(Collection& collection, Side scanned) {
         if (!*known) {
           if (auto kept = rows_.commit_ranges(collection.label, scanned, *planned); !kept)
             return kept.error();
+          VMPROXY_FAULT("pass.ranges");
           *known = static_cast<uint32_t>(planned->size());
         }
         std::lock_guard hold(parts_.state.mutex);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <set>
 
+#include "base/fault.h"
 #include "base/log.h"
 
 namespace vmproxy::validation {
@@ -253,8 +254,10 @@ Result<void> RangeCheck::settle() {
   while (!pages_.empty() && pages_.front().suspects.empty()) {
     Page& page = pages_.front();
     if (!page.repairs.empty()) {
+      VMPROXY_FAULT("check.repairing");
       if (auto owed = at_.parts.sink.repair(comparison_.name(), page.repairs); !owed)
         return tolerate(owed.error());
+      VMPROXY_FAULT("check.repaired");
     }
     row_.cursor = page.cursor;
     row_.counts += page.counts;
@@ -269,6 +272,7 @@ Result<void> RangeCheck::settle() {
       state.counts += page.counts;
       at_.parts.different.set(static_cast<double>(state.counts.differences()));
     }
+    VMPROXY_FAULT("check.settled");
     pages_.pop_front();
   }
   return {};
@@ -278,6 +282,7 @@ Result<void> RangeCheck::finish() {
   row_.done = true;
   while (true) {
     auto kept = at_.rows.commit(name_, row_);
+    VMPROXY_FAULT("check.finished");
     if (kept) return {};
     if (at_.parts.stopping()) return stopped();
     if (auto passes = tolerate(kept.error()); !passes) return passes;

@@ -43,6 +43,17 @@ net::Response internal_error(std::string_view message) {
   return refuse(500, "InternalError", message);
 }
 
+namespace {
+
+// Nothing was done, and a moment later it may be.
+net::Response refuse_for_now(int status, std::string_view kind, std::string_view message) {
+  net::Response response = refuse(status, kind, message);
+  response.headers.add("retry-after", "1");
+  return response;
+}
+
+}  // namespace
+
 net::Response answer_error(const Error& error) {
   switch (error.code) {
     case Code::invalid: return invalid(error.message);
@@ -52,12 +63,12 @@ net::Response answer_error(const Error& error) {
     case Code::permission_denied: return refuse(403, "ChromaError", error.message);
     case Code::precondition: return refuse(412, "ChromaError", error.message);
     case Code::quota: return refuse(429, "RateLimitError", error.message);
-    case Code::overloaded: return refuse(429, "RateLimitError", error.message);
+    case Code::overloaded: return refuse_for_now(429, "RateLimitError", error.message);
     case Code::unsupported: return refuse(501, "ChromaError", error.message);
     case Code::timeout: return refuse(504, "ChromaError", error.message);
-    case Code::refused_connection:
-    case Code::connection_lost:
+    case Code::refused_connection: return refuse_for_now(503, "ChromaError", error.message);
     case Code::unavailable:
+    case Code::connection_lost:
     case Code::cancelled: return refuse(503, "ChromaError", error.message);
     case Code::corrupt:
     case Code::io:

@@ -10,6 +10,12 @@
 namespace vmproxy::protocols::chroma {
 namespace {
 
+std::optional<net::Response> refuse_path(const OperationRow& row, std::string_view path) {
+  const auto broken = broken_argument(row, path);
+  if (!broken) return std::nullopt;
+  return invalid("Invalid URL: Invalid UTF-8 in `" + std::string(*broken) + "`");
+}
+
 bool takes_json(Call call) {
   switch (call) {
     case Call::reset: return false;
@@ -40,6 +46,7 @@ const OperationRow* ChromaDialect::classify(const net::RequestHead& head) const 
 
 Result<net::Response> ChromaDialect::serve(const OperationRow& row, const net::Request& request,
                                            Backend& backend) const {
+  if (auto refused = refuse_path(row, request.path())) return std::move(*refused);
   Asked asked{call_of(row), request, arguments(row, request.path()), backend};
   if (row.method != "GET" && row.method != "DELETE" && takes_json(asked.call)) {
     if (!is_json(request))
@@ -77,9 +84,14 @@ Result<net::Response> ChromaDialect::serve(const OperationRow& row, const net::R
 }
 
 net::Response ChromaDialect::error(const Error& error, const net::RequestHead& head) const {
+  const OperationRow* row = classify(head);
+  // Our own words may repeat what no JSON can hold.
+  if (row != nullptr && (error.code == Code::not_found || error.code == Code::invalid)) {
+    if (auto refused = refuse_path(*row, head.path())) return std::move(*refused);
+  }
   // A path or method that the table does not have gets what the server says to it, whatever our error is
   // called.
-  if (classify(head) == nullptr && (error.code == Code::not_found || error.code == Code::unsupported)) {
+  if (row == nullptr && (error.code == Code::not_found || error.code == Code::unsupported)) {
     if (head.path().starts_with("/api/v1/"))
       return refuse(410, "Unimplemented", "The v1 API is deprecated. Please use /v2 apis");
     const auto allowed = allowed_methods(head.path());

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "protocols/wire/json.h"
+
 namespace vmproxy::protocols::chroma {
 namespace {
 
@@ -139,6 +141,18 @@ std::vector<std::string> arguments(const OperationRow& row, std::string_view pat
   std::vector<std::string> found;
   match(row.pattern, path, [&](std::string_view segment) { found.push_back(net::percent_decode(segment)); });
   return found;
+}
+
+std::optional<std::string_view> broken_argument(const OperationRow& row, std::string_view path) {
+  const auto given = arguments(row, path);
+  for (size_t i = 0; i < given.size(); ++i) {
+    if (wire::valid_utf8(given[i])) continue;
+    if (row.pattern == "/api/v2/collections/{}") return "crn";
+    if (i == 0) return row.pattern == "/api/v2/tenants/{}" ? "tenant_name" : "tenant";
+    if (i < 3) return i == 1 ? "database" : "collection_id";
+    return row.pattern.ends_with("/functions/{}") ? "function_name" : "name";
+  }
+  return std::nullopt;
 }
 
 std::optional<std::string> allowed_methods(std::string_view path) {

@@ -55,6 +55,8 @@ Call call_of(const OperationRow& row);  // of a row of rows()
 const OperationRow* find_row(std::string_view method, std::string_view path);
 // The segments that stand for {} in the row's pattern, percent-decoded. The path must be of that row.
 std::vector<std::string> arguments(const OperationRow& row, std::string_view path);
+// What the server calls the first of them that is not UTF-8; it refuses that before anything else.
+std::optional<std::string_view> broken_argument(const OperationRow& row, std::string_view path);
 // "GET,HEAD,POST": what the server would allow on a path of the table; nothing for any other path.
 std::optional<std::string> allowed_methods(std::string_view path);
 

@@ -182,6 +182,10 @@ std::string keys_expression(const CollectionSchema& shape, std::span<const model
 std::vector<std::string> partition_names(const model::Schema& schema, const std::string& partition);
 // Zero where the server gives none out: each request is Strong then.
 uint64_t timestamp_now(const Client& client, Deadline deadline);
+// Pages are asked for by "key > last". Error corrupt when none of a page (by key) is above it: a server that ignores
+// the bound shows the same page again and again, and whoever follows it would never end.
+Result<void> check_progress(const model::Schema& schema, const model::Key& last,
+                            std::span<const model::Record> page);
 // Systems with one nameless vector call it "", which is no name in Milvus.
 inline constexpr std::string_view nameless_vector = "vector";
 void name_vectors(model::Record& record);

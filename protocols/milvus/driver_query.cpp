@@ -157,7 +157,11 @@ Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& sch
     walk.at = 0;
     walk.ended = walk.page.empty();
     std::ranges::sort(walk.page, by_id);
-    if (!walk.ended) walk.last = walk.page.back().key;
+    if (walk.ended) return {};
+    if (walk.last) {
+      if (auto on = check_progress(schema, *walk.last, walk.page); !on) return on;
+    }
+    walk.last = walk.page.back().key;
     return {};
   };
   std::vector<Record> records;
@@ -257,10 +261,14 @@ Result<QueryResult> MilvusDriver::search(const model::Schema& schema, const Coll
   };
   if (!found) return broken("");
   const size_t total = found->scores.size();
+  const size_t ids = found->ids.longs.empty() ? found->ids.texts.size() : found->ids.longs.size();
   size_t counted = 0;
-  for (const auto k : found->top_ks) counted += static_cast<size_t>(std::max<int64_t>(k, 0));
-  if (counted != total || std::max(found->ids.longs.size(), found->ids.texts.size()) != total)
-    return broken(": its lists are of different lengths");
+  bool fits = ids == total;
+  for (const auto k : found->top_ks) {
+    fits = fits && k >= 0 && static_cast<uint64_t>(k) <= total - counted;  // a sum may wrap around
+    if (fits) counted += static_cast<size_t>(k);
+  }
+  if (!fits || counted != total) return broken(": its lists are of different lengths");
   std::erase_if(found->columns, [&](const Column& column) { return column.name == shape.primary()->name; });
   auto records = read_rows(shape, found->columns, total, {});
   if (!records) return broken(": " + records.error().message);

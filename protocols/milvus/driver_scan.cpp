@@ -92,6 +92,14 @@ uint64_t timestamp_now(const Client& client, Deadline deadline) {
   return timestamp;
 }
 
+Result<void> check_progress(const model::Schema& schema, const model::Key& last,
+                            std::span<const Record> page) {
+  if (page.empty() || last.id < page.back().key.id) return {};
+  return Error(Code::corrupt, "Milvus was asked for the records of '" + to_string(schema.name) +
+                                  "' above the key " + to_string(last.id) +
+                                  " and showed none above it: what it shows cannot be walked to its end");
+}
+
 // Int64 keys are split by value between the smallest and the largest one, found by bisection; text keys are
 // not split. Only the balance of the ranges rests on these looks, not what they hold.
 Result<std::vector<ScanRange>> MilvusDriver::plan_scan(const model::Schema& schema, size_t ranges_wanted,
@@ -240,6 +248,9 @@ Result<ScanPage> MilvusDriver::scan(const model::Schema& schema, const ScanRange
   page.done = records->empty();
   if (!records->empty()) {
     std::ranges::sort(*records, {}, [](const Record& record) { return record.key.id; });
+    if (!cursor.empty()) {
+      if (auto on = check_progress(schema, from.last, *records); !on) return on.error();
+    }
     page.cursor = encode_cursor({from.timestamp, records->back().key});
   } else {
     page.cursor = cursor;

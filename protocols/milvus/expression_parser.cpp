@@ -106,7 +106,7 @@ class Parser {
     part.height = height + 1;
     part.filter.kind = kind;
     part.filter.children = std::move(children);
-    return part;
+    return not_too_high(std::move(part));
   }
 
   Answer equality() {
@@ -212,7 +212,7 @@ class Parser {
       if (inner->constant && inner->type == Type::boolean)
         return constant_of(!std::get<bool>(inner->filter.value.data));
       if (inner->type != Type::condition) return wrong("not op can only be applied on boolean expression");
-      return over(Kind::negate, std::move(*inner));
+      return not_too_high(over(Kind::negate, std::move(*inner)));
     }
     const bool minus = symbol("-");
     if (!minus && !symbol("+")) return power();
@@ -253,6 +253,8 @@ class Parser {
       if (pattern->type != Type::text) return wrong("the pattern of 'like' must be a string");
       if (left->type != Type::text && left->type != Type::json)
         return wrong("like operation on non-string or no-json field is unsupported");
+      if (left->filter.kind != Kind::field && left->filter.kind != Kind::id)
+        return wrong("like operation on complicated expr is unsupported");
       auto rewritten = like_pattern(pattern->filter.value.string(), grammar_);
       if (!rewritten) return rewritten.error();
       left = over(Kind::like, std::move(*left), constant_of(std::move(*rewritten)));

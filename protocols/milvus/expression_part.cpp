@@ -127,6 +127,11 @@ Part as_condition(Part part) {
 Result<Part> meta_member(std::vector<Value> path, const CollectionSchema& schema) {
   if (path.empty() || !path[0].is_string()) return wrong("can not comparisons jsonField directly");
   const std::string name = path[0].string();
+  // Milvus refuses dynamic members of these names, so there it is a member that no record has. Here dynamic and declared
+  // fields are one object, and the condition would be one about the declared field.
+  if (schema.find(name) != nullptr)
+    return Error(Code::unsupported,
+                 "filter.meta: $meta[\"" + name + "\"] is no dynamic field, '" + name + "' is declared");
   path.erase(path.begin());
   Part part;
   part.type = Type::json;
@@ -222,7 +227,8 @@ Result<Part> member(Kind kind, Part left, Part list) {
 
 Result<Part> computed(Kind kind, std::string_view spelling, Part left, Part right, std::string_view last) {
   for (const Part* side : {&left, &right}) {
-    if (!numeric(side->type) && side->type != Type::json)
+    const bool computes = numeric(side->type) || (side->type == Type::json && !side->constant);
+    if (!computes)
       return wrong("'" + std::string(spelling) +
                    "' can only be used between integer or floating or json field expressions");
   }

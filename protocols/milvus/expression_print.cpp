@@ -154,6 +154,7 @@ class Printer {
     const Filter& about = filter.children[0];
     if (about.kind != Kind::field) return filter.kind == Kind::exists ? everything() : nothing();
     if (const auto* found = declared(about); found != nullptr && found->type != DataType::json) {
+      if (!about.path.empty()) return cannot("element", "whether an array has an element cannot be asked");
       if (!found->nullable) return filter.kind == Kind::exists ? everything() : nothing();
       return "(" + found->name + (filter.kind == Kind::exists ? " is not null)" : " is null)");
     }

@@ -207,6 +207,13 @@ Result<std::vector<model::Key>> read_keys(const Column& column, std::string_view
 
 Result<std::vector<Record>> read_rows(const CollectionSchema& schema, const std::vector<Column>& columns,
                                       size_t rows, std::string_view partition) {
+  // Before there is memory for them: their number is what a peer says.
+  for (const auto& column : columns) {
+    if (column.rows() != rows) {
+      return broken(column, "it has " + std::to_string(column.rows()) + " rows, " + std::to_string(rows) +
+                                " were announced");
+    }
+  }
   std::vector<Record> records(rows);
   for (auto& record : records) record.metadata.emplace();
   for (const auto& column : columns) {
@@ -214,10 +221,6 @@ Result<std::vector<Record>> read_rows(const CollectionSchema& schema, const std:
     const FieldSchema* field = meta ? nullptr : schema.find(column.name);
     if (!meta && field == nullptr) return broken(column, "the collection has no such field");
     const size_t values = column.values();
-    if (column.rows() != rows) {
-      return broken(column, "it has " + std::to_string(column.rows()) + " rows, " + std::to_string(rows) +
-                                " were announced");
-    }
     if (field != nullptr && (is_vector(field->type) != is_vector(column.type) ||
                              (is_vector(field->type) && field->type != column.type)))
       return broken(column, "its values are not of its type");

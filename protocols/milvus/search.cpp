@@ -91,7 +91,8 @@ Result<void> read_placeholders(std::string_view bytes, SearchRequest& request) {
 
 bool number(const std::string& text, uint64_t& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
+  // Of 64 bits with a sign there, so that the sum of two does not wrap around.
+  return error == std::errc() && end == text.data() + text.size() && value <= INT64_MAX;
 }
 
 Result<void> read_params(SearchRequest& request) {

@@ -16,7 +16,8 @@ bool number_param(const Pairs& params, std::string_view name, std::optional<uint
   if (text == nullptr) return true;
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
-  if (error != std::errc() || end != text->data() + text->size()) {
+  // Of 64 bits with a sign there, so that the sum of two does not wrap around.
+  if (error != std::errc() || end != text->data() + text->size() || number > INT64_MAX) {
     refusal = failure(65535, std::string(name) + " [" + *text + "] is invalid");
     return false;
   }

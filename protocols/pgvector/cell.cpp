@@ -196,9 +196,13 @@ Result<model::SparseVector> sparsevec_of(std::string_view bytes) {
   if (bytes.size() < 12) return corrupt("sparsevec");
   const size_t count = get_int<uint32_t>(bytes.substr(4));
   if (bytes.size() != 12 + 8 * count) return corrupt("sparsevec");
+  const auto dimension = get_int<uint32_t>(bytes);
   model::SparseVector vector;
   for (size_t i = 0; i < count; ++i) {
-    vector.indices.push_back(get_int<uint32_t>(bytes.substr(12 + 4 * i)));
+    const auto index = get_int<uint32_t>(bytes.substr(12 + 4 * i));
+    // What compares and prints sparse vectors goes through both lists once.
+    if (index >= dimension || (i > 0 && index <= vector.indices.back())) return corrupt("sparsevec");
+    vector.indices.push_back(index);
     vector.values.push_back(get_float(bytes.substr(12 + 4 * (count + i))));
   }
   return vector;

@@ -1,6 +1,7 @@
 // What each command asks of the admin API and shows of its answer.
 #include <catch2/catch.hpp>
 
+#include "base/fault.h"
 #include "tests/cli/fixture.h"
 
 using namespace vmproxy;
@@ -229,6 +230,21 @@ TEST_CASE_METHOD(CliFixture, "the journal's figures come from the server, else f
   transport_error = Error(Code::refused_connection, "refused");
   CHECK(run({"journal", "verify"}) == 0);
   CHECK(read_here);
+}
+
+TEST_CASE_METHOD(CliFixture, "the fault points are listed in builds that have them, also without a server") {
+  if (!fault::built_in) {
+    CHECK(run({"debug", "faults"}) == 3);
+    CHECK_THAT(err, Contains("this build has no fault points"));
+    return;
+  }
+  CHECK(run({"debug", "faults"}) == 0);
+  CHECK_THAT(out, Contains("journal.commit") && Contains("kill, delay, fail, full"));
+  CHECK(run({"debug", "faults", "-o", "json"}) == 0);
+  CHECK(json()["points"].as_array().size() == fault::points_count);
+  transport_error = Error(Code::refused_connection, "refused");
+  CHECK(run({"debug", "faults"}) == 0);
+  CHECK_THAT(out, Contains("journal.commit"));
 }
 
 TEST_CASE_METHOD(CliFixture, "something else on the admin port is recognised") {

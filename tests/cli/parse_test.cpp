@@ -46,6 +46,7 @@ const std::vector<std::string> all_commands{"serve",
                                             "journal verify",
                                             "config validate",
                                             "from",
+                                            "debug faults",
                                             "version"};
 
 std::vector<std::string> split(const std::string& text) {

@@ -81,6 +81,21 @@ TEST_CASE("a value of the wrong type names its place, what is allowed and what s
              Contains("v.yaml:1:54: 'databases.old.tls.insecure' must be true or false, not 'yes'"));
 }
 
+TEST_CASE("the deadline of a listener's requests has its range") {
+  const auto with = [](const std::string& timeout) {
+    return pair_of_databases +
+           "migrations: {m: {source: old, target: new}}\nlisteners:\n- {listen: ':1', dialect: a, " +
+           "migration: m, request_timeout: " + timeout + "}\n";
+  };
+  for (const char* wrong : {"999ms", "61m"}) {
+    CHECK(problem_of(with(wrong)) ==
+          "v.yaml:4:61: 'listeners[0].request_timeout' must be a duration from 1s to 1h, not '" +
+              std::string(wrong) + "'");
+  }
+  CHECK_THAT(problem_of(with("0")), Contains("'listeners[0].request_timeout' must be a duration"));
+  for (const char* right : {"1s", "1h"}) CHECK(config::parse(with(right), "v.yaml").has_value());
+}
+
 TEST_CASE("a missing required key names the map that lacks it and shows what to write") {
   CHECK(problem_of("databases:\n  old:\n    system: a\n") ==
         "v.yaml:3:5: 'databases.old.url' is missing; write for example url: http://127.0.0.1:8000");

@@ -52,6 +52,7 @@ log: {level: info, format: json}
   CHECK(c.listeners[0].listen == "0.0.0.0:8001");
   CHECK(c.listeners[0].dialect == "chroma");
   CHECK(c.listeners[0].migration == "m");
+  CHECK(c.listeners[0].request_timeout == 2min);
   CHECK(c.listeners[0].tls.cert == "/etc/vmproxy/c.pem");
   CHECK(c.listeners[0].tls.key == "/k.pem");
   CHECK(c.migrations.at("m").source == "old");
@@ -75,6 +76,9 @@ backfill: {batch: 500, parallel: 4, rate_max: 2500.5, settle: 250us}
 promotion: {fence_max: 1h, lag_max: 7s, debt_age_max: 2d}
 memory: {inflight_bytes: 64MB}
 log: {level: debug, format: text}
+databases: {old: {system: a, url: x}, new: {system: b, url: y}}
+migrations: {m: {source: old, target: new}}
+listeners: [{listen: ':1', dialect: a, migration: m, request_timeout: 20s}]
 )",
                                     "v.yaml");
   if (parsed.has_error()) FAIL(parsed.error().message);
@@ -100,6 +104,8 @@ log: {level: debug, format: text}
   CHECK(parsed->memory.inflight_bytes == 64'000'000);
   CHECK(parsed->log.level == "debug");
   CHECK(parsed->log.format == "text");
+  REQUIRE(parsed->listeners.size() == 1);
+  CHECK(parsed->listeners[0].request_timeout == 20s);
 }
 
 TEST_CASE("an empty file is a configuration of defaults") {

@@ -96,6 +96,25 @@ TEST_CASE(
   CHECK(move.promote());  // the next attempt is free
 }
 
+TEST_CASE("a promotion that waits for its replica ends when the proxy stops, and nothing has changed") {
+  Move move;
+  move.options.pre_drain_max = move.options.lag_max = seconds(600);
+  move.ready();
+  move.target.hold(Call::upsert);
+  move.write("a", 1);
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  move.clock.advance(seconds(3));  // so far behind no fence is begun
+  move.promote_aside();
+  REQUIRE(move.eventually([&] { return !move.migration->start("ready", {}); }));  // it is under way
+  move.migration->stop_waiting();
+  const auto ended = move.ended();
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().code == Code::cancelled);
+  CHECK_THAT(ended.error().message, Catch::Matchers::Contains("the proxy is stopping"));
+  CHECK(move.primary() == "source");
+  CHECK_FALSE(move.intended());
+}
+
 TEST_CASE(
     "reads go back to the source although the journal cannot be written, and that it is not durable is said until it is") {
   Move move;

@@ -2,6 +2,7 @@
 #include "cutover/state.h"
 
 #include <catch2/catch.hpp>
+#include <cstring>
 
 #include "model/codec.h"
 #include "tests/support/kept.h"
@@ -116,6 +117,22 @@ TEST_CASE("a state of a format that is not known is refused with its number, a d
   }
   SECTION("cut short") {
     put(kept, row_of(3, Phase::ready, true));
+    const auto state = cutover::load_state(*kept.journal);
+    REQUIRE_FALSE(state);
+    CHECK(state.error().code == Code::corrupt);
+  }
+  SECTION("a value that nothing writes") {
+    std::string bytes = row_of(1, Phase::ready, true).take();
+    SECTION("a primary that is no side") {
+      bytes[2] = 7;
+    }
+    SECTION("a percentage that is no number") {
+      std::memset(bytes.data() + 27, 0xff, 8);
+    }
+    SECTION("a phase behind the last") {
+      bytes[1] = 99;
+    }
+    REQUIRE(kept.journal->commit_rows({{std::string(journal::rows::state), "migration", bytes}}));
     const auto state = cutover::load_state(*kept.journal);
     REQUIRE_FALSE(state);
     CHECK(state.error().code == Code::corrupt);

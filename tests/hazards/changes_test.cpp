@@ -50,6 +50,14 @@ vmproxy::model::SchemaChange creation(const std::string& name) {
   return change;
 }
 
+// ... and drops.
+vmproxy::model::SchemaChange removal() {
+  vmproxy::model::SchemaChange change;
+  change.kind = vmproxy::model::SchemaChange::Kind::drop_collection;
+  change.name = things().name;
+  return change;
+}
+
 Result<vmproxy::model::WriteResult> put_into(Proxy& proxy, const std::string& collection,
                                              const std::string& id) {
   return proxy.backend().write(put_of(collection, {id}));
@@ -179,15 +187,11 @@ TEST_CASE("a change of collections that ends in the fence of a rollback refuses 
   proxy.move.options.fence_max = seconds(600);
   proxy.ready();
   REQUIRE(proxy.move.promote());
-  proxy.move.target.hold(Call::drop);
-  auto drop = proxy.exchange({"POST", "/drop", {}, ""});
-  const auto ended = proxy.begin(drop);
-  REQUIRE(proxy.until([&] { return proxy.move.target.held() == 1; }));
+  proxy.move.enter();
   proxy.move.aside([&] { return proxy.move.migration->rollback({}); });
   REQUIRE(proxy.until([&] { return proxy.move.intended(); }));
-  proxy.move.target.release();
-  REQUIRE(proxy.until([&] { return *ended; }));
-  CHECK(drop.answer->status == 200);
+  CHECK(proxy.backend().change(removal()));  // of who is inside the gate
+  proxy.move.leave();
   CHECK_FALSE(proxy.move.ended());
   CHECK(proxy.move.primary() == "target");
 }
@@ -239,6 +243,76 @@ TEST_CASE(
   CHECK_FALSE(proxy.move.rollback());
 }
 
+TEST_CASE(
+    "C6: after a crash in the middle of a drop after the promotion, no rollback brings the records back unasked") {
+  Proxy proxy;
+  proxy.move.source.put("a", 1);
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.target.hold(Call::drop);
+  auto backend = proxy.backend();
+  std::thread dropping([&] { (void)backend.change(removal()); });
+  CHECK(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
+  const auto disk = proxy.move.disk();
+  bool arrived = true;
+  SECTION("it arrived") {}
+  SECTION("it did not") {
+    arrived = false;
+    proxy.move.target.fail(Call::drop, Error(Code::refused_connection, "away"));
+  }
+  proxy.move.target.release();
+  dropping.join();
+  proxy.restart(disk);
+  CHECK(proxy.move.target.has_collection("things") != arrived);
+  CHECK(says(proxy.move.rollback(), "ddl"));
+  CHECK(proxy.backend().change(removal()));  // the application asks again
+  CHECK_FALSE(proxy.move.target.has_collection("things"));
+  CHECK(says(proxy.move.rollback(), "ddl"));
+}
+
+TEST_CASE("a drop after the promotion that the target refuses holds up no rollback") {
+  Proxy proxy;
+  proxy.move.source.put("a", 1);
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.target.fail(Call::drop, Error(Code::refused_connection, "away"));
+  CHECK_FALSE(proxy.backend().change(removal()));
+  CHECK(proxy.move.target.find("a") == 1);
+  CHECK(proxy.move.rollback());
+}
+
+TEST_CASE(
+    "after a crash a collection that was dropped before the promotion and made again after it holds nothing of its former life") {
+  Proxy proxy;
+  proxy.move.source.put("a", 1);
+  proxy.ready();
+  auto dropped = proxy.exchange({"POST", "/drop", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.drop_collection("things");
+    return net::Response{};
+  });
+  proxy.handle(dropped);
+  REQUIRE(proxy.move.promote());
+  REQUIRE(proxy.move.target.find("a") == 1);
+  Call step = Call::create;
+  SECTION("when the old one is about to go") {
+    step = Call::drop;
+  }
+  SECTION("when the new one is about to be made") {}
+  proxy.move.target.hold(step);
+  auto backend = proxy.backend();
+  std::thread making([&] { (void)backend.change(creation("things")); });
+  CHECK(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
+  const auto disk = proxy.move.disk();
+  proxy.move.target.fail(step, Error(Code::refused_connection, "away"));
+  proxy.move.target.release();
+  making.join();
+  proxy.restart(disk);
+  CHECK(proxy.backend().change(creation("things")));
+  CHECK(proxy.move.target.rows().empty());
+  CHECK(put_into(proxy, "things", "x"));
+  CHECK(proxy.move.target.rows() == FakeDriver::Rows{{"x", 1}});
+}
+
 TEST_CASE("a partition dropped after the promotion is named before a rollback, until it is made again") {
   Proxy proxy;
   auto parted = things();
@@ -264,6 +338,47 @@ TEST_CASE("a partition dropped after the promotion is named before a rollback, u
     REQUIRE(with({"", "south", "north"}));
     CHECK(proxy.move.rollback());
   }
+}
+
+TEST_CASE(
+    "a crash while a collection is altered after the promotion leaves no catalog that says more than the target has") {
+  Proxy proxy;
+  auto parted = things();
+  parted.partitions = {"", "north"};
+  proxy.move.source.add_collection(std::move(parted));
+  proxy.move.source.put("a", 1);
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  const auto known = [&] { return proxy.move.context().collections.find("things")->plan->source(); };
+  const auto on_target = [&] {
+    const auto there = proxy.move.target.describe({"", "things"}, proxy.move.clock.in(seconds(1)));
+    REQUIRE(there);
+    REQUIRE(*there);
+    return (*there)->partitions;
+  };
+  vmproxy::model::SchemaChange change;
+  change.kind = vmproxy::model::SchemaChange::Kind::alter_collection;
+  change.name = {"", "things"};
+  change.schema = known();
+  SECTION("a partition is made") {
+    change.schema.partitions = {"", "north", "south"};
+  }
+  SECTION("a partition is dropped") {
+    change.schema.partitions = {""};
+  }
+  proxy.move.target.hold(Call::alter);
+  auto backend = proxy.backend();
+  std::thread altering([&] { (void)backend.change(change); });
+  CHECK(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
+  const auto disk = proxy.move.disk();
+  proxy.move.target.fail(Call::alter, Error(Code::refused_connection, "away"));  // it never arrived
+  proxy.move.target.release();
+  altering.join();
+  proxy.restart(disk);
+  CHECK(known().partitions == on_target());  // what a dialect would answer from
+  CHECK(proxy.backend().change(change));
+  CHECK(on_target() == change.schema.partitions);
+  CHECK(known().partitions == change.schema.partitions);
 }
 
 TEST_CASE(

@@ -63,6 +63,22 @@ TEST_CASE("H9: a deleted row is not resurrected by the copy that had read it bef
   CHECK(rig.target.calls(Call::insert_only) == 0);
 }
 
+TEST_CASE("H9: nor is one that a delete by filter has removed") {
+  Rig rig;
+  rig.generation = 1;
+  rig.source.put("a", 1);
+  rig.start();
+  const auto row = record_of("a", 1);  // scanned
+  auto predicate = rig.begin_delete_where(1);
+  rig.source.remove("a");
+  rig.applied(std::move(predicate));
+  REQUIRE(rig.quiet());
+  auto done = rig.copy({row});
+  REQUIRE(done);
+  CHECK(done->dropped == 1);
+  CHECK(rig.target.rows().empty());
+}
+
 TEST_CASE("H9: nor after a crash between the delete and the row") {
   Rig rig;
   rig.generation = 1;

@@ -731,6 +731,101 @@ TEST_CASE("with the target dead a rollback brings back everything that was ackno
 }
 
 TEST_CASE(
+    "C6: what was acknowledged right before a kill is in the journal, and a rollback without the target brings it back") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.write("a", 1);
+  REQUIRE(move.quiet());
+  REQUIRE(move.journal->commit_rows({}));
+  move.target.hold(Call::upsert);
+  std::thread writing([&] { move.write("a", 2); });
+  CHECK(move.eventually([&] { return move.target.held() == 1; }));
+  const auto disk = move.disk();  // its intent, and no outcome
+  move.target.release();
+  writing.join();  // acknowledged
+  move.crash(disk);
+  move.source.put("a", 1);  // what that run brought there after the disk was so
+  move.target.down(Error(Code::refused_connection, "dead"));
+  move.start();
+  SECTION("in the next run") {}
+  SECTION("after another kill") {
+    move.linger();
+    move.crash();
+    move.start();
+  }
+  move.clock.advance(
+      seconds(61));  // attempts of the last run have landed or died, and the window of this write is closed
+  move.linger();
+  REQUIRE(move.rollback());
+  CHECK(move.primary() == "source");
+  CHECK(move.source.find("a") == 2);
+  CHECK(move.status().at_risk == 0);
+}
+
+TEST_CASE("C6: a refusal that the application was told of right before a kill is no write for a rollback") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.write("a", 1);
+  REQUIRE(move.quiet());
+  move.target.fail(Call::upsert, Error(Code::invalid, "it holds NUL"));
+  CHECK_THROWS(move.write("a", 2));
+  move.crash();
+  move.target.down(Error(Code::refused_connection, "dead"));
+  move.start();
+  move.clock.advance(seconds(61));
+  REQUIRE(move.rollback());
+  CHECK(move.source.find("a") == 1);
+}
+
+TEST_CASE(
+    "C6: what was written from the journal for a rollback that did not come about is read again when the target is back") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.write("a", 1);
+  REQUIRE(move.quiet());
+  REQUIRE(move.journal->commit_rows({}));
+  move.target.hold(Call::upsert);
+  std::thread writing([&] {
+    try {
+      move.write("a", 2);
+    } catch (const std::exception&) {  // the target has not done it
+    }
+  });
+  CHECK(move.eventually([&] { return move.target.held() == 1; }));
+  const auto disk = move.disk();
+  move.target.fail(Call::upsert, Error(Code::connection_lost, "cut"));
+  move.target.release();
+  writing.join();
+  move.crash(disk);
+  move.target.down(Error(Code::refused_connection, "dead"));
+  move.start();
+  move.clock.advance(seconds(61));
+  move.enter();  // a request that the fence waits for
+  move.aside([&] { return move.migration->rollback({"test", "", {}}); });
+  CHECK(move.eventually([&] { return move.intended(); }));
+  CHECK(move.source.find("a") == 2);
+  const vmproxy::journal::Row change{std::string(vmproxy::journal::rows::state), "ddl/things", "a test"};
+  CHECK(move.journal->commit_rows({change}));
+  move.leave();
+  CHECK(says(move.ended(), "collections were changed meanwhile"));
+  bool restarts = false;
+  SECTION("in the same run") {}
+  SECTION("after a kill") {
+    restarts = true;
+  }
+  if (restarts) {
+    move.crash();
+    move.start();
+  }
+  move.target.down(std::nullopt);
+  move.clock.advance(seconds(61));
+  CHECK(move.eventually([&] { return move.source.find("a") == 1; }));
+}
+
+TEST_CASE(
     "keys that only the dead target has are named before a rollback, and kept as at risk when they are given up") {
   Move move;
   move.ready();

@@ -289,6 +289,19 @@ TEST_CASE(
   CHECK(request.answer->status == 503);
 }
 
+TEST_CASE("H37: a write whose answer is larger than may be held was done all the same") {
+  Proxy proxy;
+  proxy.ready();
+  auto request = proxy.exchange(put_request({{key_of("b"), record_of("b", 1)}}),
+                                [&](const net::Request& sent) -> Result<net::Response> {
+                                  (void)proxy.source(sent);
+                                  return Error(Code::overloaded, "the answer is larger than it may be");
+                                });
+  proxy.handle(request);
+  CHECK(proxy.move.source.find("b") == 1);
+  CHECK(proxy.move.eventually([&] { return proxy.move.target.find("b") == 1; }));
+}
+
 TEST_CASE("H51: while a write hangs at the source another of the same collection is answered") {
   Proxy proxy;
   proxy.ready();
@@ -707,6 +720,26 @@ TEST_CASE("nobody reads from the target whom the source has not let in") {
   CHECK(known.asked_source == 0);
 }
 
+TEST_CASE("H44: a write that waited in the fence is answered by the new primary, without an error") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.move.enter();  // what is under way keeps the fence closed
+  proxy.move.promote_aside();
+  REQUIRE(proxy.until([&] { return proxy.move.intended(); }));
+  proxy.move.linger();
+  auto request = proxy.exchange(put_request({{key_of("z"), record_of("z", 1)}}));
+  const auto ended = proxy.begin(request);
+  proxy.move.linger();
+  CHECK_FALSE(*ended);
+  proxy.move.leave();
+  REQUIRE(proxy.move.ended());
+  REQUIRE(proxy.until([&] { return *ended; }));
+  REQUIRE(request.answer);
+  CHECK(request.answer->status == 200);
+  CHECK(request.asked_source == 0);
+  CHECK(proxy.move.target.find("z") == 1);
+}
+
 TEST_CASE(
     "H44: a write that waited in the fence of a promotion is not executed for whom the source has not let in") {
   Proxy proxy;
@@ -970,6 +1003,30 @@ TEST_CASE("after the promotion two requests that make the same collection make i
     CHECK(two->native_id == "first");
     CHECK(proxy.move.target.calls(Call::create) == creates + 1);
   }
+}
+
+TEST_CASE("after the promotion a write that depends on what is there sees what the one before it left") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  auto first = proxy.backend(), second = proxy.backend();
+  auto one = put_of("things", {"n"});
+  one.kind = vmproxy::model::Write::Kind::insert_if_absent;
+  auto two = one;
+  two.patches[0].set = vmproxy::model::Object{{"version", int64_t{2}}};
+  proxy.move.target.hold(Call::upsert);
+  Result<vmproxy::model::WriteResult> made = Error(Code::internal, ""), left = Error(Code::internal, "");
+  std::thread early([&] { made = first.write(one); });
+  CHECK(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
+  std::thread late([&] { left = second.write(two); });
+  proxy.move.linger();
+  proxy.move.target.release();
+  early.join();
+  late.join();
+  REQUIRE(made);
+  REQUIRE(left);
+  CHECK(left->affected == 0);  // it was there
+  CHECK(proxy.move.target.find("n") == 1);
 }
 
 TEST_CASE(

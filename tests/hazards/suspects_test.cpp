@@ -1,4 +1,5 @@
 // What becomes of suspects when the primary changes: the one they are about is the replica then.
+#include "journal/rows.h"
 #include "tests/support/move.h"
 
 using namespace vmproxy::support;
@@ -47,6 +48,32 @@ TEST_CASE(
   REQUIRE(at.move.quiet());
   CHECK(at.move.status().suspect == 0);
   CHECK(at.move.target.find("a") == 1);
+}
+
+TEST_CASE("H48: a kill right behind the promotion's COMMIT leaves no suspect as it was") {
+  Doubtful at;
+  at.ready();
+  auto& journal = *at.move.journal;
+  std::vector<vmproxy::journal::Row> suspects;
+  REQUIRE(journal.scan_latest_rows(
+      vmproxy::journal::rows::suspects, "", "", [&](std::string_view row, std::string_view) {
+        suspects.push_back({std::string(vmproxy::journal::rows::suspects), std::string(row), ""});
+        return true;
+      }));
+  REQUIRE(suspects.size() == 1);
+  REQUIRE(at.move.promote());
+  at.move.clock.advance(seconds(61));
+  REQUIRE(at.move.quiet());
+  REQUIRE(at.move.eventually([&] { return at.move.context().mirror.written().count() == 0; }));
+  // The disk as it was: the new primary is committed, and nobody has looked at the suspects.
+  REQUIRE(journal.commit_rows(std::move(suspects)));
+  at.move.crash();
+  at.move.start();
+  at.move.source.put("a", 2);  // the old primary executes it after all
+  at.move.clock.advance(seconds(61));
+  CHECK(at.move.eventually([&] { return at.move.source.find("a") == 1; }));
+  REQUIRE(at.move.quiet());
+  CHECK(at.move.status().suspect == 0);
 }
 
 TEST_CASE("H48: a rollback before that was mended finds the suspect again") {

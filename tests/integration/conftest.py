@@ -29,6 +29,20 @@ class Scale:
         return max(least, int(full * self.factor))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--points", default="1/1", metavar="I/N",
+                     help="of the fault points only each Nth, beginning with the Ith (pytest -m faults)")
+
+
+def pytest_configure(config):
+    config.figures = []  # of tests that have one; its last line is what a run shows
+
+
+def pytest_unconfigure(config):
+    for figure in config.figures:
+        print(figure)
+
+
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 

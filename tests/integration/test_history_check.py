@@ -13,6 +13,8 @@ from corpus import Corpus
 from history import ACKED, REJECTED, UNCERTAIN, History, State
 from history_log import HistoryLog
 from recorded_history import RecordedHistory, write_down, write_down_final
+from shared_writers import SharedWriters, value_in
+from shared_writers import write_down as write_down_shared
 from test_workload_checker import FaultyClient
 from vmproxy import binary
 from workload import Workload
@@ -78,7 +80,7 @@ class MemoryCollection:
                                   {name: value for name, value in metadata.items() if value is not None})
 
     def _select(self, ids, where):
-        wanted = {} if where is None else {n: v for part in where["$and"] for n, v in part.items()}
+        wanted = {} if where is None else {n: v for part in where.get("$and", [where]) for n, v in part.items()}
         return [key for key, (_, _, metadata) in self._records.items()
                 if (ids is None or key in ids) and all(metadata.get(n) == v for n, v in wanted.items())]
 
@@ -146,6 +148,40 @@ def test_a_planted_fault_is_found(fault, tmp_path, seed):
     if fault == "resurrection":
         assert "resurrection" in broken(report)
     assert all(anomaly["records"] for anomaly in report["anomalies"])
+
+
+def shared(path, seed, client, writes):
+    """Several writers a key, each call at one moment; both sides are the same dictionary."""
+    collection = client if isinstance(client, MemoryCollection) else client._client
+    writers = SharedWriters(lambda: client, seed, pause=0.001)
+    writers.preload(collection)
+    writers.start()
+    try:
+        writers.go_on(writes, reads=writes)
+    finally:
+        writers.stop()
+    with HistoryLog(path) as log:
+        write_down_shared(writers, log)
+        for side in ("source", "target"):
+            for key, record in collection.records().items():
+                log.final(side, key, value_in(key, *record))
+            log.final_complete(side)
+
+
+def test_writers_that_share_their_keys_are_clean(tmp_path, seed):
+    shared(tmp_path / "history.jsonl", seed, MemoryCollection(), 1500)
+    required = [word for rule in ("linearizability", "set_lost", "resurrection") for word in ("--require", rule)]
+    code, report = run_program(tmp_path / "history.jsonl", options=required)
+    assert (code, report["verdict"], report["anomalies"]) == (0, "clean", [])
+    assert report["counts"]["writes"] > 500 and report["counts"]["deletes"] > 300 and report["counts"]["scans"] > 10
+
+
+@pytest.mark.parametrize("fault", ["lost write", "late retry", "resurrection", "stale read"])
+def test_a_fault_among_writers_that_share_their_keys_is_found(fault, tmp_path, seed):
+    client = FaultyClient(MemoryCollection(), random.Random(seed), fault)
+    shared(tmp_path / "history.jsonl", seed, client, 3000)
+    code, report = run_program(tmp_path / "history.jsonl")
+    assert code == 1 and "linearizability" in broken(report)
 
 
 def state(row, version) -> State:

@@ -267,6 +267,27 @@ TEST_CASE("H56: a held write over a stale connection succeeds on a fresh one, se
   CHECK(seen == 20);
 }
 
+TEST_CASE("a held write whose pooled connection dies before the answer is not sent again") {
+  // Reads the second request of a connection, then dies: it may have been executed.
+  std::atomic<int> seen{0};
+  FakeUpstream database([&](Socket& socket, int) {
+    for (int i = 0; i < 2; ++i) {
+      if (read_request(socket).empty()) return;
+      ++seen;
+      if (i == 0) socket.send(ok());
+    }
+  });
+  Upstream upstream(database.options());
+  auto proxy = Proxy::holding(upstream);
+  auto client = Socket::to(proxy.port);
+  const std::string post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+  client.send(post);
+  REQUIRE(client.receive() == ok());
+  client.send(post);
+  CHECK(client.receive().find("connection_lost: ") != std::string::npos);
+  CHECK(seen == 2);
+}
+
 TEST_CASE("an answer of our own to HEAD says how long the body would be, and has none") {
   Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
     Response response;

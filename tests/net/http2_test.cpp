@@ -134,6 +134,16 @@ std::string settings_frame() {
 }
 const std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+std::string number(uint32_t value) {
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8),
+          static_cast<char>(value)};
+}
+// MadeYouReset (CVE-2025-8671): a request, and a window that overflows, for which the server must reset it.
+std::string provoked_reset(uint32_t stream) {
+  return std::string("\0\0\x6\1\4", 5) + number(stream) + "\x83\x86\x84\x41\x01" + "a" +
+         std::string("\0\0\4\x8\0", 5) + number(stream) + "\x7f\xff\xff\xff";
+}
+
 }  // namespace
 
 TEST_CASE("gRPC passes and is held through the proxy: messages, metadata, trailers, status") {
@@ -440,6 +450,49 @@ TEST_CASE("frames that are none end the connection, and only it") {
   CHECK(client.send("/t/Echo", {}, "x", soon()).has_value());
 }
 
+TEST_CASE("CONNECT is not served") {
+  Database database;
+  Proxy server(database.handler());
+  auto client = Socket::to(server.port);
+  client.send(preface + settings_frame() + std::string("\0\0\x0c\1\4\0\0\0\1\x42\x07", 11) + "CONNECT" +
+              std::string("\x41\x01", 2) + "a");
+  std::string got;
+  const std::string reset("\0\0\4\3\0\0\0\0\1\0\0\0\1", 13);
+  while (got.find(reset) == std::string::npos) {
+    const auto more = client.receive();
+    if (more.empty()) break;
+    got += more;
+  }
+  CHECK(got.find(reset) != std::string::npos);
+  GrpcClient alive(at(server.port), 1);
+  CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+  CHECK(database.calls == 1);
+}
+
+TEST_CASE("the fields of an answer have a bound, however small they were packed") {
+  // The second field is 3,900 bytes and put into the table; each byte behind it names it again.
+  const auto answer_of = [](size_t times) {
+    const std::string block =
+        std::string("\x88\x40\x01x\x7f\xbd\x1d", 7) + std::string(3900, 'a') + std::string(times, '\xbe');
+    const std::string length = {static_cast<char>(block.size() >> 16), static_cast<char>(block.size() >> 8),
+                                static_cast<char>(block.size())};
+    return settings_frame() + length + std::string("\1\5\0\0\0\1", 6) + block;
+  };
+  std::atomic<size_t> times{9};
+  FakeUpstream database([&](Socket& socket, int) {
+    socket.receive();
+    socket.send(answer_of(times));
+    while (!socket.receive().empty()) {
+    }
+  });
+  const auto few = GrpcClient(at(database.port()), 1).send("/t/Any", {}, "x", soon());
+  CHECK(few.value().headers.all().size() == 10);
+  times = 12000;  // of 46 MB
+  const auto many = GrpcClient(at(database.port()), 1).send("/t/Any", {}, "x", soon());
+  REQUIRE_FALSE(many.has_value());
+  CHECK(many.error().code == Code::connection_lost);
+}
+
 TEST_CASE("floods of pings, settings and resets end the connection") {
   Database database;
   Proxy server(database.handler());
@@ -472,6 +525,122 @@ TEST_CASE("floods of pings, settings and resets end the connection") {
   CHECK((!open || client.closed_within(3000ms)));
   GrpcClient alive(at(server.port), 1);
   CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+}
+
+TEST_CASE("streams that we are made to reset count as concurrent until their work ends") {
+  std::atomic<int> running{0};
+  std::atomic<int> most{0};
+  std::atomic<bool> let_go{false};
+  Proxy server([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    const int now = ++running;
+    if (now > most) most = now;  // one worker
+    while (!let_go) co_await sleep(exchange, 5ms);
+    --running;
+  });
+  auto client = Socket::to(server.port);
+  client.send(preface + settings_frame());
+  for (uint32_t i = 0; i < 600; ++i) client.send(provoked_reset(2 * i + 1));
+  REQUIRE(eventually([&] { return running >= 100; }));
+  std::string came;
+  for (int i = 0; i < 600 && came.size() < 600 * 13; ++i) came += client.receive(1000ms);
+  CHECK(came.size() >= 600 * 13);  // every one was reset
+  CHECK(most <= 256);
+  let_go = true;
+  CHECK(eventually([&] { return running == 0; }));
+  // What has ended makes room again.
+  most = 0;
+  client.send(provoked_reset(1201));
+  CHECK(eventually([&] { return most == 1; }));
+}
+
+TEST_CASE("resets that a client provokes end its connection") {
+  Database database;
+  Proxy server(database.handler());
+  auto client = Socket::to(server.port);
+  client.send(preface + settings_frame());
+  std::string came;
+  bool open = true;
+  uint32_t sent = 0;
+  // The last ones one by one: what a server leaves unread when it closes takes its last words along.
+  for (; sent < 2000 && open && !client.closed_within(0ms); ++sent) {
+    open = client.send(provoked_reset(2 * sent + 1));
+    if (sent % 100 == 99) came += client.receive(1ms);
+    if (sent > 950) came += client.receive(3ms);
+  }
+  CHECK(sent < 1500);
+  CHECK(database.calls < 1500);
+  // GOAWAY, ENHANCE_YOUR_CALM
+  CHECK(came.find(std::string("\0\0\x8\7\0\0\0\0\0", 9)) != std::string::npos);
+  GrpcClient alive(at(server.port), 1);
+  CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+}
+
+TEST_CASE("a client that provokes resets and reads none of them cannot make frames pile up") {
+  Database database;
+  Proxy server(database.handler());
+  auto client = Socket::to(server.port, 4096);
+  client.send(preface + settings_frame());
+  bool open = true;
+  for (uint32_t i = 0; i < 500000 && open; ++i) open = client.send(provoked_reset(2 * i + 1));
+  CHECK_FALSE(open);
+}
+
+TEST_CASE("floods of frames that hold nothing end the connection, also of a client that reads") {
+  Database database;
+  Proxy server(database.handler());
+  const std::string ping("\0\0\x8\6\0\0\0\0\0........", 17);
+  const std::string no_data("\0\0\0\0\0\0\0\0\1", 9);
+  const std::string priority("\0\0\5\2\0\0\0\0\3\0\0\0\0\1", 14);
+  for (const auto& frame : {ping, settings_frame(), no_data, priority}) {
+    auto client = Socket::to(server.port);
+    // A request that has not ended: what comes for its stream is looked at.
+    client.send(preface + settings_frame() + std::string("\0\0\x6\1\4\0\0\0\1", 9) + "\x83\x86\x84\x41\x01" +
+                "a");
+    std::string many;
+    for (int i = 0; i < 500; ++i) many += frame;
+    bool open = true;
+    for (int i = 0; i < 60 && open; ++i) {
+      open = client.send(many);
+      while (!client.receive(1ms).empty()) {
+      }
+      open = open && !client.closed_within(0ms);
+    }
+    CHECK((!open || client.closed_within(3000ms)));
+  }
+  GrpcClient alive(at(server.port), 1);
+  CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+}
+
+TEST_CASE("an answer that a client does not take is given up: no window, or no reading at all") {
+  ListenOptions options;
+  options.request_timeout = 200ms;
+  options.write_timeout = 300ms;
+  Proxy server(
+      [](Exchange& exchange) -> boost::asio::awaitable<void> {
+        (void)co_await exchange.reply(grpc_response(std::string(64u << 20, 'a')));
+      },
+      options);
+  const std::string request = std::string("\0\0\x6\1\5\0\0\0\1", 9) + "\x83\x86\x84\x41\x01" + "a";
+  SECTION("no window") {
+    // SETTINGS_INITIAL_WINDOW_SIZE 0
+    const std::string no_window("\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0", 15);
+    auto client = Socket::to(server.port);
+    client.send(preface + no_window + request);
+    std::string came;
+    const std::string reset("\0\0\4\3\0\0\0\0\1\0\0\0\x8", 13);
+    CHECK(eventually([&] {
+      came += client.receive(50ms);
+      return came.find(reset) != std::string::npos;
+    }));
+  }
+  SECTION("no reading") {
+    auto client = Socket::to(server.port, 4096);
+    // Windows of 2^31-1, of the stream and of the connection.
+    client.send(preface + std::string("\0\0\6\4\0\0\0\0\0\0\4\x7f\xff\xff\xff", 15) +
+                std::string("\0\0\4\x8\0\0\0\0\0\x7f\xff\0\0", 13) + request);
+    REQUIRE(eventually([&] { return server.server.connections() == 1; }));
+    CHECK(eventually([&] { return server.server.connections() == 0; }, 5000ms));
+  }
 }
 
 TEST_CASE("a client cut at any byte of a call disturbs nobody") {

@@ -60,6 +60,13 @@ class Socket {
     }
     return true;
   }
+  // As many as the socket takes at once; 0 when it takes none for that time.
+  size_t send_some(std::string_view bytes, std::chrono::milliseconds patience) {
+    pollfd waiting{fd_, POLLOUT, 0};
+    if (::poll(&waiting, 1, static_cast<int>(patience.count())) <= 0) return 0;
+    const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent > 0 ? static_cast<size_t>(sent) : 0;
+  }
   // What arrives next; "" at the end or after the time.
   std::string receive(std::chrono::milliseconds patience = 3000ms, size_t bytes_max = 65536) {
     pollfd waiting{fd_, POLLIN, 0};

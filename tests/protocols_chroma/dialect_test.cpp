@@ -3,10 +3,12 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <set>
+#include <tuple>
 
 #include "memory_backend.h"
 #include "protocols/chroma/routes.h"
 #include "protocols/wire/json.h"
+#include "tests/store/print_result.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols;
@@ -262,6 +264,63 @@ TEST_CASE("errors of ours have the server's shape and status") {
     REQUIRE(body.has_value());
     CHECK(body->find("message")->string() == "why \"this\"");
     CHECK(body->find("error")->is_string());
+  }
+}
+
+TEST_CASE("what is refused for a moment says when to try again, and nothing else does") {
+  const ChromaDialect dialect;
+  net::RequestHead head;
+  head.method = "POST";
+  head.target = base + "/collections/" + uuid + "/get";
+  const auto retry_after = [&](Code code) {
+    return std::string(dialect.error(Error(code, "why"), head).headers.find("retry-after").value_or("never"));
+  };
+  for (const Code code : {Code::overloaded, Code::refused_connection}) CHECK(retry_after(code) == "1");
+  CHECK(dialect.error(Error(Code::overloaded, "why"), head).status == 429);
+  // A quota does not refill by waiting, and of a write that ended otherwise a part may have been done.
+  for (const Code code :
+       {Code::quota, Code::unavailable, Code::connection_lost, Code::timeout, Code::invalid})
+    CHECK(retry_after(code) == "never");
+}
+
+TEST_CASE("a path that is not UTF-8 is refused in the server's words, and in JSON") {
+  const ChromaDialect dialect;
+  chroma::test::MemoryBackend backend;
+  const std::string tenant = "/api/v2/tenants/";
+  const std::string database = tenant + "t/databases/";
+  const std::string collection = database + "ddd/collections/";
+  // As Chroma 1.5.9 answers.
+  const std::vector<std::tuple<std::string, std::string, std::string>> asked = {
+      {"GET", tenant + "%ff", "tenant_name"},
+      {"PATCH", tenant + "%ff", "tenant_name"},
+      {"GET", tenant + "%ff/databases", "tenant"},
+      {"GET", tenant + "a%ff/databases/%fe", "tenant"},
+      {"GET", database + "%ff", "database"},
+      {"POST", tenant + "%ff/databases/%fe/collections", "tenant"},
+      {"GET", collection + "%ff", "collection_id"},
+      {"GET", collection + "by-id/%ff", "collection_id"},
+      {"GET", collection + "%ff/count", "collection_id"},
+      {"POST", collection + "%ff/get", "collection_id"},
+      {"GET", collection + "c/functions/%ff", "function_name"},
+      {"POST", collection + "c/attached_functions/%ff/detach", "name"},
+      {"GET", "/api/v2/collections/%ff", "crn"}};
+  for (const auto& [method, target, name] : asked) {
+    INFO(method << ' ' << target);
+    const auto* row = row_of(method, target);
+    REQUIRE(row != nullptr);
+    net::RequestHead head;
+    head.method = method;
+    head.target = target;
+    const auto served = dialect.serve(*row, request(method, target, "{"), backend);
+    REQUIRE(served.has_value());
+    const auto refused = dialect.error(Error(Code::invalid, "no collection '\xff'"), head);
+    for (const auto& response : {*served, refused}) {
+      CHECK(response.status == 400);
+      const auto body = wire::parse_json(response.body);
+      REQUIRE(body.has_value());
+      CHECK(body->find("error")->string() == "InvalidArgumentError");
+      CHECK(body->find("message")->string() == "Invalid URL: Invalid UTF-8 in `" + name + "`");
+    }
   }
 }
 

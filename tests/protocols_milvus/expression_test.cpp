@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "protocols/milvus/rows.h"
+#include "tests/store/print_result.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols::milvus;
@@ -173,6 +174,8 @@ TEST_CASE("refusals are worded as Milvus 2.3.5 words them") {
             "comparisons between Int32, element_type: None and VarChar elementType: None are not supported"));
   CHECK(refusal("year > 2.5") == behind("year > 2.5", "cannot cast value to Int32, value: float_val:2.5 "));
   CHECK(refusal("info == 1") == behind("info == 1", "can not comparisons jsonField directly"));
+  for (const std::string text : {"'abc' like 'a%'", "(extra + 1) like 'a%'"})
+    CHECK(refusal(text) == behind(text, "like operation on complicated expr is unsupported"));
   CHECK(refusal("true") == "predicate is not a boolean expression: true, data type: Bool");
   CHECK(refusal("not year == 2") ==
         behind("not year == 2", "not op can only be applied on boolean expression"));
@@ -266,7 +269,9 @@ TEST_CASE("operators in a row are bounded as nesting is, whatever makes them nes
         "id" + times(100'000, " not in []"), "$meta[\"a\"]" + times(100'000, " == $meta[\"a\"]"),
         "$meta[\"a\"]" + times(100'000, " < $meta[\"a\"]"),
         // 25 rows of 60 each, one in the other.
-        times(25, "(") + "id" + times(25, times(60, " + 1") + ")") + " == 5"}) {
+        times(25, "(") + "id" + times(25, times(60, " + 1") + ")") + " == 5",
+        // A row of 90 within 30 conditions.
+        times(15, "((") + "id" + times(90, " + 1") + " == 5" + times(15, ") and id == 1) or id == 2")}) {
     INFO(text.substr(0, 60));
     const auto filter = parse_expression(text, books(), recent);
     REQUIRE_FALSE(filter.has_value());
@@ -286,6 +291,15 @@ TEST_CASE("operators in a row are bounded as nesting is, whatever makes them nes
   CHECK(matching(*list) == Numbers{1, 3});
   const auto sum = parse_expression("id == 1" + times(50'000, " + 1"), books(), recent);  // worked out
   REQUIRE(sum.has_value());
+}
+
+TEST_CASE("whether an array has an element has no words") {
+  const auto filter = parse_expression("tags[5] is null", books(), recent);
+  REQUIRE(filter.has_value());
+  CHECK(matching(*filter).size() == 24);
+  const auto printed = print_expression(*filter, books(), recent);
+  REQUIRE_FALSE(printed.has_value());
+  CHECK(printed.error().message.starts_with("filter.element: "));
 }
 
 TEST_CASE("ranges within ranges do not double") {
@@ -328,6 +342,15 @@ TEST_CASE("templates stand for their values") {
   CHECK(matching(*parse_expression("id in {ids} or title == {name}", books(), recent, templates)) ==
         Numbers{1, 2, 5});
   CHECK_FALSE(parse_expression("id < {high}", books(), recent, templates).has_value());
+  // A value that was not set is null, which nothing can be computed with.
+  const Templates nothing{{"t", Value()}};
+  for (const char* text :
+       {"{t} + 1 == id", "2 ** {t} == id", "id == 1 % {t}", "-{t} == id", "{t} * {t} == id"}) {
+    INFO(text);
+    const auto filter = parse_expression(text, books(), recent, nothing);
+    REQUIRE_FALSE(filter.has_value());
+    CHECK(filter.error().code == Code::invalid);
+  }
 }
 
 namespace {
@@ -403,6 +426,18 @@ TEST_CASE("a filter that is printed and parsed again matches the same records") 
     if (!again) RC_FAIL(*text + " -> " + again.error().message);
     if (matching(*again) != matching(filter)) RC_FAIL(*text);
   });
+}
+
+TEST_CASE("a member of $meta is never taken for the declared field of its name") {
+  for (const char* text : {"$meta[\"year\"] == 2000", "$meta[\"id\"] > 0", "exists $meta[\"title\"]",
+                           "$meta[\"info\"][\"n\"] < 9", "extra == 1 or $meta[\"year\"] >= 0"}) {
+    INFO(text);
+    const auto filter = parse_expression(text, books(), recent);
+    REQUIRE_FALSE(filter.has_value());
+    CHECK(filter.error().code == Code::unsupported);
+    CHECK(filter.error().message.starts_with("filter.meta: "));
+  }
+  CHECK(matching("year == 1995") == Numbers{5});
 }
 
 TEST_CASE("an expression that is parsed, printed and parsed again stays the same") {

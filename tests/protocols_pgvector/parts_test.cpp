@@ -13,6 +13,7 @@
 #include "protocols/pgvector/json_cell.h"
 #include "protocols/pgvector/pgvector.h"
 #include "protocols/pgvector/sqlstate.h"
+#include "tests/store/print_result.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols::pgvector;
@@ -102,6 +103,28 @@ TEST_CASE("a list of constants is one argument where it can be, and is refused w
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == Code::unsupported);
   CHECK(refused.error().message.starts_with("filter.size: "));
+}
+
+TEST_CASE("a sparse vector whose indices do not ascend within its dimension is corrupt") {
+  const auto cell = [](uint32_t dimension, const std::vector<uint32_t>& indices) {
+    std::string bytes;
+    const auto add = [&](uint32_t n) {
+      for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(n >> shift & 0xff);
+    };
+    for (const uint32_t n : {dimension, static_cast<uint32_t>(indices.size()), 0u}) add(n);
+    for (const uint32_t n : indices) add(n);
+    for (size_t i = 0; i < indices.size(); ++i) add(0x3f800000);  // 1.0
+    return sparsevec_of(bytes);
+  };
+  REQUIRE(cell(10, {0, 3, 9}).has_value());
+  CHECK(cell(10, {0, 3, 9})->indices == std::vector<uint32_t>{0, 3, 9});
+  CHECK(cell(10, {}).has_value());
+  const std::vector<std::vector<uint32_t>> wrong = {{3, 0}, {3, 3}, {10}, {0, 0xffffffff}};
+  for (const auto& indices : wrong) {
+    const auto vector = cell(10, indices);
+    REQUIRE_FALSE(vector.has_value());
+    CHECK(vector.error().code == Code::corrupt);
+  }
 }
 
 TEST_CASE("half precision rounds to nearest, ties to even, over the whole range") {

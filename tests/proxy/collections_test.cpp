@@ -178,6 +178,26 @@ TEST_CASE(
   if (!ours) CHECK(second.error().code == Code::precondition);
 }
 
+TEST_CASE("H20: that a collection began a new life is a gap before the catalog has it, whoever finds out") {
+  Sides at;
+  REQUIRE(at.collections.claim(*at.collection));
+  bool reborn = true;
+  SECTION("it was made again under its name") {
+    at.source.recreate("things");
+  }
+  SECTION("it went, was found gone, and came again") {
+    at.source.drop_collection("things");
+    REQUIRE(at.collections.refresh_one(at.collection->name, at.clock.in(seconds(1))));
+    REQUIRE(at.collections.find("things") == nullptr);
+    at.source.add_collection(things());
+  }
+  SECTION("it is the same") {
+    reborn = false;
+  }
+  REQUIRE(at.collections.refresh_one(at.collection->name, at.clock.in(seconds(1))));
+  CHECK(at.journal->has_gaps() == reborn);
+}
+
 TEST_CASE("what the source shows is not taken for what exists once the target is the primary") {
   Sides at;
   at.source.add_collection(things("others"));

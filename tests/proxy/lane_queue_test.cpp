@@ -110,6 +110,59 @@ TEST_CASE(
   CHECK(taken[0].seqs == std::vector<vmproxy::journal::Seq>{10});
 }
 
+TEST_CASE(
+    "C6: a READ whose last write is journaled can be written from there, also under a debt of its key") {
+  using Keys = std::vector<std::pair<std::string, std::string>>;
+  LaneQueue queue;
+  Entry read = entry("a", 1, 10);
+  read.item = 3;
+  read.journaled = true;
+  Entry debt = entry("a", 2, 0);
+  debt.debts.push_back({8, "c", "a", vmproxy::proxy::DebtReason::uncertain, {}});
+  queue.put(std::move(read), nullptr);
+  SECTION("the debt comes while it waits") {
+    queue.put(std::move(debt), nullptr);
+  }
+  SECTION("the debt comes while it is read") {
+    auto taken = queue.take(10, always);
+    queue.put(std::move(debt), nullptr);
+    queue.give_back(std::move(taken));
+  }
+  CHECK(queue.journaled() == Keys{{"c", "a"}});
+  queue.use_journaled({{"c", "a"}, {"c", "another"}});
+  CHECK(queue.journaled().empty());
+  const auto taken = queue.take(10, always);
+  REQUIRE(taken.size() == 1);
+  CHECK(taken[0].image);
+  CHECK(taken[0].seq == 10);
+  CHECK(taken[0].item == 3);
+  CHECK(taken[0].debts.size() == 1);
+}
+
+TEST_CASE(
+    "a READ is written from the journal no more once a newer write of its key must be read, or it waits") {
+  LaneQueue queue;
+  Entry read = entry("a", 1, 10);
+  read.journaled = true;
+  Entry newer = entry("a", 2, 0);
+  SECTION("a newer write") {
+    newer = entry("a", 2, 11);
+  }
+  SECTION("it waits for one that names no keys") {
+    newer.waits = {5};
+  }
+  SECTION("the primary has changed") {
+    queue.put(std::move(read), nullptr);
+    queue.demote_images();
+    read = entry("b", 3, 12);
+  }
+  queue.put(std::move(read), nullptr);
+  queue.put(std::move(newer), nullptr);
+  CHECK(queue.journaled().empty());
+  queue.use_journaled({{"c", "a"}});
+  for (const Entry& taken : queue.take(10, always)) CHECK_FALSE(taken.image);
+}
+
 TEST_CASE("an entry that comes while its key is being applied is applied after it") {
   LaneQueue queue;
   queue.put(entry("a", 1, 1), nullptr);
@@ -149,7 +202,7 @@ TEST_CASE("what is being applied is seen as it was taken, unless a newer entry o
   LaneQueue queue;
   const auto seen = [&queue] {
     Seen all;
-    queue.visit([&all](const std::string& collection, const std::string& key, bool image) {
+    queue.visit([&all](const std::string& collection, const std::string& key, bool image, bool) {
       CHECK(collection == "c");
       CHECK(all.emplace(key, image).second);
     });

@@ -61,6 +61,7 @@ void FakeDriver::add_collection(model::Schema schema) {
   auto& collection = collections_[model::to_string(schema.name)];
   collection.schema = std::move(schema);
   collection.rows.clear();
+  keep();
 }
 
 void FakeDriver::put(const std::string& id, int64_t version) {
@@ -69,6 +70,7 @@ void FakeDriver::put(const std::string& id, int64_t version) {
 void FakeDriver::put(const std::string& collection, const std::string& id, int64_t version) {
   std::lock_guard hold(mutex_);
   collections_.at(collection).rows[key_of(id)] = record_of(id, version);
+  keep();
 }
 void FakeDriver::remove(const std::string& id) {
   remove("things", id);
@@ -76,6 +78,7 @@ void FakeDriver::remove(const std::string& id) {
 void FakeDriver::remove(const std::string& collection, const std::string& id) {
   std::lock_guard hold(mutex_);
   collections_.at(collection).rows.erase(key_of(id));
+  keep();
 }
 
 void FakeDriver::recreate(const std::string& collection) {
@@ -83,11 +86,13 @@ void FakeDriver::recreate(const std::string& collection) {
   auto& life = collections_.at(collection);
   life.schema.native_id = "life " + std::to_string(++lives_);
   life.rows.clear();
+  keep();
 }
 
 void FakeDriver::drop_collection(const std::string& collection) {
   std::lock_guard hold(mutex_);
   collections_.erase(collection);
+  keep();
 }
 
 void FakeDriver::name_also(const std::string& collection, const std::string& name) {
@@ -290,6 +295,7 @@ Result<void> FakeDriver::create(const model::Schema& schema, Deadline) {
   if (collections_.contains(name)) return Error(Code::already_exists, "'" + name + "' exists");
   collections_[name].schema = schema;
   collections_[name].schema.native_id = "life " + std::to_string(++lives_);
+  keep();
   if (std::exchange(lose_create_, false)) return Error(Code::timeout, "no answer came");
   return {};
 }
@@ -303,6 +309,7 @@ Result<void> FakeDriver::alter(const model::CollectionName& now, const model::Sc
   node.mapped().schema.name = wanted.name;
   node.mapped().schema.partitions = wanted.partitions;
   collections_.insert(std::move(node));
+  keep();
   if (std::exchange(lose_alter_, false)) return Error(Code::timeout, "no answer came");
   return {};
 }
@@ -311,6 +318,7 @@ Result<void> FakeDriver::drop(const model::CollectionName& name, Deadline) {
   Lock lock(mutex_);
   if (auto error = ask(lock, Call::drop)) return *error;
   if (collections_.erase(model::to_string(name)) == 0) return no_collection(model::to_string(name));
+  keep();
   return {};
 }
 
@@ -380,6 +388,7 @@ Result<ApplyResult> FakeDriver::write(Call call, const std::string& name, const 
       execute(at->second, i);
     }
   }
+  keep();
   return result;
 }
 

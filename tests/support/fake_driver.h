@@ -47,6 +47,9 @@ class FakeDriver final : public protocols::Driver {
   Rows rows(const std::string& collection = "things") const;
   std::optional<int64_t> find(const std::string& id) const;
   bool has_collection(const std::string& collection) const;
+  // From now on each change is in this file when its call returns, also when the process is killed right then. What the file
+  // holds by now is what the database holds. False: there was none.
+  bool keep_at(const std::string& path);
   // What this database holds and cannot show as a collection.
   void leave_out(std::vector<protocols::LeftOut> tables);
 
@@ -151,6 +154,8 @@ class FakeDriver final : public protocols::Driver {
                                        const std::vector<std::string>& ids,
                                        const std::function<void(Collection&, size_t)>& execute,
                                        bool all = false);
+  // Lock held; nothing without a file.
+  void keep() const;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -158,6 +163,7 @@ class FakeDriver final : public protocols::Driver {
   std::vector<protocols::LeftOut> left_out_;
   std::optional<std::map<std::string, Collection>> frozen_;
   uint64_t lives_ = 0;
+  std::string kept_at_;
   std::map<Call, uint64_t> calls_;
   std::map<Call, std::deque<std::optional<Error>>> failures_;  // nothing: executed
   std::optional<Error> down_, writes_fail_;

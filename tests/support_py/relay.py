@@ -38,6 +38,11 @@ class Relay:
         self._listener.close()
         self.cut()
 
+    def watch(self):
+        """For each connection an object that is told what passes: sent(bytes) when they have gone to the database,
+        answered(bytes) before they go back; when that is False, they do not, and the connection ends."""
+        return None
+
     def _accept(self):
         while not self._closing:
             try:
@@ -58,6 +63,7 @@ class Relay:
         except OSError:
             client.close()
             return
+        watch = self.watch()
         pair = {client: server, server: client}
         with self._lock:
             self._connections.update(pair)
@@ -74,7 +80,11 @@ class Relay:
                         return
                     if self.delay:
                         time.sleep(self.delay)
+                    if watch and key.fileobj is server and not watch.answered(chunk):
+                        return
                     pair[key.fileobj].sendall(chunk)
+                    if watch and key.fileobj is client:
+                        watch.sent(chunk)
         except OSError:
             pass
         finally:

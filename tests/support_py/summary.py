@@ -32,8 +32,8 @@ def main():
             report = results / f"ctest-{name[5:]}.xml"
         elif name.startswith("integration"):
             report = results / f"pytest-{name[12:] or 'release'}.xml"
-        elif name == "drivers":
-            report = results / "ctest-drivers.xml"
+        elif name in ("drivers", "kills"):
+            report = results / f"ctest-{name}.xml"
         elif name == "copy-million":
             report = results / "pytest-million.xml"
         good, bad = 0, []

@@ -63,12 +63,17 @@ class Vmproxy:
 
     # The process.
     def start(self, timeout: float = 30.0) -> "Vmproxy":
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([binary(), "serve", "-c", str(self.config_path)],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.starts += 1
+        self.launch()
         self.wait_serving(timeout)
         return self
+
+    def launch(self, faults: str = "") -> None:
+        """Begins the process, with these fault points armed (builds that have them; docs/reliability.md)."""
+        environment = {**os.environ, "VMPROXY_FAULTS": faults} if faults else None
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([binary(), "serve", "-c", str(self.config_path)], env=environment,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.starts += 1
 
     def wait_serving(self, timeout: float = 30.0) -> None:
         def serving():
@@ -174,6 +179,13 @@ class Vmproxy:
     def get_json(self, path: str):
         with urllib.request.urlopen(f"{self.admin_url}{path}", timeout=10) as answer:
             return json.load(answer)
+
+    def arm(self, faults: str) -> None:
+        """Fault points of the running process, instead of those that were armed."""
+        request = urllib.request.Request(f"{self.admin_url}/debug/faults", json.dumps({"set": faults}).encode(),
+                                         {"content-type": "application/json"}, method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert json.load(answer)["armed"] == faults
 
     def metrics(self) -> dict:
         """{name: {frozenset of (label, value): number}} without the vmproxy_ prefix."""

@@ -1,0 +1,262 @@
+// The process that tests/faults/crash_test.cpp kills: journey DIRECTORY NAME. One journey from wherever the last process in that
+// directory left it to its end, with the fault points that $VMPROXY_FAULTS arms. Exit code 0: all of it is done and what must be
+// true is true. At the end DIRECTORY/hits says how often each point was passed.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <iostream>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "tests/faults/life.h"
+
+using namespace vmproxy;
+using namespace vmproxy::support;
+
+namespace {
+
+constexpr unsigned seconds_max = 120;
+
+model::SchemaChange change_of(model::SchemaChange::Kind kind, const std::string& name, model::Schema schema) {
+  model::SchemaChange change;
+  change.kind = kind;
+  change.name = {"", name};
+  change.schema = std::move(schema);
+  return change;
+}
+
+// Once: also when the process dies right after it was done.
+void once(Life& life, const std::string& name, const std::function<void()>& step) {
+  const auto mark = life.directory / ("done " + name);
+  if (std::filesystem::exists(mark)) return;
+  step();
+  std::ofstream(mark.string()) << "done\n";
+}
+
+// There, back, there again.
+void there_and_back(Life& life) {
+  life.open();
+  once(life, "copied", [&] {
+    life.ready();
+    life.writes(20);
+    life.percent(50);
+    life.writes(10);
+  });
+  once(life, "moved", [&] {
+    life.promote();
+    life.writes(60);
+  });
+  once(life, "back", [&] {
+    life.roll_back();
+    life.writes(20);
+  });
+  once(life, "moved again", [&] {
+    life.ready();
+    life.promote();
+    life.writes(20);
+    life.compare({"things"});
+  });
+  life.until(
+      "the end", [&] { return life.status().state == "finalized"; },
+      [&] { return life.migration->finalize({}); });
+  life.writes(5);
+  life.close();
+}
+
+// Reads go to the target and come back; the migration is given up and begun again.
+void given_up(Life& life) {
+  life.open();
+  once(life, "reads", [&] {
+    life.ready();
+    life.percent(100);
+    life.until(
+        "reads at the source", [&] { return life.status().reads_percent == 0; },
+        [&] { return life.migration->rollback({}); });
+    life.writes(10);
+  });
+  once(life, "abandoned", [&] {
+    life.until(
+        "the end", [&] { return life.status().state == "abandoned"; },
+        [&] { return life.migration->abandon({}); });
+    life.writes(5);
+  });
+  life.ready();
+  life.writes(10);
+  life.compare({"things"});
+  life.close();
+}
+
+// The application drops its collection and makes it again while the source is the primary.
+void made_again(Life& life) {
+  life.dialect.creates = things().name;
+  life.open();
+  once(life, "copied", [&] { life.ready(); });
+  once(life, "dropped", [&] {
+    life.rest();
+    std::map<std::string, int64_t> gone;
+    for (const auto& id : life.truth.ids()) gone[id] = 0;
+    const int64_t number = life.truth.begin(gone);
+    life.until(
+        "the drop", [&] { return !life.source.has_collection("things"); },
+        [&] {
+          (void)life.send({"POST", "/drop", {}, ""});
+          return Result<void>();
+        });
+    life.truth.ack(number);
+  });
+  life.rest();
+  life.until(
+      "the new one", [&] { return life.source.has_collection("things") && life.knows("things"); },
+      [&] {
+        (void)life.send({"POST", "/create", {}, ""});
+        return Result<void>();
+      });
+  life.go_on();
+  life.writes(30);
+  life.validate();
+  life.until(
+      "no gap", [&] { return life.status().gaps == 0; },
+      [&] {
+        life.validate();
+        return Result<void>();
+      });
+  life.compare({"things"});
+  life.close();
+}
+
+// Changes of collections on the target, and the way back without what only it has.
+void changed_there(Life& life) {
+  using Kind = model::SchemaChange::Kind;
+  const auto order = [&](const model::SchemaChange& change) {
+    auto done = life.change(change);
+    return done ? Result<void>() : Result<void>(done.error());
+  };
+  // With a partition from the beginning: without one, records have other keys.
+  const auto made_with = [](const std::string& name, std::vector<std::string> partitions) {
+    model::Schema schema = things(name);
+    schema.partitions = std::move(partitions);
+    return schema;
+  };
+  const model::Schema made = made_with("made", {"", "first"});
+  const model::Schema parted = made_with("made", {"", "first", "part"});
+  life.open();
+  once(life, "moved", [&] {
+    life.ready();
+    life.promote();
+    life.writes(10);
+  });
+  life.rest();
+  once(life, "created", [&] {
+    life.until(
+        "a collection", [&] { return life.knows("made") && life.target.has_collection("made"); },
+        [&] { return order(change_of(Kind::create_collection, "made", made)); });
+  });
+  once(life, "altered", [&] {
+    const auto has_part = [&] {
+      const auto there = life.target.describe({"", "made"}, life.clock.in(seconds(1)));
+      return there && *there && (*there)->partitions.size() == 3;
+    };
+    life.until("a partition", has_part,
+               [&] { return order(change_of(Kind::alter_collection, "made", parted)); });
+  });
+  once(life, "parted", [&] {
+    const auto lacks_part = [&] {
+      const auto there = life.target.describe({"", "made"}, life.clock.in(seconds(1)));
+      return there && *there && (*there)->partitions.size() < 3;
+    };
+    life.until("no partition", lacks_part,
+               [&] { return order(change_of(Kind::alter_collection, "made", made)); });
+  });
+  once(life, "renamed", [&] {
+    life.until(
+        "the new name", [&] { return life.knows("called") && life.target.has_collection("called"); },
+        [&] { return order(change_of(Kind::alter_collection, "made", made_with("called", {"", "first"}))); });
+  });
+  once(life, "dropped", [&] {
+    life.until(
+        "no collection", [&] { return !life.knows("called") && !life.target.has_collection("called"); },
+        [&] { return order(change_of(Kind::drop_collection, "called", {})); });
+  });
+  life.go_on();
+  life.writes(10);
+  once(life, "noted", [&] {
+    life.rest();
+    life.until(
+        "another collection", [&] { return life.knows("kept") && life.target.has_collection("kept"); },
+        [&] { return order(change_of(Kind::create_collection, "kept", things("kept"))); });
+    life.go_on();
+  });
+  life.roll_back();
+  life.writes(10);
+  life.compare({"things"});
+  life.close();
+}
+
+// The target moves and its collection gets another name, between two starts.
+void configured_anew(Life& life) {
+  const auto moved = life.directory / "moved";
+  const auto configure = [&] {
+    life.options.names["things"] = "renamed";
+    life.options.target_place.address = "elsewhere";
+  };
+  if (std::filesystem::exists(moved)) configure();
+  life.open();
+  if (!std::filesystem::exists(moved)) {
+    life.ready();
+    life.percent(50);
+    life.writes(10);
+    life.close();
+    std::ofstream(moved.string()) << "moved\n";
+    configure();
+    life.open();
+  }
+  life.ready();
+  life.writes(10);
+  life.promote();
+  life.writes(10);
+  life.compare({"things"});
+  life.close();
+}
+
+using Journey = void (*)(Life&);
+const std::map<std::string, Journey> journeys{{"there and back", there_and_back},
+                                              {"given up", given_up},
+                                              {"made again", made_again},
+                                              {"changed there", changed_there},
+                                              {"configured anew", configured_anew}};
+
+void write_hits(const std::filesystem::path& path) {
+#ifdef VMPROXY_FAULTS
+  std::ofstream out(path);
+  for (size_t i = 0; i < fault::points_count; ++i) {
+    if (fault::hits(i) > 0) out << fault::points[i].name << ' ' << fault::hits(i) << '\n';
+  }
+#else
+  std::ofstream out(path);
+#endif
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3 || !journeys.contains(argv[2])) return 2;
+  ::alarm(seconds_max);
+  log::configure("warn", "text");
+  const char* faults = std::getenv("VMPROXY_FAULTS");
+  if (const auto armed = fault::arm(faults == nullptr ? "" : faults); !armed) {
+    std::cerr << armed.error().message << '\n';
+    return 2;
+  }
+  const auto life = std::make_unique<Life>(argv[1]);
+  try {
+    journeys.at(argv[2])(*life);
+    write_hits(life->directory / "hits");
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << "not at its end: " << error.what() << '\n';
+    // Whatever still runs goes with the process.
+    std::_Exit(1);
+  }
+}

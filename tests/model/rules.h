@@ -1,0 +1,23 @@
+// The rules of correctness.md that the model takes away, one at a time, and where that is to be seen.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "tests/model/scenario.h"
+
+namespace vmproxy::model_check {
+
+struct Rule {
+  const char* name;
+  const char* section;  // of correctness.md
+  const char* text;
+  bool by_hand;  // it holds by construction, or by who calls: the model breaks it from outside
+  Scenario scenario;
+};
+std::span<const Rule> rules();
+std::span<const Scenario> scenarios();       // of the whole, short enough for each test run
+std::span<const Scenario> deep_scenarios();  // for --deep
+void take_away(const char* rule);            // null: all stand
+
+}  // namespace vmproxy::model_check

@@ -1,0 +1,665 @@
+#include "tests/model/world.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "base/log.h"
+#include "base/rule.h"
+#include "journal/rows.h"
+#include "proxy/images.h"
+#include "tests/model/peek.h"
+
+namespace vmproxy::model_check {
+
+using journal::IntentClass;
+using journal::Side;
+using model::Outcome;
+using proxy::Peek;
+
+namespace {
+
+constexpr int initial = 7;
+constexpr int from_before = 5;
+constexpr int merged = 8;
+constexpr uint64_t generation = 1;
+
+constexpr bool by_filter(char kind) {
+  return kind == 'p' || kind == 'P';
+}
+constexpr bool matches(int value) {
+  return value % 2 == 1;
+}
+std::string encoded(int key) {
+  return model::encode(key_of(key));
+}
+void must(const Result<void>& done, const char* what) {
+  if (!done) throw std::runtime_error(std::string(what) + ": " + done.error().message);
+}
+
+}  // namespace
+
+World::World(const Scenario& scenario)
+    : scenario_(scenario),
+      lost_left_(scenario.lost),
+      crashes_left_(scenario.crashes),
+      flips_left_(scenario.flips),
+      foreign_left_(scenario.foreign),
+      settling_(scenario.foreign) {
+  if (scenario_.copy) copy_ = Copy::begin;
+  source_.attempted = [this](const Attempt& attempt) { return attempted(Side::source, attempt); };
+  target_.attempted = [this](const Attempt& attempt) { return attempted(Side::target, attempt); };
+  source_.stale_reads = !VMPROXY_RULE("read.after-write");
+  clock_.waited = [this](TimePoint deadline) {
+    waiting_ = true;
+    (void)inside();
+    waiting_ = false;
+    clock_.advance_to(std::min(deadline, clock_.in(std::chrono::seconds(3))));
+  };
+  boot(true);
+}
+
+World::~World() {
+  journal_.cut();
+  mirror_.reset();
+}
+
+void World::boot(bool first) {
+  if (first) source_.there = true;
+  collections_ = std::make_unique<proxy::Collections>(
+      journal_, source_, target_, clock_, [](const model::CollectionName&) { return true; },
+      std::map<std::string, std::string>{});
+  must(collections_->load(), "load");
+  if (first) {
+    must(collections_->refresh(clock_.in(window)), "refresh");
+    must(collections_->create_on_target(clock_.in(window)), "create_on_target");
+    for (int key = 0; key < scenario_.keys && !scenario_.empty; ++key) {
+      source_.set(key, initial);
+      if (!scenario_.copy) target_.set(key, initial);
+    }
+    source_.before = source_.values;
+    journal_.sync();
+  }
+  collections_->follow(primary_);
+  proxy::MirrorOptions options;
+  options.lanes.lanes = 1;
+  options.lanes.threads = false;
+  mirror_ = std::make_unique<proxy::Mirror>(journal_, *collections_, transfer_, &dialect_, clock_, random_,
+                                            metrics_, options);
+  if (scenario_.copy) mirror_->set_generation(generation);
+  must(mirror_->recover(primary_, epoch_, first), "recover");
+  if (settling_ && VMPROXY_RULE("settle.window")) settle_ = mirror_->open_settle({collection_name});
+  mirror_->resume_lanes();
+}
+
+World::View World::play(const std::vector<Step>& path) {
+  path_ = &path;
+  at_ = 0;
+  try {
+    while (true) {
+      try {
+        while (true) {
+          if (at_ == path_->size()) {
+            observe();
+            throw End{};
+          }
+          perform((*path_)[at_++]);
+        }
+      } catch (Crashed&) {
+        crash((*path_)[at_ - 1]);
+      }
+    }
+  } catch (End&) {
+  }
+  return std::move(view_);
+}
+
+bool World::ends_a_call(const Step& step) {
+  return step.act == Do::lands || step.act == Do::lost_landed || step.act == Do::lost_late ||
+         step.act == Do::wait_on;
+}
+
+Step World::inside() {
+  while (true) {
+    if (at_ == path_->size()) {
+      observe();
+      throw End{};
+    }
+    const Step step = (*path_)[at_++];
+    if (ends_a_call(step)) return step;
+    perform(step);
+  }
+}
+
+Result<void> World::attempted(Side to, const Attempt& attempt) {
+  on_the_wire_ = attempt;
+  on_the_wire_to_ = to;
+  const Step step = inside();
+  on_the_wire_.reset();
+  if (step.act != Do::lost_late) side(to).land(attempt);
+  if (step.act == Do::lands) {
+    for (const auto& [key, value] : attempt.rows) {
+      if (!VMPROXY_RULE("debt.own-read")) Peek::forget_debts(*mirror_, collection_name, encoded(key));
+      if (!VMPROXY_RULE("entry.newer-stays")) Peek::forget_entry(*mirror_, collection_name, encoded(key));
+    }
+    return {};
+  }
+  --lost_left_;
+  if (step.act == Do::lost_late) lost_.push_back({true, 0, 0, attempt, to, clock_.in(window)});
+  return Error(Code::timeout, "no answer came");
+}
+
+bool World::covers(char kind, int key) const {
+  if (kind == 'j' || kind == 'e') return key == 1;
+  if (kind == 'i' || kind == 'd' || kind == 'm') return key == 0;
+  return key < scenario_.keys;
+}
+
+int World::value_after(const Write& write, int index, int key) {
+  switch (write.kind) {
+    case 'd':
+    case 'e': return absent;
+    case 'm': return side(write.primary).values[static_cast<size_t>(key)] | merged;
+    default: return index + 1;
+  }
+}
+
+void World::perform(const Step& step) {
+  switch (step.act) {
+    case Do::begin: begin(static_cast<char>(step.a)); break;
+    case Do::send: {
+      auto& write = writes_[step.a];
+      if (by_filter(write.kind)) {
+        mirror_->journal(write.ticket, {}, [&](Result<journal::Seq> seq) { write.ticket.seq = *seq; });
+      }
+      write.phase = Write::Phase::sent;
+      break;
+    }
+    case Do::client_gone: {
+      auto& write = writes_[step.a];
+      if (VMPROXY_RULE("client.gone")) {
+        mirror_->drop(std::move(write.ticket));
+        write.phase = Write::Phase::ended;
+      } else {
+        write.gone = true;
+        write.phase = Write::Phase::sent;
+      }
+      break;
+    }
+    case Do::execute: execute(step.a, step.b); break;
+    case Do::answer: answer(step.a, {step.b, step.c}); break;
+    case Do::late: {
+      const Lost lost = lost_[step.a];
+      lost_.erase(lost_.begin() + step.a);
+      execute_late(lost);
+      break;
+    }
+    case Do::dies: lost_.erase(lost_.begin() + step.a); break;
+    case Do::time: clock_.advance_to(clock_.in(scenario_.half_windows ? tick : window)); break;
+    case Do::chores: Peek::chores(*mirror_); break;
+    case Do::lane:
+      clock_.advance_to(Peek::retry_at(*mirror_));
+      (void)Peek::lane_step(*mirror_);
+      break;
+    case Do::scan:
+      page_.clear();
+      for (int key = 0; key < scenario_.keys; ++key) {
+        const int value = primary().values[static_cast<size_t>(key)];
+        if (value != absent) page_.emplace_back(key, value);
+      }
+      copy_ = Copy::read;
+      break;
+    case Do::copy: {
+      std::vector<model::Record> rows;
+      for (const auto& [key, value] : page_) {
+        rows.push_back(record_of(key, value));
+        if (!VMPROXY_RULE("copy.supersedes-nothing"))
+          Peek::forget_entry(*mirror_, collection_name, encoded(key));
+      }
+      page_.clear();
+      copy_ = Copy::given;
+      const auto collection = collections_->find(collection_name);
+      mirror_->backfill(
+          {"", collection_name}, collection->plan->source().incarnation, std::move(rows),
+          [this](const Result<journal::BackfillDone>& done) { copy_ = done ? Copy::done : Copy::begin; });
+      break;
+    }
+    case Do::barrier:
+      settling_ = false;
+      mirror_->close_settle(settle_);
+      settle_.clear();
+      break;
+    case Do::foreign:
+      foreign_left_ = false;
+      if (step.a == 1) primary().set(0, from_before);
+      break;
+    case Do::fence: fenced_ = true; break;
+    case Do::open: fenced_ = false; break;
+    case Do::flip: flip(); break;
+    case Do::crash: throw Crashed{};
+    default: throw std::logic_error("a call of the lane ends where none is");
+  }
+}
+
+void World::begin(char kind) {
+  const auto index = static_cast<int>(writes_.size());
+  writes_.emplace_back();
+  Write& write = writes_.back();
+  write.kind = kind;
+  write.primary = primary_;
+  for (size_t i = 0; i < writes_.size(); ++i) {
+    if (writes_[i].acked) write.after |= static_cast<uint8_t>(1u << i);
+  }
+  proxy::Routing routing;
+  routing.primary = primary_;
+  routing.epoch = epoch_;
+  routing.capture = true;
+  const model::CollectionName name{"", collection_name};
+  write.phase = Write::Phase::held;
+  if (by_filter(kind)) {
+    write.ticket = mirror_->begin_broad(routing, "records.delete_where", name, IntentClass::predicate);
+    std::vector<model::Key> keys;
+    for (int key = 0; key < scenario_.keys; ++key) {
+      if (matches(primary().values[static_cast<size_t>(key)])) keys.push_back(key_of(key));
+    }
+    mirror_->add_keys(write.ticket, std::move(keys));
+    return;
+  }
+  std::vector<model::Key> keys;
+  std::vector<journal::Image> images;
+  for (int key = 0; key < keys_max; ++key) {
+    if (!covers(kind, key)) continue;
+    keys.push_back(key_of(key));
+    const bool erases = kind == 'd' || kind == 'e';
+    images.push_back({key_of(key), erases ? std::nullopt
+                                          : std::optional(record_of(key, kind == 'm' ? merged : index + 1))});
+    if (!VMPROXY_RULE("touched.at-outcome")) Peek::touch(*mirror_, {encoded(key)}, collection_name);
+  }
+  write.ticket = mirror_->begin_keyed(routing, "records.put", name, std::move(keys),
+                                      kind == 'm' ? IntentClass::read_back : IntentClass::image);
+  mirror_->journal(write.ticket, {"POST", "/put", {}, proxy::encode_images(images)},
+                   [&](Result<journal::Seq> seq) { write.ticket.seq = *seq; });
+  if (!scenario_.gone) write.phase = Write::Phase::sent;
+}
+
+void World::execute(int index, int key) {
+  Write& write = writes_[static_cast<size_t>(index)];
+  auto& item = write.item[static_cast<size_t>(key)];
+  Database& at = side(write.primary);
+  if (write.gone) wrong_ = "C1: a write is executed although its client had gone before the first byte";
+  if (!by_filter(write.kind)) {
+    item = 1;
+    at.set(key, value_after(write, index, key));
+    return;
+  }
+  const bool match = item == 2 || matches(at.values[static_cast<size_t>(key)]);
+  if (match && write.kind == 'P' && item == 0) {
+    item = 2;
+    return;
+  }
+  item = 1;
+  if (match) at.set(key, absent);
+}
+
+void World::execute_late(const Lost& lost) {
+  if (lost.replica) {
+    side(lost.side).land(lost.attempt);
+  } else {
+    execute(lost.write, lost.key);
+    if (writes_[static_cast<size_t>(lost.write)].item[static_cast<size_t>(lost.key)] == 2) {
+      lost_.push_back(lost);
+    }
+  }
+}
+
+void World::answer(int index, const std::array<int, keys_max>& outcomes) {
+  Write& write = writes_[static_cast<size_t>(index)];
+  journal::OutcomeRecord record;
+  const bool filter = by_filter(write.kind);
+  const auto outcome = [](int code) { return static_cast<Outcome>(code); };
+  std::array<bool, keys_max> late_entry{};
+  if (filter) {
+    record.whole = outcome(outcomes[0]);
+  } else {
+    for (int key = 0; key < keys_max; ++key) {
+      if (covers(write.kind, key)) record.items.push_back(outcome(outcomes[static_cast<size_t>(key)]));
+    }
+    record.whole = record.items.front();
+    if (record.items.size() == 1) record.items.clear();
+    for (const auto item : record.items) {
+      if (item != record.whole) record.whole = Outcome::uncertain;
+    }
+  }
+  for (int key = 0; key < keys_max; ++key) {
+    if (!covers(write.kind, key)) continue;
+    const Outcome what = outcome(outcomes[filter ? 0 : static_cast<size_t>(key)]);
+    if (what == Outcome::applied) {
+      write.acked = true;
+      if (write.primary != primary_)
+        wrong_ = "I9: a write is acknowledged that was sent to the former primary";
+    }
+    if (what == Outcome::uncertain && write.item[static_cast<size_t>(key)] != 1)
+      lost_.push_back({false, index, key, {}, write.primary, clock_.in(window)});
+    if (what != Outcome::rejected) {
+      if (!VMPROXY_RULE("debt.rows") && !filter) Peek::forget_debts(*mirror_, collection_name, encoded(key));
+      for (size_t later = static_cast<size_t>(index) + 1; later < writes_.size(); ++later) {
+        if (covers(writes_[later].kind, key) && writes_[later].phase == Write::Phase::ended)
+          late_entry[static_cast<size_t>(key)] = !Peek::queued(*mirror_, collection_name, encoded(key));
+      }
+    } else {
+      write.rejected = true;
+      if (!VMPROXY_RULE("rejected.keeps-debts")) Peek::forget_debts(*mirror_, collection_name, encoded(key));
+    }
+  }
+  mirror_->finish(std::move(write.ticket), std::move(record));
+  write.phase = Write::Phase::ended;
+  for (int key = 0; key < keys_max; ++key) {
+    if (late_entry[static_cast<size_t>(key)] && !VMPROXY_RULE("position.at-outcome"))
+      Peek::forget_entry(*mirror_, collection_name, encoded(key));
+  }
+}
+
+void World::flip() {
+  if (!mirror_->catch_up(clock_.now())) return;
+  if (!VMPROXY_RULE("flip.windows-carried")) Peek::forget_windows(*mirror_);
+  primary_ = proxy::other(primary_);
+  ++epoch_;
+  --flips_left_;
+  must(journal_.commit_rows({{std::string(journal::rows::state), "primary", std::to_string(epoch_)}}),
+       "flip");
+  collections_->follow(primary_);
+  mirror_->set_primary(primary_);
+  mirror_->resume_lanes();
+  must(mirror_->carry_suspects(), "carry_suspects");
+  fenced_ = false;
+}
+
+void World::crash(const Step& step) {
+  --crashes_left_;
+  if (on_the_wire_) lost_.push_back({true, 0, 0, *on_the_wire_, on_the_wire_to_, clock_.in(window)});
+  on_the_wire_.reset();
+  waiting_ = false;
+  for (size_t i = 0; i < writes_.size(); ++i) {
+    Write& write = writes_[i];
+    for (int key = 0; key < keys_max && write.phase == Write::Phase::sent; ++key) {
+      if (covers(write.kind, key) && write.item[static_cast<size_t>(key)] != 1)
+        lost_.push_back({false, static_cast<int>(i), key, {}, write.primary, clock_.in(window)});
+    }
+    if (write.phase == Write::Phase::held) write.rejected = true;
+    write.phase = Write::Phase::ended;
+    write.ticket = {};
+  }
+  if (step.b == 1) Peek::flush(*mirror_);
+  const size_t kept = step.b == 1 ? journal_.waiting().size() : step.a;
+  journal_.cut();
+  mirror_.reset();
+  collections_.reset();
+  journal_.crash(kept);
+  if (copy_ != Copy::none && copy_ != Copy::done) copy_ = Copy::begin;
+  page_.clear();
+  settle_.clear();
+  fenced_ = false;
+  boot(false);
+}
+
+int World::in_flight() const {
+  return static_cast<int>(std::count_if(writes_.begin(), writes_.end(), [](const Write& write) {
+    return write.phase == Write::Phase::held || write.phase == Write::Phase::sent;
+  }));
+}
+
+std::vector<Step> World::possible() const {
+  std::vector<Step> next;
+  const auto add = [&](Do act, int a = 0, int b = 0, int c = 0) {
+    next.push_back({act, static_cast<uint8_t>(a), static_cast<uint8_t>(b), static_cast<uint8_t>(c)});
+  };
+  const bool calling = on_the_wire_ || waiting_;
+  if (on_the_wire_) {
+    add(Do::lands);
+    if (lost_left_ > 0) {
+      add(Do::lost_landed);
+      add(Do::lost_late);
+    }
+  }
+  if (waiting_) add(Do::wait_on);
+  if (static_cast<int>(writes_.size()) < scenario_.writes && in_flight() < scenario_.at_once && !fenced_) {
+    for (const char kind : scenario_.kinds) add(Do::begin, kind);
+  }
+  for (size_t i = 0; i < writes_.size(); ++i) {
+    const Write& write = writes_[i];
+    const int index = static_cast<int>(i);
+    if (write.phase == Write::Phase::held) {
+      add(Do::send, index);
+      if (scenario_.gone) add(Do::client_gone, index);
+    }
+    if (write.phase != Write::Phase::sent) continue;
+    bool all = true, none = true;
+    for (int key = 0; key < keys_max; ++key) {
+      if (!covers(write.kind, key)) continue;
+      const auto item = write.item[static_cast<size_t>(key)];
+      if (item != 1) add(Do::execute, index, key);
+      all = all && item == 1;
+      none = none && item == 0;
+    }
+    const auto outcomes_of = [&](int key) {
+      std::vector<int> outcomes;
+      const auto item = write.item[static_cast<size_t>(key)];
+      if (!covers(write.kind, key)) return std::vector<int>{0};
+      if (item == 1) outcomes.push_back(static_cast<int>(Outcome::applied));
+      if (item == 0) outcomes.push_back(static_cast<int>(Outcome::rejected));
+      if (!scenario_.certain) outcomes.push_back(static_cast<int>(Outcome::uncertain));
+      return outcomes;
+    };
+    if (by_filter(write.kind)) {
+      if (all) add(Do::answer, index, static_cast<int>(Outcome::applied));
+      if (none) add(Do::answer, index, static_cast<int>(Outcome::rejected));
+      if (!scenario_.certain) add(Do::answer, index, static_cast<int>(Outcome::uncertain));
+    } else {
+      for (const int first : outcomes_of(0)) {
+        for (const int second : outcomes_of(1)) add(Do::answer, index, first, second);
+      }
+    }
+  }
+  bool may_pass = !on_the_wire_ && Peek::time_matters(*mirror_);
+  const TimePoint then = clock_.in(scenario_.half_windows ? tick : window);
+  for (size_t i = 0; i < lost_.size(); ++i) {
+    add(Do::late, static_cast<int>(i));
+    add(Do::dies, static_cast<int>(i));
+    may_pass = may_pass && lost_[i].until > then;
+  }
+  if (may_pass) add(Do::time);
+  if (Peek::chores_wait(*mirror_)) add(Do::chores);
+  if (!calling && Peek::lane_may_step(*mirror_)) add(Do::lane);
+  if (copy_ == Copy::begin && (!settling_ || !VMPROXY_RULE("settle.wait"))) add(Do::scan);
+  if (copy_ == Copy::read) add(Do::copy);
+  if (settling_ && !foreign_left_) add(Do::barrier);
+  if (foreign_left_) {
+    add(Do::foreign, 0);
+    add(Do::foreign, 1);
+  }
+  if (fenced_) {
+    add(Do::open);
+    if (!calling && flips_left_ > 0 && (in_flight() == 0 || !VMPROXY_RULE("flip.drain"))) add(Do::flip);
+  } else if (flips_left_ > 0) {
+    add(Do::fence);
+  }
+  if (crashes_left_ > 0 && (!writes_.empty() || scenario_.copy)) {
+    for (size_t kept = 0; kept <= journal_.waiting().size(); ++kept) add(Do::crash, static_cast<int>(kept));
+    add(Do::crash, 0, 1);
+  }
+  return next;
+}
+
+std::string World::broken_invariant() {
+  if (!wrong_.empty()) return wrong_;
+  for (int key = 0; key < scenario_.keys; ++key) {
+    const auto at = static_cast<size_t>(key);
+    const int value = primary().values[at];
+    if (scenario_.flips > 0) {
+      // The primary must hold a write that no acknowledged one came after.
+      for (size_t later = 0; later < writes_.size(); ++later) {
+        if (!writes_[later].acked || !covers(writes_[later].kind, key)) continue;
+        const auto by = static_cast<size_t>(value - 1);
+        const bool old = value == initial ||
+                         (by < writes_.size() && writes_[by].acked && (writes_[later].after >> by & 1) != 0);
+        if (old)
+          return "C2/C6: the primary serves what was there before an acknowledged write of key " +
+                 std::to_string(key);
+      }
+    }
+    if (replica().values[at] == value) continue;
+    if (mirror_->dirty({"", collection_name}, key_of(key))) continue;
+    if (scenario_.copy && copy_ != Copy::done) {
+      const auto touched = journal_.rows_exist(
+          journal::rows::touched, {proxy::touched_key(generation, collection_name, encoded(key))});
+      if (!touched->front()) continue;
+    }
+    if (foreign_left_ || settling_) continue;
+    return "I4: the replica has " + std::to_string(replica().values[at]) + " for key " + std::to_string(key) +
+           ", the primary " + std::to_string(value) + ", and nothing is owed for it";
+  }
+  return "";
+}
+
+std::string World::unfinished() {
+  for (int key = 0; key < scenario_.keys; ++key) {
+    const auto at = static_cast<size_t>(key);
+    if (replica().values[at] != primary().values[at])
+      return "I2/I3: at rest the replica has " + std::to_string(replica().values[at]) + " for key " +
+             std::to_string(key) + ", the primary " + std::to_string(primary().values[at]);
+  }
+  if (copy_ != Copy::none && copy_ != Copy::done) return "stuck: the copy does not end";
+  if (Peek::owed(*mirror_) > 0) return "stuck: a debt is never paid";
+  if (!Peek::lanes_empty(*mirror_)) return "stuck: a lane does not end";
+  if (in_flight() > 0) return "stuck: a write does not end";
+  return "";
+}
+
+Digest World::digest() {
+  std::string out;
+  const auto number = [&](long long value) { out += std::to_string(value) + ' '; };
+  number(primary_ == Side::target);
+  number(fenced_ + 2 * waiting_ + 4 * foreign_left_ + 8 * settling_);
+  number(lost_left_ * 64 + crashes_left_ * 8 + flips_left_);
+  number(static_cast<int>(copy_));
+  for (const auto& [key, value] : page_) number(key * 100 + value);
+  for (const int value : source_.values) number(value);
+  for (const int value : target_.values) number(value);
+  if (source_.stale_reads) {
+    for (const int value : source_.before) number(value);
+  }
+  std::vector<bool> live(writes_.size());
+  for (const Lost& lost : lost_) {
+    if (!lost.replica) live[static_cast<size_t>(lost.write)] = true;
+  }
+  for (size_t i = 0; i < writes_.size(); ++i) {
+    const Write& write = writes_[i];
+    out += '|';
+    if (scenario_.flips > 0) number(write.acked * 64 + write.after);
+    if (write.phase == Write::Phase::ended && !live[i]) continue;
+    out += write.kind;
+    number(static_cast<int>(write.phase) * 2 + static_cast<int>(write.primary));
+    number(write.item[0] * 4 + write.item[1]);
+    number(write.gone);
+    for (const auto& key : write.ticket.keys) number(number_of(key));
+  }
+  std::vector<std::string> lost;
+  for (const Lost& one : lost_) {
+    std::string text = one.replica ? "F" : "W";
+    text += std::to_string(one.write) + ',' + std::to_string(one.key) + ',' +
+            std::to_string(static_cast<int>(one.side));
+    text += ',' + std::to_string((one.until - clock_.now() + tick / 2) / tick);
+    for (const auto& [key, value] : one.attempt.rows)
+      text += ';' + std::to_string(key) + '=' + std::to_string(value);
+    text += one.attempt.insert_only ? '!' : '.';
+    lost.push_back(std::move(text));
+  }
+  std::sort(lost.begin(), lost.end());
+  for (const auto& text : lost) out += text;
+  if (on_the_wire_) {
+    out += '>';
+    for (const auto& [key, value] : on_the_wire_->rows) number(key * 100 + value);
+    number(on_the_wire_->insert_only);
+  }
+  Peek::dump(*mirror_, journal_, crashes_left_ > 0, clock_.now(), out);
+  // Two hashes of 64 bits: among ten million states two meet with a chance of 1 in 10^24.
+  Digest digest{0x9E3779B97F4A7C15ull, 0xC2B2AE3D27D4EB4Full};
+  for (const char c : out) {
+    const auto byte = static_cast<uint8_t>(c);
+    digest.high = (digest.high ^ byte) * 0x100000001B3ull;
+    digest.low = (digest.low + byte) * 0xff51afd7ed558ccdull;
+    digest.low ^= digest.low >> 31;
+  }
+  return digest;
+}
+
+void World::observe() {
+  view_.digest = digest();
+  view_.next = possible();
+  view_.wrong = broken_invariant();
+  view_.unfinished = unfinished();
+}
+
+std::string World::text(const Step& step) const {
+  static const std::array<const char*, 3> outcomes{"applied", "rejected", "uncertain"};
+  const auto number = [](int value) { return std::to_string(value); };
+  const std::string key = step.b == 0 ? "a" : "b";
+  const auto of = [&](size_t index) {
+    const char kind = index < writes_.size() ? writes_[index].kind : '?';
+    switch (kind) {
+      case 'i':
+      case 'j': return "write " + number(static_cast<int>(index) + 1);
+      case 'd':
+      case 'e': return "delete " + number(static_cast<int>(index) + 1);
+      case 'm': return "merge " + number(static_cast<int>(index) + 1);
+      case 'B': return "batch " + number(static_cast<int>(index) + 1);
+      default: return "delete by filter " + number(static_cast<int>(index) + 1);
+    }
+  };
+  switch (step.act) {
+    case Do::begin: {
+      std::string what = "a write by filter";
+      if (step.a == 'i' || step.a == 'j') what = "a write";
+      if (step.a == 'd' || step.a == 'e') what = "a delete";
+      if (step.a == 'm') what = "a merge";
+      if (step.a == 'B') what = "a batch of both keys";
+      if (step.a == 'j' || step.a == 'e') what += " of key b";
+      return what + " begins";
+    }
+    case Do::send: return of(step.a) + " is sent";
+    case Do::client_gone: return "the client of " + of(step.a) + " goes away before the first byte";
+    case Do::execute: return "the primary executes " + of(step.a) + " on key " + key;
+    case Do::answer:
+      return of(step.a) +
+             " ends: " + (covers(writes_[step.a].kind, 0) ? outcomes[step.b] : outcomes[step.c]) +
+             (writes_[step.a].kind == 'B' ? std::string(", ") + outcomes[step.c] : "");
+    case Do::late:
+      return lost_.size() > step.a && lost_[step.a].replica
+                 ? "a lost attempt lands on the replica"
+                 : "the primary executes " +
+                       of(lost_.size() > step.a ? static_cast<size_t>(lost_[step.a].write) : 99) +
+                       " after its answer was lost";
+    case Do::dies: return "what was lost never lands";
+    case Do::time: return "time passes";
+    case Do::chores: return "what fell due is queued";
+    case Do::lane: return "the lane takes what it has, reads, and sends";
+    case Do::lands: return "the replica takes it and answers";
+    case Do::lost_landed: return "the replica takes it, the answer is lost";
+    case Do::lost_late: return "the answer is lost, it may land late";
+    case Do::wait_on: return "the lane has waited";
+    case Do::scan: return "the copy reads its page";
+    case Do::copy: return "the copy gives it to the lanes";
+    case Do::barrier: return "the settle time ends";
+    case Do::foreign:
+      return step.a == 1 ? "a write from before the barrier is executed"
+                         : "the write from before the barrier dies";
+    case Do::fence: return "the gate closes";
+    case Do::flip: return "caught up: the primary changes";
+    case Do::open: return "the gate opens again";
+    case Do::crash:
+      return step.b == 1 ? "kill -9, all of the journal kept and trimmed; recovery"
+                         : "kill -9, " + number(step.a) + " waiting rows of the journal kept; recovery";
+  }
+  return "?";
+}
+
+}  // namespace vmproxy::model_check

@@ -1,0 +1,151 @@
+// World: the real mirror, lanes, debts and in-flight table, between two databases and over a journal that do only what one path of
+// steps says. A path is played from the beginning; then the world says which state that is, and what may happen next.
+//
+// A call that the lane makes at the replica does not return until a step says how it ended: until then other steps are taken inside
+// it. So one thread is enough, and the lane stands where a real one would stand.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/metrics.h"
+#include "base/random.h"
+#include "proxy/mirror.h"
+#include "tests/model/database.h"
+#include "tests/model/inline_journal.h"
+#include "tests/model/scenario.h"
+#include "tests/model/times.h"
+#include "tests/support/fake_dialect.h"
+
+namespace vmproxy::model_check {
+
+enum class Do : uint8_t {
+  begin,        // a: kind of write. Registered, its intent durable
+  send,         // a: write. Its first byte goes out (scenarios with `gone`)
+  client_gone,  // a: write. Before that
+  execute,      // a: write, b: key. At the primary
+  answer,       // a: write, b, c: outcome of each item
+  late,         // a: lost one. Executed after its answer was lost
+  dies,         // a: lost one. Never executed
+  time,         // passes: a tick
+  chores,       // debts that fell due are queued, windows closed
+  lane,         // takes a batch, reads the primary, and sends
+  lands,        // what the lane sent
+  lost_landed,  // ... and the answer is lost
+  lost_late,    // the answer is lost, and it may still land
+  wait_on,      // a wait of the lane goes on
+  scan,         // the copy reads its page
+  copy,         // ... and gives it to the lanes
+  barrier,      // the settle window closes
+  foreign,      // the write from before the barrier is executed; a: 0 never
+  fence,        // the gate closes
+  flip,         // caught up: the primary changes
+  open,         // the fence ends without a change
+  crash,        // a: how many of the journal's waiting calls are kept; b: the watermark was flushed before
+};
+
+struct Step {
+  Do act;
+  uint8_t a = 0, b = 0, c = 0;
+};
+
+struct Digest {
+  uint64_t high = 0, low = 0;
+  bool operator==(const Digest&) const = default;
+};
+
+class World {
+ public:
+  struct View {
+    Digest digest;
+    std::vector<Step> next;
+    std::string wrong;       // an invariant that does not hold
+    std::string unfinished;  // wrong if nothing can happen any more
+  };
+  explicit World(const Scenario& scenario);
+  ~World();
+  View play(const std::vector<Step>& path);
+  std::string text(const Step& step) const;  // of the step after the path that was played
+
+ private:
+  struct Write {
+    char kind = 0;
+    enum class Phase : uint8_t { idle, held, sent, ended } phase = Phase::idle;
+    std::array<uint8_t, keys_max>
+        item{};  // 0 not executed, 1 executed, 2 matched by the filter, not deleted yet
+    proxy::Ticket ticket;
+    proxy::Side primary = proxy::Side::source;
+    bool gone = false;  // its client, before the first byte
+    bool acked = false, rejected = false;
+    uint8_t after = 0;  // writes that were acknowledged when it began, as bits
+  };
+  // What may still be executed although nobody waits for it.
+  struct Lost {
+    bool replica = false;
+    int write = 0, key = 0;  // of a client, at the database that was its primary
+    Attempt attempt;         // of the lane
+    proxy::Side side = proxy::Side::source;
+    TimePoint until;
+  };
+  struct End {};
+  struct Crashed {};
+
+  void perform(const Step& step);
+  Step inside();  // the steps while a call of the lane is on its way
+  static bool ends_a_call(const Step& step);
+  void boot(bool first);
+  void begin(char kind);
+  void execute(int write, int key);
+  void answer(int write, const std::array<int, keys_max>& outcomes);
+  void crash(const Step& step);
+  void flip();
+  Result<void> attempted(proxy::Side side, const Attempt& attempt);
+  void observe();
+  std::vector<Step> possible() const;
+  std::string broken_invariant();
+  std::string unfinished();
+  Digest digest();
+  int in_flight() const;
+  Database& side(proxy::Side which) { return which == proxy::Side::source ? source_ : target_; }
+  Database& primary() { return side(primary_); }
+  Database& replica() { return side(proxy::other(primary_)); }
+  bool covers(char kind, int key) const;
+  int value_after(const Write& write, int index, int key);
+  void execute_late(const Lost& lost);
+
+  const Scenario scenario_;
+  const std::vector<Step>* path_ = nullptr;
+  size_t at_ = 0;
+  View view_;
+
+  ModelClock clock_;
+  Random random_{1};
+  Metrics metrics_;
+  support::FakeDialect dialect_;
+  InlineJournal journal_;
+  Database source_, target_;
+  proxy::Transfer transfer_{source_, target_};
+  std::unique_ptr<proxy::Collections> collections_;
+  std::unique_ptr<proxy::Mirror> mirror_;
+  std::vector<proxy::OpId> settle_;
+
+  proxy::Side primary_ = proxy::Side::source;
+  uint64_t epoch_ = 1;
+  std::vector<Write> writes_;
+  std::vector<Lost> lost_;
+  std::optional<Attempt> on_the_wire_;
+  proxy::Side on_the_wire_to_ = proxy::Side::target;
+  bool waiting_ = false;  // the lane waits, and nothing is on the wire
+  bool fenced_ = false;
+  int lost_left_ = 0, crashes_left_ = 0, flips_left_ = 0;
+  bool foreign_left_ = false, settling_ = false;
+  enum class Copy : uint8_t { none, begin, read, given, done } copy_ = Copy::none;
+  std::vector<std::pair<int, int>> page_;
+  std::string wrong_;
+};
+
+}  // namespace vmproxy::model_check

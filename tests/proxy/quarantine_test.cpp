@@ -1,0 +1,53 @@
+// Quarantine over a restart: what this version cannot read is never as good as not there.
+#include "proxy/quarantine.h"
+
+#include "tests/support/fake_driver.h"
+#include "tests/support/kept.h"
+
+using namespace vmproxy;
+using namespace vmproxy::support;
+using proxy::Quarantine;
+
+namespace {
+
+struct Desk : Kept {
+  Desk() {
+    Quarantine quarantine(*journal, clock);
+    REQUIRE(quarantine.restore());
+    quarantine.add("things", model::encode(key_of("a")), "too large", record_of("a", 2),
+                   journal::Side::target);
+    commit();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a change in quarantine that this version cannot read is said so, and is no change that is gone") {
+  Desk desk;
+  std::vector<std::string> words;
+  Code code = Code::unsupported;
+  SECTION("it has the format of another version") {
+    desk.write_format(journal::rows::quarantine, 9);
+    words = {"a change in quarantine", "format 9", "Use the vmproxy that wrote it"};
+  }
+  SECTION("it is damaged") {
+    desk.cut(journal::rows::quarantine);
+    words = {"a change in quarantine", "journal verify"};
+    code = Code::corrupt;
+  }
+  Quarantine quarantine(*desk.journal, desk.clock);
+  const auto restored = quarantine.restore();
+  REQUIRE_FALSE(restored);
+  CHECK(restored.error().code == code);
+  CHECK(says_all(restored.error(), words));
+}
+
+TEST_CASE("a change in quarantine holds its key after a restart, too") {
+  Desk desk;
+  Quarantine quarantine(*desk.journal, desk.clock);
+  REQUIRE(quarantine.restore());
+  CHECK(quarantine.count() == 1);
+  CHECK(quarantine.holds("things", model::encode(key_of("a"))));
+  REQUIRE(quarantine.freeze_others_than(journal::Side::source));
+  CHECK(quarantine.at_risk("things", model::encode(key_of("a"))));
+}

@@ -1,0 +1,202 @@
+// sim: seeds of the simulator. Each runs in a process of its own, so that what it leaves behind, or breaks, is its own.
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "tests/sim/seed.h"
+
+namespace {
+
+using vmproxy::sim::Counts;
+using vmproxy::sim::Verdict;
+
+struct Arguments {
+  uint64_t seeds = 300, first = 1, seed = 0, twice = 0;
+  unsigned jobs = 2, seconds_max = 120;
+};
+
+// What a child says of its seed, then so many bytes of violations.
+struct Head {
+  uint64_t trace = 0;
+  Counts counts;
+  uint64_t violations_bytes = 0;
+};
+
+struct Running {
+  uint64_t seed = 0;
+  bool again = false;
+  int from = -1;
+  unsigned place = 0;
+};
+
+void write_all(int to, const void* bytes, size_t size) {
+  const char* at = static_cast<const char*>(bytes);
+  while (size > 0) {
+    const ssize_t written = ::write(to, at, size);
+    if (written <= 0) std::_Exit(4);
+    at += written;
+    size -= static_cast<size_t>(written);
+  }
+}
+
+// Threads that hand on a baton do it faster on one core.
+void stay_on_core(unsigned place) {
+  cpu_set_t cores;
+  if (::sched_getaffinity(0, sizeof cores, &cores) != 0) return;
+  unsigned left = place % static_cast<unsigned>(CPU_COUNT(&cores));
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &cores) || left-- > 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    (void)::sched_setaffinity(0, sizeof one, &one);
+    return;
+  }
+}
+
+[[noreturn]] void run_child(uint64_t seed, int to, unsigned place, unsigned seconds_max) {
+  stay_on_core(place);
+  ::alarm(seconds_max);
+  const Verdict verdict = vmproxy::sim::run_seed(seed, false);
+  std::string violations;
+  for (const auto& violation : verdict.violations) violations += "  " + violation + "\n";
+  // What a pipe holds at once: nobody reads before the end.
+  if (violations.size() > 30000) violations.resize(30000);
+  const Head head{verdict.trace, verdict.counts, violations.size()};
+  write_all(to, &head, sizeof head);
+  write_all(to, violations.data(), violations.size());
+  std::_Exit(0);
+}
+
+class Seeds {
+ public:
+  explicit Seeds(const Arguments& arguments) : arguments_(arguments) {}
+
+  int run() {
+    const uint64_t last = arguments_.first + arguments_.seeds;
+    std::vector<std::pair<uint64_t, bool>> wanted;
+    for (uint64_t seed = arguments_.first; seed < last; ++seed) wanted.emplace_back(seed, false);
+    for (uint64_t i = 0; i < std::min(arguments_.twice, arguments_.seeds); ++i)
+      wanted.emplace_back(arguments_.first + i, true);
+    std::vector<bool> places(std::max(1u, arguments_.jobs), false);
+    for (const auto& [seed, again] : wanted) {
+      if (running_.size() >= places.size()) places[finish_one()] = false;
+      const auto place =
+          static_cast<unsigned>(std::find(places.begin(), places.end(), false) - places.begin());
+      places[place] = true;
+      begin(seed, again, place);
+    }
+    while (!running_.empty()) (void)finish_one();
+    return report();
+  }
+
+ private:
+  void begin(uint64_t seed, bool again, unsigned place) {
+    int ends[2];
+    if (::pipe(ends) != 0) std::_Exit(4);
+    (void)std::fflush(stdout);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::close(ends[0]);
+      run_child(seed, ends[1], place, arguments_.seconds_max);
+    }
+    ::close(ends[1]);
+    running_[child] = {seed, again, ends[0], place};
+  }
+
+  unsigned finish_one() {
+    int status = 0;
+    const pid_t child = ::waitpid(-1, &status, 0);
+    const Running ended = running_.at(child);
+    running_.erase(child);
+    Head head;
+    std::string said;
+    char part[4096];
+    for (ssize_t got = 0; (got = ::read(ended.from, part, sizeof part)) > 0;)
+      said.append(part, static_cast<size_t>(got));
+    ::close(ended.from);
+    std::string violations;
+    if (said.size() < sizeof head) {
+      violations = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM
+                       ? "  it did not end within " + std::to_string(arguments_.seconds_max) + " s\n"
+                       : "  its process broke\n";
+    } else {
+      std::memcpy(&head, said.data(), sizeof head);
+      violations = said.substr(sizeof head);
+    }
+    if (ended.again) {
+      if (head.trace == traces_[ended.seed]) {
+        ++same_;
+      } else {
+        violations = "  run twice, it is not the same run\n";
+      }
+    } else {
+      traces_[ended.seed] = head.trace;
+      sum_ += head.counts;
+    }
+    if (!violations.empty() && broken_.insert(ended.seed).second)
+      std::printf("seed %llu:\n%s", static_cast<unsigned long long>(ended.seed), violations.c_str());
+    return ended.place;
+  }
+
+  int report() const {
+    const auto number = [](uint64_t value) { return std::to_string(value); };
+    const std::string counts =
+        number(sum_.operations) + " operations (" + number(sum_.unknown) + " unknown), " +
+        number(sum_.kills) + " kills, " + number(sum_.machine_ends) + " machine ends, " + number(sum_.stops) +
+        " stops, " + number(sum_.lost) + " lost, " + number(sum_.replayed) + " replayed, " +
+        number(sum_.late) + " late, " + number(sum_.partial) + " partial, " + number(sum_.disk_faults) +
+        " disk faults, " + number(sum_.percent_changes) + " percent changes, " + number(sum_.promotions) +
+        " promotions, " + number(sum_.rollbacks) + " rollbacks, " + number(sum_.simulated_seconds / 60) +
+        " simulated minutes, " + number(sum_.steps) + " steps";
+    std::printf("simulator: %llu seeds, %zu violations, %llu the same when run twice; %s\n",
+                static_cast<unsigned long long>(arguments_.seeds), broken_.size(),
+                static_cast<unsigned long long>(same_), counts.c_str());
+    return broken_.empty() ? 0 : 1;
+  }
+
+  const Arguments arguments_;
+  std::map<pid_t, Running> running_;
+  std::map<uint64_t, uint64_t> traces_;
+  std::set<uint64_t> broken_;
+  uint64_t same_ = 0;
+  Counts sum_;
+};
+
+int replay(uint64_t seed) {
+  stay_on_core(0);
+  const Verdict verdict = vmproxy::sim::run_seed(seed, true);
+  for (const auto& violation : verdict.violations) std::printf("%s\n", violation.c_str());
+  std::printf("seed %llu: %s, trace %016llx\n", static_cast<unsigned long long>(seed),
+              verdict.violations.empty() ? "clean" : "violated",
+              static_cast<unsigned long long>(verdict.trace));
+  (void)std::fflush(stdout);
+  std::_Exit(verdict.violations.empty() ? 0 : 1);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app("Runs vmproxy between two fake databases on simulated time, network and disk, from seeds.");
+  app.add_option("--seeds", arguments.seeds, "how many");
+  app.add_option("--first", arguments.first, "the first of them");
+  app.add_option("--seed", arguments.seed, "only this one, and say what happens");
+  app.add_option("--twice", arguments.twice, "so many of them run again, to be the same to the byte");
+  app.add_option("--jobs", arguments.jobs, "seeds at a time");
+  app.add_option("--seconds-max", arguments.seconds_max, "real time of one seed");
+  CLI11_PARSE(app, argc, argv);
+  vmproxy::log::configure(arguments.seed != 0 ? "info" : "error", "text");
+  return arguments.seed != 0 ? replay(arguments.seed) : Seeds(arguments).run();
+}

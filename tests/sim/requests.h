@@ -1,0 +1,25 @@
+// What proxy/pipeline does with a request, step by step, without its sockets: gate, snapshot, in-flight table, intent,
+// execution, outcome. Runs in the process.
+#pragma once
+
+#include "tests/sim/world.h"
+
+namespace vmproxy::sim {
+
+struct Answer {
+  enum class Did { yes, no, unknown };  // no: it did not happen and will not
+  Did did = Did::unknown;
+  bool by_target = false;
+  uint64_t epoch = 0;
+  std::map<std::string, int64_t> versions;  // of reads: what is there
+  std::string error;
+};
+
+using Images = std::vector<journal::Image>;
+
+// Puts of whole records, or deletes by key; not both.
+void serve_write(World& world, Process& process, const Images& images, Answer& answer);
+void serve_delete_where(World& world, Process& process, int64_t version_max, Answer& answer);
+void serve_read(World& world, Process& process, const std::vector<std::string>& ids, Answer& answer);
+
+}  // namespace vmproxy::sim

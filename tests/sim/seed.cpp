@@ -1,0 +1,403 @@
+#include "tests/sim/seed.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "tests/checker/check.h"
+#include "tests/sim/requests.h"
+#include "tests/support/rig.h"
+
+namespace vmproxy::sim {
+
+namespace {
+
+using checker::Kind;
+using Did = Answer::Did;
+
+class Seed {
+ public:
+  explicit Seed(Scheduler& run)
+      : run_(run), world_(run, std::chrono::seconds(std::array{1, 3, 10}[run.below(3)])) {}
+
+  void play();
+  Verdict verdict;
+
+ private:
+  // What a chance may do to this seed: often nothing of a kind, so that each kind is seen alone too.
+  double rate(double max) {
+    return run_.chance(0.4) ? 0 : max * static_cast<double>(run_.below(1000)) / 1000;
+  }
+  void plan();
+  void client(const std::string& name);
+  void put(const std::string& name);
+  void erase(const std::string& name);
+  void erase_where(const std::string& name);
+  void read(const std::string& name);
+  void write(const std::string& name, const Images& images, Kind kind);
+  void record_write(const std::string& name, const std::string& id, Kind kind, int64_t version, Time call,
+                    World::Asked asked, const Answer& answer);
+  std::vector<std::string> some_ids();
+
+  void operate();
+  bool control(const std::string& what, const std::function<Result<void>(cutover::Migration&)>& call);
+  void disturb();
+  void heal();
+  bool settled(std::string& why);
+  void judge();
+  void violated(std::string what) { verdict.violations.push_back(std::move(what)); }
+
+  Scheduler& run_;
+  World world_;
+  checker::History history_;
+  std::vector<std::string> ids_;
+  int64_t version_ = 0;
+  Time ends_ = 0, think_ = 0;
+  int clients_ = 0, under_way_ = 0;
+  bool kills_ = false, outages_ = false;
+};
+
+std::string key_text(const std::string& id) {
+  return "things/" + id;
+}
+
+void Seed::plan() {
+  const NetworkFaults faults{.loss = rate(0.3),
+                             .replay = rate(0.5),
+                             .late = rate(0.1),
+                             .part = rate(0.3),
+                             .refuse = rate(0.05),
+                             .twice = rate(0.3)};
+  world_.source.faults = faults;
+  world_.target.faults = faults;
+  if (run_.chance(0.3)) world_.source.faults = {};
+  if (run_.chance(0.3)) world_.target.faults = {};
+  world_.disk.fault_chance = run_.chance(0.5) ? 0 : rate(0.1);
+  kills_ = run_.chance(0.8);
+  outages_ = run_.chance(0.5);
+  world_.options.mirror.lanes.lanes = 1 + run_.below(4);
+  world_.options.backfill.batch = 1 + run_.below(10);
+  world_.options.settle = std::chrono::milliseconds(run_.below(2000));
+  clients_ = 3 + static_cast<int>(run_.below(4));
+  think_ = run_.between(20, 400) * millisecond;
+  ends_ = run_.between(20, 60) * second;
+  const uint64_t keys = 5 + run_.below(16);
+  for (uint64_t i = 0; i < keys; ++i) ids_.push_back("k" + std::to_string(i));
+  for (const auto& id : ids_) {
+    if (run_.chance(0.3)) continue;
+    world_.source.rows.put(id, ++version_);
+    const std::string value = std::to_string(version_), key = key_text(id);
+    history_.add(checker::Operation{
+        .process = "before", .key = key, .kind = Kind::write, .value = value, .call = 0, .ret = run_.now()});
+  }
+}
+
+// --- the application
+
+std::vector<std::string> Seed::some_ids() {
+  std::vector<std::string> chosen;
+  const size_t count = run_.chance(0.7) ? 1 : 1 + run_.below(4);
+  for (size_t i = 0; i < count; ++i) {
+    const auto& id = ids_[run_.below(ids_.size())];
+    if (std::find(chosen.begin(), chosen.end(), id) == chosen.end()) chosen.push_back(id);
+  }
+  return chosen;
+}
+
+void Seed::record_write(const std::string& name, const std::string& id, Kind kind, int64_t version, Time call,
+                        World::Asked asked, const Answer& answer) {
+  const std::string key = key_text(id), value = std::to_string(version);
+  checker::Operation operation{.process = name, .key = key, .kind = kind, .call = call, .ret = run_.now()};
+  if (kind == Kind::write) operation.value = value;
+  const bool done = asked == World::Asked::answered && answer.did == Did::yes;
+  if (done) {
+    operation.side = answer.by_target ? "target" : "source";
+    operation.epoch = static_cast<uint32_t>(answer.epoch);
+    ++verdict.counts.acknowledged;
+  } else if (asked == World::Asked::answered && answer.did == Did::no) {
+    operation.outcome = checker::Outcome::fail;
+  } else {
+    operation.outcome = checker::Outcome::unknown;
+    operation.ret = checker::never;
+    ++verdict.counts.unknown;
+  }
+  history_.add(operation);
+  run_.note(name + ": " + (kind == Kind::write ? "put " : "delete ") + id + "=" + value +
+            (done                                          ? " done"
+             : operation.outcome == checker::Outcome::fail ? " not done"
+                                                           : " unknown") +
+            (answer.by_target ? " by the target" : "") + (answer.error.empty() ? "" : ": " + answer.error));
+}
+
+void Seed::write(const std::string& name, const Images& images, Kind kind) {
+  const Time call = run_.now();
+  const auto answer = std::make_shared<Answer>();
+  // Some clients have little patience.
+  const Time patience = run_.chance(0.1) ? run_.between(1, 50) * millisecond : 30 * second;
+  const auto asked = world_.ask("write", patience, [this, images, answer](Process& process) {
+    serve_write(world_, process, images, *answer);
+  });
+  if (asked == World::Asked::refused) return;
+  for (const auto& image : images) {
+    record_write(name, model::to_string(image.key.id), kind,
+                 image.record ? support::version_of(*image.record) : 0, call, asked,
+                 asked == World::Asked::answered ? *answer : Answer{});
+  }
+}
+
+void Seed::put(const std::string& name) {
+  Images images;
+  for (const auto& id : some_ids())
+    images.push_back({support::key_of(id), support::record_of(id, ++version_)});
+  write(name, images, Kind::write);
+}
+
+void Seed::erase(const std::string& name) {
+  Images images;
+  for (const auto& id : some_ids()) images.push_back({support::key_of(id), std::nullopt});
+  write(name, images, Kind::remove);
+}
+
+void Seed::erase_where(const std::string& name) {
+  const int64_t version_max = version_ - static_cast<int64_t>(run_.below(40));
+  const Time call = run_.now();
+  const auto answer = std::make_shared<Answer>();
+  const auto asked = world_.ask("delete_where", 30 * second, [this, version_max, answer](Process& process) {
+    serve_delete_where(world_, process, version_max, *answer);
+  });
+  if (asked == World::Asked::refused) return;
+  for (const auto& id : ids_) {
+    record_write(name, id, Kind::remove_where, version_max, call, asked,
+                 asked == World::Asked::answered ? *answer : Answer{});
+  }
+}
+
+void Seed::read(const std::string& name) {
+  const auto ids = some_ids();
+  const Time call = run_.now();
+  const auto answer = std::make_shared<Answer>();
+  const auto asked = world_.ask("read", 30 * second, [this, ids, answer](Process& process) {
+    serve_read(world_, process, ids, *answer);
+  });
+  if (asked != World::Asked::answered || answer->did != Did::yes) return;
+  for (const auto& id : ids) {
+    const std::string key = key_text(id);
+    const auto found = answer->versions.find(id);
+    const std::string value = found == answer->versions.end() ? "" : std::to_string(found->second);
+    checker::Operation operation{.process = name, .key = key, .call = call, .ret = run_.now()};
+    if (!value.empty()) operation.value = value;
+    history_.add(operation);
+    ++verdict.counts.acknowledged;
+    run_.note(name + ": read " + id + "=" + value);
+  }
+}
+
+void Seed::client(const std::string& name) {
+  while (run_.now() < ends_) {
+    run_.sleep_until(run_.now() + run_.between(0, 2 * think_));
+    ++verdict.counts.operations;
+    const uint64_t what = run_.below(100);
+    if (what < 45) {
+      put(name);
+    } else if (what < 60) {
+      erase(name);
+    } else if (what < 64) {
+      erase_where(name);
+    } else {
+      read(name);
+    }
+  }
+  --under_way_;
+}
+
+// --- the operator
+
+bool Seed::control(const std::string& what, const std::function<Result<void>(cutover::Migration&)>& call) {
+  const auto done = std::make_shared<Result<void>>();
+  const auto asked =
+      world_.ask(what, 300 * second, [call, done](Process& process) { *done = call(*process.migration); });
+  const bool worked = asked == World::Asked::answered && *done;
+  run_.note("operator: " + what + ": " +
+            (worked                            ? "done"
+             : asked == World::Asked::answered ? done->error().message
+                                               : "no answer"));
+  return worked;
+}
+
+void Seed::operate() {
+  run_.sleep_until(run_.now() + run_.between(0, 5 * second));
+  while (run_.now() < ends_) {
+    const uint64_t what = run_.below(10);
+    if (what < 3) {
+      (void)control("start", [](auto& migration) { return migration.start("ready", {}); });
+    } else if (what < 5) {
+      const double percent = static_cast<double>(run_.below(101));
+      verdict.counts.percent_changes +=
+          control("cutover", [percent](auto& migration) { return migration.cutover(percent, {}); });
+    } else if (what < 6) {
+      cutover::ValidateOptions all;
+      all.repair = true;
+      verdict.counts.validations +=
+          control("validate", [all](auto& migration) { return migration.validate(all, {}); });
+    } else if (what < 8) {
+      verdict.counts.promotions += control("promote", [](auto& migration) { return migration.promote({}); });
+    } else {
+      verdict.counts.rollbacks += control("rollback", [](auto& migration) { return migration.rollback({}); });
+    }
+    run_.sleep_until(run_.now() + run_.between(100 * millisecond, 5 * second));
+  }
+  --under_way_;
+}
+
+// --- what breaks
+
+void Seed::disturb() {
+  while (run_.now() < ends_) {
+    run_.sleep_until(std::min(ends_, run_.now() + run_.between(100 * millisecond, 10 * second)));
+    const uint64_t what = run_.below(10);
+    if (kills_ && what < 4) {
+      const bool machine = run_.chance(0.3);
+      ++(machine ? verdict.counts.machine_ends : verdict.counts.kills);
+      world_.kill(machine);
+    } else if (kills_ && what < 5) {
+      verdict.counts.stops += world_.stop();
+    } else if (outages_ && what < 8) {
+      auto& away = what < 6 ? world_.source : world_.target;
+      away.away = true;
+      run_.note("world: a database goes away");
+      run_.sleep_until(run_.now() + run_.between(0, 8 * second));
+      away.away = false;
+    }
+    while (!world_.serving() && run_.now() < ends_) {
+      run_.sleep_until(run_.now() + run_.between(0, second));
+      (void)world_.start();
+    }
+  }
+}
+
+bool Seed::settled(std::string& why) {
+  const auto status = world_.process().migration->status();
+  const auto numbers = world_.process().migration->context().mirror.numbers();
+  static const std::set<std::string> whole = {"ready", "canary", "reads_moved", "promoted"};
+  why = "state " + status.state + ", primary " + status.primary + ", lag " +
+        std::to_string(numbers.lag_changes) + ", oldest debt " + std::to_string(numbers.oldest_debt_seconds) +
+        " s, in flight " + std::to_string(numbers.in_flight) + ", gaps " + std::to_string(status.gaps) +
+        ", quarantined " + std::to_string(status.quarantined) + ", validation " + status.validation.phase +
+        ", problem '" + status.work.problem + numbers.problem + "'";
+  return numbers.lag_changes == 0 && numbers.oldest_debt_seconds == 0 && numbers.in_flight == 0 &&
+         status.gaps == 0 && status.quarantined == 0 && status.validation.phase != "running" &&
+         whole.contains(status.state);
+}
+
+// Nothing fails any more; then everything must come to an end by itself, or by what the operator is told to do.
+void Seed::heal() {
+  world_.source.faults = world_.target.faults = NetworkFaults{};
+  world_.source.away = world_.target.away = false;
+  world_.disk.fault_chance = 0;
+  run_.note("world: heals");
+  for (int attempt = 0; !world_.serving(); ++attempt) {
+    if (attempt == 20) return violated("vmproxy does not start although nothing fails any more");
+    if (!world_.start()) run_.sleep_until(run_.now() + second);
+  }
+  std::string why;
+  int calm = 0;
+  const int calm_wanted = 2 + 2 * static_cast<int>(world_.source.window() / second);
+  for (int second_passed = 0; calm < calm_wanted; ++second_passed) {
+    run_.sleep_until(run_.now() + second);
+    calm = settled(why) ? calm + 1 : 0;
+    if (calm > 0) continue;
+    if (second_passed > 900) return violated("it does not come to rest within 15 minutes: " + why);
+    if (second_passed % 20 != 19) continue;
+    run_.note("world: not settled: " + why);
+    const auto status = world_.process().migration->status();
+    if (status.quarantined > 0)
+      (void)control("retry", [](auto& migration) { return migration.quarantine_retry({}, {}); });
+    if (status.primary == "source" && status.state != "ready" && status.validation.phase != "running")
+      (void)control("start", [](auto& migration) { return migration.start("ready", {}); });
+    if (status.gaps > 0 && status.validation.phase != "running") {
+      cutover::ValidateOptions all;
+      all.repair = true;
+      (void)control("validate", [all](auto& migration) { return migration.validate(all, {}); });
+    }
+  }
+  run_.note("world: settled: " + why);
+}
+
+void Seed::judge() {
+  const auto source = world_.source.rows.rows(), target = world_.target.rows.rows();
+  for (const auto& id : ids_) {
+    const auto text = [&id](const auto& rows) {
+      const auto at = rows.find(id);
+      return at == rows.end() ? std::string("absent") : "version " + std::to_string(at->second);
+    };
+    if (text(source) != text(target))
+      violated("the sides differ in " + id + ": source " + text(source) + ", target " + text(target));
+  }
+  for (const auto& [side, rows] : {std::pair{"source", &source}, std::pair{"target", &target}}) {
+    for (const auto& [id, version] : *rows) {
+      const std::string key = key_text(id), value = std::to_string(version);
+      history_.add(checker::Final{.side = side, .key = key, .value = value});
+    }
+    history_.add_final_complete(side);
+  }
+  const auto report = checker::check(history_);
+  if (report.verdict() != checker::Verdict::clean) violated(checker::to_text(report));
+}
+
+void Seed::play() {
+  plan();
+  for (int attempt = 0; !world_.start(); ++attempt) {
+    if (attempt == 50) return violated("vmproxy does not start");
+  }
+  const Group outside = run_.new_group();
+  for (int i = 0; i < clients_; ++i) {
+    ++under_way_;
+    const std::string name = "client " + std::to_string(i);
+    run_.spawn(outside, name, [this, name] { client(name); });
+  }
+  ++under_way_;
+  run_.spawn(outside, "operator", [this] { operate(); });
+  disturb();
+  while (under_way_ > 0) {
+    if (!world_.serving()) (void)world_.start();
+    run_.sleep_until(run_.now() + 100 * millisecond);
+  }
+  heal();
+  if (verdict.violations.empty()) judge();
+  for (const auto* database : {&world_.source, &world_.target}) {
+    verdict.counts.lost += database->lost;
+    verdict.counts.replayed += database->replayed;
+    verdict.counts.late += database->landed_late;
+    verdict.counts.partial += database->partial;
+  }
+  verdict.counts.disk_faults = world_.disk.faults();
+}
+
+}  // namespace
+
+Counts& Counts::operator+=(const Counts& other) {
+  static_assert(sizeof(Counts) % sizeof(uint64_t) == 0);
+  auto* mine = reinterpret_cast<uint64_t*>(this);
+  const auto* theirs = reinterpret_cast<const uint64_t*>(&other);
+  for (size_t i = 0; i < sizeof(Counts) / sizeof(uint64_t); ++i) mine[i] += theirs[i];
+  return *this;
+}
+
+Verdict run_seed(uint64_t seed, bool verbose) {
+  Scheduler scheduler({.seed = seed, .verbose = verbose});
+  auto* played = new Seed*(nullptr);  // what threads of the run may look at stays
+  const auto outcome = scheduler.run([&scheduler, played] {
+    *played = new Seed(scheduler);
+    (*played)->play();
+  });
+  Verdict verdict = (*played)->verdict;
+  if (outcome.end == Scheduler::End::deadlock) verdict.violations.push_back("deadlock:\n" + outcome.report);
+  if (outcome.end == Scheduler::End::too_long)
+    verdict.violations.push_back("it does not end within the steps of a run:\n" + outcome.report);
+  verdict.trace = outcome.trace;
+  verdict.counts.steps = outcome.steps;
+  verdict.counts.simulated_seconds = static_cast<uint64_t>(outcome.time / second);
+  return verdict;
+}
+
+}  // namespace vmproxy::sim

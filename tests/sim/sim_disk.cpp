@@ -1,0 +1,118 @@
+#include "tests/sim/sim_disk.h"
+
+namespace vmproxy::sim {
+
+using store::Batch;
+
+namespace {
+
+void apply(const Batch& batch, SimDisk::Map& to) {
+  for (const auto& operation : batch.operations()) {
+    switch (operation.kind) {
+      case Batch::Kind::put: to[operation.key] = operation.value; break;
+      case Batch::Kind::erase: to.erase(operation.key); break;
+      case Batch::Kind::erase_range:
+        if (operation.key < operation.value)
+          to.erase(to.lower_bound(operation.key), to.lower_bound(operation.value));
+        break;
+    }
+  }
+}
+
+Error failure() {
+  return {Code::io, "the simulated disk failed"};
+}
+
+}  // namespace
+
+void SimDisk::machine_ended() {
+  const size_t kept = run_.below(unsynced_.size() + 1);
+  for (size_t i = 0; i < kept; ++i) apply(unsynced_[i], synced_);
+  unsynced_.clear();
+  data_ = synced_;
+  ++boot_;
+}
+
+Result<void> SimStore::commit(const Batch& batch, store::Sync sync) {
+  // Before it a kill finds nothing of the batch; after it all.
+  run_.sleep_until(run_.now() + run_.between(0, 200 * microsecond));
+  if (failed_) return failure();
+  if (disk_.full) {
+    failed_ = true;
+    return failure();
+  }
+  const bool fails = run_.chance(disk_.fault_chance);
+  const bool applied = !fails || run_.chance(0.5);
+  if (fails) ++disk_.faults_;
+  failed_ = fails;
+  if (applied) {
+    apply(batch, disk_.data_);
+    disk_.unsynced_.push_back(batch);
+    if (sync == store::Sync::yes && !fails) {
+      for (const auto& earlier : disk_.unsynced_) apply(earlier, disk_.synced_);
+      disk_.unsynced_.clear();
+    }
+  }
+  run_.note(fails ? "disk: a commit failed" : "disk: commit");
+  run_.sleep_until(run_.now() + run_.between(0, (sync == store::Sync::yes ? 3000 : 50) * microsecond));
+  if (fails) return failure();
+  return {};
+}
+
+Result<std::optional<std::string>> SimStore::get(std::string_view key) {
+  run_.pause_point();
+  const auto found = disk_.data_.find(key);
+  if (found == disk_.data_.end()) return std::optional<std::string>();
+  return std::optional(found->second);
+}
+
+Result<std::vector<std::optional<std::string>>> SimStore::get_many(const std::vector<std::string>& keys) {
+  std::vector<std::optional<std::string>> values;
+  values.reserve(keys.size());
+  for (const auto& key : keys) values.push_back(get(key).value());
+  return values;
+}
+
+Result<void> SimStore::scan(std::string_view from, std::string_view to, const Visit& visit) {
+  run_.pause_point();
+  std::vector<std::pair<std::string, std::string>> snapshot;
+  for (auto at = disk_.data_.lower_bound(from); at != disk_.data_.end() && at->first < to; ++at)
+    snapshot.push_back(*at);
+  for (const auto& [key, value] : snapshot) {
+    if (!visit(key, value)) break;
+  }
+  return {};
+}
+
+Result<uint64_t> SimStore::bytes_on_disk() {
+  uint64_t bytes = 0;
+  for (const auto& [key, value] : disk_.data_) bytes += key.size() + value.size();
+  return bytes;
+}
+
+Result<void> SimStore::reopen() {
+  run_.sleep_until(run_.now() + run_.between(0, 5 * millisecond));
+  if (disk_.full) return failure();
+  // What was synced is there again; the rest may be, as after the machine's end but without one.
+  const size_t kept = run_.below(disk_.unsynced_.size() + 1);
+  for (size_t i = 0; i < kept; ++i) apply(disk_.unsynced_[i], disk_.synced_);
+  disk_.unsynced_.clear();
+  disk_.data_ = disk_.synced_;
+  failed_ = false;
+  run_.note("disk: reopened");
+  return {};
+}
+
+Result<void> SimStore::write_slot(std::string_view bytes) {
+  run_.pause_point();
+  if (bytes.size() > slot_bytes_max) return Error(Code::invalid, "the slot holds at most 3500 bytes");
+  if (run_.chance(disk_.fault_chance)) {
+    ++disk_.faults_;
+    return failure();
+  }
+  disk_.slot_ = bytes;
+  run_.note("disk: slot");
+  return {};
+}
+
+}  // namespace vmproxy::sim

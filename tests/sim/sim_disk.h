@@ -1,0 +1,58 @@
+// SimDisk: what survives a crash. SimStore: one process's store on it, with a disk's faults. Used by threads of one run: one
+// goes on at a time, and gives way only at pause points, so nothing here is locked.
+#pragma once
+
+#include <map>
+
+#include "store/store.h"
+#include "tests/sim/scheduler.h"
+
+namespace vmproxy::sim {
+
+class SimDisk {
+ public:
+  using Map = std::map<std::string, std::string, std::less<>>;
+
+  explicit SimDisk(Scheduler& run) : run_(run) {}
+
+  double fault_chance = 0;  // of each commit
+  bool full = false;        // every commit fails, and reopening too
+
+  // The machine died: of what was not synced a beginning is there.
+  void machine_ended();
+  uint64_t faults() const { return faults_; }
+
+ private:
+  friend class SimStore;
+  Scheduler& run_;
+  Map data_;    // as the process sees it
+  Map synced_;  // without those of:
+  std::vector<store::Batch> unsynced_;
+  std::string slot_;
+  uint64_t boot_ = 1;
+  uint64_t faults_ = 0;
+};
+
+class SimStore final : public store::Store {
+ public:
+  explicit SimStore(SimDisk& disk) : disk_(disk), run_(disk.run_) {}
+
+  Result<void> commit(const store::Batch& batch, store::Sync sync) override;
+  Result<std::optional<std::string>> get(std::string_view key) override;
+  Result<std::vector<std::optional<std::string>>> get_many(const std::vector<std::string>& keys) override;
+  Result<void> scan(std::string_view from, std::string_view to, const Visit& visit) override;
+  Result<uint64_t> bytes_on_disk() override;
+  Result<void> reclaim(std::string_view, std::string_view) override { return {}; }
+  Result<void> reopen() override;
+  Result<void> write_slot(std::string_view bytes) override;
+  Result<std::string> read_slot() override { return disk_.slot_; }
+  std::optional<std::string> doubt() override { return std::nullopt; }
+  std::string boot_id() override { return "boot " + std::to_string(disk_.boot_); }
+
+ private:
+  SimDisk& disk_;
+  Scheduler& run_;
+  bool failed_ = false;
+};
+
+}  // namespace vmproxy::sim
