@@ -155,10 +155,15 @@ class SharedWriters:
             send = collection.upsert if kind == "upsert" else collection.add  # add leaves what is there alone
             self._write(process, WRITE if kind == "upsert" else WRITE_IF_ABSENT,
                         {key: self._next(process) for key in keys}, lambda values: send(**arguments(values)))
+        if chance.random() < 0.3:
+            self._get(process, collection, keys)  # a process that sees its own writes
 
     def _read_something(self, process, chance) -> None:
         collection = chance.choice(self._clients)
         kind = chance.choices(("get", "where", "scan"), (60, 30, 10))[0]
+        if kind == "get":
+            self._get(process, collection, chance.sample(self.keys, chance.randint(1, 4)))
+            return
         mixed, call = self.mixed, now()
         try:
             if kind == "scan":
@@ -166,16 +171,24 @@ class SharedWriters:
                 with self._lock:
                     self.scans.append(Scan(process, "", list(answer["ids"]), call, now()))
                 return
-            if kind == "get":
-                keys = sorted(chance.sample(self.keys, chance.randint(1, 4)))
-                answer = collection.get(ids=keys, include=["documents", "metadatas"])
-            else:
-                group = chance.choice(self._groups)
-                keys = [key for key in self.keys if group_of(key) == group]
-                answer = collection.get(where={"group": group}, include=["documents", "metadatas"])
+            group = chance.choice(self._groups)
+            answer = collection.get(where={"group": group}, include=["documents", "metadatas"])
         except Exception as error:
             self._failed(error)
             return
+        self._seen(process, [key for key in self.keys if group_of(key) == group], answer, call, mixed, f"{group}/")
+
+    def _get(self, process, collection, keys) -> None:
+        mixed, call = self.mixed, now()
+        try:
+            answer = collection.get(ids=sorted(keys), include=["documents", "metadatas"])
+        except Exception as error:
+            self._failed(error)
+            return
+        self._seen(process, keys, answer, call, mixed, None)
+
+    def _seen(self, process, keys, answer, call, mixed, prefix: Optional[str]) -> None:
+        """`prefix`: the answer is to have every key that begins with it."""
         ret = now()
         found = {key: value_in(key, Ellipsis, document, metadata)
                  for key, document, metadata in zip(answer["ids"], answer["documents"], answer["metadatas"])}
@@ -183,9 +196,8 @@ class SharedWriters:
         with self._lock:
             for key in sorted({*keys, *found}):
                 self.ops.append(Op(process, key, READ, found.get(key), call, ret, OK, mixed or self.mixed))
-            if kind == "where" or twice:
-                prefix = f"{group}/" if kind == "where" else "nothing"
-                self.scans.append(Scan(process, prefix, list(answer["ids"]), call, ret))
+            if prefix or twice:
+                self.scans.append(Scan(process, prefix or "nothing", list(answer["ids"]), call, ret))
 
     def _write(self, process, op, values: dict, send) -> None:
         call, failed = now(), None
