@@ -9,8 +9,9 @@
 #include "base/log.h"
 #include "cutover/flip_guards.h"
 #include "cutover/migration.h"
-#include "journal/rows.h"
+#include "cutover/pacer.h"
 #include "cutover/step_times.h"
+#include "journal/rows.h"
 
 namespace vmproxy::cutover {
 
@@ -18,12 +19,11 @@ using journal::Side;
 
 namespace {
 
-constexpr Duration pace_max = std::chrono::milliseconds(250);
+constexpr Duration pace_gentle = std::chrono::milliseconds(250);
 constexpr Duration patience = std::chrono::seconds(15);
 constexpr Duration lag_short =
     std::chrono::milliseconds(100);  // a replica that is this little behind is soon level
 constexpr Duration lag_medium = std::chrono::milliseconds(500);  // a rollback does not wait for better
-constexpr Duration pace_look = std::chrono::milliseconds(500);
 constexpr Duration dead_drain_max = std::chrono::seconds(40);  // longer than any request's deadline
 constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
 constexpr uint64_t remainder_max =
@@ -60,29 +60,6 @@ double seconds_of(Duration d) {
   return std::chrono::duration<double>(d).count();
 }
 
-// Writes are slowed down while a planned step is prepared, by a bounded time, when the replica falls behind or gains so
-// little that it would not be level soon (C7: only bounded latency; users.md 8: no cut-over that never catches up).
-class Pacer {
- public:
-  Pacer(proxy::Gate& gate, Clock& clock, uint64_t lag)
-      : gate_(gate), clock_(clock), last_(lag), next_(clock.in(pace_look)) {}
-  Pacer(const Pacer&) = delete;
-  ~Pacer() { gate_.set_pace(Duration::zero()); }
-  void look(uint64_t lag) {
-    if (clock_.now() < next_) return;
-    next_ = clock_.in(pace_look);
-    const bool soon = lag < last_ && lag / (last_ - lag) < 10;  // level within ten looks
-    if (!soon) gate_.set_pace(std::min(pace_max, gate_.pace() * 2 + std::chrono::milliseconds(5)));
-    last_ = lag;
-  }
-
- private:
-  proxy::Gate& gate_;
-  Clock& clock_;
-  uint64_t last_;
-  TimePoint next_;
-};
-
 }  // namespace
 
 // Outside the fence: everything that can be paid while writes go on is paid, so that the fence is short.
@@ -92,7 +69,7 @@ Result<void> Migration::pre_drain(bool urgent) {
   const TimePoint began = clock_.now();
   const Deadline deadline = began + options_.pre_drain_max;
   const uint64_t first = mirror_.numbers().lag_changes;
-  Pacer pacer(gate_, clock_, first);
+  Pacer pacer(gate_, clock_, {pace_gentle, options_.fence_max / 2, patience}, first);
   int repairs = 0;
   // A replica can never be nearer than reads of the primary let it.
   const bool reads_wait =

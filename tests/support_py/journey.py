@@ -61,15 +61,16 @@ class Journey:
 
     def when_near_enough(self, *command: str) -> float:
         """As its operator would: a target that is too far behind just now closes the gate `lag`, and is waited for. A promotion
-        in which a database answers later than the fence may take is aborted without a change, and tried again. Returns for how
-        long writes waited in the fence of the attempt that came through."""
+        in which a database answers later than the fence may take is aborted without a change, and tried again; so is one whose
+        target did not come near enough in its minute, writes going on. Returns for how long writes waited in the fence of the
+        attempt that came through."""
         for _ in range(20):
             before = self.pauses()
             try:
                 self.vmproxy.command(*command)
                 return self.pauses() - before
             except CommandError as refused:
-                aborted = "aborted, nothing changed" in str(refused)
+                aborted = "aborted, nothing changed" in str(refused) or "the replica does not catch up" in str(refused)
                 if "lag is" not in str(refused) and not aborted:
                     raise
                 print(f"waiting: {refused}")
