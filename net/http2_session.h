@@ -80,7 +80,7 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   static constexpr uint32_t streams_max = 128;
   // Streams that are reset, by the peer or by us: so many at once, and so many more in each second.
   static constexpr uint64_t resets_burst = 1000;
-  static constexpr uint64_t resets_per_second = 33;
+  static constexpr uint64_t resets_per_second = 100;
 
   // A peer that takes longer to read flush_bytes than `write_timeout` (zero: any time) is cut.
   Http2Session(Worker& worker, Stream& stream, Side side, size_t head_bytes_max, Duration write_timeout = {});
