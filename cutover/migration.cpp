@@ -28,6 +28,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       gate_(clock),
       keys_(clock),
       renames_(journal, collections_, transfer_, mirror_, keys_, clock),
+      drops_(journal, collections_, transfer_, mirror_, keys_, clock),
       reads_(clock),
       read_counts_(metrics),
       target_reads_(clock, random),
@@ -47,6 +48,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
                gate_,
                keys_,
                renames_,
+               drops_,
                reads_,
                read_counts_,
                target_reads_,
@@ -97,6 +99,8 @@ Result<void> Migration::open() {
   if (!catalog) return catalog;
   auto renames = renames_.load();
   if (!renames) return renames;
+  auto drops = drops_.load();
+  if (!drops) return drops;
   auto bound = bind(state);
   if (!bound) return bound;
   // Not before the configuration is accepted: with another auth.header it forgets who was let in.

@@ -114,7 +114,7 @@ class Migration final : public Control {
   void work();
   Result<void> do_work(Wanted wanted, const ValidateOptions& options);  // nothing is thrown out of it
   void ask_in_doubt();
-  void settle_renames();
+  void settle_changes();
   void conclude_report(const Result<void>& done, bool ended, bool again);
   Result<void> run_start();
   Result<void> arm();  // catalog, target collections, capture barrier, settle
@@ -194,6 +194,7 @@ class Migration final : public Control {
   proxy::Gate gate_;
   proxy::KeyQueue keys_;
   proxy::Renames renames_;
+  proxy::Drops drops_;
   proxy::ReadRouter reads_;
   proxy::ReadCounts read_counts_;
   proxy::ReplicaHealth target_reads_, source_reads_;

@@ -88,7 +88,7 @@ Result<void> Migration::do_work(Wanted wanted, const ValidateOptions& options) {
       return report ? Result<void>() : report.error();
     }
     ask_in_doubt();
-    settle_renames();
+    settle_changes();
     compare_written_beside();
     return {};
   } catch (const std::exception& broken) {
@@ -106,10 +106,12 @@ void Migration::ask_in_doubt() {
 }
 
 // With the turn, so that nobody changes the primary meanwhile; a way back out of trouble does not wait long for it.
-void Migration::settle_renames() {
-  if (!renames_.any_open()) return;
+void Migration::settle_changes() {
+  if (!renames_.any_open() && !drops_.any_open()) return;
   std::lock_guard one(transition_);
-  renames_.settle("", *routing_.get(), clock_.in(std::chrono::seconds(2)));
+  const Deadline deadline = clock_.in(std::chrono::seconds(2));
+  renames_.settle("", *routing_.get(), deadline);
+  drops_.settle("", *routing_.get(), deadline);
 }
 
 // Who asked for a comparison waits for its end, so "running" never stays when nothing runs. With mutex_ held.
@@ -250,7 +252,7 @@ Result<void> Migration::beyond_the_copy() {
 // A full pass that a crash or an outage ended goes on where it was: what it vouches for is then what had been written, and
 // which gaps there were, when it began.
 Result<validation::Report> Migration::validate_once(const ValidateOptions& options) {
-  settle_renames();
+  settle_changes();
   if (state().primary == Side::source) {
     // Before it is decided what the pass vouches for: a name may have moved, and what was made beside the proxy is a gap.
     auto refreshed = collections_.refresh(

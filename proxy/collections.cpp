@@ -305,6 +305,17 @@ Result<void> Collections::rename(const Collection& before, model::Schema schema,
   return publish(std::move(next), std::move(*collections), std::move(rows), &before, after.get());
 }
 
+Result<void> Collections::drop(const Collection& gone, std::vector<journal::Row> rows) {
+  std::lock_guard changing(write_mutex_);
+  protocols::Catalog next = *catalog();
+  std::erase_if(next.collections, [&](const auto& known) { return known.name == gone.name; });
+  auto collections = collections_of(next);
+  if (!collections) return collections.error();
+  std::lock_guard claiming(claims_mutex_);
+  for (auto& row : rows_of_claims(&gone, nullptr)) rows.push_back(std::move(row));
+  return publish(std::move(next), std::move(*collections), std::move(rows), &gone, nullptr);
+}
+
 Result<void> Collections::put_space(protocols::Space space, Deadline deadline) {
   std::unique_lock changing(write_mutex_, deadline);
   if (!changing) return not_now();

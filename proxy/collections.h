@@ -99,6 +99,8 @@ class Collections {
   // A new life under the name of `schema`, which the target has given it: the catalog, its claim and `rows` in one commit.
   Result<void> rename(const Collection& before, model::Schema schema, std::vector<journal::Row> rows,
                       Deadline deadline);
+  // What the target has dropped: the catalog, its claim and `rows` in one commit. However long it takes.
+  Result<void> drop(const Collection& gone, std::vector<journal::Row> rows);
   Result<void> put_space(protocols::Space space, Deadline deadline);
   Result<void> remove_space(const std::string& path, Deadline deadline);
   // The same however long it takes: for what must not be left as it is, such as the half of a change that came about.

@@ -14,6 +14,7 @@
 #include "proxy/byte_budget.h"
 #include "proxy/collections.h"
 #include "proxy/credentials.h"
+#include "proxy/drops.h"
 #include "proxy/gate.h"
 #include "proxy/key_queue.h"
 #include "proxy/latency_average.h"
@@ -91,6 +92,7 @@ struct Context {
   Gate& gate;
   KeyQueue& keys;
   Renames& renames;
+  Drops& drops;
   ReadRouter& reads;
   ReadCounts& read_counts;
   ReplicaHealth&

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "journal/rows.h"
 #include "model/codec.h"
+#include "proxy/paused.h"
 
 namespace vmproxy::proxy {
 namespace {
@@ -20,20 +21,6 @@ journal::Row intent_row(const std::string& from, std::optional<std::string> valu
 journal::Row note_row(const std::string& from, const std::string& to, std::optional<std::string> value) {
   return {std::string(journal::rows::state), "ddl/renamed " + from + " to " + to, std::move(value)};
 }
-
-// Nothing of the collection is sent to the replica meanwhile.
-class Paused {
- public:
-  Paused(Mirror& mirror, const std::string& collection) : mirror_(mirror), collection_(collection) {
-    mirror_.pause(collection_);
-  }
-  Paused(const Paused&) = delete;
-  ~Paused() { mirror_.resume(collection_); }
-
- private:
-  Mirror& mirror_;
-  const std::string collection_;
-};
 
 }  // namespace
 

@@ -71,9 +71,9 @@ Result<TargetBackend::State> TargetBackend::current(const Collection& collection
 }
 
 Result<model::WriteResult> TargetBackend::write(const model::Write& write) {
-  if (const std::string key = model::to_string(write.collection); context_.renames.should_look(key)) {
-    context_.renames.settle(key, *routing_, deadline_);
-  }
+  const std::string into = model::to_string(write.collection);
+  if (context_.renames.should_look(into)) context_.renames.settle(into, *routing_, deadline_);
+  if (context_.drops.should_look(into)) context_.drops.settle(into, *routing_, deadline_);
   auto found = collection(write.collection);
   if (!found) return found.error();
   const Collection& c = **found;

@@ -69,8 +69,10 @@ Result<model::Schema> TargetBackend::change(const model::SchemaChange& change) {
   if (change.kind != Change::drop_collection) names.push_back(change.schema.name);
   std::vector<std::string> turns;
   for (const auto& name : names) {
-    if (const std::string key = model::to_string(name); context_.renames.open(key))
-      context_.renames.settle(key, *routing_, deadline_);
+    const std::string key = model::to_string(name);
+    if (context_.renames.open(key)) context_.renames.settle(key, *routing_, deadline_);
+    // Another drop is the answer to a drop without one.
+    if (change.kind != Change::drop_collection) context_.drops.settle(key, *routing_, deadline_);
     turns.push_back(turn_of(name));
   }
   auto turn = context_.keys.line_up(std::move(turns));
@@ -141,25 +143,7 @@ Result<void> TargetBackend::clear_remains(const model::Schema& schema) {
 }
 
 Result<model::Schema> TargetBackend::drop(const Collection& gone) {
-  // Before it is: a crash in between leaves a note too many, and no rollback brings the records back unasked.
-  const std::string note = "dropped " + gone.key;
-  const bool noted = noted_ddl(note);  // of an earlier collection of this name
-  note_ddl(note);
-  VMPROXY_FAULT("drop.noted");
-  context_.mirror.pause(gone.key);
-  auto dropped = context_.transfer.driver(Side::target).drop(gone.plan->target().name, deadline_);
-  if (dropped || dropped.error().code == Code::not_found) {
-    VMPROXY_FAULT("drop.dropped");
-    context_.mirror.forget(gone.key);
-    (void)context_.collections.release(gone);  // before somebody can make it anew
-    VMPROXY_FAULT("drop.released");
-    (void)context_.collections.remove(gone.name);
-    VMPROXY_FAULT("drop.removed");
-    dropped = Result<void>();
-  } else if (!noted && dropped.error().surely_not_done()) {
-    take_back_ddl(note);
-  }
-  context_.mirror.resume(gone.key);
+  auto dropped = context_.drops.drop(gone, *routing_, deadline_);
   if (!dropped) return dropped.error();
   renew_catalog();
   return gone.plan->source();

@@ -1,4 +1,5 @@
 // Changes of collections through the proxy: names that move, and what is made and dropped after a promotion.
+#include <future>
 #include <list>
 
 #include "tests/hazards/fake_proxy.h"
@@ -51,12 +52,36 @@ vmproxy::model::SchemaChange creation(const std::string& name) {
 }
 
 // ... and drops.
-vmproxy::model::SchemaChange removal() {
+vmproxy::model::SchemaChange removal(const std::string& name = "things") {
   vmproxy::model::SchemaChange change;
   change.kind = vmproxy::model::SchemaChange::Kind::drop_collection;
-  change.name = things().name;
+  change.name = things(name).name;
   return change;
 }
+
+// A change that the target has been asked for and has not done yet.
+struct Hanging {
+  Hanging(Proxy& of, Call call, const vmproxy::model::SchemaChange& change) : proxy(of) {
+    proxy.move.target.hold(call);
+    answer = std::async(std::launch::async, [this, change] { return proxy.backend().change(change); });
+    CHECK(proxy.move.eventually([this] { return proxy.move.target.held() == 1; }));
+  }
+  // How it ended.
+  Result<vmproxy::model::Schema> released() {
+    proxy.move.target.release();
+    CHECK(proxy.move.eventually([this] { return answer.wait_for(seconds(0)) == std::future_status::ready; }));
+    return answer.get();
+  }
+  // The machine dies while the target is asked; what it was asked for arrives there, or does not.
+  void killed(Call call, bool arrives) {
+    const auto disk = proxy.move.disk();
+    if (!arrives) proxy.move.target.fail(call, Error(Code::refused_connection, "away"));
+    (void)released();
+    proxy.restart(disk);
+  }
+  Proxy& proxy;
+  std::future<Result<vmproxy::model::Schema>> answer;
+};
 
 Result<vmproxy::model::WriteResult> put_into(Proxy& proxy, const std::string& collection,
                                              const std::string& id) {
@@ -279,6 +304,88 @@ TEST_CASE("a drop after the promotion that the target refuses holds up no rollba
   CHECK_FALSE(proxy.backend().change(removal()));
   CHECK(proxy.move.target.find("a") == 1);
   CHECK(proxy.move.rollback());
+}
+
+TEST_CASE(
+    "C6: a crash while a collection is dropped after the promotion leaves a drop that a rollback knows of") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  bool arrives = true;
+  SECTION("it arrived") {}
+  SECTION("it did not") {
+    arrives = false;
+  }
+  Hanging(proxy, Call::drop, removal("things")).killed(Call::drop, arrives);
+  CHECK(says(proxy.move.rollback(), "dropped things"));
+  REQUIRE(proxy.move.primary() == "target");
+  proxy.move.clock.advance(seconds(61));
+  if (arrives) {
+    CHECK(proxy.move.eventually([&] { return !proxy.move.context().collections.find("things"); }));
+    CHECK(says(proxy.move.rollback(), "dropped things"));
+    CHECK(proxy.backend().change(creation("things")));
+    CHECK(put_into(proxy, "things", "x"));
+    CHECK(proxy.move.target.rows() == FakeDriver::Rows{{"x", 1}});
+    CHECK(proxy.move.status().gaps == 1);  // the source has the former life's records
+  } else {
+    const auto forgiven = [&] {
+      const auto gates = proxy.move.status().gates;
+      return std::ranges::all_of(gates, [](const auto& gate) { return gate.ok; });
+    };
+    CHECK(proxy.move.eventually(forgiven));
+    CHECK(put_into(proxy, "things", "x"));
+    CHECK(proxy.move.target.find("a") == 1);
+    CHECK(proxy.move.rollback());
+    CHECK(proxy.move.source.rows() == FakeDriver::Rows{{"a", 1}, {"x", 1}});
+  }
+}
+
+TEST_CASE("a drop that the target refuses after the promotion changes nothing, and holds up no rollback") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.target.fail(Call::drop, Error(Code::permission_denied, "not by you"));
+  CHECK_FALSE(proxy.backend().change(removal("things")));
+  CHECK(put_into(proxy, "things", "x"));
+  CHECK(proxy.move.rollback());
+  CHECK(proxy.move.source.rows() == FakeDriver::Rows{{"a", 1}, {"x", 1}});
+}
+
+TEST_CASE(
+    "a drop that the target has done and the journal cannot keep is no refusal, and is kept when it can") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  Hanging dropped(proxy, Call::drop, removal("things"));
+  proxy.move.store->fail_next_commits(1);
+  proxy.move.store->fail_reopen(true);
+  const auto failed = dropped.released();
+  REQUIRE_FALSE(failed);
+  CHECK_FALSE(failed.error().surely_not_done());
+  proxy.move.store->fail_reopen(false);
+  CHECK(proxy.move.eventually([&] { return !proxy.move.context().collections.find("things"); }));
+  CHECK(says(proxy.move.rollback(), "dropped things"));
+}
+
+TEST_CASE("a drop without an answer can be asked for again, and a write in between is not lost to it") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.target.fail(Call::drop, Error(Code::timeout, "no answer came"));
+  CHECK_FALSE(proxy.backend().change(removal("things")));
+  CHECK(put_into(proxy, "things", "x"));
+  CHECK(says(proxy.move.rollback(), "dropped things"));  // it may still be done
+  SECTION("again") {
+    CHECK(proxy.backend().change(removal("things")));
+    CHECK_FALSE(proxy.move.context().collections.find("things"));
+    CHECK_FALSE(proxy.move.target.has_collection("things"));
+    CHECK(says(proxy.move.rollback(), "dropped things"));
+  }
+  SECTION("it is not done any more") {
+    proxy.move.clock.advance(seconds(61));
+    CHECK(proxy.move.eventually([&] { return bool(proxy.move.rollback()); }));
+    CHECK(proxy.move.source.rows() == FakeDriver::Rows{{"a", 1}, {"x", 1}});
+  }
 }
 
 TEST_CASE(
