@@ -125,7 +125,7 @@ class Run {
     for (const auto& problem : report->problems) complain(problem);
     std::map<uint64_t, Seq> found;
     auto scanned = journal_->scan(1, [&](const IntentHead& head, const auto&) {
-      found[std::get<uint64_t>(head.keys.at(0).id)] = head.seq;
+      found[std::get<uint64_t>(head.keys.at(0).id.value)] = head.seq;
       return true;
     });
     if (!scanned) return complain("cannot be read: " + scanned.error().message);
