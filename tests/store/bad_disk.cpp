@@ -73,17 +73,6 @@ ssize_t store(int file, size_t bytes, Call call) {
 
 }  // namespace
 
-const char* name_of(Fault fault) {
-  switch (fault) {
-    case Fault::full_once: return "full once";
-    case Fault::full: return "full";
-    case Fault::error_once: return "EIO once";
-    case Fault::error: return "EIO";
-    case Fault::half: return "half written, then full";
-  }
-  return "?";
-}
-
 void arm(const std::string& directory, Fault fault, uint64_t nth) {
   State& at = state();
   std::lock_guard hold(at.mutex);

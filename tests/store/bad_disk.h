@@ -16,7 +16,16 @@ enum class Fault {
   half,  // a write stores half of its bytes, as the last ones do on a disk that gets full; then as `full`
 };
 inline constexpr int faults = 5;
-const char* name_of(Fault fault);
+inline const char* name_of(Fault fault) {
+  switch (fault) {
+    case Fault::full_once: return "full once";
+    case Fault::full: return "full";
+    case Fault::error_once: return "EIO once";
+    case Fault::error: return "EIO";
+    case Fault::half: return "half written, then full";
+  }
+  return "?";
+}
 
 // Counts from 0 again; the `nth` call from now, from 1, is the one that fails.
 void arm(const std::string& directory, Fault fault, uint64_t nth);
