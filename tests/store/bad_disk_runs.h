@@ -19,7 +19,7 @@ struct Runs {
   std::vector<std::string> wrong;
 };
 
-// Of its lines: "RUN number ..." begins a run, "WRONG ..." is what it found.
+// Every `step`th call, from a different one for each fault. Of its lines: "RUN number ..." begins a run, "WRONG ..." is what it found.
 inline Runs run(const std::string& program, Fault fault, int step,
                 const std::vector<std::string>& arguments) {
   constexpr size_t wrong_max = 10;
@@ -29,7 +29,7 @@ inline Runs run(const std::string& program, Fault fault, int step,
   const auto parent = std::filesystem::exists(memory) ? memory : std::filesystem::temp_directory_path();
   std::string directory = (parent / "vmproxy-bad-disk-XXXXXX").string();
   if (::mkdtemp(directory.data()) == nullptr) return {0, {"cannot make a directory"}};
-  for (int first = 1; runs.wrong.size() < wrong_max;) {
+  for (int first = 1 + static_cast<int>(fault) % step; runs.wrong.size() < wrong_max;) {
     std::vector<std::string> words = {program, directory + "/disk", std::to_string(static_cast<int>(fault)),
                                       std::to_string(first), std::to_string(step)};
     words.insert(words.end(), arguments.begin(), arguments.end());

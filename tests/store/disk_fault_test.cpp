@@ -22,11 +22,11 @@ void every_fault(int step, const std::string& value_bytes, const std::string& wr
 
 TEST_CASE(
     "whichever call of the disk fails, the store refuses, opens again, and keeps what it acknowledged") {
-  every_fault(1, "3000", "1");
+  every_fault(2, "3000", "1");
 }
 
 TEST_CASE("the same with three writers at once") {
-  every_fault(5, "3000", "3");
+  every_fault(7, "3000", "3");
 }
 
 TEST_CASE("the same while tables are written in the background") {
