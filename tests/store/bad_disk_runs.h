@@ -19,7 +19,8 @@ struct Runs {
   std::vector<std::string> wrong;
 };
 
-// Every `step`th call, from a different one for each fault. Of its lines: "RUN number ..." begins a run, "WRONG ..." is what it found.
+// Every `step`th call, beginning with another one for each fault. Of its lines "RUN number ..." begins a run, "WRONG ..." is what
+// it found.
 inline Runs run(const std::string& program, Fault fault, int step,
                 const std::vector<std::string>& arguments) {
   constexpr size_t wrong_max = 10;
