@@ -4,6 +4,8 @@
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 
+#include "store/rocksdb_by_itself.h"
+
 namespace vmproxy::store {
 
 inline rocksdb::Options journal_options() {
@@ -47,9 +49,11 @@ inline rocksdb::Options journal_options() {
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   options.max_manifest_file_size = 16u << 20;
-  options.max_log_file_size = 4u << 20;
-  options.keep_log_file_num = 2;
-  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+
+  // After an error nothing but reopen() goes on.
+  options.info_log = std::make_shared<LogWithoutFile>();
+  options.listeners = {std::make_shared<NoRecovery>()};
+  options.max_bgerror_resume_count = 0;
   return options;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -75,8 +76,7 @@ class RocksDb final : public Store {
     fs::create_directories(directory_, failed);
     if (failed)
       return Error(Code::io, "cannot make the journal directory " + directory_ + ": " + failed.message());
-    if (auto space = check_space(); !space)
-      return space;  // RocksDB ends the process when it begins on a full disk
+    if (auto space = check_space(); !space) return space;
     // Before the files beside it, because it takes the lock of the directory: they belong to whoever has that.
     if (auto opened = open_db(); !opened) return opened;
     VMPROXY_FAULT("store.opened");
@@ -90,37 +90,10 @@ class RocksDb final : public Store {
   Result<void> commit(const Batch& batch, Sync sync) override {
     std::shared_lock hold(mutex_);
     if (!db_) return not_open();
-    size_t bytes = 16;
-    for (const auto& operation : batch.operations())
-      bytes += operation.key.size() + operation.value.size() + 16;
-    rocksdb::WriteBatch out(bytes);
-    for (const auto* operation : in_order_of_keys(batch)) {
-      switch (operation->kind) {
-        case Batch::Kind::put: out.Put(operation->key, operation->value); break;
-        case Batch::Kind::erase: out.Delete(operation->key); break;
-        case Batch::Kind::erase_range:
-          out.DeleteRange(db_->DefaultColumnFamily(), operation->key, operation->value);
-          break;
-      }
-    }
-    // Its counters cost two look-ups of a thread-local for each comparison of keys, and nobody reads them.
-    rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
-    rocksdb::WriteOptions options;
-    options.sync = sync == Sync::yes;
-    const auto fault = VMPROXY_FAULT_HIT("store.write");
-    if (fault.full) return error_of(rocksdb::Status::NoSpace(), directory_);
-    if (fault.fails) return error_of(rocksdb::Status::IOError(), directory_);
-    if (auto status = db_->Write(options, &out); !status.ok()) return error_of(status, directory_);
-    if (VMPROXY_FAULT_HIT("store.written").fails) return error_of(rocksdb::Status::IOError(), directory_);
-    if (sync == Sync::yes) {
-      // Not synced: as a lower bound it only has to be not newer than what is on disk.
-      const rocksdb::SequenceNumber sequence = db_->GetLatestSequenceNumber();
-      char mark[8];
-      std::memcpy(mark, &sequence, 8);
-      if (auto written = synced_.write({mark, 8}); !written) return written;
-      VMPROXY_FAULT("store.marked");
-    }
-    return {};
+    if (failed_) return failed_before();
+    auto written = write(batch, sync);
+    if (!written) failed_ = true;
+    return written;
   }
 
   Result<std::optional<std::string>> get(std::string_view key) override {
@@ -203,7 +176,9 @@ class RocksDb final : public Store {
     db_.reset();
     if (VMPROXY_FAULT_HIT("store.closed").fails) return error_of(rocksdb::Status::IOError(), directory_);
     if (auto opened = open_db(); !opened) return opened;
-    return check_end();
+    if (auto whole = check_end(); !whole) return whole;
+    failed_ = false;
+    return {};
   }
 
   Result<void> write_slot(std::string_view bytes) override { return slot_.write(bytes); }
@@ -227,6 +202,41 @@ class RocksDb final : public Store {
   }
 
  private:
+  // mutex_ held, db_ open.
+  Result<void> write(const Batch& batch, Sync sync) {
+    size_t bytes = 16;
+    for (const auto& operation : batch.operations())
+      bytes += operation.key.size() + operation.value.size() + 16;
+    rocksdb::WriteBatch out(bytes);
+    for (const auto* operation : in_order_of_keys(batch)) {
+      switch (operation->kind) {
+        case Batch::Kind::put: out.Put(operation->key, operation->value); break;
+        case Batch::Kind::erase: out.Delete(operation->key); break;
+        case Batch::Kind::erase_range:
+          out.DeleteRange(db_->DefaultColumnFamily(), operation->key, operation->value);
+          break;
+      }
+    }
+    // Its counters cost two look-ups of a thread-local for each comparison of keys, and nobody reads them.
+    rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
+    rocksdb::WriteOptions options;
+    options.sync = sync == Sync::yes;
+    const auto fault = VMPROXY_FAULT_HIT("store.write");
+    if (fault.full) return error_of(rocksdb::Status::NoSpace(), directory_);
+    if (fault.fails) return error_of(rocksdb::Status::IOError(), directory_);
+    if (auto status = db_->Write(options, &out); !status.ok()) return error_of(status, directory_);
+    if (VMPROXY_FAULT_HIT("store.written").fails) return error_of(rocksdb::Status::IOError(), directory_);
+    if (sync == Sync::yes) {
+      // Not synced: as a lower bound it only has to be not newer than what is on disk.
+      const rocksdb::SequenceNumber sequence = db_->GetLatestSequenceNumber();
+      char mark[8];
+      std::memcpy(mark, &sequence, 8);
+      if (auto written = synced_.write({mark, 8}); !written) return written;
+      VMPROXY_FAULT("store.marked");
+    }
+    return {};
+  }
+
   Result<void> open_db() {
     rocksdb::DB* opened = nullptr;
     auto status = rocksdb::DB::Open(journal_options(), directory_ + "/db", &opened);
@@ -281,6 +291,11 @@ class RocksDb final : public Store {
     return {Code::io, "journal directory " + directory_ + " could not be opened again after a failure"};
   }
 
+  Error failed_before() const {
+    return {Code::io, "journal directory " + directory_ +
+                          ": a write failed before; nothing is written until it is opened again"};
+  }
+
   static constexpr uint64_t reopen_space_min = 4u << 20;
 
   const std::string directory_;
@@ -288,6 +303,7 @@ class RocksDb final : public Store {
   SlotFile synced_{SlotFile::Writes::in_turn};
   std::shared_mutex mutex_;  // exclusive while db_ changes
   std::unique_ptr<rocksdb::DB> db_;
+  std::atomic<bool> failed_{false};  // a commit has, since db_ was opened
 };
 
 }  // namespace
