@@ -345,9 +345,7 @@ bool Lanes::step(Lane& lane) {
       lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
         {
           std::lock_guard hold(mutex_);
-          if ((VMPROXY_RULE("ddl.pause") && paused_.contains(entry.collection)) ||
-              (reads_held_ && !entry.image))
-            return false;
+          if (paused_.contains(entry.collection) || (reads_held_ && !entry.image)) return false;
         }
         for (const OpId op : entry.waits) {
           if (VMPROXY_RULE("read.waits") && parts_.in_flight.broad_in_flight(op)) return false;

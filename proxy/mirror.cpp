@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "journal/rows.h"
 
 namespace vmproxy::proxy {
@@ -225,7 +226,7 @@ void Mirror::forget(const std::string& collection) {
   for (auto& entry : lanes_.remove(collection)) {
     for (auto& debt : entry.debts) debts.push_back(std::move(debt));
   }
-  debts_.put_back(std::move(debts));
+  if (VMPROXY_RULE("ddl.debts-kept")) debts_.put_back(std::move(debts));
   VMPROXY_FAULT("mirror.forgotten");
   // H20: what was journaled before is of the life before, also after a restart.
   journal_.put_rows({{std::string(journal::rows::state), std::string(life_rows) + collection,

@@ -122,7 +122,7 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     const auto what = outcome_at(outcome, i);
     if (what == model::Outcome::rejected) continue;
     changed.push_back(ticket.encoded[i]);
-    if (what == model::Outcome::applied || VMPROXY_RULE("uncertain.read-now")) entries.push_back(i);
+    entries.push_back(i);
     if (what == model::Outcome::uncertain && VMPROXY_RULE("uncertain.read-again")) {
       debts.push_back(
           {0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
@@ -171,7 +171,7 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
   }
   std::vector<std::string> keys;
   if (VMPROXY_RULE("predicate.enumerated")) keys = ticket.encoded;
-  keys.insert(keys.end(), flight.keys.begin(), flight.keys.end());
+  if (VMPROXY_RULE("broad.overlapped-read")) keys.insert(keys.end(), flight.keys.begin(), flight.keys.end());
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   touch(ticket.collection_key, keys);

@@ -109,6 +109,7 @@ class World {
   std::string broken_invariant();
   std::string unfinished();
   Digest digest();
+  uint64_t incarnation() const;
   int in_flight() const;
   Database& side(proxy::Side which) { return which == proxy::Side::source ? source_ : target_; }
   Database& primary() { return side(primary_); }
@@ -139,8 +140,10 @@ class World {
   std::vector<Lost> lost_;
   std::optional<Attempt> on_the_wire_;
   proxy::Side on_the_wire_to_ = proxy::Side::target;
-  bool waiting_ = false;  // the lane waits, and nothing is on the wire
+  uint64_t on_the_wire_life_ = 0;  // the collection's incarnation then
+  bool waiting_ = false;           // the lane waits, and nothing is on the wire
   bool fenced_ = false;
+  proxy::Side arrived_ = proxy::Side::source;  // what a write saw that reached the closed gate
   int lost_left_ = 0, crashes_left_ = 0, flips_left_ = 0;
   bool foreign_left_ = false, settling_ = false;
   enum class Copy : uint8_t { none, begin, read, given, done } copy_ = Copy::none;
