@@ -44,12 +44,26 @@ void whole(const Scenario& scenario, const Limits& limits, Sum& sum) {
 
 void without(const Rule& rule, const Limits& limits, bool table, bool traces, Sum& sum) {
   ++sum.rules;
-  take_away(rule.name);
+  bool alone_is_safe = true;
+  for (const char* one : {rule.name, rule.covered_by}) {
+    if (rule.covered_by == nullptr) break;
+    take_away(one);
+    const Found alone = search(rule.scenario, limits);
+    alone_is_safe = alone_is_safe && alone.violation.empty() && alone.exhausted;
+    if (!alone.violation.empty()) {
+      std::printf("without %s alone: %s\n", one, alone.violation.c_str());
+      print_trace(alone);
+    }
+  }
+  take_away(rule.name, rule.covered_by);
   const Found found = search(rule.scenario, limits);
   take_away(nullptr);
-  const bool necessary = !found.violation.empty();
+  const bool necessary = !found.violation.empty() && alone_is_safe;
   sum.necessary += necessary ? 1 : 0;
-  const std::string verdict = necessary ? found.violation : found.exhausted ? "NOTHING WRONG" : "CAPPED";
+  std::string verdict = found.violation;
+  if (verdict.empty()) verdict = found.exhausted ? "NOTHING WRONG" : "CAPPED";
+  if (rule.covered_by != nullptr)
+    verdict = "with `" + std::string(rule.covered_by) + "`, which covers for it: " + verdict;
   if (table) {
     std::printf("| `%s` | %s | %s | %s | %zu | %s |\n", rule.name, rule.section, rule.text,
                 rule.by_hand ? "by hand" : "code", found.trace.size(), verdict.c_str());

@@ -237,6 +237,7 @@ void Peek::dump(Mirror& mirror, const model_check::InlineJournal& journal, bool 
         const auto at = journal.now().intents.find(entry.seq);
         if (at != journal.now().intents.end()) out += at->second.body.body;
         number(out, entry.item);
+        number(out, entry.seq >= lanes.life_of(entry.collection));
       }
       std::set<long long> waits;
       for (const OpId wait : entry.waits) waits.insert(ops.of(wait));

@@ -14,10 +14,12 @@ struct Rule {
   const char* text;
   bool by_hand;  // it holds by construction, or by who calls: the model breaks it from outside
   Scenario scenario;
+  // Another rule that covers for it: the scenario shows no violation without either alone, and one without both.
+  const char* covered_by = nullptr;
 };
 std::span<const Rule> rules();
 std::span<const Scenario> scenarios();       // of the whole, short enough for each test run
 std::span<const Scenario> deep_scenarios();  // for --deep
-void take_away(const char* rule);            // null: all stand
+void take_away(const char* rule, const char* another = nullptr);  // null: all stand
 
 }  // namespace vmproxy::model_check

@@ -22,9 +22,13 @@ constexpr int initial = 7;
 constexpr int from_before = 5;
 constexpr int merged = 8;
 constexpr uint64_t generation = 1;
+constexpr const char* checkpoint = "the page";
 
 constexpr bool by_filter(char kind) {
   return kind == 'p' || kind == 'P';
+}
+constexpr bool broad(char kind) {
+  return by_filter(kind) || kind == 'x';
 }
 constexpr bool matches(int value) {
   return value % 2 == 1;
@@ -133,6 +137,7 @@ Step World::inside() {
 Result<void> World::attempted(Side to, const Attempt& attempt) {
   on_the_wire_ = attempt;
   on_the_wire_to_ = to;
+  on_the_wire_life_ = incarnation();
   const Step step = inside();
   on_the_wire_.reset();
   if (step.act != Do::lost_late) side(to).land(attempt);
@@ -146,6 +151,11 @@ Result<void> World::attempted(Side to, const Attempt& attempt) {
   --lost_left_;
   if (step.act == Do::lost_late) lost_.push_back({true, 0, 0, attempt, to, clock_.in(window)});
   return Error(Code::timeout, "no answer came");
+}
+
+uint64_t World::incarnation() const {
+  const auto collection = collections_->find(collection_name);
+  return collection ? collection->plan->source().incarnation : 0;
 }
 
 bool World::covers(char kind, int key) const {
@@ -168,7 +178,7 @@ void World::perform(const Step& step) {
     case Do::begin: begin(static_cast<char>(step.a)); break;
     case Do::send: {
       auto& write = writes_[step.a];
-      if (by_filter(write.kind)) {
+      if (broad(write.kind)) {
         mirror_->journal(write.ticket, {}, [&](Result<journal::Seq> seq) { write.ticket.seq = *seq; });
       }
       write.phase = Write::Phase::sent;
@@ -218,9 +228,14 @@ void World::perform(const Step& step) {
       page_.clear();
       copy_ = Copy::given;
       const auto collection = collections_->find(collection_name);
-      mirror_->backfill(
-          {"", collection_name}, collection->plan->source().incarnation, std::move(rows),
-          [this](const Result<journal::BackfillDone>& done) { copy_ = done ? Copy::done : Copy::begin; });
+      mirror_->backfill({"", collection_name}, collection->plan->source().incarnation, std::move(rows),
+                        [this](const Result<journal::BackfillDone>& done) {
+                          copy_ = done ? Copy::done : Copy::begin;
+                          // Behind the debts that stand for rows which were left out.
+                          if (done)
+                            journal_.put_rows({{std::string(journal::rows::checkpoints), checkpoint, ""}},
+                                              nullptr);
+                        });
       break;
     }
     case Do::barrier:
@@ -232,7 +247,10 @@ void World::perform(const Step& step) {
       foreign_left_ = false;
       if (step.a == 1) primary().set(0, from_before);
       break;
-    case Do::fence: fenced_ = true; break;
+    case Do::fence:
+      fenced_ = true;
+      arrived_ = primary_;
+      break;
     case Do::open: fenced_ = false; break;
     case Do::flip: flip(); break;
     case Do::crash: throw Crashed{};
@@ -245,12 +263,12 @@ void World::begin(char kind) {
   writes_.emplace_back();
   Write& write = writes_.back();
   write.kind = kind;
-  write.primary = primary_;
+  write.primary = VMPROXY_RULE("gate.snapshot") ? primary_ : arrived_;
   for (size_t i = 0; i < writes_.size(); ++i) {
     if (writes_[i].acked) write.after |= static_cast<uint8_t>(1u << i);
   }
   proxy::Routing routing;
-  routing.primary = primary_;
+  routing.primary = write.primary;
   routing.epoch = epoch_;
   routing.capture = true;
   const model::CollectionName name{"", collection_name};
@@ -262,6 +280,11 @@ void World::begin(char kind) {
       if (matches(primary().values[static_cast<size_t>(key)])) keys.push_back(key_of(key));
     }
     mirror_->add_keys(write.ticket, std::move(keys));
+    return;
+  }
+  if (kind == 'x') {
+    write.ticket = mirror_->begin_broad(routing, "collection.drop", name, IntentClass::ddl);
+    mirror_->pause(collection_name);
     return;
   }
   std::vector<model::Key> keys;
@@ -286,6 +309,11 @@ void World::execute(int index, int key) {
   auto& item = write.item[static_cast<size_t>(key)];
   Database& at = side(write.primary);
   if (write.gone) wrong_ = "C1: a write is executed although its client had gone before the first byte";
+  if (write.kind == 'x') {
+    write.item = {1, 1};  // dropped, and made again in the same step
+    at.drop_all();
+    return;
+  }
   if (!by_filter(write.kind)) {
     item = 1;
     at.set(key, value_after(write, index, key));
@@ -314,7 +342,7 @@ void World::execute_late(const Lost& lost) {
 void World::answer(int index, const std::array<int, keys_max>& outcomes) {
   Write& write = writes_[static_cast<size_t>(index)];
   journal::OutcomeRecord record;
-  const bool filter = by_filter(write.kind);
+  const bool filter = broad(write.kind);
   const auto outcome = [](int code) { return static_cast<Outcome>(code); };
   std::array<bool, keys_max> late_entry{};
   if (filter) {
@@ -350,7 +378,17 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
       if (!VMPROXY_RULE("rejected.keeps-debts")) Peek::forget_debts(*mirror_, collection_name, encoded(key));
     }
   }
+  if (write.kind == 'x' && record.whole == Outcome::applied) {
+    // As Pipeline::after_ddl does.
+    const uint64_t before = incarnation();
+    must(collections_->refresh(clock_.in(window)), "refresh");
+    if (incarnation() != before) {
+      mirror_->forget(collection_name);
+      replica().drop_all();
+    }
+  }
   mirror_->finish(std::move(write.ticket), std::move(record));
+  if (write.kind == 'x') mirror_->resume(collection_name);
   write.phase = Write::Phase::ended;
   for (int key = 0; key < keys_max; ++key) {
     if (late_entry[static_cast<size_t>(key)] && !VMPROXY_RULE("position.at-outcome"))
@@ -388,13 +426,17 @@ void World::crash(const Step& step) {
     write.phase = Write::Phase::ended;
     write.ticket = {};
   }
+  if (!VMPROXY_RULE("flip.commit-durable") && epoch_ > 1) primary_ = proxy::other(primary_);
   if (step.b == 1) Peek::flush(*mirror_);
   const size_t kept = step.b == 1 ? journal_.waiting().size() : step.a;
   journal_.cut();
   mirror_.reset();
   collections_.reset();
   journal_.crash(kept);
-  if (copy_ != Copy::none && copy_ != Copy::done) copy_ = Copy::begin;
+  if (copy_ != Copy::none) {
+    const auto row = journal_.row(journal::rows::checkpoints, checkpoint);
+    copy_ = *row ? Copy::done : Copy::begin;
+  }
   page_.clear();
   settle_.clear();
   fenced_ = false;
@@ -436,7 +478,7 @@ std::vector<Step> World::possible() const {
     for (int key = 0; key < keys_max; ++key) {
       if (!covers(write.kind, key)) continue;
       const auto item = write.item[static_cast<size_t>(key)];
-      if (item != 1) add(Do::execute, index, key);
+      if (item != 1 && (key == 0 || write.kind != 'x')) add(Do::execute, index, key);
       all = all && item == 1;
       none = none && item == 0;
     }
@@ -449,10 +491,11 @@ std::vector<Step> World::possible() const {
       if (!scenario_.certain) outcomes.push_back(static_cast<int>(Outcome::uncertain));
       return outcomes;
     };
-    if (by_filter(write.kind)) {
+    if (broad(write.kind)) {
       if (all) add(Do::answer, index, static_cast<int>(Outcome::applied));
       if (none) add(Do::answer, index, static_cast<int>(Outcome::rejected));
-      if (!scenario_.certain) add(Do::answer, index, static_cast<int>(Outcome::uncertain));
+      if (!scenario_.certain && by_filter(write.kind))
+        add(Do::answer, index, static_cast<int>(Outcome::uncertain));
     } else {
       for (const int first : outcomes_of(0)) {
         for (const int second : outcomes_of(1)) add(Do::answer, index, first, second);
@@ -544,6 +587,9 @@ Digest World::digest() {
   for (const auto& [key, value] : page_) number(key * 100 + value);
   for (const int value : source_.values) number(value);
   for (const int value : target_.values) number(value);
+  number(on_the_wire_ && incarnation() == on_the_wire_life_);
+  for (const auto& schema : collections_->catalog()->collections)
+    number(schema.native_id == std::to_string(source_.life));
   if (source_.stale_reads) {
     for (const int value : source_.before) number(value);
   }
@@ -612,12 +658,14 @@ std::string World::text(const Step& step) const {
       case 'e': return "delete " + number(static_cast<int>(index) + 1);
       case 'm': return "merge " + number(static_cast<int>(index) + 1);
       case 'B': return "batch " + number(static_cast<int>(index) + 1);
+      case 'x': return "drop " + number(static_cast<int>(index) + 1);
       default: return "delete by filter " + number(static_cast<int>(index) + 1);
     }
   };
   switch (step.act) {
     case Do::begin: {
-      std::string what = "a write by filter";
+      std::string what = "a delete by filter";
+      if (step.a == 'x') what = "a drop of the collection, made again,";
       if (step.a == 'i' || step.a == 'j') what = "a write";
       if (step.a == 'd' || step.a == 'e') what = "a delete";
       if (step.a == 'm') what = "a merge";
