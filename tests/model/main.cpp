@@ -1,5 +1,5 @@
 // model: searches every scenario with all rules in force, then each rule's scenario without that rule. The last line is the figure.
-//   model [--deep] [--rule NAME] [--scenario NAME] [--states N] [--seconds N] [--table]
+//   model [--deep] [--rule NAME] [--scenario NAME] [--states N] [--seconds N] [--table] [--traces]
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -79,7 +79,7 @@ void without(const Rule& rule, const Limits& limits, bool table, bool traces, Su
 
 int main(int count, char** words) {
   vmproxy::log::configure("error", "text");
-  bool deep = false, table = false;
+  bool deep = false, table = false, traces = false;
   std::string only_rule, only_scenario;
   Limits limits;
   for (int i = 1; i < count; ++i) {
@@ -89,6 +89,8 @@ int main(int count, char** words) {
       deep = true;
     } else if (word == "--table") {
       table = true;
+    } else if (word == "--traces") {
+      traces = true;
     } else if (word == "--rule") {
       only_rule = value();
     } else if (word == "--scenario") {
@@ -114,7 +116,7 @@ int main(int count, char** words) {
   }
   for (const auto& rule : rules()) {
     if (only_scenario.empty() && (only_rule.empty() || only_rule == rule.name))
-      without(rule, limits, table, !only_rule.empty(), sum);
+      without(rule, limits, table, traces || !only_rule.empty(), sum);
   }
   std::printf("model: %zu states, %s, %zu violations; %zu of %zu rules shown necessary\n", sum.states,
               sum.capped == 0 ? "exhausted" : (std::to_string(sum.capped) + " scenarios capped").c_str(),
