@@ -223,11 +223,11 @@ std::span<const Rule> rules() {
            "5",
            "a READ that falls due waits for the deletes by filter under way",
            false,
-           {.name = "a write, a delete by filter, half windows",
+           {.name = "a write, a delete by filter",
             .kinds = "ip",
             .writes = 2,
             .empty = true,
-            .half_windows = true},
+            .certain_filters = true},
            "broad.overlapped-read"},
       // --- changes of collections
       Rule{"ddl.debts-kept",

@@ -494,7 +494,7 @@ std::vector<Step> World::possible() const {
     if (broad(write.kind)) {
       if (all) add(Do::answer, index, static_cast<int>(Outcome::applied));
       if (none) add(Do::answer, index, static_cast<int>(Outcome::rejected));
-      if (!scenario_.certain && by_filter(write.kind))
+      if (!scenario_.certain && !scenario_.certain_filters && by_filter(write.kind))
         add(Do::answer, index, static_cast<int>(Outcome::uncertain));
     } else {
       for (const int first : outcomes_of(0)) {
