@@ -1,4 +1,5 @@
-// Database: one side of the model. It holds at most two records and does nothing by itself: what reaches it is asked of the
+// Database: one side of the model. It holds at most two records and does nothing by itself: what reaches it is asked
+// of the
 // world, which says when an attempt lands and whether its answer comes.
 #pragma once
 

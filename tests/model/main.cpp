@@ -1,4 +1,5 @@
-// model: searches every scenario with all rules in force, then each rule's scenario without that rule. The last line is the figure.
+// model: searches every scenario with all rules in force, then each rule's scenario without that rule. The last line
+// is the figure.
 //   model [--deep] [--rule NAME] [--scenario NAME] [--states N] [--seconds N] [--table] [--traces]
 #include <chrono>
 #include <cstdio>

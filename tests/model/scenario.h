@@ -1,4 +1,5 @@
-// A scenario: what may happen in one search. Small ones, each searched to its end, say more than a large one that is cut.
+// A scenario: what may happen in one search. Small ones, each searched to its end, say more than a large one that is
+// cut.
 #pragma once
 
 #include <string>
@@ -7,8 +8,10 @@ namespace vmproxy::model_check {
 
 struct Scenario {
   std::string name;
-  // What clients may write, any of them in any order: i d m: image, delete, merge of key a; j e: image and delete of key b; B: both
-  // keys in one batch; p: delete by filter (odd values). x: the collection is dropped and made again. Upper case P: the filter's records are deleted one at a time.
+  // What clients may write, any of them in any order: i d m: image, delete, merge of key a; j e: image and delete of
+  // key b; B: both
+  // keys in one batch; p: delete by filter (odd values). x: the collection is dropped and made again. Upper case P:
+  // the filter's records are deleted one at a time.
   std::string kinds = "i";
   int writes = 2;                // at most so many
   int at_once = 2;               // in flight

@@ -1,7 +1,9 @@
-// World: the real mirror, lanes, debts and in-flight table, between two databases and over a journal that do only what one path of
+// World: the real mirror, lanes, debts and in-flight table, between two databases and over a journal that do only
+// what one path of
 // steps says. A path is played from the beginning; then the world says which state that is, and what may happen next.
 //
-// A call that the lane makes at the replica does not return until a step says how it ended: until then other steps are taken inside
+// A call that the lane makes at the replica does not return until a step says how it ended: until then other steps
+// are taken inside
 // it. So one thread is enough, and the lane stands where a real one would stand.
 #pragma once
 
