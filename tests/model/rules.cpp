@@ -86,6 +86,11 @@ std::span<const Rule> rules() {
            "a later write neither replaces nor clears a debt",
            true,
            {.name = "two writes", .kinds = "i", .writes = 2}},
+      Rule{"debt.new-position",
+           "3",
+           "a debt that falls due takes a new place, behind newer writes that were applied",
+           true,
+           {.name = "two writes", .kinds = "i", .writes = 2}},
       Rule{"debt.own-read",
            "3",
            "a debt goes with a value read after it fell due, no other",
@@ -229,7 +234,21 @@ std::span<const Rule> rules() {
             .empty = true,
             .certain_filters = true},
            "broad.overlapped-read"},
+      Rule{
+          "read.inherits-wait",
+          "2.7",
+          "a READ that takes another's place waits for what that waited for",
+          false,
+          {.name = "a write, a delete by filter, empty", .kinds = "ip", .writes = 2, .empty = true},
+          "broad.overlapped-read",
+          "whatever takes a waiting READ's place overlaps the same delete by filter, or asks what is under way itself "
+          "(`debt.waits`)"},
       // --- changes of collections
+      Rule{"ddl.at-outcome",
+           "5",
+           "a collection's life ends with the outcome of its drop, not with the intent",
+           true,
+           {.name = "a write, a drop", .kinds = "ix", .writes = 2, .certain = true}},
       Rule{"ddl.debts-kept",
            "5",
            "debts outlive the collection by its name",
@@ -241,6 +260,11 @@ std::span<const Rule> rules() {
            "no write is in flight when the primary changes",
            true,
            {.name = "one write, a flip", .kinds = "i", .writes = 1, .flips = 1}},
+      Rule{"flip.withdrawn",
+           "6",
+           "a write that was not sent when the primary changes is never sent to the former one",
+           true,
+           {.name = "one client, a flip", .kinds = "i", .writes = 1, .flips = 1, .gone = true}},
       Rule{"gate.snapshot",
            "2.2",
            "a write takes the routing it goes by after the gate, not before",
@@ -319,6 +343,32 @@ std::span<const Scenario> deep_scenarios() {
                .lost = 1,
                .crashes = 1,
                .flips = 2},
+  };
+  return all;
+}
+
+std::span<const Scenario> walked_scenarios() {
+  static const std::array all{
+      Scenario{.name = "everything but drops",
+               .kinds = "ijdemBpP",
+               .writes = 4,
+               .at_once = 3,
+               .keys = 2,
+               .lost = 2,
+               .crashes = 1,
+               .flips = 2,
+               .copy = true,
+               .foreign = true},
+      Scenario{.name = "everything but copy",
+               .kinds = "ijdeBpP",
+               .writes = 4,
+               .at_once = 3,
+               .keys = 2,
+               .lost = 2,
+               .crashes = 1,
+               .flips = 2,
+               .half_windows = true},
+      Scenario{.name = "drops", .kinds = "ijdeBpx", .writes = 4, .at_once = 3, .keys = 2, .lost = 2},
   };
   return all;
 }

@@ -16,10 +16,14 @@ struct Rule {
   Scenario scenario;
   // Another rule that covers for it: the scenario shows no violation without either alone, and one without both.
   const char* covered_by = nullptr;
+  // The scenario shows no violation without it (and without covered_by), and why. If it ever does, that is a failure
+  // too: the rule has come to matter, or the words are wrong.
+  const char* not_shown = nullptr;
 };
 std::span<const Rule> rules();
-std::span<const Scenario> scenarios();       // of the whole, short enough for each test run
-std::span<const Scenario> deep_scenarios();  // for --deep
+std::span<const Scenario> scenarios();         // of the whole, short enough for each test run
+std::span<const Scenario> deep_scenarios();    // for --deep
+std::span<const Scenario> walked_scenarios();  // too large to be searched
 void take_away(const char* rule, const char* another = nullptr);  // null: all stand
 
 }  // namespace vmproxy::model_check

@@ -95,26 +95,31 @@ void World::boot(bool first) {
   mirror_->resume_lanes();
 }
 
-World::View World::play(const std::vector<Step>& path) {
-  path_ = &path;
+World::View World::play(std::vector<Step> path, Choose choose) {
+  path_ = std::move(path);
+  choose_ = std::move(choose);
   at_ = 0;
   try {
     while (true) {
       try {
-        while (true) {
-          if (at_ == path_->size()) {
-            observe();
-            throw End{};
-          }
-          perform((*path_)[at_++]);
-        }
+        while (true) perform(Step(next_step()));
       } catch (Crashed&) {
-        crash((*path_)[at_ - 1]);
+        crash(path_[at_ - 1]);
       }
     }
   } catch (End&) {
   }
   return std::move(view_);
+}
+
+const Step& World::next_step() {
+  if (at_ == path_.size()) {
+    observe();
+    const auto chosen = choose_ ? choose_(view_) : std::nullopt;
+    if (!chosen) throw End{};
+    path_.push_back(*chosen);
+  }
+  return path_[at_++];
 }
 
 bool World::ends_a_call(const Step& step) {
@@ -124,11 +129,7 @@ bool World::ends_a_call(const Step& step) {
 
 Step World::inside() {
   while (true) {
-    if (at_ == path_->size()) {
-      observe();
-      throw End{};
-    }
-    const Step step = (*path_)[at_++];
+    const Step step = next_step();
     if (ends_a_call(step)) return step;
     perform(step);
   }
@@ -205,7 +206,12 @@ void World::perform(const Step& step) {
     }
     case Do::dies: lost_.erase(lost_.begin() + step.a); break;
     case Do::time: clock_.advance_to(clock_.in(scenario_.half_windows ? tick : window)); break;
-    case Do::chores: Peek::chores(*mirror_); break;
+    case Do::chores:
+      for (int key = 0; key < scenario_.keys && !VMPROXY_RULE("debt.new-position"); ++key) {
+        if (newer_applied(key)) Peek::forget_debts(*mirror_, collection_name, encoded(key));
+      }
+      Peek::chores(*mirror_);
+      break;
     case Do::lane:
       clock_.advance_to(Peek::retry_at(*mirror_));
       (void)Peek::lane_step(*mirror_);
@@ -285,6 +291,7 @@ void World::begin(char kind) {
   if (kind == 'x') {
     write.ticket = mirror_->begin_broad(routing, "collection.drop", name, IntentClass::ddl);
     mirror_->pause(collection_name);
+    if (!VMPROXY_RULE("ddl.at-outcome")) mirror_->forget(collection_name);
     return;
   }
   std::vector<model::Key> keys;
@@ -396,6 +403,14 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
   }
 }
 
+// The last write of the key ended, and something of one before it is owed.
+bool World::newer_applied(int key) const {
+  for (size_t i = writes_.size(); i-- > 0;) {
+    if (covers(writes_[i].kind, key)) return i > 0 && writes_[i].acked;
+  }
+  return false;
+}
+
 void World::flip() {
   if (!mirror_->catch_up(clock_.now())) return;
   if (!VMPROXY_RULE("flip.windows-carried")) Peek::forget_windows(*mirror_);
@@ -449,6 +464,12 @@ int World::in_flight() const {
   }));
 }
 
+bool World::drained() const {
+  const bool sent = std::any_of(writes_.begin(), writes_.end(),
+                                [](const Write& write) { return write.phase == Write::Phase::sent; });
+  return in_flight() == 0 || !VMPROXY_RULE("flip.drain") || (!sent && !VMPROXY_RULE("flip.withdrawn"));
+}
+
 std::vector<Step> World::possible() const {
   std::vector<Step> next;
   const auto add = [&](Do act, int a = 0, int b = 0, int c = 0) {
@@ -464,7 +485,10 @@ std::vector<Step> World::possible() const {
   }
   if (waiting_) add(Do::wait_on);
   if (static_cast<int>(writes_.size()) < scenario_.writes && in_flight() < scenario_.at_once && !fenced_) {
-    for (const char kind : scenario_.kinds) add(Do::begin, kind);
+    for (const char kind : scenario_.kinds) {
+      // What the target as primary makes of the others is not the mirror's: they become keyed writes.
+      if (!broad(kind) || primary_ == Side::source) add(Do::begin, kind);
+    }
   }
   for (size_t i = 0; i < writes_.size(); ++i) {
     const Write& write = writes_[i];
@@ -521,8 +545,8 @@ std::vector<Step> World::possible() const {
   }
   if (fenced_) {
     add(Do::open);
-    if (!calling && flips_left_ > 0 && (in_flight() == 0 || !VMPROXY_RULE("flip.drain"))) add(Do::flip);
-  } else if (flips_left_ > 0) {
+    if (!calling && flips_left_ > 0 && drained()) add(Do::flip);
+  } else if (flips_left_ > 0 && !settling_ && (copy_ == Copy::none || copy_ == Copy::done)) {
     add(Do::fence);
   }
   if (crashes_left_ > 0 && (!writes_.empty() || scenario_.copy)) {
@@ -541,6 +565,7 @@ std::string World::broken_invariant() {
       // The primary must hold a write that no acknowledged one came after.
       for (size_t later = 0; later < writes_.size(); ++later) {
         if (!writes_[later].acked || !covers(writes_[later].kind, key)) continue;
+        if (by_filter(writes_[later].kind) && !matches(value)) continue;
         const auto by = static_cast<size_t>(value - 1);
         const bool old = value == initial ||
                          (by < writes_.size() && writes_[by].acked && (writes_[later].after >> by & 1) != 0);

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,7 @@ enum class Do : uint8_t {
 struct Step {
   Do act;
   uint8_t a = 0, b = 0, c = 0;
+  bool operator==(const Step&) const = default;
 };
 
 struct Digest {
@@ -70,7 +72,9 @@ class World {
   };
   explicit World(const Scenario& scenario);
   ~World();
-  View play(const std::vector<Step>& path);
+  // Behind the path's end `choose` says the next step, if one is given, until it says none.
+  using Choose = std::function<std::optional<Step>(const View&)>;
+  View play(std::vector<Step> path, Choose choose = nullptr);
   std::string text(const Step& step) const;  // of the step after the path that was played
 
  private:
@@ -96,6 +100,7 @@ class World {
   struct End {};
   struct Crashed {};
 
+  const Step& next_step();
   void perform(const Step& step);
   Step inside();  // the steps while a call of the lane is on its way
   static bool ends_a_call(const Step& step);
@@ -113,6 +118,8 @@ class World {
   Digest digest();
   uint64_t incarnation() const;
   int in_flight() const;
+  bool drained() const;
+  bool newer_applied(int key) const;
   Database& side(proxy::Side which) { return which == proxy::Side::source ? source_ : target_; }
   Database& primary() { return side(primary_); }
   Database& replica() { return side(proxy::other(primary_)); }
@@ -121,7 +128,8 @@ class World {
   void execute_late(const Lost& lost);
 
   const Scenario scenario_;
-  const std::vector<Step>* path_ = nullptr;
+  std::vector<Step> path_;
+  Choose choose_;
   size_t at_ = 0;
   View view_;
 
