@@ -36,6 +36,7 @@ class Database final : public protocols::Driver {
   std::array<int, keys_max> before{};  // what each key held before its last change
   bool there = false;
   int life = 0;
+  bool answers = true;
   bool stale_reads = false;  // a read may show what was there before the last change
   model::Capabilities caps;
   std::function<Result<void>(const Attempt&)>

@@ -127,6 +127,10 @@ int key_number(const std::string& encoded) {
 // Of a row whose key ends with a debt's number: what it says without that.
 void dump_row(std::string& out, const std::string& table, const std::string& key, const std::string* value) {
   if (table == journal::rows::written || table == journal::rows::state) return;
+  if (table == journal::rows::quarantine) {
+    out += value == nullptr ? "q-" : "q+";  // its key is a number, and the time is in it
+    return;
+  }
   out += table;
   out += table == journal::rows::debts && key.size() > 8 ? key.substr(0, key.size() - 8) : key;
   out += value == nullptr ? "-" : "=" + *value;

@@ -305,6 +305,11 @@ std::span<const Rule> rules() {
             .crashes = 1,
             .flips = 1,
             .certain = true}},
+      Rule{"forced.frozen",
+           "6",
+           "what a forced change gave up is never read from the new primary",
+           false,
+           {.name = "one write, a dead primary", .kinds = "i", .writes = 1, .deaths = 1}},
   };
   return all;
 }
@@ -318,6 +323,7 @@ std::span<const Scenario> scenarios() {
       Scenario{.name = "drop", .kinds = "ix", .writes = 2, .lost = 1},
       Scenario{.name = "settle", .kinds = "id", .writes = 1, .copy = true, .foreign = true},
       Scenario{.name = "one flip", .kinds = "i", .writes = 2, .lost = 1, .flips = 1, .certain = true},
+      Scenario{.name = "a dead primary", .kinds = "i", .writes = 2, .deaths = 1},
   };
   return all;
 }

@@ -19,6 +19,7 @@ struct Scenario {
   int lost = 0;                  // answers of the replica that may be lost
   int crashes = 0;               // kill -9
   int flips = 0;                 // changes of the primary
+  int deaths = 0;                // of the primary, which end in a forced change
   bool copy = false;             // the replica begins empty, and one page is copied
   bool empty = false;            // the primary begins empty
   bool foreign = false;          // a write from before the barrier may still be executed

@@ -47,6 +47,7 @@ World::World(const Scenario& scenario)
       lost_left_(scenario.lost),
       crashes_left_(scenario.crashes),
       flips_left_(scenario.flips),
+      deaths_left_(scenario.deaths),
       foreign_left_(scenario.foreign),
       settling_(scenario.foreign) {
   if (scenario_.copy) copy_ = Copy::begin;
@@ -92,6 +93,7 @@ void World::boot(bool first) {
   if (scenario_.copy) mirror_->set_generation(generation);
   must(mirror_->recover(primary_, epoch_, first), "recover");
   if (settling_ && VMPROXY_RULE("settle.window")) settle_ = mirror_->open_settle({collection_name});
+  if (dead_) mirror_->hold_reads(true);
   mirror_->resume_lanes();
 }
 
@@ -259,6 +261,13 @@ void World::perform(const Step& step) {
       break;
     case Do::open: fenced_ = false; break;
     case Do::flip: flip(); break;
+    case Do::dead:
+      dead_ = true;
+      --deaths_left_;
+      primary().answers = false;
+      mirror_->hold_reads(true);
+      break;
+    case Do::force: force(); break;
     case Do::crash: throw Crashed{};
     default: throw std::logic_error("a call of the lane ends where none is");
   }
@@ -272,6 +281,9 @@ void World::begin(char kind) {
   write.primary = VMPROXY_RULE("gate.snapshot") ? primary_ : arrived_;
   for (size_t i = 0; i < writes_.size(); ++i) {
     if (writes_[i].acked) write.after |= static_cast<uint8_t>(1u << i);
+  }
+  for (int key = 0; key < scenario_.keys; ++key) {
+    if (covers(kind, key)) last_copy_[static_cast<size_t>(key)].reset();
   }
   proxy::Routing routing;
   routing.primary = write.primary;
@@ -340,6 +352,9 @@ void World::execute_late(const Lost& lost) {
     side(lost.side).land(lost.attempt);
   } else {
     execute(lost.write, lost.key);
+    const auto at = static_cast<size_t>(lost.key);
+    if (last_copy_[at] && writes_[static_cast<size_t>(lost.write)].primary != primary_)
+      last_copy_[at] = replica().values[at];
     if (writes_[static_cast<size_t>(lost.write)].item[static_cast<size_t>(lost.key)] == 2) {
       lost_.push_back(lost);
     }
@@ -414,16 +429,34 @@ bool World::newer_applied(int key) const {
 void World::flip() {
   if (!mirror_->catch_up(clock_.now())) return;
   if (!VMPROXY_RULE("flip.windows-carried")) Peek::forget_windows(*mirror_);
+  --flips_left_;
+  change_primary();
+  fenced_ = false;
+}
+
+// As Migration::flip does with a dead primary, giving up what must be read from it.
+void World::force() {
+  const auto caught = mirror_->catch_up_without_primary("it is dead", true, clock_.now());
+  if (!caught || caught->unread.count > 0) return;
+  for (int key = 0; key < scenario_.keys; ++key) {
+    const auto at = static_cast<size_t>(key);
+    if (mirror_->quarantined({"", collection_name}, key_of(key))) last_copy_[at] = primary().values[at];
+  }
+  primary().answers = true;
+  dead_ = false;
+  change_primary();
+  mirror_->hold_reads(false);
+}
+
+void World::change_primary() {
   primary_ = proxy::other(primary_);
   ++epoch_;
-  --flips_left_;
   must(journal_.commit_rows({{std::string(journal::rows::state), "primary", std::to_string(epoch_)}}),
        "flip");
   collections_->follow(primary_);
   mirror_->set_primary(primary_);
   mirror_->resume_lanes();
   must(mirror_->carry_suspects(), "carry_suspects");
-  fenced_ = false;
 }
 
 void World::crash(const Step& step) {
@@ -510,7 +543,7 @@ std::vector<Step> World::possible() const {
       std::vector<int> outcomes;
       const auto item = write.item[static_cast<size_t>(key)];
       if (!covers(write.kind, key)) return std::vector<int>{0};
-      if (item == 1) outcomes.push_back(static_cast<int>(Outcome::applied));
+      if (item == 1 && !dead_) outcomes.push_back(static_cast<int>(Outcome::applied));
       if (item == 0) outcomes.push_back(static_cast<int>(Outcome::rejected));
       if (!scenario_.certain) outcomes.push_back(static_cast<int>(Outcome::uncertain));
       return outcomes;
@@ -549,6 +582,8 @@ std::vector<Step> World::possible() const {
   } else if (flips_left_ > 0 && !settling_ && (copy_ == Copy::none || copy_ == Copy::done)) {
     add(Do::fence);
   }
+  if (deaths_left_ > 0 && !writes_.empty()) add(Do::dead);
+  if (dead_ && in_flight() == 0 && !calling) add(Do::force);
   if (crashes_left_ > 0 && (!writes_.empty() || scenario_.copy)) {
     for (size_t kept = 0; kept <= journal_.waiting().size(); ++kept) add(Do::crash, static_cast<int>(kept));
     add(Do::crash, 0, 1);
@@ -561,7 +596,11 @@ std::string World::broken_invariant() {
   for (int key = 0; key < scenario_.keys; ++key) {
     const auto at = static_cast<size_t>(key);
     const int value = primary().values[at];
-    if (scenario_.flips > 0) {
+    if (last_copy_[at] && replica().values[at] != *last_copy_[at])
+      return "C6: the last copy of key " + std::to_string(key) +
+             " is overwritten, with what the new primary has";
+    if (mirror_->quarantined({"", collection_name}, key_of(key))) continue;
+    if (scenario_.flips + scenario_.deaths > 0) {
       // The primary must hold a write that no acknowledged one came after.
       for (size_t later = 0; later < writes_.size(); ++later) {
         if (!writes_[later].acked || !covers(writes_[later].kind, key)) continue;
@@ -591,10 +630,12 @@ std::string World::broken_invariant() {
 std::string World::unfinished() {
   for (int key = 0; key < scenario_.keys; ++key) {
     const auto at = static_cast<size_t>(key);
+    if (mirror_->quarantined({"", collection_name}, key_of(key))) continue;
     if (replica().values[at] != primary().values[at])
       return "I2/I3: at rest the replica has " + std::to_string(replica().values[at]) + " for key " +
              std::to_string(key) + ", the primary " + std::to_string(primary().values[at]);
   }
+  if (dead_) return "stuck: the primary cannot be changed without the dead one";
   if (copy_ != Copy::none && copy_ != Copy::done) return "stuck: the copy does not end";
   if (Peek::owed(*mirror_) > 0) return "stuck: a debt is never paid";
   if (!Peek::lanes_empty(*mirror_)) return "stuck: a lane does not end";
@@ -608,6 +649,10 @@ Digest World::digest() {
   number(primary_ == Side::target);
   number(fenced_ + 2 * waiting_ + 4 * foreign_left_ + 8 * settling_);
   number(lost_left_ * 64 + crashes_left_ * 8 + flips_left_);
+  if (scenario_.deaths > 0) {
+    number(deaths_left_ * 2 + dead_);
+    for (const auto& copy : last_copy_) number(copy.value_or(-1));
+  }
   number(static_cast<int>(copy_));
   for (const auto& [key, value] : page_) number(key * 100 + value);
   for (const int value : source_.values) number(value);
@@ -625,7 +670,7 @@ Digest World::digest() {
   for (size_t i = 0; i < writes_.size(); ++i) {
     const Write& write = writes_[i];
     out += '|';
-    if (scenario_.flips > 0) number(write.acked * 64 + write.after);
+    if (scenario_.flips + scenario_.deaths > 0) number(write.acked * 64 + write.after);
     if (write.phase == Write::Phase::ended && !live[i]) continue;
     out += write.kind;
     number(static_cast<int>(write.phase) * 2 + static_cast<int>(write.primary));
@@ -728,6 +773,8 @@ std::string World::text(const Step& step) const {
     case Do::fence: return "the gate closes";
     case Do::flip: return "caught up: the primary changes";
     case Do::open: return "the gate opens again";
+    case Do::dead: return "the primary no longer answers";
+    case Do::force: return "the primary is changed without it; what only it has is given up";
     case Do::crash:
       return step.b == 1 ? "kill -9, all of the journal kept and trimmed; recovery"
                          : "kill -9, " + number(step.a) + " waiting rows of the journal kept; recovery";

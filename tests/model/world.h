@@ -48,6 +48,8 @@ enum class Do : uint8_t {
   fence,        // the gate closes
   flip,         // caught up: the primary changes
   open,         // the fence ends without a change
+  dead,         // the primary no longer answers
+  force,        // the primary changes without it; it is back as the replica
   crash,        // a: how many of the journal's waiting calls are kept; b: the watermark was flushed before
 };
 
@@ -110,6 +112,8 @@ class World {
   void answer(int write, const std::array<int, keys_max>& outcomes);
   void crash(const Step& step);
   void flip();
+  void force();
+  void change_primary();
   Result<void> attempted(proxy::Side side, const Attempt& attempt);
   void observe();
   std::vector<Step> possible() const;
@@ -154,7 +158,10 @@ class World {
   bool waiting_ = false;           // the lane waits, and nothing is on the wire
   bool fenced_ = false;
   proxy::Side arrived_ = proxy::Side::source;  // what a write saw that reached the closed gate
-  int lost_left_ = 0, crashes_left_ = 0, flips_left_ = 0;
+  int lost_left_ = 0, crashes_left_ = 0, flips_left_ = 0, deaths_left_ = 0;
+  bool dead_ = false;
+  // What only the former primary has, until the application writes the key again.
+  std::array<std::optional<int>, keys_max> last_copy_{};
   bool foreign_left_ = false, settling_ = false;
   enum class Copy : uint8_t { none, begin, read, given, done } copy_ = Copy::none;
   std::vector<std::pair<int, int>> page_;
