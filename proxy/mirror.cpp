@@ -7,8 +7,14 @@
 #include "base/log.h"
 #include "base/rule.h"
 #include "journal/rows.h"
+#include "proxy/images.h"
 
 namespace vmproxy::proxy {
+namespace {
+
+constexpr size_t touched_at_once = 10'000;
+
+}  // namespace
 
 Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& transfer,
                const protocols::Dialect* dialect, Clock& clock, Random& random, Metrics& metrics,
@@ -208,6 +214,28 @@ void Mirror::close_settle(const std::vector<OpId>& windows) {
     }
   }
   close_windows(false);
+}
+
+Result<void> Mirror::reread_touched(const std::vector<std::string>& collections) {
+  for (const auto& name : collections) {
+    const std::string prefix = touched_key(generation_, name, "");
+    std::string from;
+    for (bool more = true; more;) {
+      std::vector<Debt> debts;
+      auto scanned = journal_.scan_latest_rows(
+          journal::rows::touched, prefix, from, [&](std::string_view row, std::string_view) {
+            debts.push_back(
+                {0, name, std::string(row.substr(prefix.size())), DebtReason::repair, Duration::zero()});
+            return debts.size() < touched_at_once;
+          });
+      if (!scanned) return scanned.error().within("what was written before the restart could not be listed");
+      more = debts.size() == touched_at_once;
+      if (more) from = prefix + debts.back().key + '\0';
+      if (!debts.empty()) debts_.add(debts);
+    }
+  }
+  changed_.notify_all();
+  return {};
 }
 
 void Mirror::pause(const std::string& collection) {

@@ -105,6 +105,9 @@ class Mirror final : public journal::Sink {
   // Every write of the collections is READ, and read again when the settle window is closed.
   std::vector<OpId> open_settle(const std::vector<std::string>& collections);
   void close_settle(const std::vector<OpId>& windows);
+  // H62, after close_settle() when an earlier settle time of this generation was cut short by a restart: what was mirrored
+  // then belongs to no window any more, and is read again. Blocking.
+  Result<void> reread_touched(const std::vector<std::string>& collections);
 
   // --- DDL: nothing of the collection is sent to the replica between pause and resume
   void pause(const std::string& collection);

@@ -250,6 +250,8 @@ void World::perform(const Step& step) {
       settling_ = false;
       mirror_->close_settle(settle_);
       settle_.clear();
+      if (crashes_left_ < scenario_.crashes && VMPROXY_RULE("settle.across-restart"))
+        must(mirror_->reread_touched({collection_name}), "reread_touched");
       break;
     case Do::foreign:
       foreign_left_ = false;
