@@ -1,6 +1,6 @@
 // The model's own parts: that a path is the same each time, what a crash leaves of the journal, that what is found can
 // be played again, and that the rules' table and the code name the same rules. This file is compiled as the product is.
-#include <catch2/catch_test_macros.hpp>
+#include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 #include <random>

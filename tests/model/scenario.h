@@ -26,6 +26,7 @@ struct Scenario {
   bool certain = false;          // no write's answer is lost
   bool certain_filters = false;  // ... of a delete by filter
   bool half_windows = false;     // time may move by half a window
+  bool quick_replica = false;    // an attempt on it ends within half a window
   bool gone = false;             // clients may go away between the intent and the first byte
 };
 

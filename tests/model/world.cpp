@@ -53,6 +53,7 @@ World::World(const Scenario& scenario)
   if (scenario_.copy) copy_ = Copy::begin;
   source_.attempted = [this](const Attempt& attempt) { return attempted(Side::source, attempt); };
   target_.attempted = [this](const Attempt& attempt) { return attempted(Side::target, attempt); };
+  if (scenario_.quick_replica) target_.caps.max_zombie = tick;
   source_.stale_reads = !VMPROXY_RULE("read.after-write");
   clock_.waited = [this](TimePoint deadline) {
     waiting_ = true;
@@ -152,7 +153,8 @@ Result<void> World::attempted(Side to, const Attempt& attempt) {
     return {};
   }
   --lost_left_;
-  if (step.act == Do::lost_late) lost_.push_back({true, 0, 0, attempt, to, clock_.in(window)});
+  if (step.act == Do::lost_late)
+    lost_.push_back({true, 0, 0, attempt, to, clock_.in(side(to).caps.max_zombie)});
   return Error(Code::timeout, "no answer came");
 }
 
@@ -282,7 +284,9 @@ void World::begin(char kind) {
   write.kind = kind;
   write.primary = VMPROXY_RULE("gate.snapshot") ? primary_ : arrived_;
   for (size_t i = 0; i < writes_.size(); ++i) {
-    if (writes_[i].acked) write.after |= static_cast<uint8_t>(1u << i);
+    for (size_t key = 0; key < keys_max; ++key) {
+      if (writes_[i].acked[key]) write.after[key] |= static_cast<uint8_t>(1u << i);
+    }
   }
   for (int key = 0; key < scenario_.keys; ++key) {
     if (covers(kind, key)) last_copy_[static_cast<size_t>(key)].reset();
@@ -385,7 +389,7 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
     if (!covers(write.kind, key)) continue;
     const Outcome what = outcome(outcomes[filter ? 0 : static_cast<size_t>(key)]);
     if (what == Outcome::applied) {
-      write.acked = true;
+      write.acked[static_cast<size_t>(key)] = true;
       if (write.primary != primary_)
         wrong_ = "I9: a write is acknowledged that was sent to the former primary";
     }
@@ -394,7 +398,7 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
     if (what != Outcome::rejected) {
       if (!VMPROXY_RULE("debt.rows") && !filter) Peek::forget_debts(*mirror_, collection_name, encoded(key));
       for (size_t later = static_cast<size_t>(index) + 1; later < writes_.size(); ++later) {
-        if (covers(writes_[later].kind, key) && writes_[later].phase == Write::Phase::ended)
+        if (writes_[later].acked[static_cast<size_t>(key)])
           late_entry[static_cast<size_t>(key)] = !Peek::queued(*mirror_, collection_name, encoded(key));
       }
     } else {
@@ -423,7 +427,7 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
 // The last write of the key ended, and something of one before it is owed.
 bool World::newer_applied(int key) const {
   for (size_t i = writes_.size(); i-- > 0;) {
-    if (covers(writes_[i].kind, key)) return i > 0 && writes_[i].acked;
+    if (covers(writes_[i].kind, key)) return i > 0 && writes_[i].acked[static_cast<size_t>(key)];
   }
   return false;
 }
@@ -463,7 +467,9 @@ void World::change_primary() {
 
 void World::crash(const Step& step) {
   --crashes_left_;
-  if (on_the_wire_) lost_.push_back({true, 0, 0, *on_the_wire_, on_the_wire_to_, clock_.in(window)});
+  if (on_the_wire_)
+    lost_.push_back(
+        {true, 0, 0, *on_the_wire_, on_the_wire_to_, clock_.in(side(on_the_wire_to_).caps.max_zombie)});
   on_the_wire_.reset();
   waiting_ = false;
   for (size_t i = 0; i < writes_.size(); ++i) {
@@ -605,11 +611,11 @@ std::string World::broken_invariant() {
     if (scenario_.flips + scenario_.deaths > 0) {
       // The primary must hold a write that no acknowledged one came after.
       for (size_t later = 0; later < writes_.size(); ++later) {
-        if (!writes_[later].acked || !covers(writes_[later].kind, key)) continue;
+        if (!writes_[later].acked[at]) continue;
         if (by_filter(writes_[later].kind) && !matches(value)) continue;
         const auto by = static_cast<size_t>(value - 1);
-        const bool old = value == initial ||
-                         (by < writes_.size() && writes_[by].acked && (writes_[later].after >> by & 1) != 0);
+        const bool old = value == initial || (by < writes_.size() && writes_[by].acked[at] &&
+                                              (writes_[later].after[at] >> by & 1) != 0);
         if (old)
           return "C2/C6: the primary serves what was there before an acknowledged write of key " +
                  std::to_string(key);
@@ -672,7 +678,9 @@ Digest World::digest() {
   for (size_t i = 0; i < writes_.size(); ++i) {
     const Write& write = writes_[i];
     out += '|';
-    if (scenario_.flips + scenario_.deaths > 0) number(write.acked * 64 + write.after);
+    if (scenario_.flips + scenario_.deaths > 0) {
+      for (size_t key = 0; key < keys_max; ++key) number(write.acked[key] * 64 + write.after[key]);
+    }
     if (write.phase == Write::Phase::ended && !live[i]) continue;
     out += write.kind;
     number(static_cast<int>(write.phase) * 2 + static_cast<int>(write.primary));

@@ -88,8 +88,9 @@ class World {
     proxy::Ticket ticket;
     proxy::Side primary = proxy::Side::source;
     bool gone = false;  // its client, before the first byte
-    bool acked = false, rejected = false;
-    uint8_t after = 0;  // writes that were acknowledged when it began, as bits
+    bool rejected = false;
+    std::array<bool, keys_max> acked{};
+    std::array<uint8_t, keys_max> after{};  // writes that were acknowledged when it began, as bits
   };
   // What may still be executed although nobody waits for it.
   struct Lost {
