@@ -57,7 +57,7 @@ OpId InFlight::begin_broad_locked(const std::string& collection, bool window) {
   op.window = window;
   op.alone = ops_.empty() && passing_ == 0 && key_windows_ == 0;
   for (auto& [key, others] : c.keyed) {
-    op.reread.insert(key);
+    if (VMPROXY_RULE("predicate.reread-in-flight")) op.reread.insert(key);
     for (const OpId other : others) {
       Op& o = ops_.at(other);
       if (VMPROXY_RULE("predicate.overlap")) o.overlapped.assign(o.keys.size(), true);
