@@ -343,12 +343,20 @@ std::span<const Scenario> scenarios() {
   static const std::array all{
       Scenario{.name = "two writes, crash", .kinds = "i", .writes = 2, .crashes = 1},
       Scenario{.name = "images, deletes, merges", .kinds = "idm", .writes = 2, .lost = 1},
-      Scenario{.name = "copy", .kinds = "id", .writes = 1, .lost = 1, .crashes = 1, .copy = true},
-      Scenario{.name = "delete by filter", .kinds = "ip", .writes = 2},
-      Scenario{.name = "drop", .kinds = "ix", .writes = 2, .lost = 1},
+      Scenario{.name = "two keys, a batch", .kinds = "iB", .writes = 2, .keys = 2},
+      Scenario{.name = "copy, a lost answer", .kinds = "id", .writes = 1, .lost = 1, .copy = true},
+      Scenario{.name = "copy, crash", .kinds = "id", .writes = 1, .crashes = 1, .copy = true},
       Scenario{.name = "settle", .kinds = "id", .writes = 1, .copy = true, .foreign = true},
-      Scenario{.name = "one flip", .kinds = "i", .writes = 2, .lost = 1, .flips = 1, .certain = true},
-      Scenario{.name = "a dead primary", .kinds = "i", .writes = 2, .deaths = 1},
+      Scenario{
+          .name = "settle, crash", .kinds = "i", .writes = 1, .crashes = 1, .copy = true, .foreign = true},
+      Scenario{.name = "delete by filter", .kinds = "ip", .writes = 2},
+      Scenario{.name = "delete by filter, crash", .kinds = "ip", .writes = 2, .crashes = 1, .empty = true},
+      Scenario{.name = "drop", .kinds = "ix", .writes = 2, .lost = 1},
+      Scenario{.name = "promotion", .kinds = "i", .writes = 2, .lost = 1, .flips = 1, .certain = true},
+      Scenario{.name = "promotion, rollback, crash", .kinds = "i", .writes = 1, .crashes = 1, .flips = 2},
+      Scenario{.name = "promotion, rollback", .kinds = "id", .writes = 2, .flips = 2},
+      Scenario{.name = "a dead primary", .kinds = "id", .writes = 2, .deaths = 1},
+      Scenario{.name = "a dead primary, crash", .kinds = "i", .writes = 1, .crashes = 1, .deaths = 1},
   };
   return all;
 }
