@@ -100,7 +100,7 @@ Ticket Mirror::begin_keyed(const Routing& routing, std::string operation, model:
   for (const auto& key : keys) ticket.encoded.push_back(model::encode(key));
   ticket.named = keys.size();
   ticket.keys = std::move(keys);
-  ticket.op = in_flight_.begin_keyed(ticket.collection_key, ticket.encoded);
+  ticket.op = in_flight_.begin_keyed(ticket.collection_key, ticket.encoded, journal_.next());
   return ticket;
 }
 
@@ -114,9 +114,14 @@ Ticket Mirror::begin_broad(const Routing& routing, std::string operation, model:
   ticket.operation = std::move(operation);
   ticket.collection_key = model::to_string(collection);
   ticket.collection = std::move(collection);
-  ticket.enumerated_from = journal_.next();
+  const journal::Seq now = journal_.next();
+  ledger_.hold(now);
+  ticket.enumerated_from = now;
+  // H42: also what is in flight now may be executed after the enumeration and before the rest.
+  ticket.op = in_flight_.begin_broad(ticket.collection_key, &ticket.enumerated_from);
+  if (!VMPROXY_RULE("predicate.from-in-flight")) ticket.enumerated_from = now;
   ledger_.hold(ticket.enumerated_from);
-  ticket.op = in_flight_.begin_broad(ticket.collection_key);
+  ledger_.release(now);
   return ticket;
 }
 
@@ -133,6 +138,7 @@ void Mirror::add_keys(Ticket& ticket, std::vector<model::Key> keys) {
 
 void Mirror::journal(Ticket& ticket, journal::IntentBody body,
                      std::function<void(Result<journal::Seq>)> done) {
+  if (ticket.broad) ticket.named = ticket.keys.size();
   journal::IntentHead head;
   head.epoch = ticket.epoch;
   head.primary = ticket.primary;

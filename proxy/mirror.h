@@ -39,9 +39,10 @@ struct Ticket {
   std::vector<model::Key> keys;
   std::vector<std::string> encoded;  // of keys
   bool makes_keys = false;  // the intent does not name all: add_keys() does, once the primary has answered
-  size_t named = 0;         // keyed: how many it does name; the primary made up those after them
-  journal::Seq enumerated_from = 0;  // broad: journal position when its enumeration began; held until it ends
-  journal::Seq seq = 0;              // 0: not journaled
+  size_t named = 0;         // how many it does name; keyed: the primary made up those after them
+  // Broad: where in the journal the intents begin of all that it may hit and has not listed; held until it ends.
+  journal::Seq enumerated_from = 0;
+  journal::Seq seq = 0;  // 0: not journaled
 };
 
 struct MirrorOptions {

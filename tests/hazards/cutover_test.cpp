@@ -366,7 +366,7 @@ TEST_CASE("H62: it is found too on a key that was mirrored in a settle time whic
   move.linger();
   move.source.put("a", 1);  // sent past us before the barrier, executed only now
   REQUIRE(move.reaches([&] {
-    const auto state = cutover::load_state(*move.journal);
+    const auto state = vmproxy::cutover::load_state(*move.journal);
     return state && state->copied;
   }));
   CHECK(move.eventually([&] { return move.target.find("a") == 1; }));

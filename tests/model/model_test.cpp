@@ -43,8 +43,9 @@ std::set<std::string> named_under(const std::string& folder) {
   const std::string mark = "VMPROXY_RULE(\"";
   for (const auto& file : std::filesystem::directory_iterator(std::string(VMPROXY_SOURCES) + "/" + folder)) {
     if (file.path().extension() != ".cpp" || file.path().filename() == "model_test.cpp") continue;
+    std::ifstream in(file.path());
     std::stringstream text;
-    text << std::ifstream(file.path()).rdbuf();
+    text << in.rdbuf();
     const std::string code = text.str();
     for (size_t at = code.find(mark); at != std::string::npos; at = code.find(mark, at + 1)) {
       const size_t begin = at + mark.size();

@@ -195,6 +195,7 @@ void Peek::dump(Mirror& mirror, const model_check::InlineJournal& journal, bool 
     std::vector<std::string> reread(op->reread.begin(), op->reread.end());
     std::sort(reread.begin(), reread.end());
     for (const auto& key : reread) number(out, key_number(key) + 10);
+    if (may_crash && !op->broad) number(out, seqs.below(op->from) + 100);
     out += '|';
   }
   for (const auto& [name, collection] : flight.collections_) {
