@@ -165,6 +165,9 @@ Result<void> Migration::arm() {
   if (!created) return created;
   VMPROXY_FAULT("arm.made");
   SettleWindows windows(mirror_);
+  std::vector<std::string> names;
+  // A restart has cut short the settle time of this barrier, or something new is to be copied behind it.
+  bool again = false;
   {
     std::lock_guard one(transition_);
     State next = state();
@@ -173,9 +176,9 @@ Result<void> Migration::arm() {
     if (next.copy_generation == 0 || !next.capture) ++next.copy_generation;
     mirror_.set_generation(next.copy_generation);
     // H47, H62: until settle ends, a write from before the barrier may still execute: all is READ, and READ again.
-    std::vector<std::string> names;
     for (const auto& collection : jobs()) names.push_back(collection->key);
     windows.open(names);
+    again = next.capture;
     next.capture = true;
     next.phase = Phase::mirroring;
     next.settled = false;
@@ -198,6 +201,9 @@ Result<void> Migration::arm() {
   windows.close();
   VMPROXY_FAULT("arm.settled");
   if (!settled) return Error(Code::cancelled, "the proxy is stopping");
+  if (again) {
+    if (auto owed = mirror_.reread_touched(names); !owed) return owed;
+  }
   std::lock_guard one(transition_);
   auto next = mirrored_state();
   if (!next) return next.error();

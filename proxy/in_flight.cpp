@@ -1,16 +1,18 @@
 #include "proxy/in_flight.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "base/rule.h"
 
 namespace vmproxy::proxy {
 
-OpId InFlight::begin_keyed(const std::string& collection, std::vector<std::string> keys) {
+OpId InFlight::begin_keyed(const std::string& collection, std::vector<std::string> keys, uint64_t from) {
   std::lock_guard hold(mutex_);
   const OpId id = next_++;
   Op& op = ops_[id];
   op.collection = collection;
+  op.from = from;
   enlist(id, op, keys);
   return id;
 }
@@ -57,7 +59,7 @@ OpId InFlight::begin_broad_locked(const std::string& collection, bool window) {
   op.window = window;
   op.alone = ops_.empty() && passing_ == 0 && key_windows_ == 0;
   for (auto& [key, others] : c.keyed) {
-    op.reread.insert(key);
+    if (VMPROXY_RULE("predicate.reread-in-flight")) op.reread.insert(key);
     for (const OpId other : others) {
       Op& o = ops_.at(other);
       if (VMPROXY_RULE("predicate.overlap")) o.overlapped.assign(o.keys.size(), true);
@@ -72,8 +74,11 @@ OpId InFlight::begin_broad_locked(const std::string& collection, bool window) {
   return id;
 }
 
-OpId InFlight::begin_broad(const std::string& collection) {
+OpId InFlight::begin_broad(const std::string& collection, uint64_t* from) {
   std::lock_guard hold(mutex_);
+  for (const auto& [id, op] : ops_) {
+    if (from != nullptr && !op.broad && op.collection == collection) *from = std::min(*from, op.from);
+  }
   return begin_broad_locked(collection, false);
 }
 

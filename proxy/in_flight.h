@@ -21,12 +21,14 @@ using OpId = uint64_t;
 
 class InFlight {
  public:
-  // A write of these keys (encoded, of one collection). The op is in flight until end().
-  OpId begin_keyed(const std::string& collection, std::vector<std::string> keys);
+  // A write of these keys (encoded, of one collection). The op is in flight until end(). Its intent will stand in the
+  // journal at `from` or later.
+  OpId begin_keyed(const std::string& collection, std::vector<std::string> keys, uint64_t from = 0);
   // Keys that a keyed op learned of only now (the primary made them up): as if it had begun with them just now.
   void add_keys(OpId op, const std::vector<std::string>& keys);
-  // A predicate or DDL op: from before its enumeration until end_broad().
-  OpId begin_broad(const std::string& collection);
+  // A predicate or DDL op: from before its enumeration until end_broad(). `from`, when given, is lowered to where the
+  // intents of the writes begin that are in flight now: it may hit those too, and cannot list them.
+  OpId begin_broad(const std::string& collection, uint64_t* from = nullptr);
 
   struct Keyed {
     std::vector<bool> overlapped;  // by key, in the order of begin_keyed
@@ -76,6 +78,7 @@ class InFlight {
     bool broad = false;
     bool window = false;  // a collection's window: overlaps like an op, ends by close_collection_window
     bool alone = false;   // broad: when it began
+    uint64_t from = 0;    // keyed
     std::vector<std::string> keys;
     std::vector<bool> overlapped;
     std::set<OpId> waits;

@@ -345,9 +345,7 @@ bool Lanes::step(Lane& lane) {
       lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
         {
           std::lock_guard hold(mutex_);
-          if ((VMPROXY_RULE("ddl.pause") && paused_.contains(entry.collection)) ||
-              (reads_held_ && !entry.image))
-            return false;
+          if (paused_.contains(entry.collection) || (reads_held_ && !entry.image)) return false;
         }
         for (const OpId op : entry.waits) {
           if (VMPROXY_RULE("read.waits") && parts_.in_flight.broad_in_flight(op)) return false;
@@ -359,7 +357,15 @@ bool Lanes::step(Lane& lane) {
   if (worked) lane.last_batch = entries.size();
   if (worked) VMPROXY_FAULT("lane.taken");
   if (worked) apply_whole(lane, entries);
-  if (worked && !health_.problem().empty()) return true;
+  // Whoever asked a side whether it is back, and has learned nothing about that, lets another ask.
+  const auto let_others_ask = [](ReplicaHealth& health, size_t answer) {
+    if (answer == 1) health.unused();
+  };
+  let_others_ask(primary_health_, reads_allowed);
+  if (worked && !health_.problem().empty()) {
+    let_others_ask(health_, allowed);
+    return true;
+  }
   {
     std::lock_guard hold(mutex_);
     copying = !stopping_ && !lane.copies.empty();
@@ -376,6 +382,7 @@ bool Lanes::step(Lane& lane) {
     worked = true;
   }
   if (!worked) health_.unused();
+  let_others_ask(health_, allowed);
   return worked;
 }
 

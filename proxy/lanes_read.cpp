@@ -4,6 +4,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "proxy/images.h"
 #include "proxy/lanes.h"
 
@@ -37,7 +38,7 @@ Result<Lanes::States> Lanes::states(const Collection& collection, const std::vec
       }
     }
     // H46: only the former primary may have it; reading this one would end in deleting it there.
-    if (parts_.quarantine.at_risk(entry.collection, entry.key)) continue;
+    if (VMPROXY_RULE("forced.frozen") && parts_.quarantine.at_risk(entry.collection, entry.key)) continue;
     reads.push_back(*key);
   }
   if (reads.empty()) return found;

@@ -5,9 +5,16 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/rule.h"
 #include "journal/rows.h"
+#include "proxy/images.h"
 
 namespace vmproxy::proxy {
+namespace {
+
+constexpr size_t touched_at_once = 10'000;
+
+}  // namespace
 
 Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& transfer,
                const protocols::Dialect* dialect, Clock& clock, Random& random, Metrics& metrics,
@@ -93,7 +100,7 @@ Ticket Mirror::begin_keyed(const Routing& routing, std::string operation, model:
   for (const auto& key : keys) ticket.encoded.push_back(model::encode(key));
   ticket.named = keys.size();
   ticket.keys = std::move(keys);
-  ticket.op = in_flight_.begin_keyed(ticket.collection_key, ticket.encoded);
+  ticket.op = in_flight_.begin_keyed(ticket.collection_key, ticket.encoded, journal_.next());
   return ticket;
 }
 
@@ -107,9 +114,14 @@ Ticket Mirror::begin_broad(const Routing& routing, std::string operation, model:
   ticket.operation = std::move(operation);
   ticket.collection_key = model::to_string(collection);
   ticket.collection = std::move(collection);
-  ticket.enumerated_from = journal_.next();
+  const journal::Seq now = journal_.next();
+  ledger_.hold(now);
+  ticket.enumerated_from = now;
+  // H42: also what is in flight now may be executed after the enumeration and before the rest.
+  ticket.op = in_flight_.begin_broad(ticket.collection_key, &ticket.enumerated_from);
+  if (!VMPROXY_RULE("predicate.from-in-flight")) ticket.enumerated_from = now;
   ledger_.hold(ticket.enumerated_from);
-  ticket.op = in_flight_.begin_broad(ticket.collection_key);
+  ledger_.release(now);
   return ticket;
 }
 
@@ -126,6 +138,7 @@ void Mirror::add_keys(Ticket& ticket, std::vector<model::Key> keys) {
 
 void Mirror::journal(Ticket& ticket, journal::IntentBody body,
                      std::function<void(Result<journal::Seq>)> done) {
+  if (ticket.broad) ticket.named = ticket.keys.size();
   journal::IntentHead head;
   head.epoch = ticket.epoch;
   head.primary = ticket.primary;
@@ -209,6 +222,28 @@ void Mirror::close_settle(const std::vector<OpId>& windows) {
   close_windows(false);
 }
 
+Result<void> Mirror::reread_touched(const std::vector<std::string>& collections) {
+  for (const auto& name : collections) {
+    const std::string prefix = touched_key(generation_, name, "");
+    std::string from;
+    for (bool more = true; more;) {
+      std::vector<Debt> debts;
+      auto scanned = journal_.scan_latest_rows(
+          journal::rows::touched, prefix, from, [&](std::string_view row, std::string_view) {
+            debts.push_back(
+                {0, name, std::string(row.substr(prefix.size())), DebtReason::repair, Duration::zero()});
+            return debts.size() < touched_at_once;
+          });
+      if (!scanned) return scanned.error().within("what was written before the restart could not be listed");
+      more = debts.size() == touched_at_once;
+      if (more) from = prefix + debts.back().key + '\0';
+      if (!debts.empty()) debts_.add(debts);
+    }
+  }
+  changed_.notify_all();
+  return {};
+}
+
 void Mirror::pause(const std::string& collection) {
   lanes_.pause(collection);
   freshness_.block(collection);
@@ -225,7 +260,7 @@ void Mirror::forget(const std::string& collection) {
   for (auto& entry : lanes_.remove(collection)) {
     for (auto& debt : entry.debts) debts.push_back(std::move(debt));
   }
-  debts_.put_back(std::move(debts));
+  if (VMPROXY_RULE("ddl.debts-kept")) debts_.put_back(std::move(debts));
   VMPROXY_FAULT("mirror.forgotten");
   // H20: what was journaled before is of the life before, also after a restart.
   journal_.put_rows({{std::string(journal::rows::state), std::string(life_rows) + collection,

@@ -39,9 +39,10 @@ struct Ticket {
   std::vector<model::Key> keys;
   std::vector<std::string> encoded;  // of keys
   bool makes_keys = false;  // the intent does not name all: add_keys() does, once the primary has answered
-  size_t named = 0;         // keyed: how many it does name; the primary made up those after them
-  journal::Seq enumerated_from = 0;  // broad: journal position when its enumeration began; held until it ends
-  journal::Seq seq = 0;              // 0: not journaled
+  size_t named = 0;         // how many it does name; keyed: the primary made up those after them
+  // Broad: where in the journal the intents begin of all that it may hit and has not listed; held until it ends.
+  journal::Seq enumerated_from = 0;
+  journal::Seq seq = 0;  // 0: not journaled
 };
 
 struct MirrorOptions {
@@ -105,6 +106,9 @@ class Mirror final : public journal::Sink {
   // Every write of the collections is READ, and read again when the settle window is closed.
   std::vector<OpId> open_settle(const std::vector<std::string>& collections);
   void close_settle(const std::vector<OpId>& windows);
+  // H62, after close_settle() when an earlier settle time of this generation was cut short by a restart: what was mirrored
+  // then belongs to no window any more, and is read again. Blocking.
+  Result<void> reread_touched(const std::vector<std::string>& collections);
 
   // --- DDL: nothing of the collection is sent to the replica between pause and resume
   void pause(const std::string& collection);

@@ -1,5 +1,6 @@
 // The end of a write: what its outcome leaves to be brought to the replica, as entries of the lanes or as debts.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/fault.h"
@@ -122,7 +123,7 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     const auto what = outcome_at(outcome, i);
     if (what == model::Outcome::rejected) continue;
     changed.push_back(ticket.encoded[i]);
-    if (what == model::Outcome::applied || VMPROXY_RULE("uncertain.read-now")) entries.push_back(i);
+    entries.push_back(i);
     if (what == model::Outcome::uncertain && VMPROXY_RULE("uncertain.read-again")) {
       debts.push_back(
           {0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
@@ -171,7 +172,7 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
   }
   std::vector<std::string> keys;
   if (VMPROXY_RULE("predicate.enumerated")) keys = ticket.encoded;
-  keys.insert(keys.end(), flight.keys.begin(), flight.keys.end());
+  if (VMPROXY_RULE("broad.overlapped-read")) keys.insert(keys.end(), flight.keys.begin(), flight.keys.end());
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   touch(ticket.collection_key, keys);
@@ -183,12 +184,21 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
     windows_.push_back(
         {window, ticket.collection_key, clock_.in(window_of(ticket.primary)), ticket.enumerated_from});
   }
-  if (ticket.seq != 0) ledger_.expect(ticket.seq, keys.size());
+  // After a kill its intent stands for the keys that it names. The others have intents or debts of their own, and those
+  // stand until their keys are read.
+  const std::set<std::string> named(ticket.encoded.begin(),
+                                    ticket.encoded.begin() + static_cast<std::ptrdiff_t>(ticket.named));
+  const auto stands_for = [&](const std::string& key) {
+    return ticket.seq != 0 && (named.contains(key) || !VMPROXY_RULE("broad.own-names"));
+  };
+  if (ticket.seq != 0)
+    ledger_.expect(ticket.seq, static_cast<uint64_t>(std::count_if(keys.begin(), keys.end(), stands_for)));
   suspect_reads(ticket.collection_key, keys);
   for (auto& key : keys) {
+    const bool its_own = stands_for(key);
     Entry entry = read_entry(ticket.collection_key, std::move(key));
     entry.waits = flight.waits;
-    if (ticket.seq != 0) entry.seqs.push_back(ticket.seq);
+    if (its_own) entry.seqs.push_back(ticket.seq);
     place(std::move(entry));
   }
   lanes_.wake();

@@ -93,7 +93,8 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
         const auto life = lives->find(name);
         const bool of_this_life = life == lives->end() || head.seq >= life->second;
         recover_intent(head, outcome,
-                       primary == Side::target && head.epoch == epoch && of_this_life && !in_danger);
+                       primary == Side::target && (head.epoch == epoch || !VMPROXY_RULE("flip.old-epoch")) &&
+                           of_this_life && !in_danger);
         VMPROXY_FAULT("recover.intent");
         return true;
       });

@@ -344,6 +344,34 @@ TEST_CASE("H47: the copy begins only when writes sent before the barrier cannot 
   CHECK(move.target.find("late") == 1);
 }
 
+TEST_CASE("H62: it is found too on a key that was mirrored in a settle time which a restart has cut short") {
+  Move move;
+  move.start();
+  REQUIRE(move.migration->start("backfilling", {}));
+  REQUIRE(move.eventually([&] { return move.status().state == "mirroring"; }));
+  move.write("a", 2);
+  REQUIRE(move.eventually([&] { return move.target.find("a") == 2; }));
+  REQUIRE(move.quiet());
+  move.clock.advance(seconds(1));  // the journal lets go of it
+  move.linger();
+  SECTION("killed") {
+    move.crash();
+  }
+  SECTION("stopped") {
+    move.migration->close();
+    move.migration.reset();
+    REQUIRE(move.journal->close());
+  }
+  move.start();
+  move.linger();
+  move.source.put("a", 1);  // sent past us before the barrier, executed only now
+  REQUIRE(move.reaches([&] {
+    const auto state = vmproxy::cutover::load_state(*move.journal);
+    return state && state->copied;
+  }));
+  CHECK(move.eventually([&] { return move.target.find("a") == 1; }));
+}
+
 TEST_CASE("H53: an uncertain write does not hold up the promotion; its window is carried over") {
   Move move;
   move.source.put("a", 1);

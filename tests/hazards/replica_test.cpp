@@ -29,6 +29,42 @@ TEST_CASE(
   CHECK(rig.equal());
 }
 
+TEST_CASE(
+    "H1: the mirror goes on after an outage when the first change after it is one that the replica refuses") {
+  Rig rig;
+  rig.options.lanes.lanes = 1;
+  rig.start();
+  rig.target.down(Error(Code::unavailable, "503"));
+  rig.write("bad", 1);
+  REQUIRE(rig.eventually([&] { return rig.mirror->numbers().failed > 0; }));
+  rig.target.refuse_batches_with("bad");
+  rig.target.down(std::nullopt);
+  REQUIRE(rig.eventually([&] { return rig.mirror->numbers().quarantined == 1; }));
+  rig.write("good", 1);
+  CHECK(rig.eventually([&] { return rig.target.find("good") == 1; }));
+}
+
+TEST_CASE(
+    "H1: the mirror goes on after an outage when all it has to send at first are rows of the copy that are dropped") {
+  Rig rig;
+  rig.options.lanes.lanes = 1;
+  rig.generation = 1;
+  rig.start();
+  rig.write("a", 1);
+  REQUIRE(rig.quiet());
+  rig.target.down(Error(Code::unavailable, "503"));
+  rig.write("b", 1);
+  REQUIRE(rig.eventually([&] { return rig.mirror->numbers().failed > 0; }));
+  auto predicate = rig.begin_delete_where(0);
+  rig.write("b", 2);  // its READ waits for the delete
+  rig.target.down(std::nullopt);
+  auto done = rig.copy({record_of("a", 1)});
+  REQUIRE(done);
+  CHECK(done->dropped == 1);
+  rig.applied(std::move(predicate));
+  CHECK(rig.eventually([&] { return rig.target.find("b") == 2; }));
+}
+
 TEST_CASE("H2: a replica that hangs delays no write") {
   Rig rig;
   rig.start();

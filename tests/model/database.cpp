@@ -90,6 +90,7 @@ Result<void> Database::drop(const model::CollectionName&, Deadline) {
 
 Result<std::vector<model::Record>> Database::read(const model::Schema&, std::span<const model::Key> keys,
                                                   protocols::ReadParts, Deadline) {
+  if (!answers) return Error(Code::unavailable, "it is dead");
   std::vector<model::Record> found;
   for (const auto& key : keys) {
     const int number = number_of(key);

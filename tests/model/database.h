@@ -1,4 +1,5 @@
-// Database: one side of the model. It holds at most two records and does nothing by itself: what reaches it is asked of the
+// Database: one side of the model. It holds at most two records and does nothing by itself: what reaches it is asked
+// of the
 // world, which says when an attempt lands and whether its answer comes.
 #pragma once
 
@@ -35,6 +36,7 @@ class Database final : public protocols::Driver {
   std::array<int, keys_max> before{};  // what each key held before its last change
   bool there = false;
   int life = 0;
+  bool answers = true;
   bool stale_reads = false;  // a read may show what was there before the last change
   model::Capabilities caps;
   std::function<Result<void>(const Attempt&)>

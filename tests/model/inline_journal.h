@@ -1,4 +1,5 @@
-// InlineJournal: a journal without a thread. What is put waits, in order, until a sync takes all of it to the disk; a crash
+// InlineJournal: a journal without a thread. What is put waits, in order, until a sync takes all of it to the disk; a
+// crash
 // keeps any beginning of what waits. Appends sync at once, as a write goes out only after its intent is durable.
 #pragma once
 

@@ -127,6 +127,10 @@ int key_number(const std::string& encoded) {
 // Of a row whose key ends with a debt's number: what it says without that.
 void dump_row(std::string& out, const std::string& table, const std::string& key, const std::string* value) {
   if (table == journal::rows::written || table == journal::rows::state) return;
+  if (table == journal::rows::quarantine) {
+    out += value == nullptr ? "q-" : "q+";  // its key is a number, and the time is in it
+    return;
+  }
   out += table;
   out += table == journal::rows::debts && key.size() > 8 ? key.substr(0, key.size() - 8) : key;
   out += value == nullptr ? "-" : "=" + *value;
@@ -191,6 +195,7 @@ void Peek::dump(Mirror& mirror, const model_check::InlineJournal& journal, bool 
     std::vector<std::string> reread(op->reread.begin(), op->reread.end());
     std::sort(reread.begin(), reread.end());
     for (const auto& key : reread) number(out, key_number(key) + 10);
+    if (may_crash && !op->broad) number(out, seqs.below(op->from) + 100);
     out += '|';
   }
   for (const auto& [name, collection] : flight.collections_) {
@@ -237,6 +242,7 @@ void Peek::dump(Mirror& mirror, const model_check::InlineJournal& journal, bool 
         const auto at = journal.now().intents.find(entry.seq);
         if (at != journal.now().intents.end()) out += at->second.body.body;
         number(out, entry.item);
+        number(out, entry.seq >= lanes.life_of(entry.collection));
       }
       std::set<long long> waits;
       for (const OpId wait : entry.waits) waits.insert(ops.of(wait));

@@ -1,6 +1,8 @@
-// Breadth first over all that can happen in a scenario: the first violation found is one of the shortest.
+// Breadth first over all that can happen in a scenario: the first violation found is one of the shortest. And random
+// walks through scenarios that are too large for that.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,5 +23,8 @@ struct Limits {
   double seconds = 600;
 };
 Found search(const Scenario& scenario, const Limits& limits);
+// So many random paths, each to where nothing can happen any more, the same ones for the same seed. A trace has lost
+// what the violation does not need.
+Found walk(const Scenario& scenario, size_t walks, uint64_t seed);
 
 }  // namespace vmproxy::model_check

@@ -22,9 +22,13 @@ constexpr int initial = 7;
 constexpr int from_before = 5;
 constexpr int merged = 8;
 constexpr uint64_t generation = 1;
+constexpr const char* checkpoint = "the page";
 
 constexpr bool by_filter(char kind) {
   return kind == 'p' || kind == 'P';
+}
+constexpr bool broad(char kind) {
+  return by_filter(kind) || kind == 'x';
 }
 constexpr bool matches(int value) {
   return value % 2 == 1;
@@ -43,11 +47,13 @@ World::World(const Scenario& scenario)
       lost_left_(scenario.lost),
       crashes_left_(scenario.crashes),
       flips_left_(scenario.flips),
+      deaths_left_(scenario.deaths),
       foreign_left_(scenario.foreign),
       settling_(scenario.foreign) {
   if (scenario_.copy) copy_ = Copy::begin;
   source_.attempted = [this](const Attempt& attempt) { return attempted(Side::source, attempt); };
   target_.attempted = [this](const Attempt& attempt) { return attempted(Side::target, attempt); };
+  if (scenario_.quick_replica) target_.caps.max_zombie = tick;
   source_.stale_reads = !VMPROXY_RULE("read.after-write");
   clock_.waited = [this](TimePoint deadline) {
     waiting_ = true;
@@ -88,29 +94,35 @@ void World::boot(bool first) {
   if (scenario_.copy) mirror_->set_generation(generation);
   must(mirror_->recover(primary_, epoch_, first), "recover");
   if (settling_ && VMPROXY_RULE("settle.window")) settle_ = mirror_->open_settle({collection_name});
+  if (dead_) mirror_->hold_reads(true);
   mirror_->resume_lanes();
 }
 
-World::View World::play(const std::vector<Step>& path) {
-  path_ = &path;
+World::View World::play(std::vector<Step> path, Choose choose) {
+  path_ = std::move(path);
+  choose_ = std::move(choose);
   at_ = 0;
   try {
     while (true) {
       try {
-        while (true) {
-          if (at_ == path_->size()) {
-            observe();
-            throw End{};
-          }
-          perform((*path_)[at_++]);
-        }
+        while (true) perform(Step(next_step()));
       } catch (Crashed&) {
-        crash((*path_)[at_ - 1]);
+        crash(path_[at_ - 1]);
       }
     }
   } catch (End&) {
   }
   return std::move(view_);
+}
+
+const Step& World::next_step() {
+  if (at_ == path_.size()) {
+    observe();
+    const auto chosen = choose_ ? choose_(view_) : std::nullopt;
+    if (!chosen) throw End{};
+    path_.push_back(*chosen);
+  }
+  return path_[at_++];
 }
 
 bool World::ends_a_call(const Step& step) {
@@ -120,11 +132,7 @@ bool World::ends_a_call(const Step& step) {
 
 Step World::inside() {
   while (true) {
-    if (at_ == path_->size()) {
-      observe();
-      throw End{};
-    }
-    const Step step = (*path_)[at_++];
+    const Step step = next_step();
     if (ends_a_call(step)) return step;
     perform(step);
   }
@@ -133,6 +141,7 @@ Step World::inside() {
 Result<void> World::attempted(Side to, const Attempt& attempt) {
   on_the_wire_ = attempt;
   on_the_wire_to_ = to;
+  on_the_wire_life_ = incarnation();
   const Step step = inside();
   on_the_wire_.reset();
   if (step.act != Do::lost_late) side(to).land(attempt);
@@ -144,8 +153,14 @@ Result<void> World::attempted(Side to, const Attempt& attempt) {
     return {};
   }
   --lost_left_;
-  if (step.act == Do::lost_late) lost_.push_back({true, 0, 0, attempt, to, clock_.in(window)});
+  if (step.act == Do::lost_late)
+    lost_.push_back({true, 0, 0, attempt, to, clock_.in(side(to).caps.max_zombie)});
   return Error(Code::timeout, "no answer came");
+}
+
+uint64_t World::incarnation() const {
+  const auto collection = collections_->find(collection_name);
+  return collection ? collection->plan->source().incarnation : 0;
 }
 
 bool World::covers(char kind, int key) const {
@@ -168,7 +183,7 @@ void World::perform(const Step& step) {
     case Do::begin: begin(static_cast<char>(step.a)); break;
     case Do::send: {
       auto& write = writes_[step.a];
-      if (by_filter(write.kind)) {
+      if (broad(write.kind)) {
         mirror_->journal(write.ticket, {}, [&](Result<journal::Seq> seq) { write.ticket.seq = *seq; });
       }
       write.phase = Write::Phase::sent;
@@ -195,7 +210,12 @@ void World::perform(const Step& step) {
     }
     case Do::dies: lost_.erase(lost_.begin() + step.a); break;
     case Do::time: clock_.advance_to(clock_.in(scenario_.half_windows ? tick : window)); break;
-    case Do::chores: Peek::chores(*mirror_); break;
+    case Do::chores:
+      for (int key = 0; key < scenario_.keys && !VMPROXY_RULE("debt.new-position"); ++key) {
+        if (newer_applied(key)) Peek::forget_debts(*mirror_, collection_name, encoded(key));
+      }
+      Peek::chores(*mirror_);
+      break;
     case Do::lane:
       clock_.advance_to(Peek::retry_at(*mirror_));
       (void)Peek::lane_step(*mirror_);
@@ -218,23 +238,40 @@ void World::perform(const Step& step) {
       page_.clear();
       copy_ = Copy::given;
       const auto collection = collections_->find(collection_name);
-      mirror_->backfill(
-          {"", collection_name}, collection->plan->source().incarnation, std::move(rows),
-          [this](const Result<journal::BackfillDone>& done) { copy_ = done ? Copy::done : Copy::begin; });
+      mirror_->backfill({"", collection_name}, collection->plan->source().incarnation, std::move(rows),
+                        [this](const Result<journal::BackfillDone>& done) {
+                          copy_ = done ? Copy::done : Copy::begin;
+                          // Behind the debts that stand for rows which were left out.
+                          if (done)
+                            journal_.put_rows({{std::string(journal::rows::checkpoints), checkpoint, ""}},
+                                              nullptr);
+                        });
       break;
     }
     case Do::barrier:
       settling_ = false;
       mirror_->close_settle(settle_);
       settle_.clear();
+      if (crashes_left_ < scenario_.crashes && VMPROXY_RULE("settle.across-restart"))
+        must(mirror_->reread_touched({collection_name}), "reread_touched");
       break;
     case Do::foreign:
       foreign_left_ = false;
       if (step.a == 1) primary().set(0, from_before);
       break;
-    case Do::fence: fenced_ = true; break;
+    case Do::fence:
+      fenced_ = true;
+      arrived_ = primary_;
+      break;
     case Do::open: fenced_ = false; break;
     case Do::flip: flip(); break;
+    case Do::dead:
+      dead_ = true;
+      --deaths_left_;
+      primary().answers = false;
+      mirror_->hold_reads(true);
+      break;
+    case Do::force: force(); break;
     case Do::crash: throw Crashed{};
     default: throw std::logic_error("a call of the lane ends where none is");
   }
@@ -245,12 +282,17 @@ void World::begin(char kind) {
   writes_.emplace_back();
   Write& write = writes_.back();
   write.kind = kind;
-  write.primary = primary_;
+  write.primary = VMPROXY_RULE("gate.snapshot") ? primary_ : arrived_;
   for (size_t i = 0; i < writes_.size(); ++i) {
-    if (writes_[i].acked) write.after |= static_cast<uint8_t>(1u << i);
+    for (size_t key = 0; key < keys_max; ++key) {
+      if (writes_[i].acked[key]) write.after[key] |= static_cast<uint8_t>(1u << i);
+    }
+  }
+  for (int key = 0; key < scenario_.keys; ++key) {
+    if (covers(kind, key)) last_copy_[static_cast<size_t>(key)].reset();
   }
   proxy::Routing routing;
-  routing.primary = primary_;
+  routing.primary = write.primary;
   routing.epoch = epoch_;
   routing.capture = true;
   const model::CollectionName name{"", collection_name};
@@ -262,6 +304,12 @@ void World::begin(char kind) {
       if (matches(primary().values[static_cast<size_t>(key)])) keys.push_back(key_of(key));
     }
     mirror_->add_keys(write.ticket, std::move(keys));
+    return;
+  }
+  if (kind == 'x') {
+    write.ticket = mirror_->begin_broad(routing, "collection.drop", name, IntentClass::ddl);
+    mirror_->pause(collection_name);
+    if (!VMPROXY_RULE("ddl.at-outcome")) mirror_->forget(collection_name);
     return;
   }
   std::vector<model::Key> keys;
@@ -286,6 +334,11 @@ void World::execute(int index, int key) {
   auto& item = write.item[static_cast<size_t>(key)];
   Database& at = side(write.primary);
   if (write.gone) wrong_ = "C1: a write is executed although its client had gone before the first byte";
+  if (write.kind == 'x') {
+    write.item = {1, 1};  // dropped, and made again in the same step
+    at.drop_all();
+    return;
+  }
   if (!by_filter(write.kind)) {
     item = 1;
     at.set(key, value_after(write, index, key));
@@ -305,6 +358,9 @@ void World::execute_late(const Lost& lost) {
     side(lost.side).land(lost.attempt);
   } else {
     execute(lost.write, lost.key);
+    const auto at = static_cast<size_t>(lost.key);
+    if (last_copy_[at] && writes_[static_cast<size_t>(lost.write)].primary != primary_)
+      last_copy_[at] = replica().values[at];
     if (writes_[static_cast<size_t>(lost.write)].item[static_cast<size_t>(lost.key)] == 2) {
       lost_.push_back(lost);
     }
@@ -314,7 +370,7 @@ void World::execute_late(const Lost& lost) {
 void World::answer(int index, const std::array<int, keys_max>& outcomes) {
   Write& write = writes_[static_cast<size_t>(index)];
   journal::OutcomeRecord record;
-  const bool filter = by_filter(write.kind);
+  const bool filter = broad(write.kind);
   const auto outcome = [](int code) { return static_cast<Outcome>(code); };
   std::array<bool, keys_max> late_entry{};
   if (filter) {
@@ -333,7 +389,7 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
     if (!covers(write.kind, key)) continue;
     const Outcome what = outcome(outcomes[filter ? 0 : static_cast<size_t>(key)]);
     if (what == Outcome::applied) {
-      write.acked = true;
+      write.acked[static_cast<size_t>(key)] = true;
       if (write.primary != primary_)
         wrong_ = "I9: a write is acknowledged that was sent to the former primary";
     }
@@ -342,7 +398,7 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
     if (what != Outcome::rejected) {
       if (!VMPROXY_RULE("debt.rows") && !filter) Peek::forget_debts(*mirror_, collection_name, encoded(key));
       for (size_t later = static_cast<size_t>(index) + 1; later < writes_.size(); ++later) {
-        if (covers(writes_[later].kind, key) && writes_[later].phase == Write::Phase::ended)
+        if (writes_[later].acked[static_cast<size_t>(key)])
           late_entry[static_cast<size_t>(key)] = !Peek::queued(*mirror_, collection_name, encoded(key));
       }
     } else {
@@ -350,7 +406,17 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
       if (!VMPROXY_RULE("rejected.keeps-debts")) Peek::forget_debts(*mirror_, collection_name, encoded(key));
     }
   }
+  if (write.kind == 'x' && record.whole == Outcome::applied) {
+    // As Pipeline::after_ddl does.
+    const uint64_t before = incarnation();
+    must(collections_->refresh(clock_.in(window)), "refresh");
+    if (incarnation() != before) {
+      mirror_->forget(collection_name);
+      replica().drop_all();
+    }
+  }
   mirror_->finish(std::move(write.ticket), std::move(record));
+  if (write.kind == 'x') mirror_->resume(collection_name);
   write.phase = Write::Phase::ended;
   for (int key = 0; key < keys_max; ++key) {
     if (late_entry[static_cast<size_t>(key)] && !VMPROXY_RULE("position.at-outcome"))
@@ -358,24 +424,52 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
   }
 }
 
+// The last write of the key ended, and something of one before it is owed.
+bool World::newer_applied(int key) const {
+  for (size_t i = writes_.size(); i-- > 0;) {
+    if (covers(writes_[i].kind, key)) return i > 0 && writes_[i].acked[static_cast<size_t>(key)];
+  }
+  return false;
+}
+
 void World::flip() {
   if (!mirror_->catch_up(clock_.now())) return;
   if (!VMPROXY_RULE("flip.windows-carried")) Peek::forget_windows(*mirror_);
+  --flips_left_;
+  change_primary();
+  fenced_ = false;
+}
+
+// As Migration::flip does with a dead primary, giving up what must be read from it.
+void World::force() {
+  const auto caught = mirror_->catch_up_without_primary("it is dead", true, clock_.now());
+  if (!caught || caught->unread.count > 0) return;
+  for (int key = 0; key < scenario_.keys; ++key) {
+    const auto at = static_cast<size_t>(key);
+    if (mirror_->quarantined({"", collection_name}, key_of(key))) last_copy_[at] = primary().values[at];
+  }
+  primary().answers = true;
+  dead_ = false;
+  change_primary();
+  mirror_->hold_reads(false);
+}
+
+void World::change_primary() {
   primary_ = proxy::other(primary_);
   ++epoch_;
-  --flips_left_;
   must(journal_.commit_rows({{std::string(journal::rows::state), "primary", std::to_string(epoch_)}}),
        "flip");
   collections_->follow(primary_);
   mirror_->set_primary(primary_);
   mirror_->resume_lanes();
   must(mirror_->carry_suspects(), "carry_suspects");
-  fenced_ = false;
 }
 
 void World::crash(const Step& step) {
   --crashes_left_;
-  if (on_the_wire_) lost_.push_back({true, 0, 0, *on_the_wire_, on_the_wire_to_, clock_.in(window)});
+  if (on_the_wire_)
+    lost_.push_back(
+        {true, 0, 0, *on_the_wire_, on_the_wire_to_, clock_.in(side(on_the_wire_to_).caps.max_zombie)});
   on_the_wire_.reset();
   waiting_ = false;
   for (size_t i = 0; i < writes_.size(); ++i) {
@@ -388,13 +482,17 @@ void World::crash(const Step& step) {
     write.phase = Write::Phase::ended;
     write.ticket = {};
   }
+  if (!VMPROXY_RULE("flip.commit-durable") && epoch_ > 1) primary_ = proxy::other(primary_);
   if (step.b == 1) Peek::flush(*mirror_);
   const size_t kept = step.b == 1 ? journal_.waiting().size() : step.a;
   journal_.cut();
   mirror_.reset();
   collections_.reset();
   journal_.crash(kept);
-  if (copy_ != Copy::none && copy_ != Copy::done) copy_ = Copy::begin;
+  if (copy_ != Copy::none) {
+    const auto row = journal_.row(journal::rows::checkpoints, checkpoint);
+    copy_ = *row ? Copy::done : Copy::begin;
+  }
   page_.clear();
   settle_.clear();
   fenced_ = false;
@@ -405,6 +503,12 @@ int World::in_flight() const {
   return static_cast<int>(std::count_if(writes_.begin(), writes_.end(), [](const Write& write) {
     return write.phase == Write::Phase::held || write.phase == Write::Phase::sent;
   }));
+}
+
+bool World::drained() const {
+  const bool sent = std::any_of(writes_.begin(), writes_.end(),
+                                [](const Write& write) { return write.phase == Write::Phase::sent; });
+  return in_flight() == 0 || !VMPROXY_RULE("flip.drain") || (!sent && !VMPROXY_RULE("flip.withdrawn"));
 }
 
 std::vector<Step> World::possible() const {
@@ -422,7 +526,10 @@ std::vector<Step> World::possible() const {
   }
   if (waiting_) add(Do::wait_on);
   if (static_cast<int>(writes_.size()) < scenario_.writes && in_flight() < scenario_.at_once && !fenced_) {
-    for (const char kind : scenario_.kinds) add(Do::begin, kind);
+    for (const char kind : scenario_.kinds) {
+      // What the target as primary makes of the others is not the mirror's: they become keyed writes.
+      if (!broad(kind) || primary_ == Side::source) add(Do::begin, kind);
+    }
   }
   for (size_t i = 0; i < writes_.size(); ++i) {
     const Write& write = writes_[i];
@@ -436,7 +543,7 @@ std::vector<Step> World::possible() const {
     for (int key = 0; key < keys_max; ++key) {
       if (!covers(write.kind, key)) continue;
       const auto item = write.item[static_cast<size_t>(key)];
-      if (item != 1) add(Do::execute, index, key);
+      if (item != 1 && (key == 0 || write.kind != 'x')) add(Do::execute, index, key);
       all = all && item == 1;
       none = none && item == 0;
     }
@@ -444,15 +551,16 @@ std::vector<Step> World::possible() const {
       std::vector<int> outcomes;
       const auto item = write.item[static_cast<size_t>(key)];
       if (!covers(write.kind, key)) return std::vector<int>{0};
-      if (item == 1) outcomes.push_back(static_cast<int>(Outcome::applied));
+      if (item == 1 && !dead_) outcomes.push_back(static_cast<int>(Outcome::applied));
       if (item == 0) outcomes.push_back(static_cast<int>(Outcome::rejected));
       if (!scenario_.certain) outcomes.push_back(static_cast<int>(Outcome::uncertain));
       return outcomes;
     };
-    if (by_filter(write.kind)) {
+    if (broad(write.kind)) {
       if (all) add(Do::answer, index, static_cast<int>(Outcome::applied));
       if (none) add(Do::answer, index, static_cast<int>(Outcome::rejected));
-      if (!scenario_.certain) add(Do::answer, index, static_cast<int>(Outcome::uncertain));
+      if (!scenario_.certain && !scenario_.certain_filters && by_filter(write.kind))
+        add(Do::answer, index, static_cast<int>(Outcome::uncertain));
     } else {
       for (const int first : outcomes_of(0)) {
         for (const int second : outcomes_of(1)) add(Do::answer, index, first, second);
@@ -478,10 +586,12 @@ std::vector<Step> World::possible() const {
   }
   if (fenced_) {
     add(Do::open);
-    if (!calling && flips_left_ > 0 && (in_flight() == 0 || !VMPROXY_RULE("flip.drain"))) add(Do::flip);
-  } else if (flips_left_ > 0) {
+    if (!calling && flips_left_ > 0 && drained()) add(Do::flip);
+  } else if (flips_left_ > 0 && !settling_ && (copy_ == Copy::none || copy_ == Copy::done)) {
     add(Do::fence);
   }
+  if (deaths_left_ > 0 && !writes_.empty()) add(Do::dead);
+  if (dead_ && in_flight() == 0 && !calling) add(Do::force);
   if (crashes_left_ > 0 && (!writes_.empty() || scenario_.copy)) {
     for (size_t kept = 0; kept <= journal_.waiting().size(); ++kept) add(Do::crash, static_cast<int>(kept));
     add(Do::crash, 0, 1);
@@ -494,13 +604,18 @@ std::string World::broken_invariant() {
   for (int key = 0; key < scenario_.keys; ++key) {
     const auto at = static_cast<size_t>(key);
     const int value = primary().values[at];
-    if (scenario_.flips > 0) {
+    if (last_copy_[at] && replica().values[at] != *last_copy_[at])
+      return "C6: the last copy of key " + std::to_string(key) +
+             " is overwritten, with what the new primary has";
+    if (mirror_->quarantined({"", collection_name}, key_of(key))) continue;
+    if (scenario_.flips + scenario_.deaths > 0) {
       // The primary must hold a write that no acknowledged one came after.
       for (size_t later = 0; later < writes_.size(); ++later) {
-        if (!writes_[later].acked || !covers(writes_[later].kind, key)) continue;
+        if (!writes_[later].acked[at]) continue;
+        if (by_filter(writes_[later].kind) && !matches(value)) continue;
         const auto by = static_cast<size_t>(value - 1);
-        const bool old = value == initial ||
-                         (by < writes_.size() && writes_[by].acked && (writes_[later].after >> by & 1) != 0);
+        const bool old = value == initial || (by < writes_.size() && writes_[by].acked[at] &&
+                                              (writes_[later].after[at] >> by & 1) != 0);
         if (old)
           return "C2/C6: the primary serves what was there before an acknowledged write of key " +
                  std::to_string(key);
@@ -523,10 +638,12 @@ std::string World::broken_invariant() {
 std::string World::unfinished() {
   for (int key = 0; key < scenario_.keys; ++key) {
     const auto at = static_cast<size_t>(key);
+    if (mirror_->quarantined({"", collection_name}, key_of(key))) continue;
     if (replica().values[at] != primary().values[at])
       return "I2/I3: at rest the replica has " + std::to_string(replica().values[at]) + " for key " +
              std::to_string(key) + ", the primary " + std::to_string(primary().values[at]);
   }
+  if (dead_) return "stuck: the primary cannot be changed without the dead one";
   if (copy_ != Copy::none && copy_ != Copy::done) return "stuck: the copy does not end";
   if (Peek::owed(*mirror_) > 0) return "stuck: a debt is never paid";
   if (!Peek::lanes_empty(*mirror_)) return "stuck: a lane does not end";
@@ -540,10 +657,17 @@ Digest World::digest() {
   number(primary_ == Side::target);
   number(fenced_ + 2 * waiting_ + 4 * foreign_left_ + 8 * settling_);
   number(lost_left_ * 64 + crashes_left_ * 8 + flips_left_);
+  if (scenario_.deaths > 0) {
+    number(deaths_left_ * 2 + dead_);
+    for (const auto& copy : last_copy_) number(copy.value_or(-1));
+  }
   number(static_cast<int>(copy_));
   for (const auto& [key, value] : page_) number(key * 100 + value);
   for (const int value : source_.values) number(value);
   for (const int value : target_.values) number(value);
+  number(on_the_wire_ && incarnation() == on_the_wire_life_);
+  for (const auto& schema : collections_->catalog()->collections)
+    number(schema.native_id == std::to_string(source_.life));
   if (source_.stale_reads) {
     for (const int value : source_.before) number(value);
   }
@@ -554,7 +678,9 @@ Digest World::digest() {
   for (size_t i = 0; i < writes_.size(); ++i) {
     const Write& write = writes_[i];
     out += '|';
-    if (scenario_.flips > 0) number(write.acked * 64 + write.after);
+    if (scenario_.flips + scenario_.deaths > 0) {
+      for (size_t key = 0; key < keys_max; ++key) number(write.acked[key] * 64 + write.after[key]);
+    }
     if (write.phase == Write::Phase::ended && !live[i]) continue;
     out += write.kind;
     number(static_cast<int>(write.phase) * 2 + static_cast<int>(write.primary));
@@ -612,12 +738,14 @@ std::string World::text(const Step& step) const {
       case 'e': return "delete " + number(static_cast<int>(index) + 1);
       case 'm': return "merge " + number(static_cast<int>(index) + 1);
       case 'B': return "batch " + number(static_cast<int>(index) + 1);
+      case 'x': return "drop " + number(static_cast<int>(index) + 1);
       default: return "delete by filter " + number(static_cast<int>(index) + 1);
     }
   };
   switch (step.act) {
     case Do::begin: {
-      std::string what = "a write by filter";
+      std::string what = "a delete by filter";
+      if (step.a == 'x') what = "a drop of the collection, made again,";
       if (step.a == 'i' || step.a == 'j') what = "a write";
       if (step.a == 'd' || step.a == 'e') what = "a delete";
       if (step.a == 'm') what = "a merge";
@@ -655,6 +783,8 @@ std::string World::text(const Step& step) const {
     case Do::fence: return "the gate closes";
     case Do::flip: return "caught up: the primary changes";
     case Do::open: return "the gate opens again";
+    case Do::dead: return "the primary no longer answers";
+    case Do::force: return "the primary is changed without it; what only it has is given up";
     case Do::crash:
       return step.b == 1 ? "kill -9, all of the journal kept and trimmed; recovery"
                          : "kill -9, " + number(step.a) + " waiting rows of the journal kept; recovery";

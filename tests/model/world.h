@@ -1,12 +1,15 @@
-// World: the real mirror, lanes, debts and in-flight table, between two databases and over a journal that do only what one path of
+// World: the real mirror, lanes, debts and in-flight table, between two databases and over a journal that do only
+// what one path of
 // steps says. A path is played from the beginning; then the world says which state that is, and what may happen next.
 //
-// A call that the lane makes at the replica does not return until a step says how it ended: until then other steps are taken inside
+// A call that the lane makes at the replica does not return until a step says how it ended: until then other steps
+// are taken inside
 // it. So one thread is enough, and the lane stands where a real one would stand.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,12 +48,15 @@ enum class Do : uint8_t {
   fence,        // the gate closes
   flip,         // caught up: the primary changes
   open,         // the fence ends without a change
+  dead,         // the primary no longer answers
+  force,        // the primary changes without it; it is back as the replica
   crash,        // a: how many of the journal's waiting calls are kept; b: the watermark was flushed before
 };
 
 struct Step {
   Do act;
   uint8_t a = 0, b = 0, c = 0;
+  bool operator==(const Step&) const = default;
 };
 
 struct Digest {
@@ -68,7 +74,9 @@ class World {
   };
   explicit World(const Scenario& scenario);
   ~World();
-  View play(const std::vector<Step>& path);
+  // Behind the path's end `choose` says the next step, if one is given, until it says none.
+  using Choose = std::function<std::optional<Step>(const View&)>;
+  View play(std::vector<Step> path, Choose choose = nullptr);
   std::string text(const Step& step) const;  // of the step after the path that was played
 
  private:
@@ -80,8 +88,9 @@ class World {
     proxy::Ticket ticket;
     proxy::Side primary = proxy::Side::source;
     bool gone = false;  // its client, before the first byte
-    bool acked = false, rejected = false;
-    uint8_t after = 0;  // writes that were acknowledged when it began, as bits
+    bool rejected = false;
+    std::array<bool, keys_max> acked{};
+    std::array<uint8_t, keys_max> after{};  // writes that were acknowledged when it began, as bits
   };
   // What may still be executed although nobody waits for it.
   struct Lost {
@@ -94,6 +103,7 @@ class World {
   struct End {};
   struct Crashed {};
 
+  const Step& next_step();
   void perform(const Step& step);
   Step inside();  // the steps while a call of the lane is on its way
   static bool ends_a_call(const Step& step);
@@ -103,13 +113,18 @@ class World {
   void answer(int write, const std::array<int, keys_max>& outcomes);
   void crash(const Step& step);
   void flip();
+  void force();
+  void change_primary();
   Result<void> attempted(proxy::Side side, const Attempt& attempt);
   void observe();
   std::vector<Step> possible() const;
   std::string broken_invariant();
   std::string unfinished();
   Digest digest();
+  uint64_t incarnation() const;
   int in_flight() const;
+  bool drained() const;
+  bool newer_applied(int key) const;
   Database& side(proxy::Side which) { return which == proxy::Side::source ? source_ : target_; }
   Database& primary() { return side(primary_); }
   Database& replica() { return side(proxy::other(primary_)); }
@@ -118,7 +133,8 @@ class World {
   void execute_late(const Lost& lost);
 
   const Scenario scenario_;
-  const std::vector<Step>* path_ = nullptr;
+  std::vector<Step> path_;
+  Choose choose_;
   size_t at_ = 0;
   View view_;
 
@@ -139,9 +155,14 @@ class World {
   std::vector<Lost> lost_;
   std::optional<Attempt> on_the_wire_;
   proxy::Side on_the_wire_to_ = proxy::Side::target;
-  bool waiting_ = false;  // the lane waits, and nothing is on the wire
+  uint64_t on_the_wire_life_ = 0;  // the collection's incarnation then
+  bool waiting_ = false;           // the lane waits, and nothing is on the wire
   bool fenced_ = false;
-  int lost_left_ = 0, crashes_left_ = 0, flips_left_ = 0;
+  proxy::Side arrived_ = proxy::Side::source;  // what a write saw that reached the closed gate
+  int lost_left_ = 0, crashes_left_ = 0, flips_left_ = 0, deaths_left_ = 0;
+  bool dead_ = false;
+  // What only the former primary has, until the application writes the key again.
+  std::array<std::optional<int>, keys_max> last_copy_{};
   bool foreign_left_ = false, settling_ = false;
   enum class Copy : uint8_t { none, begin, read, given, done } copy_ = Copy::none;
   std::vector<std::pair<int, int>> page_;

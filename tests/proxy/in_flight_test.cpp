@@ -89,6 +89,22 @@ TEST_CASE("a predicate takes over the keys whose windows are open when its enume
   CHECK(table.end_broad(predicate).keys == std::vector<std::string>{"w"});
 }
 
+TEST_CASE("H42: a delete by filter begins where the oldest write in flight on its collection does") {
+  InFlight table;
+  uint64_t from = 9;
+  table.end_broad(table.begin_broad("c", &from));
+  CHECK(from == 9);
+  const auto before = table.begin_keyed("c", {}, 5);  // its keys are made by the primary
+  (void)table.begin_keyed("c", {"a"}, 7);
+  (void)table.begin_keyed("d", {"a"}, 3);
+  table.end_broad(table.begin_broad("c", &from));
+  CHECK(from == 5);
+  (void)table.end_keyed(before);
+  from = 9;
+  table.end_broad(table.begin_broad("c", &from));
+  CHECK(from == 7);
+}
+
 TEST_CASE("H42: a collection's window collects what is written while it is open") {
   InFlight table;
   const auto window = table.open_collection_window("c", {"old"});
