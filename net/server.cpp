@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <future>
+#include <memory>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
@@ -127,13 +129,18 @@ struct Server::State {
     if (stopped) return;
     stopped = true;
     if (started) {
-      asio::post(workers.front()->io, [this] {
+      const auto closed = std::make_shared<std::promise<void>>();
+      asio::post(workers.front()->io, [this, closed] {
         for (auto& a : acceptors) {
+          take(*a);  // whom the system has let in: they have perhaps sent their request already
           error_code ignored;
           a->acceptor.close(ignored);
           a->pause.cancel();
         }
+        closed->set_value();
       });
+      // They are told to drain like the others. A worker that hangs is not waited for.
+      closed->get_future().wait_for(std::min<Duration>(drain_timeout / 2, 1s));
       drain(drain_timeout);
     }
     for (auto& worker : workers) {
