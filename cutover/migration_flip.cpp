@@ -24,7 +24,7 @@ constexpr Duration patience = std::chrono::seconds(15);
 constexpr Duration lag_short =
     std::chrono::milliseconds(100);  // a replica that is this little behind is soon level
 constexpr Duration lag_medium = std::chrono::milliseconds(500);  // a rollback does not wait for better
-constexpr Duration dead_drain_max = std::chrono::seconds(40);  // longer than any request's deadline
+constexpr Duration dead_drain_max = std::chrono::seconds(40);    // longer than any request's deadline
 constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
 constexpr uint64_t remainder_max =
     300;  // keys left to compare in the fence: one read of each side, also with those written until it closes
