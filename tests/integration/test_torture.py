@@ -1,6 +1,7 @@
 """scripts/torture's own arithmetic: shares, merging, and that nothing passes which did not run."""
 
 import json
+import threading
 import types
 
 import pytest
@@ -120,6 +121,51 @@ def test_a_run_that_was_broken_off_goes_on_where_it_was(alone, tmp_path):
     assert program.main(words) == 0
     assert len(ran) == 3 and ran[1] == ran[2], "the first row is not run again, and the second has the same seed"
     assert program.main(["--short", "--seed", "2", "--out", str(tmp_path / "run")]) == 2, "another run's folder"
+
+
+def test_rows_beside_the_others_run_in_the_short_form(alone, tmp_path):
+    threads = {}
+
+    def noted(name):
+        def run(context, budget, seed):
+            threads[name] = threading.current_thread()
+            return _named(passes(context, budget, seed), name)
+        return run
+    alone(row(noted("one"), name="one"), row(noted("two"), name="two", beside=True))
+    assert program.main(["--short", "--seed", "1", "--out", str(tmp_path / "short")]) == 0
+    assert threads["one"] is threading.current_thread() and threads["two"] is not threads["one"]
+    assert len(RunFolder(tmp_path / "short").results()) == 2
+    assert program.main(["--part", "1/1", "--seed", "1", "--out", str(tmp_path / "night")]) == 0
+    assert threads["two"] is threading.current_thread(), "in a night figures are not disturbed"
+
+
+def test_a_run_that_is_ended_ends_what_runs_beside_it(alone, tmp_path):
+    """And keeps no result of it: the run goes on with that row."""
+    began = threading.Event()
+
+    def program_of_a_minute(context, budget, seed):
+        began.set()
+        context.run("slow", ["sleep", "60"], 70)
+        return passes(context, budget, seed)
+
+    def ends(context, budget, seed):
+        assert began.wait(10)
+        raise KeyboardInterrupt
+    alone(row(ends, name="ends"), row(program_of_a_minute, name="slow", beside=True))
+    with pytest.raises(KeyboardInterrupt):
+        program.main(["--short", "--seed", "1", "--out", str(tmp_path)])
+    for thread in [one for one in threading.enumerate() if one.name == "beside"]:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert RunFolder(tmp_path).results() == []
+
+
+def test_a_row_that_gave_nothing_is_no_pass(alone, tmp_path):
+    def vanishes(context, budget, seed):
+        raise SystemExit
+    alone(row(), row(vanishes, name="other", beside=True))
+    assert program.main(["--short", "--seed", "1", "--out", str(tmp_path)]) == 2
+    assert "NOT RUN: row other" in (tmp_path / "report.txt").read_text()
 
 
 def _named(result, name):

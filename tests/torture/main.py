@@ -1,6 +1,7 @@
 """scripts/torture: runs rows, keeps what came of them, writes the report."""
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -84,23 +85,57 @@ def run(chosen) -> int:
              "short": chosen.short, "rows": [row.name for row in chosen.rows], "count": chosen.count, "vmproxy": program(),
              "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.release()}"}
     known = {result.name: result for result in folder.open(asked)}
-    context = Context(folder.logs, lambda text: print(f"  {text}", file=sys.stderr, flush=True))
     began, planned = time.time(), budgets(chosen.rows, chosen.minutes, chosen.part, chosen.short)
-    for row in chosen.rows:
+    before = sum(result.seconds for result in known.values())
+    rows = [row for row in chosen.rows if planned[row] is not None]
+    beside = [row for row in rows if row.beside and chosen.short]
+    with Beside(folder, chosen, planned, known, beside):
+        run_rows(context_of(folder), folder, chosen, planned, known, [row for row in rows if row not in beside])
+    took = before + time.time() - began
+    report = Report(title_of(chosen), about(asked, began, took), [(row, known.get(row.name)) for row in chosen.rows],
+                    [f"NOT RUN: row {row.name}" for row in rows if row.name not in known])
+    return write(report, folder)
+
+
+def context_of(folder: RunFolder, nice: int = 0) -> Context:
+    return Context(folder.logs, lambda text: print(f"  {text}", file=sys.stderr, flush=True), nice)
+
+
+def run_rows(context: Context, folder: RunFolder, chosen, planned: dict, known: dict, rows: list) -> None:
+    for row in rows:
         budget = planned[row]
-        if budget is None:
-            continue
         if row.name in known:
             print(f"{known[row.name].last_line()} (before)", flush=True)
             continue
         if chosen.count is not None:
             budget.count = chosen.count
+        folder.forget_logs(row.name)  # of an attempt that was broken off
         known[row.name] = run_row(context, chosen, row, budget)
         folder.keep(known[row.name])
         print(known[row.name].last_line(), flush=True)
-    took = sum(result.seconds for result in known.values())
-    report = Report(title_of(chosen), about(asked, began, took), [(row, known.get(row.name)) for row in chosen.rows], [])
-    return write(report, folder)
+
+
+class Beside:
+    """Rows on a thread of their own, their programs of low priority: they take what the others, which mostly wait, leave."""
+
+    def __init__(self, folder, chosen, planned, known, rows):
+        self._context = context_of(folder, nice=15)
+        self._thread = threading.Thread(target=self._run, args=(folder, chosen, planned, known, rows), name="beside", daemon=True)
+
+    def _run(self, *arguments) -> None:
+        with contextlib.suppress(SystemExit):  # ended; a row without a result is in the report
+            run_rows(self._context, *arguments)
+
+    def __enter__(self) -> "Beside":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        try:
+            if kind is None:
+                self._thread.join()
+        finally:
+            self._context.end()
 
 
 def run_row(context: Context, chosen, row, budget):

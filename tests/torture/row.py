@@ -147,6 +147,7 @@ class Row:
     night: tuple              # (count, seconds) of a whole night
     run: Callable             # (context, budget, seed) -> RowResult
     whole: bool = False       # cannot be cut: one part of a night has all of it
+    beside: bool = False      # programs of ours that no clock judges: in the short form they run beside the other rows
 
     def result(self, budget: Budget, seed: int) -> RowResult:
         return RowResult(self.name, self.unit, asked=budget.count, seed=seed)

@@ -34,6 +34,10 @@ class RunFolder:
     def keep(self, result: RowResult) -> None:
         write_whole(self.rows / f"{result.name}.json", json.dumps(result.to_json(), indent=1))
 
+    def forget_logs(self, row: str) -> None:
+        for file in self.logs.glob(f"{row}.*"):
+            file.unlink()
+
     def asked(self) -> dict:
         return json.loads((self.path / "run.json").read_text())
 

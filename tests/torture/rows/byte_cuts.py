@@ -22,4 +22,4 @@ def run(context, budget, seed):
 
 
 ROW = Row("byte_cuts", "a reply and a request of 2 KB cut at every byte, HTTP/1.1 and gRPC", "sweeps", (1, 120), (1, 240), run,
-          whole=True)
+          whole=True, beside=True)

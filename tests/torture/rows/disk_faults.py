@@ -114,4 +114,4 @@ def until(condition, seconds: float) -> bool:
         return False
 
 
-ROW = Row("disk_faults", "disk full, EIO and a read-only journal, both policies", "cycles", (6, 120), (100, 1500), run)
+ROW = Row("disk_faults", "disk full, EIO and a read-only journal, both policies", "cycles", (9, 120), (100, 1500), run)

@@ -28,4 +28,4 @@ def run(context, budget, seed):
     return result
 
 
-ROW = Row("fuzz", "fuzz inputs for every parser under ASan and UBSan", "inputs", (100_000, 900), (10_000_000, 1800), run)
+ROW = Row("fuzz", "fuzz inputs for every parser under ASan and UBSan", "inputs", (100_000, 900), (10_000_000, 1800), run, beside=True)

@@ -34,4 +34,4 @@ def run(context, budget, seed):
 
 STEP = 200
 ROW = Row("journal_damage", "bit flips, zeros, truncations and swapped files in the journal", "damaged journals", (100, 60),
-          (2000, 600), run)
+          (2000, 600), run, beside=True)

@@ -9,6 +9,7 @@ from torture.stack import Stack
 from torture.windows import WindowedWorkload
 
 KINDS = ("target", "source", "target", "source", "both")  # of five cycles
+SHORT_KINDS = ("target", "source", "both")
 OUTAGE_SECONDS = 1.0
 UNIT_SECONDS = 8.0
 
@@ -20,8 +21,9 @@ def run(context, budget, seed):
         stack.begin()
         workload = stack.workload
         usual, down, recoveries = [], [], []
+        kinds = SHORT_KINDS if budget.short else KINDS
         while budget.goes_on(result.done, UNIT_SECONDS) and not result.anomaly_count:
-            kind = KINDS[result.done % len(KINDS)]
+            kind = kinds[result.done % len(kinds)]
             began = now()
             rest()
             usual.append((began, now()))

@@ -14,4 +14,4 @@ def run(context, budget, seed):
     return result
 
 
-ROW = Row("smuggling", "request smuggling: cases and mutations", "cases", (60, 30), (10_000, 300), run)
+ROW = Row("smuggling", "request smuggling: cases and mutations", "cases", (60, 30), (10_000, 300), run, beside=True)
