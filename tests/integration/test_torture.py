@@ -9,7 +9,7 @@ import pytest
 from torture import main as program
 from torture.merge import merge, missing_parts
 from torture.page import page
-from torture.plan import budgets, parse_part, share
+from torture.plan import PLANNED, budgets, parse_part, share, squeezed
 from torture.report import Report
 from torture.row import FAILED, NOT_RUN, PASSED, SHORT, Budget, NotRun, Row, RowResult
 from torture.rows import ROWS
@@ -60,7 +60,29 @@ def test_a_row_that_cannot_be_cut_is_in_one_part():
 def test_a_run_takes_the_minutes_it_was_given():
     for minutes, part in ((10, None), (60, (1, 4)), (500, None)):
         planned = [budget for budget in budgets(ROWS, minutes, part).values() if budget]
-        assert sum(budget.seconds for budget in planned) == pytest.approx(minutes * 60)
+        assert sum(budget.seconds for budget in planned) == pytest.approx(minutes * 60 * PLANNED)
+
+
+def test_a_row_that_took_too_long_shortens_those_after_it(alone, tmp_path, monkeypatch):
+    assert squeezed(10, 40, 50) == 10 and squeezed(10, 40, 20) == 5 and squeezed(10, 40, -3) == 0
+    clock = types.SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(program.time, "monotonic", lambda: clock.now)
+    given = {}
+
+    def late(context, budget, seed):
+        given["late"] = budget.seconds
+        clock.now += 0.9 * 3600
+        return _named(passes(context, budget, seed), "late")
+
+    def after(context, budget, seed):
+        given["after"] = budget.seconds
+        return _named(passes(context, budget, seed), "after")
+    alone(row(late, name="late"), row(after, name="after"))
+    program.main(["--part", "1/4", "--seed", "1", "--out", str(tmp_path)])
+    assert given["late"] == pytest.approx(1800 * PLANNED) and given["after"] == pytest.approx((PLANNED - 0.9) * 3600)
+    (tmp_path / "rows" / "after.json").unlink()
+    program.main(["--part", "1/4", "--seed", "1", "--out", str(tmp_path)])
+    assert given["after"] == pytest.approx((PLANNED - 0.9) * 3600), "what an earlier attempt took counts"
 
 
 def test_the_short_form_takes_what_was_promised():

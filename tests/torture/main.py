@@ -20,7 +20,7 @@ import vmproxy
 from torture.context import ROOT, Context
 from torture.merge import merge, missing_parts
 from torture.page import page
-from torture.plan import NIGHT_MINUTES, PART_MINUTES_MAX, budgets, parse_part
+from torture.plan import NIGHT_MINUTES, PART_MINUTES_MAX, PLANNED, budgets, parse_part, squeezed
 from torture.report import Report
 from torture.row import NotRun
 from torture.state import RunFolder, write_whole
@@ -102,13 +102,19 @@ def context_of(folder: RunFolder, nice: int = 0) -> Context:
 
 
 def run_rows(context: Context, folder: RunFolder, chosen, planned: dict, known: dict, rows: list) -> None:
-    for row in rows:
+    used = sum(result.seconds for result in known.values())
+    until = time.monotonic() + chosen.minutes * 60 * PLANNED - used
+    for position, row in enumerate(rows):
         budget = planned[row]
         if row.name in known:
             print(f"{known[row.name].last_line()} (before)", flush=True)
             continue
         if chosen.count is not None:
             budget.count = chosen.count
+        if not chosen.short:
+            # What earlier rows took too long is taken from all that come: a part is at most an hour, also in two attempts.
+            to_come = sum(planned[later].seconds for later in rows[position:] if later.name not in known)
+            budget.seconds = squeezed(budget.seconds, to_come, until - time.monotonic())
         folder.forget_logs(row.name)  # of an attempt that was broken off
         known[row.name] = run_row(context, chosen, row, budget)
         folder.keep(known[row.name])

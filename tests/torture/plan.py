@@ -6,6 +6,7 @@ from torture.row import Budget, Row
 
 NIGHT_MINUTES = 240.0
 PART_MINUTES_MAX = 60.0
+PLANNED = 0.95  # of the minutes; the rest is for what a row does after its time: a history judged, servers stopped
 
 
 def share(count: int, index: int, parts: int) -> int:
@@ -34,9 +35,14 @@ def budgets(rows: list, minutes: float, part=None, short: bool = False) -> dict:
         else:
             wanted[row] = (share(count, *part), seconds / part[1], part)
     total = sum(entry[1] for entry in wanted.values() if entry)
-    stretch = minutes * 60 / total if total else 1.0
+    stretch = minutes * 60 * PLANNED / total if total else 1.0
     return {row: Budget(entry[0], entry[1] * stretch, entry[2]) if entry and entry[0] > 0 else None
             for row, entry in wanted.items()}
+
+
+def squeezed(seconds: float, to_come: float, left: float) -> float:
+    """A row's seconds when this and all later rows together have planned `to_come` and there are only `left`."""
+    return seconds * max(0.0, min(1.0, left / to_come)) if to_come > 0 else seconds
 
 
 def whole_row_part(rows: list, position: int, parts: int) -> int:
@@ -55,4 +61,4 @@ def parse_part(text: str) -> tuple:
     return index, parts
 
 
-__all__ = ["Row", "budgets", "parse_part", "share", "NIGHT_MINUTES", "PART_MINUTES_MAX"]
+__all__ = ["Row", "budgets", "parse_part", "share", "squeezed", "PLANNED", "NIGHT_MINUTES", "PART_MINUTES_MAX"]

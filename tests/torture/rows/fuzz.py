@@ -14,7 +14,7 @@ def run(context, budget, seed):
     # Every target the same number of inputs, or, in the short form, the same time.
     limit = ["--seconds", "20"] if budget.short else ["--runs", str(-(-budget.count // max(1, targets)))]
     command = [script, *limit, "--seed", str(seed % 1_000_000_000), "--jobs", "2", "--work", ROOT / "build" / "fuzz" / "torture"]
-    code, lines = context.run(result.name, command, budget.left() + 600)
+    code, lines = context.run(result.name, command, budget.left() + (600 if budget.short else 120))
     said = last_match(r"(\d+) inputs, (\d+) targets, (\d+) crashes", lines)
     if said is None:
         result.anomaly(f"scripts/fuzz ended with {code} and no figure: " + "\n".join(lines[-30:]))

@@ -7,7 +7,7 @@ from torture.row import Row
 def run(context, budget, seed):
     result = ROW.result(budget, seed)
     script = context.needs_file("scripts/h2spec")
-    code, lines = context.run(result.name, [script, "release"], budget.left() + 900)
+    code, lines = context.run(result.name, [script, "release"], budget.left() + 300)
     said = last_match(r"h2spec strict: h2c (\d+)/(\d+), TLS (\d+)/(\d+)", lines)
     if said is None:
         result.anomaly(f"scripts/h2spec ended with {code} and no figure: " + "\n".join(lines[-30:]))
