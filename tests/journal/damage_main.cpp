@@ -1,6 +1,6 @@
 // Damages journals and asks whether it shows: each is exact or says what is wrong, and none is silent.
 //   journal_damage [--rounds N] [--seed S] [--first F]   flips, zeros, truncations, swapped files
-//   journal_damage --every-byte 1                        the newest log cut at every byte of its last three records
+//   journal_damage --every-byte N                        the newest log cut at every Nth byte of its last three records
 // A round is its number and the seed: --first F --rounds 1 repeats one. The last line is the figure.
 #include <cstdio>
 #include <cstring>
@@ -50,12 +50,12 @@ class Rounds {
   size_t total_ = 0, silent_ = 0;
 };
 
-int run(size_t rounds, uint64_t seed, size_t first, bool every_byte) {
+int run(size_t rounds, uint64_t seed, size_t first, uint64_t every_byte) {
   TemporaryDirectory open_at, closed_at;
   const Original left_open = fill_for_damage(open_at.path, false);
   Rounds played;
-  if (every_byte) {
-    for (uint64_t bytes = 1; bytes <= tail_bytes(left_open); ++bytes) {
+  if (every_byte > 0) {
+    for (uint64_t bytes = 1; bytes <= tail_bytes(left_open); bytes += every_byte) {
       played.play(left_open, Damage::tail,
                   [&](const fs::path& copy) { return cut_tail(left_open, copy, bytes); });
     }
@@ -76,13 +76,12 @@ int run(size_t rounds, uint64_t seed, size_t first, bool every_byte) {
 
 int main(int argc, char** argv) {
   size_t rounds = 100, first = 0;
-  uint64_t seed = 1;
-  bool every_byte = false;
+  uint64_t seed = 1, every_byte = 0;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--rounds") == 0) rounds = std::stoul(argv[i + 1]);
     if (std::strcmp(argv[i], "--seed") == 0) seed = std::stoull(argv[i + 1]);
     if (std::strcmp(argv[i], "--first") == 0) first = std::stoul(argv[i + 1]);
-    if (std::strcmp(argv[i], "--every-byte") == 0) every_byte = std::strcmp(argv[i + 1], "0") != 0;
+    if (std::strcmp(argv[i], "--every-byte") == 0) every_byte = std::stoull(argv[i + 1]);
   }
   try {
     return run(rounds, seed, first, every_byte);

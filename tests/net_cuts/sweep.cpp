@@ -1,5 +1,7 @@
 #include "sweep.h"
 
+#include <cstdio>
+
 namespace vmproxy::net_cuts {
 namespace {
 
@@ -83,6 +85,7 @@ void sweep(const Call& call, bool hold, Place place, Direction direction, Cut cu
       check_told(all.back(), body_of(at), needed);
       settle(chain, idle);
     }
+    std::printf("%zu cuts between proxy and %s\n", all.size(), link.c_str());
     CHECK(all.back().outcome.whole);
     CHECK(chain.faults.counts(link).cut >= needed / step);
 
