@@ -29,11 +29,16 @@ size_t bytes_of_exchange(Chain& chain, const Call& call, const std::string& link
 // What is left of an exchange is over: no connection, neither in a pool nor just being made, which would be a
 // descriptor. Else the next exchange might use one whose bytes have been counted already, and be cut elsewhere.
 void settle(Chain& chain, size_t idle) {
-  REQUIRE(eventually([&] {
+  const bool settled = eventually([&] {
     chain.faults.reset("client");
     chain.faults.reset("database");
     return chain.connections() == 0 && open_descriptors() == idle;
-  }));
+  });
+  INFO("proxy " << chain.proxy.server.connections() << ", database " << chain.server.server.connections()
+                << ", client link " << chain.faults.counts("client").open << ", database link "
+                << chain.faults.counts("database").open << ", descriptors " << open_descriptors() << " of "
+                << idle);
+  REQUIRE(settled);
 }
 
 struct Told {

@@ -187,7 +187,7 @@ def write(report: Report, folder: RunFolder) -> int:
     if len(report.rows) == 1 and report.results:
         print(report.results[0].last_line())
     else:
-        print(report.to_text())
+        print(report.to_text(), end="")
     return report.exit_code
 
 

@@ -50,7 +50,10 @@ def cycle(stack, disk, kind: str, policy: str, result) -> float:
         disk.spoil(kind)  # again: what the store has deleted meanwhile was space, too
         if not vmproxy.running:
             return True
-        return not recording(vmproxy) and (not ready(vmproxy) if policy == "refuse" else vmproxy.metric("capture_gaps") > 0)
+        try:
+            return not recording(vmproxy) and (not ready(vmproxy) if policy == "refuse" else vmproxy.metric("capture_gaps") > 0)
+        except OSError:
+            return not vmproxy.running  # it ended just now
     try:
         if not until(noticed, GAP_SECONDS):
             result.anomaly(f"{where}: the disk was bad for {GAP_SECONDS} s and nothing said so")
