@@ -67,7 +67,6 @@ asio::awaitable<void> run_http1(Connection& connection) {
       }
       if (buffer.size() > options.head_bytes_max)
         co_return co_await refuse(connection, 431, "its head is too large");
-      if (buffer.empty() && connection.draining) co_return;
       if (!begun && !buffer.empty()) {
         begun = true;
         connection.timer.set(std::chrono::steady_clock::now() + options.head_timeout);
@@ -135,7 +134,9 @@ bool Http1Exchange::finish() {
   if (cut_) connection_.stream.reset();
   if (broken_ || stage_ != Stage::answered) return false;
   connection_.buffer.shrink();
-  return framer_.complete() && !closing();
+  // Who was promised the connection may have sent the next request already, also while the server drains: it is answered
+  // with "Connection: close", and Server::stop() closes the connection when no request comes.
+  return framer_.complete() && client_keep_alive_ && !expired_;
 }
 
 void Http1Exchange::expire() {

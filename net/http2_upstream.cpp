@@ -12,6 +12,7 @@ void Http2Upstream::start(std::shared_ptr<Http2Upstream> self) {
       io,
       [](std::shared_ptr<Http2Upstream> session) -> asio::awaitable<void> {
         co_await session->run(session->connection_->buffer);
+        session->connection_->stream.close();  // the pool may ask for the session only much later
         session->changed_.notify();
       }(std::move(self)),
       [](std::exception_ptr) {});

@@ -7,6 +7,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <future>
+#include <memory>
 #include <thread>
 
 #include "base/log.h"
@@ -20,6 +22,7 @@ using namespace std::chrono_literals;
 // Only the worker's own thread uses its sockets: the reactor needs no locks.
 constexpr int one_thread_per_context = BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO;
 constexpr auto accept_pause = 100ms;
+constexpr int backlog = 4096;
 
 struct WorkerThread {
   ConnectionList connections;  // outlives the coroutines that the io_context destroys
@@ -88,19 +91,29 @@ struct Server::State {
   }
 
   void take(Acceptor& a) {
-    for (int taken = 0; taken < 64; ++taken) {
-      if (connections() >= a.listener->options.connections_max)
-        return wait(a);  // further clients wait in the backlog
+    const bool room = take_waiting(a, 64);
+    if (!a.acceptor.is_open()) return;
+    if (room) {
+      accept(a);
+    } else {
+      wait(a);
+    }
+  }
+
+  // Takes so many of those who wait. False: one more cannot be taken now; further clients wait in the backlog.
+  bool take_waiting(Acceptor& a, int most) {
+    for (int taken = 0; taken < most; ++taken) {
+      if (connections() >= a.listener->options.connections_max) return false;
       const int fd = ::accept4(a.acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
           log::warn("cannot accept connections now; clients wait",
                     {{"reason", error_code(errno, boost::system::system_category()).message()}});
-          return wait(a);
+          return false;
         }
-        if (errno == EAGAIN || errno == EWOULDBLOCK) break;
-        if (errno == EBADF || errno == EINVAL) return;  // closed
-        continue;                                       // this connection failed before we took it
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
+        if (errno == EBADF || errno == EINVAL) return true;  // closed
+        continue;                                            // this connection failed before we took it
       }
       auto& worker = **std::min_element(workers.begin(), workers.end(), [](const auto& x, const auto& y) {
         return x->connections.count.load() < y->connections.count.load();
@@ -108,7 +121,7 @@ struct Server::State {
       ++worker.connections.count;
       asio::post(worker.io, [&worker, listener = a.listener, fd] { start_connection(worker, listener, fd); });
     }
-    accept(a);
+    return true;
   }
 
   template <class F>
@@ -127,13 +140,19 @@ struct Server::State {
     if (stopped) return;
     stopped = true;
     if (started) {
-      asio::post(workers.front()->io, [this] {
+      const auto closed = std::make_shared<std::promise<void>>();
+      asio::post(workers.front()->io, [this, closed] {
         for (auto& a : acceptors) {
+          take_waiting(*a,
+                       backlog);  // whom the system has let in: they have perhaps sent their request already
           error_code ignored;
           a->acceptor.close(ignored);
           a->pause.cancel();
         }
+        closed->set_value();
       });
+      // They are told to drain like the others. A worker that hangs is not waited for.
+      closed->get_future().wait_for(std::min<Duration>(drain_timeout / 2, 1s));
       drain(drain_timeout);
     }
     for (auto& worker : workers) {
@@ -203,7 +222,7 @@ Result<uint16_t> Server::listen(const ListenOptions& options, Handler handler) {
   acceptor.open(endpoint.protocol(), failed);
   if (!failed) acceptor.set_option(tcp::acceptor::reuse_address(true), failed);
   if (!failed) acceptor.bind(endpoint, failed);
-  if (!failed) acceptor.listen(4096, failed);
+  if (!failed) acceptor.listen(backlog, failed);
   if (!failed) acceptor.non_blocking(true, failed);
   if (failed) return refuse(failed);
   const uint16_t port = acceptor.local_endpoint(failed).port();

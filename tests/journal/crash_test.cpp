@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "store/rocksdb_store.h"
+#include "tests/journal/damage.h"
 #include "tests/journal/fixture.h"
 
 using namespace vmproxy;
@@ -126,8 +127,6 @@ TEST_CASE("a directory that another process holds is refused") {
 
 namespace {
 
-constexpr Seq damage_intents = 400;
-
 // Marks a gap from one of the journal's callbacks, which puts it into the slot.
 std::function<void(Result<Seq>)> marking_a_gap(Journal& journal, std::function<void(Result<Seq>)> then) {
   return [&journal, then = std::move(then)](Result<Seq> seq) {
@@ -136,98 +135,23 @@ std::function<void(Result<Seq>)> marking_a_gap(Journal& journal, std::function<v
   };
 }
 
-// A journal with files of every kind: a log, tables, blobs, a gap in the slot.
-void fill(const std::string& path, bool closed) {
-  OnDisk disk;
-  REQUIRE(disk.open(path));
-  Results<Seq> results;
-  for (Seq seq = 1; seq <= damage_intents; ++seq) {
-    disk.journal->append(
-        intent_of(std::to_string(seq)), body_of(std::string(3000, static_cast<char>('a' + seq % 26))),
-        seq == damage_intents ? marking_a_gap(*disk.journal, results.next()) : results.next());
-    if (seq == damage_intents / 2) {
-      // Reopening flushes the log into tables and blobs.
-      REQUIRE(results.wait(seq).size() == seq);
-      disk.journal.reset();
-      disk.store.reset();
-      REQUIRE(disk.open(path));
-    }
-  }
-  const auto appended = results.wait(damage_intents);
-  REQUIRE(appended.size() == damage_intents);
-  REQUIRE(appended.back());
-  if (closed) REQUIRE(disk.journal->close());
-}
-
-// "exact": everything acknowledged is there; "detected": somebody said so; else what was lost in silence.
-std::string judge(const std::string& path) {
-  OnDisk disk;
-  if (auto opened = disk.open(path); !opened) {
-    return opened.error().message.empty() ? "an error without words" : "detected";
-  }
-  const auto report = disk.journal->verify();
-  if (!report || !report->problems.empty()) return "detected";
-  if (disk.journal->next() != damage_intents + 1) return "the end was lost in silence";
-  if (disk.journal->gaps().value().empty()) return "a gap was lost in silence";
-  for (Seq seq = 1; seq <= damage_intents; ++seq) {
-    auto head = disk.journal->head(seq);
-    auto body = disk.journal->body(seq);
-    if (!head || !body) return "detected";
-    if (head->keys != intent_of(std::to_string(seq)).keys) return "a changed head";
-    if (body->body != std::string(3000, static_cast<char>('a' + seq % 26))) return "a changed body";
-  }
-  return "exact";
-}
-
-std::vector<fs::path> files_of(const std::string& path) {
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(path)) {
-    const std::string name = entry.path().filename().string();
-    if (entry.is_regular_file() && name.rfind("LOG", 0) != 0 && name != "LOCK" && entry.file_size() > 0) {
-      files.push_back(entry.path());
-    }
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 }  // namespace
 
-TEST_CASE("flipped bits, zeroed pages and truncations in any file are detected or leave the data exact") {
+// The program journal_damage does more of it.
+TEST_CASE("flipped bits, zeroed pages, truncations and swapped files are detected or leave the data exact") {
   for (const bool closed : {false, true}) {
-    Directory original;
-    fill(original.path, closed);
-    const auto files = files_of(original.path);
-    REQUIRE(files.size() >= 5);
+    TemporaryDirectory at;
+    const Original original = fill_for_damage(at.path, closed);
+    REQUIRE(files_of(original.path).size() >= 5);
     std::mt19937_64 random(closed ? 11 : 12);
     size_t detected = 0, exact = 0;
-    for (int round = 0; round < 120; ++round) {
-      Directory copy;
+    for (size_t round = 0; round < 120; ++round) {
+      TemporaryDirectory copy;
       fs::copy(original.path, copy.path, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
-      const auto& chosen = files[random() % files.size()];
-      const fs::path file = fs::path(copy.path) / fs::relative(chosen, original.path);
-      const auto size = fs::file_size(file);
-      const uint64_t at = random() % size;
-      const int kind = round % 3;
-      if (kind == 2) {
-        fs::resize_file(file, at);
-      } else {
-        std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
-        std::string content(kind == 0 ? 1 : std::min<uint64_t>(4096, size - at), '\0');
-        if (kind == 0) {
-          bytes.seekg(static_cast<std::streamoff>(at));
-          bytes.read(content.data(), 1);
-          content[0] = static_cast<char>(content[0] ^ (1 << (random() % 8)));
-        }
-        bytes.seekp(static_cast<std::streamoff>(at));
-        bytes.write(content.data(), static_cast<std::streamsize>(content.size()));
-      }
-      const std::string verdict = judge(copy.path);
-      INFO((kind == 0   ? "flip"
-            : kind == 1 ? "zeros"
-                        : "truncation")
-           << " at " << at << " of " << size << " in " << fs::relative(chosen, original.path) << " closed "
-           << closed << ": " << verdict);
+      const std::string done =
+          do_damage(original, copy.path, random_damages[round % std::size(random_damages)], random);
+      const std::string verdict = judge_damage(copy.path);
+      INFO(done << " closed " << closed << ": " << verdict);
       CHECK((verdict == "exact" || verdict == "detected"));
       detected += verdict == "detected";
       exact += verdict == "exact";
@@ -237,15 +161,23 @@ TEST_CASE("flipped bits, zeroed pages and truncations in any file are detected o
   }
 }
 
-TEST_CASE("a lost log file is noticed") {
-  Directory at;
-  fill(at.path, false);
-  size_t removed = 0;
-  for (const auto& file : files_of(at.path)) {
-    if (file.extension() == ".log") removed += fs::remove(file);
+TEST_CASE("a log that ends in the midst of its last three records is noticed") {
+  TemporaryDirectory at;
+  const Original original = fill_for_damage(at.path, false);
+  REQUIRE(tail_bytes(original) > 60);
+  for (uint64_t bytes = 1; bytes <= tail_bytes(original); bytes += 37) {
+    TemporaryDirectory copy;
+    fs::copy(original.path, copy.path, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+    INFO(cut_tail(original, copy.path, bytes));
+    CHECK(judge_damage(copy.path) == "detected");
   }
-  REQUIRE(removed >= 1);
-  CHECK(judge(at.path) == "detected");
+}
+
+TEST_CASE("a lost log file is noticed") {
+  TemporaryDirectory at;
+  const Original original = fill_for_damage(at.path, false);
+  REQUIRE(fs::remove(original.log));
+  CHECK(judge_damage(at.path) == "detected");
 }
 
 TEST_CASE(

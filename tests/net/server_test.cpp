@@ -107,6 +107,56 @@ TEST_CASE("stop lets requests in flight end and closes idle connections") {
   CHECK_FALSE(Socket::to(proxy.port).open());
 }
 
+TEST_CASE("who was promised the connection before the drain is answered once more") {
+  std::atomic<bool> release{false};
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    const bool first = exchange.head().target == "/first";
+    co_await say_ok(exchange);
+    // The answer has gone without "Connection: close"; its end comes when the drain has begun.
+    while (first && !release) {
+      boost::asio::steady_timer timer(exchange.executor(), 1ms);
+      co_await timer.async_wait(boost::asio::use_awaitable);
+    }
+  });
+  auto client = Socket::to(proxy.port);
+  client.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+  const auto answer = client.receive();
+  REQUIRE(answer.ends_with("ok"));
+  REQUIRE(answer.find("Connection: close") == std::string::npos);
+  std::thread stopping([&] { proxy.server.stop(5s); });
+  while (Socket::to(proxy.port).open()) std::this_thread::sleep_for(1ms);
+  std::this_thread::sleep_for(50ms);  // nothing outside shows that each connection has been told
+  release = true;
+  std::this_thread::sleep_for(20ms);  // as long as the next request is on its way
+  client.send(get);
+  const auto next = client.receive_all();
+  CHECK(next.ends_with("ok"));
+  CHECK(next.find("Connection: close") != std::string::npos);
+  stopping.join();
+}
+
+TEST_CASE("clients that were let in by the system before the drain are answered") {
+  std::atomic<bool> inside{false};
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    if (exchange.head().target == "/blocks") {
+      inside = true;
+      std::this_thread::sleep_for(300ms);  // nobody is accepted meanwhile
+    }
+    co_await say_ok(exchange);
+  });
+  auto blocking = Socket::to(proxy.port);
+  blocking.send("GET /blocks HTTP/1.1\r\nHost: a\r\n\r\n");
+  while (!inside) std::this_thread::sleep_for(1ms);
+  std::vector<Socket> waiting;  // more than are accepted at a time
+  for (int i = 0; i < 200; ++i) {
+    waiting.push_back(Socket::to(proxy.port));
+    waiting.back().send(get);
+  }
+  proxy.server.stop(5s);
+  CHECK(blocking.receive_all().ends_with("ok"));
+  for (auto& client : waiting) CHECK(client.receive_all().ends_with("ok"));
+}
+
 TEST_CASE("stop ends in time although a request hangs") {
   std::atomic<bool> inside{false};
   Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {

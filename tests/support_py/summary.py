@@ -4,6 +4,7 @@ usage: summary.py RESULTS_DIR SECONDS. Exit code 0 only if every step and every 
 a skipped test counts as failed, for an absent server is no reason to be content.
 """
 
+import json
 import pathlib
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -22,6 +23,13 @@ def count(report: pathlib.Path):
     return passed, bad
 
 
+def count_rows(report: pathlib.Path):
+    """The same of a report of scripts/torture."""
+    rows = json.loads(report.read_text())["rows"]
+    return (sum(1 for row in rows if row["verdict"] == "passed"),
+            [f"torture::{row['name']}: {row['verdict']}" for row in rows if row["verdict"] != "passed"])
+
+
 def main():
     results, seconds = pathlib.Path(sys.argv[1]), float(sys.argv[2])
     passed, failed, rows = 0, [], []
@@ -36,11 +44,13 @@ def main():
             report = results / f"ctest-{name}.xml"
         elif name == "copy-million":
             report = results / "pytest-million.xml"
+        elif name == "torture":
+            report = results / "torture" / "report.json"
         good, bad = 0, []
         if report is not None and report.exists():
             try:
-                good, bad = count(report)
-            except ElementTree.ParseError:
+                good, bad = count_rows(report) if report.suffix == ".json" else count(report)
+            except (ElementTree.ParseError, ValueError):
                 bad = [f"{report.name} is not readable"]
         if bad and state == "ok":
             state = "FAILED"

@@ -40,13 +40,15 @@ class CommandError(AssertionError):
 class Vmproxy:
     """`databases` and `listeners` as in the configuration; ports of the listeners are chosen here."""
 
-    def __init__(self, directory, source: dict, target: dict, *, dialect="chroma", collections=("*",), settings=None):
+    def __init__(self, directory, source: dict, target: dict, *, dialect="chroma", collections=("*",), settings=None,
+                 environment=None):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port, self.admin_port = free_port(), free_port()
         self.config_path = self.directory / "vmproxy.yaml"
         self.log_path = self.directory / "vmproxy.log"
         self.process = None
+        self.environment = environment  # what the process has beside that of the tests
         self.starts = 0
         self.config = {
             "data_dir": str(self.directory / "data"),
@@ -69,7 +71,7 @@ class Vmproxy:
 
     def launch(self, faults: str = "") -> None:
         """Begins the process, with these fault points armed (builds that have them; docs/reliability.md)."""
-        environment = {**os.environ, "VMPROXY_FAULTS": faults} if faults else None
+        environment = {**os.environ, **(self.environment or {}), **({"VMPROXY_FAULTS": faults} if faults else {})}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([binary(), "serve", "-c", str(self.config_path)], env=environment,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -1,0 +1,40 @@
+"""docs/reliability.md: every hazard has a test there, and the tests that it names exist."""
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ELSEWHERE = {6, 14, 28, 30, 32}  # of systems or set-ups that this version does not have
+
+
+def rows(section: str) -> list:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    part = text.split(f"## {section}\n", 1)[1].split("\n## ", 1)[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("| ")]
+
+
+def sources(name: str) -> str:
+    found = ROOT / "tests" / name
+    assert found.is_file(), f"{name} is named in docs/reliability.md"
+    # Names of tests may be written in pieces.
+    return re.sub(r'"\s*\n?\s*"', "", found.read_text())
+
+
+def test_every_hazard_has_a_test_that_exists():
+    seen = set()
+    for row in rows("Hazards")[1:]:
+        number = int(row[0].removeprefix("H"))
+        assert number not in seen, row[0]
+        seen.add(number)
+        if number in ELSEWHERE:
+            assert row[2].startswith("none: "), row
+            continue
+        assert row[2] in sources(row[3]), f"{row[0]}: no test '{row[2]}' in tests/{row[3]}"
+    assert seen == set(range(1, 63))
+
+
+def test_every_bug_found_has_a_test_that_exists():
+    for row in rows("Bugs found")[1:]:
+        if row[2].startswith("open: "):
+            continue
+        assert row[2] in sources(row[3]), f"no test '{row[2]}' in tests/{row[3]}"

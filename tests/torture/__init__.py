@@ -1,0 +1,1 @@
+"""scripts/torture: real databases under load and every fault there is (README.md)."""

@@ -1,0 +1,79 @@
+"""What rows share: where things are, the programs, and how an outside program's run becomes a row."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import corpus as corpus_module
+import vmproxy as vmproxy_module
+from torture.row import NotRun
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Context:
+    def __init__(self, logs: pathlib.Path, say, nice: int = 0):
+        self.logs, self.say, self._nice = logs, say, nice
+        self._corpora = {}
+        self._running, self._ended = None, False
+
+    def corpus(self, count: int):
+        if count not in self._corpora:
+            self._corpora[count] = corpus_module.load(count)
+        return self._corpora[count]
+
+    def program(self, name: str, *presets: str) -> str:
+        """One of our own: beside the vmproxy under test, else of the named builds."""
+        folders = [pathlib.Path(vmproxy_module.binary()).parent]
+        folders += [ROOT / "build" / preset / "bin" for preset in (presets or ("release", "dev"))]
+        for folder in folders:
+            if os.access(folder / name, os.X_OK):
+                return str(folder / name)
+        raise NotRun(f"the program {name} (scripts/build {presets[0] if presets else 'release'} --target {name})")
+
+    def needs_file(self, name: str) -> pathlib.Path:
+        if not (ROOT / name).exists():
+            raise NotRun(f"{name}, which is not in this tree")
+        return ROOT / name
+
+    def run(self, log: str, command: list, timeout: float, environment=None, folder=None) -> tuple:
+        """(exit code or None when it took too long, its lines); all of them are kept in the logs."""
+        file = self.logs / f"{log}.log"
+        with open(file, "ab") as out:
+            out.write(f"$ {' '.join(map(str, command))}\n".encode())
+            out.flush()
+            start = out.tell()
+            process = self._running = subprocess.Popen(
+                ["nice", "-n", str(self._nice), *map(str, command)], stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT, cwd=folder or ROOT, env={**os.environ, **(environment or {})}, start_new_session=True)
+            try:
+                if self._ended:
+                    raise SystemExit
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                code = None
+            finally:
+                self._kill()
+        if self._ended:
+            raise SystemExit  # what it said is not its own end
+        return code, file.read_bytes()[start:].decode(errors="replace").splitlines()
+
+
+    def end(self) -> None:
+        """From another thread: what runs is killed, and whoever waits for it ends without a result."""
+        self._ended = True
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._running is not None and self._running.poll() is None:
+            os.killpg(self._running.pid, 9)  # with all that it started
+            self._running.wait()
+
+
+def last_match(pattern: str, lines: list):
+    """The match in the last line that has one."""
+    for line in reversed(lines):
+        if match := re.search(pattern, line):
+            return match
+    return None

@@ -1,0 +1,64 @@
+"""Which row gets how much: of a whole night, of a part of it, of a short run."""
+
+import math
+
+from torture.row import Budget, Row
+
+NIGHT_MINUTES = 240.0
+PART_MINUTES_MAX = 60.0
+PLANNED = 0.95  # of the minutes; the rest is for what a row does after its time: a history judged, servers stopped
+
+
+def share(count: int, index: int, parts: int) -> int:
+    """The index-th of `parts` shares; all of them add up to the count."""
+    return count * index // parts - count * (index - 1) // parts
+
+
+def budgets(rows: list, minutes: float, part=None, short: bool = False) -> dict:
+    """{row: Budget or None}. None: another part has it.
+
+    part (i, n): that share of a night's counts. Without one: the share that fits into the minutes. The seconds of the rows are
+    stretched or squeezed so that all of them together take the minutes; counts are not squeezed, so a row that was too slow
+    ends as "short" and says how far it came.
+    """
+    if short:
+        return {row: Budget(*row.short, short=True) if row.short else None for row in rows}
+    wanted = {}
+    for position, row in enumerate(rows):
+        count, seconds = row.night
+        if part is None:
+            fraction = min(1.0, minutes / NIGHT_MINUTES)
+            wanted[row] = (max(1, math.ceil(count * fraction)), seconds * fraction, (1, 1))
+        elif row.whole:
+            mine = whole_row_part(rows, position, part[1]) == part[0]
+            wanted[row] = (count, seconds, (1, 1)) if mine else None
+        else:
+            wanted[row] = (share(count, *part), seconds / part[1], part)
+    total = sum(entry[1] for entry in wanted.values() if entry)
+    stretch = minutes * 60 * PLANNED / total if total else 1.0
+    return {row: Budget(entry[0], entry[1] * stretch, entry[2]) if entry and entry[0] > 0 else None
+            for row, entry in wanted.items()}
+
+
+def squeezed(seconds: float, to_come: float, left: float) -> float:
+    """A row's seconds when this and all later rows together have planned `to_come` and there are only `left`."""
+    return seconds * max(0.0, min(1.0, left / to_come)) if to_come > 0 else seconds
+
+
+def whole_row_part(rows: list, position: int, parts: int) -> int:
+    """Rows that cannot be cut go round the parts, the longest first, so that no part has two long ones."""
+    whole = sorted((row for row in rows if row.whole), key=lambda row: -row.night[1])
+    return whole.index(rows[position]) % parts + 1
+
+
+def parse_part(text: str) -> tuple:
+    try:
+        index, parts = (int(word) for word in text.split("/"))
+    except ValueError:
+        raise ValueError(f"--part {text}: I/N was expected, as in 1/4") from None
+    if not 1 <= index <= parts:
+        raise ValueError(f"--part {text}: there are parts 1 to {parts}")
+    return index, parts
+
+
+__all__ = ["Row", "budgets", "parse_part", "share", "squeezed", "PLANNED", "NIGHT_MINUTES", "PART_MINUTES_MAX"]

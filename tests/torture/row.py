@@ -1,0 +1,161 @@
+"""What a row of the report is: its budget, what came of it, and the words of its last line."""
+
+import dataclasses
+import time
+from typing import Callable, Optional
+
+PASSED, FAILED, SHORT, NOT_RUN = "passed", "failed", "short", "not run"
+ANOMALIES_KEPT = 50
+
+
+class NotRun(Exception):
+    """A piece that the row needs is not there. Never a pass: the run ends with a code that says so."""
+
+
+@dataclasses.dataclass
+class Budget:
+    """So many units, in at most so many seconds. Whatever ends first ends the row; the units alone make it a pass."""
+    count: int
+    seconds: float
+    part: tuple = (1, 1)  # for rows that go through a list: this share of it
+    short: bool = False
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+    def left(self) -> float:
+        return self.began + self.seconds - time.monotonic()
+
+    def goes_on(self, done: int, unit_seconds: float = 0.0) -> bool:
+        """Whether one more unit may begin, which will take about so long."""
+        return done < self.count and self.left() > unit_seconds
+
+
+@dataclasses.dataclass
+class Figure:
+    """One number of the report. Figures of several parts become one: sums are added, else the worst is kept."""
+    name: str
+    value: float
+    unit: str = ""
+    at_most: Optional[float] = None
+    at_least: Optional[float] = None
+    adds: bool = False
+
+    @property
+    def missed(self) -> bool:
+        # Written so that a number that is none (NaN) misses its limit.
+        return ((self.at_most is not None and not self.value <= self.at_most)
+                or (self.at_least is not None and not self.value >= self.at_least))
+
+    def merged(self, other: "Figure") -> "Figure":
+        if self.adds:
+            value = self.value + other.value
+        else:
+            value = (min if self.at_least is not None else max)(self.value, other.value)
+        return dataclasses.replace(self, value=value)
+
+    def __str__(self) -> str:
+        limit = ""
+        if self.at_most is not None:
+            limit = f" (at most {number(self.at_most)})"
+        elif self.at_least is not None:
+            limit = f" (at least {number(self.at_least)})"
+        return f"{self.name} {number(self.value)}{' ' if self.unit else ''}{self.unit}{limit}"
+
+
+@dataclasses.dataclass
+class RowResult:
+    name: str
+    unit: str
+    asked: int = 0
+    done: int = 0
+    seed: int = 0
+    seconds: float = 0.0
+    load: dict = dataclasses.field(default_factory=dict)        # writes, records, reads, ...: what the application did
+    faults: dict = dataclasses.field(default_factory=dict)      # by kind
+    kills: int = 0                                              # of vmproxy, by SIGKILL
+    operations: int = 0                                         # that the history checker judged
+    figures: list = dataclasses.field(default_factory=list)
+    anomalies: list = dataclasses.field(default_factory=list)   # texts; the first 50
+    anomaly_count: int = 0
+    not_run: str = ""                                           # what is missing
+    again: str = ""                                             # the command that repeats the row
+
+    @property
+    def verdict(self) -> str:
+        if self.not_run:
+            return NOT_RUN
+        if self.anomaly_count or any(figure.missed for figure in self.figures):
+            return FAILED
+        return PASSED if self.done >= self.asked and self.done > 0 else SHORT
+
+    def fault(self, kind: str, count: int = 1) -> None:
+        self.faults[kind] = self.faults.get(kind, 0) + count
+
+    def anomaly(self, text: str) -> None:
+        self.anomaly_count += 1
+        if len(self.anomalies) < ANOMALIES_KEPT:
+            self.anomalies.append(text[:4000])
+
+    def figure(self, name: str, value: float, unit: str = "", **limits) -> None:
+        self.figures.append(Figure(name, round(float(value), 4), unit, **limits))
+
+    def add_load(self, counts: dict) -> None:
+        for name, count in counts.items():
+            self.load[name] = self.load.get(name, 0) + count
+
+    def last_line(self) -> str:
+        if self.not_run:
+            return f"{self.name}: NOT RUN: needs {self.not_run}"
+        said = [f"{self.done:,} of {self.asked:,} {self.unit}", f"{self.anomaly_count} anomalies"]
+        if self.operations:
+            said.append(f"{self.operations:,} operations checked")
+        return f"{self.name}: {self.verdict}: {', '.join(said + [str(figure) for figure in self.figures])}"
+
+    def to_json(self) -> dict:
+        return {**dataclasses.asdict(self), "verdict": self.verdict}
+
+    @classmethod
+    def from_json(cls, known: dict) -> "RowResult":
+        known = dict(known)
+        known.pop("verdict")
+        return cls(**{**known, "figures": [Figure(**figure) for figure in known["figures"]]})
+
+    def merged(self, other: "RowResult") -> "RowResult":
+        """Two parts of one night. A part that could not run makes the sum one that has not run."""
+        one = RowResult.from_json(self.to_json())
+        for field in ("asked", "done", "seconds", "kills", "operations", "anomaly_count"):
+            setattr(one, field, getattr(self, field) + getattr(other, field))
+        for name in ("load", "faults"):
+            mine, theirs = getattr(one, name), getattr(other, name)
+            for key, count in theirs.items():
+                mine[key] = mine.get(key, 0) + count
+        known = {figure.name: figure for figure in one.figures}
+        for figure in other.figures:
+            known[figure.name] = known[figure.name].merged(figure) if figure.name in known else figure
+        one.figures = list(known.values())
+        one.anomalies = (self.anomalies + other.anomalies)[:ANOMALIES_KEPT]
+        one.not_run = self.not_run or other.not_run
+        one.again = self.again if self.verdict != PASSED else other.again
+        return one
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    what: str                 # for people, one line
+    unit: str
+    short: tuple              # (count, seconds) in scripts/test; None: it has no short form
+    night: tuple              # (count, seconds) of a whole night
+    run: Callable             # (context, budget, seed) -> RowResult
+    whole: bool = False       # cannot be cut: one part of a night has all of it
+    beside: bool = False      # programs of ours that no clock judges: in the short form they run beside the other rows
+
+    def result(self, budget: Budget, seed: int) -> RowResult:
+        return RowResult(self.name, self.unit, asked=budget.count, seed=seed)
+
+
+def number(value: float) -> str:
+    if value != value:
+        return "none"
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"

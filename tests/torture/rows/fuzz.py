@@ -1,0 +1,31 @@
+"""libFuzzer on every parser, client and server side, under ASan and UBSan."""
+
+from torture.context import ROOT, last_match
+from torture.row import Row
+
+TARGETS_MIN = 16
+
+
+def run(context, budget, seed):
+    result = ROW.result(budget, seed)
+    script = context.needs_file("scripts/fuzz")
+    targets = sum(1 for line in (ROOT / "tests" / "fuzz" / "CMakeLists.txt").read_text().splitlines()
+                  if line.startswith("vmproxy_fuzz("))
+    # Every target the same number of inputs, or, in the short form, the same time.
+    limit = ["--seconds", "20"] if budget.short else ["--runs", str(-(-budget.count // max(1, targets)))]
+    command = [script, *limit, "--seed", str(seed % 1_000_000_000), "--jobs", "2", "--work", ROOT / "build" / "fuzz" / "torture"]
+    code, lines = context.run(result.name, command, budget.left() + (600 if budget.short else 120))
+    said = last_match(r"(\d+) inputs, (\d+) targets, (\d+) crashes", lines)
+    if said is None:
+        result.anomaly(f"scripts/fuzz ended with {code} and no figure: " + "\n".join(lines[-30:]))
+        return result
+    inputs, ran, crashes = map(int, said.groups())
+    result.done = inputs
+    result.fault("hostile inputs", inputs)
+    result.figure("targets", ran, at_least=TARGETS_MIN)
+    if crashes or code != 0:
+        result.anomaly(f"exit code {code}: {said[0]}\n" + "\n".join(line for line in lines if "kept" in line or "crash" in line))
+    return result
+
+
+ROW = Row("fuzz", "fuzz inputs for every parser under ASan and UBSan", "inputs", (100_000, 900), (10_000_000, 1800), run, beside=True)

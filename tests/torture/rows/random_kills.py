@@ -1,0 +1,65 @@
+"""kill -9 at random moments, 500 records a second, while a migration goes to and fro: one unbroken history."""
+
+from chaos import Killer, drive
+from torture.row import Row
+from torture.stack import AFTER_READY, Stack
+
+RECORDS_PER_SECOND = 500.0
+# Chroma takes some 15 to 40 write requests a second on two cores, whoever asks and however many do: one writer, a transaction
+# each. So the load is in the records of a request, 1 to BATCH, 35 on average.
+REQUESTS_PER_SECOND = 18.0
+BATCH = 80
+
+
+def run(context, budget, seed):
+    result = ROW.result(budget, seed)
+    with Stack(context, ROW.name, seed, records=4000, writes=REQUESTS_PER_SECOND, tolerate=True,
+               batch=BATCH, direct=True) as stack:
+        stack.begin()
+        records = stack.workload.counts["records"]
+        killer = Killer(stack.vmproxy, seed, budget.count, least=0.5, most=3.5).start()
+        rounds = 0
+        try:
+            while not killer.done and killer.error is None and budget.left() > 60:
+                go_round(stack, lambda: killer.done or budget.left() < 60)
+                rounds += 1
+        except AssertionError as error:
+            result.anomaly(f"the migration did not go on: {error}")
+        finally:
+            killer.cancel()
+        if killer.error:
+            result.anomaly(f"after kill {len(killer.down)}: {killer.error}")
+        else:
+            stack.workload.wait_for(writes=20, reads=20, fail_fast=False)
+            drive(stack.vmproxy, lambda s: s["primary"] == "source", "rollback", "--reason", "the end")
+        for entry in killer.outside(stack.workload.tolerated):
+            result.anomaly(f"a request failed while vmproxy lived: {entry}")
+        stack.check_whole(result)
+        result.done = result.kills = len(killer.down)
+        result.fault("kill -9 of vmproxy", result.kills)
+        down = sum(until - began for began, until in killer.down)
+        rate = (stack.workload.counts["records"] - records) / max(1.0, stack.load_seconds - down)
+        result.figure("serving again after", max(killer.recoveries, default=float("nan")), "s", at_most=2.0)
+        # Below its load a night shows little; the short form shares its machine with compilers.
+        limit = {} if budget.short else {"at_least": RECORDS_PER_SECOND * 0.9}
+        result.figure("records acknowledged while up", rate, "/s", **limit)
+        result.figure("rounds of the migration", rounds, adds=True)
+    return result
+
+
+def go_round(stack, over) -> None:
+    vmproxy, journey = stack.vmproxy, stack.journey
+    steps = [lambda: stack.to_ready()]
+    for percent in (10, 50, 100):
+        steps.append(lambda p=percent: drive(vmproxy, lambda s: s["reads_percent"] == p, "cutover", "--percent", str(p)))
+    steps += [lambda: drive(vmproxy, lambda s: s["primary"] == "target", "promote"),
+              lambda: drive(vmproxy, lambda s: s["primary"] == "source", "rollback", "--reason", "another round")]
+    for step in steps:
+        if over():
+            return
+        step()
+        journey.go_on()
+
+
+ROW = Row("random_kills", "kill -9 of vmproxy at random moments under 500 records/s", "kills", (10, 120), (300, 1500), run,
+          whole=True)
