@@ -6,7 +6,7 @@ using store::Batch;
 
 namespace {
 
-void apply(const Batch& batch, SimDisk::Map& to) {
+void apply_batch(const Batch& batch, SimDisk::Map& to) {
   for (const auto& operation : batch.operations()) {
     switch (operation.kind) {
       case Batch::Kind::put: to[operation.key] = operation.value; break;
@@ -27,7 +27,7 @@ Error failure() {
 
 void SimDisk::machine_ended() {
   const size_t kept = run_.below(unsynced_.size() + 1);
-  for (size_t i = 0; i < kept; ++i) apply(unsynced_[i], synced_);
+  for (size_t i = 0; i < kept; ++i) apply_batch(unsynced_[i], synced_);
   unsynced_.clear();
   data_ = synced_;
   ++boot_;
@@ -46,10 +46,10 @@ Result<void> SimStore::commit(const Batch& batch, store::Sync sync) {
   if (fails) ++disk_.faults_;
   failed_ = fails;
   if (applied) {
-    apply(batch, disk_.data_);
+    apply_batch(batch, disk_.data_);
     disk_.unsynced_.push_back(batch);
     if (sync == store::Sync::yes && !fails) {
-      for (const auto& earlier : disk_.unsynced_) apply(earlier, disk_.synced_);
+      for (const auto& earlier : disk_.unsynced_) apply_batch(earlier, disk_.synced_);
       disk_.unsynced_.clear();
     }
   }
@@ -95,7 +95,7 @@ Result<void> SimStore::reopen() {
   if (disk_.full) return failure();
   // What was synced is there again; the rest may be, as after the machine's end but without one.
   const size_t kept = run_.below(disk_.unsynced_.size() + 1);
-  for (size_t i = 0; i < kept; ++i) apply(disk_.unsynced_[i], disk_.synced_);
+  for (size_t i = 0; i < kept; ++i) apply_batch(disk_.unsynced_[i], disk_.synced_);
   disk_.unsynced_.clear();
   disk_.data_ = disk_.synced_;
   failed_ = false;
