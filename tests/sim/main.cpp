@@ -24,6 +24,7 @@ using vmproxy::sim::Verdict;
 struct Arguments {
   uint64_t seeds = 300, first = 1, seed = 0, twice = 0;
   unsigned jobs = 2, seconds_max = 120;
+  bool until_found = false;
 };
 
 // What a child says of its seed, then so many bytes of violations.
@@ -91,6 +92,7 @@ class Seeds {
       wanted.emplace_back(arguments_.first + i, true);
     std::vector<bool> places(std::max(1u, arguments_.jobs), false);
     for (const auto& [seed, again] : wanted) {
+      if (arguments_.until_found && !broken_.empty()) break;
       if (running_.size() >= places.size()) places[finish_one()] = false;
       const auto place =
           static_cast<unsigned>(std::find(places.begin(), places.end(), false) - places.begin());
@@ -158,11 +160,12 @@ class Seeds {
         " stops, " + number(sum_.lost) + " lost, " + number(sum_.replayed) + " replayed, " +
         number(sum_.late) + " late, " + number(sum_.partial) + " partial, " + number(sum_.disk_faults) +
         " disk faults, " + number(sum_.percent_changes) + " percent changes, " + number(sum_.promotions) +
-        " promotions, " + number(sum_.rollbacks) + " rollbacks, " + number(sum_.simulated_seconds / 60) +
-        " simulated minutes, " + number(sum_.steps) + " steps";
-    std::printf("simulator: %llu seeds, %zu violations, %llu the same when run twice; %s\n",
-                static_cast<unsigned long long>(arguments_.seeds), broken_.size(),
-                static_cast<unsigned long long>(same_), counts.c_str());
+        " promotions, " + number(sum_.rollbacks) + " rollbacks, " + number(sum_.reads_moved) +
+        " reads moved, " + number(sum_.simulated_seconds / 60) + " simulated minutes, " + number(sum_.steps) +
+        " steps";
+    const std::string first = broken_.empty() ? "" : " (first in seed " + number(*broken_.begin()) + ")";
+    std::printf("simulator: %zu seeds, %zu violations%s, %llu the same when run twice; %s\n", traces_.size(),
+                broken_.size(), first.c_str(), static_cast<unsigned long long>(same_), counts.c_str());
     return broken_.empty() ? 0 : 1;
   }
 
@@ -194,6 +197,7 @@ int main(int argc, char** argv) {
   app.add_option("--first", arguments.first, "the first of them");
   app.add_option("--seed", arguments.seed, "only this one, and say what happens");
   app.add_option("--twice", arguments.twice, "so many of them run again, to be the same to the byte");
+  app.add_flag("--until-found", arguments.until_found, "end with the first violation");
   app.add_option("--jobs", arguments.jobs, "seeds at a time");
   app.add_option("--seconds-max", arguments.seconds_max, "real time of one seed");
   CLI11_PARSE(app, argc, argv);

@@ -34,7 +34,7 @@ class Seed {
   void erase(const std::string& name);
   void erase_where(const std::string& name);
   void read(const std::string& name);
-  void write(const std::string& name, const Images& images, Kind kind);
+  void write(const std::string& name, How how, const Images& images, Kind kind);
   void record_write(const std::string& name, const std::string& id, Kind kind, int64_t version, Time call,
                     World::Asked asked, const Answer& answer);
   std::vector<std::string> some_ids();
@@ -42,8 +42,11 @@ class Seed {
   void operate();
   bool control(const std::string& what, const std::function<Result<void>(cutover::Migration&)>& call);
   void disturb();
+  void kill_at_a_bad_moment();
   void heal();
   bool settled(std::string& why);
+  void plant_a_difference();
+  cutover::Status validated(bool repair);
   void judge();
   void violated(std::string what) { verdict.violations.push_back(std::move(what)); }
 
@@ -53,8 +56,10 @@ class Seed {
   std::vector<std::string> ids_;
   int64_t version_ = 0;
   Time ends_ = 0, think_ = 0;
+  double read_back_ = 0;
+  bool hot_ = false;
   int clients_ = 0, under_way_ = 0;
-  bool kills_ = false, outages_ = false;
+  bool kills_ = false, outages_ = false, abandons_ = false;
 };
 
 std::string key_text(const std::string& id) {
@@ -73,10 +78,17 @@ void Seed::plan() {
   if (run_.chance(0.3)) world_.source.faults = {};
   if (run_.chance(0.3)) world_.target.faults = {};
   world_.disk.fault_chance = run_.chance(0.5) ? 0 : rate(0.1);
+  const Time slowness = std::array{1, 3, 30, 150}[run_.below(4)] * millisecond;
+  world_.source.faults.latency_max = world_.target.faults.latency_max = slowness;
+  read_back_ = rate(1);
+  hot_ = run_.chance(0.5);
   kills_ = run_.chance(0.8);
   outages_ = run_.chance(0.5);
   world_.options.mirror.lanes.lanes = 1 + run_.below(4);
   world_.options.backfill.batch = 1 + run_.below(10);
+  world_.options.backfill.records_per_range = 1 + run_.below(10);
+  if (run_.chance(0.4)) world_.options.backfill.rate_max = 2 + static_cast<double>(run_.below(10));
+  abandons_ = run_.chance(0.2);
   world_.options.settle = std::chrono::milliseconds(run_.below(2000));
   clients_ = 3 + static_cast<int>(run_.below(4));
   think_ = run_.between(20, 400) * millisecond;
@@ -98,7 +110,8 @@ std::vector<std::string> Seed::some_ids() {
   std::vector<std::string> chosen;
   const size_t count = run_.chance(0.7) ? 1 : 1 + run_.below(4);
   for (size_t i = 0; i < count; ++i) {
-    const auto& id = ids_[run_.below(ids_.size())];
+    // Writers meet at few records.
+    const auto& id = ids_[run_.below(hot_ && run_.chance(0.7) ? 2 : ids_.size())];
     if (std::find(chosen.begin(), chosen.end(), id) == chosen.end()) chosen.push_back(id);
   }
   return chosen;
@@ -108,7 +121,7 @@ void Seed::record_write(const std::string& name, const std::string& id, Kind kin
                         World::Asked asked, const Answer& answer) {
   const std::string key = key_text(id), value = std::to_string(version);
   checker::Operation operation{.process = name, .key = key, .kind = kind, .call = call, .ret = run_.now()};
-  if (kind == Kind::write) operation.value = value;
+  if (kind == Kind::write || kind == Kind::write_if_absent) operation.value = value;
   const bool done = asked == World::Asked::answered && answer.did == Did::yes;
   if (done) {
     operation.side = answer.by_target ? "target" : "source";
@@ -122,20 +135,30 @@ void Seed::record_write(const std::string& name, const std::string& id, Kind kin
     ++verdict.counts.unknown;
   }
   history_.add(operation);
-  run_.note(name + ": " + (kind == Kind::write ? "put " : "delete ") + id + "=" + value +
+  if (operation.outcome == checker::Outcome::unknown) {
+    // What lost its answer may be executed twice: the network does that.
+    const std::string again = name + " again";
+    operation.process = again;
+    history_.add(operation);
+  }
+  run_.note(name + ": " +
+            (kind == Kind::write             ? "put "
+             : kind == Kind::write_if_absent ? "insert "
+                                             : "delete ") +
+            id + "=" + value +
             (done                                          ? " done"
              : operation.outcome == checker::Outcome::fail ? " not done"
                                                            : " unknown") +
             (answer.by_target ? " by the target" : "") + (answer.error.empty() ? "" : ": " + answer.error));
 }
 
-void Seed::write(const std::string& name, const Images& images, Kind kind) {
+void Seed::write(const std::string& name, How how, const Images& images, Kind kind) {
   const Time call = run_.now();
   const auto answer = std::make_shared<Answer>();
   // Some clients have little patience.
   const Time patience = run_.chance(0.1) ? run_.between(1, 50) * millisecond : 30 * second;
-  const auto asked = world_.ask("write", patience, [this, images, answer](Process& process) {
-    serve_write(world_, process, images, *answer);
+  const auto asked = world_.ask("write", patience, [this, how, images, answer](Process& process) {
+    serve_write(world_, process, how, images, *answer);
   });
   if (asked == World::Asked::refused) return;
   for (const auto& image : images) {
@@ -149,13 +172,14 @@ void Seed::put(const std::string& name) {
   Images images;
   for (const auto& id : some_ids())
     images.push_back({support::key_of(id), support::record_of(id, ++version_)});
-  write(name, images, Kind::write);
+  const How how = run_.chance(0.15) ? How::if_absent : run_.chance(read_back_) ? How::read_back : How::image;
+  write(name, how, images, how == How::if_absent ? Kind::write_if_absent : Kind::write);
 }
 
 void Seed::erase(const std::string& name) {
   Images images;
   for (const auto& id : some_ids()) images.push_back({support::key_of(id), std::nullopt});
-  write(name, images, Kind::remove);
+  write(name, run_.chance(read_back_) ? How::read_back : How::image, images, Kind::remove);
 }
 
 void Seed::erase_where(const std::string& name) {
@@ -180,6 +204,7 @@ void Seed::read(const std::string& name) {
     serve_read(world_, process, ids, *answer);
   });
   if (asked != World::Asked::answered || answer->did != Did::yes) return;
+  verdict.counts.reads_moved += answer->moved;
   for (const auto& id : ids) {
     const std::string key = key_text(id);
     const auto found = answer->versions.find(id);
@@ -188,7 +213,7 @@ void Seed::read(const std::string& name) {
     if (!value.empty()) operation.value = value;
     history_.add(operation);
     ++verdict.counts.acknowledged;
-    run_.note(name + ": read " + id + "=" + value);
+    run_.note(name + ": read " + id + "=" + value + (answer->by_target ? " from the target" : ""));
   }
 }
 
@@ -228,7 +253,11 @@ void Seed::operate() {
   run_.sleep_until(run_.now() + run_.between(0, 5 * second));
   while (run_.now() < ends_) {
     const uint64_t what = run_.below(10);
-    if (what < 3) {
+    if (abandons_ && run_.chance(0.1)) {
+      // What the target has by then is not what the next copy expects.
+      world_.disk.expect_differences();
+      (void)control("abandon", [](auto& migration) { return migration.abandon({}); });
+    } else if (what < 3) {
       (void)control("start", [](auto& migration) { return migration.start("ready", {}); });
     } else if (what < 5) {
       const double percent = static_cast<double>(run_.below(101));
@@ -251,18 +280,33 @@ void Seed::operate() {
 
 // --- what breaks
 
+// Right after something was asked or written: what comes next is what a crash must not need.
+void Seed::kill_at_a_bad_moment() {
+  static constexpr std::array moments = {"disk: commit",   "disk: commit",  "disk: slot",     "source: scan",
+                                         "source: read",   "source: query", "source: upsert", "source: erase",
+                                         "target: upsert", "target: erase", "target: read",   "operator"};
+  const bool machine = run_.chance(0.3);
+  run_.after_notes(moments[run_.below(moments.size())], 1 + run_.below(12), [this, machine] {
+    if (!world_.running() || run_.now() >= ends_) return;
+    ++(machine ? verdict.counts.machine_ends : verdict.counts.kills);
+    world_.kill(machine);
+  });
+}
+
 void Seed::disturb() {
   while (run_.now() < ends_) {
     run_.sleep_until(std::min(ends_, run_.now() + run_.between(100 * millisecond, 10 * second)));
     const uint64_t what = run_.below(10);
-    if (kills_ && what < 4) {
+    if (kills_ && what < 2) {
       const bool machine = run_.chance(0.3);
       ++(machine ? verdict.counts.machine_ends : verdict.counts.kills);
       world_.kill(machine);
-    } else if (kills_ && what < 5) {
+    } else if (kills_ && what >= 6) {
+      kill_at_a_bad_moment();
+    } else if (kills_ && what < 3) {
       verdict.counts.stops += world_.stop();
-    } else if (outages_ && what < 8) {
-      auto& away = what < 6 ? world_.source : world_.target;
+    } else if (outages_ && what < 6) {
+      auto& away = what < 5 ? world_.source : world_.target;
       away.away = true;
       run_.note("world: a database goes away");
       run_.sleep_until(run_.now() + run_.between(0, 8 * second));
@@ -291,6 +335,7 @@ bool Seed::settled(std::string& why) {
 
 // Nothing fails any more; then everything must come to an end by itself, or by what the operator is told to do.
 void Seed::heal() {
+  run_.after_notes("", 0, nullptr);
   world_.source.faults = world_.target.faults = NetworkFaults{};
   world_.source.away = world_.target.away = false;
   world_.disk.fault_chance = 0;
@@ -323,6 +368,43 @@ void Seed::heal() {
   run_.note("world: settled: " + why);
 }
 
+cutover::Status Seed::validated(bool repair) {
+  cutover::ValidateOptions all;
+  all.repair = repair;
+  (void)control("validate", [all](auto& migration) { return migration.validate(all, {}); });
+  const Time patience = run_.now() + 600 * second;
+  auto status = world_.process().migration->status();
+  while (status.validation.phase == "running" && run_.now() < patience) {
+    run_.sleep_until(run_.now() + 100 * millisecond);
+    status = world_.process().migration->status();
+  }
+  return status;
+}
+
+// At rest: a validation that always says "clean" would hide all that this run is for.
+void Seed::plant_a_difference() {
+  const auto is = [this](const cutover::Status& status, const char* phase, uint64_t extra) {
+    const auto& found = status.validation;
+    if (found.phase == phase && found.extra == extra && found.missing == 0 && found.different == 0)
+      return true;
+    violated(std::string("a validation should be ") + phase + " with " + std::to_string(extra) +
+             " records too many, but it is " + found.phase + " (" + found.reason + "), missing " +
+             std::to_string(found.missing) + ", extra " + std::to_string(found.extra) + ", different " +
+             std::to_string(found.different));
+    return false;
+  };
+  const auto before = validated(false);
+  if (!is(before, "clean", 0)) return;
+  world_.disk.expect_differences();
+  (before.primary == "source" ? world_.target : world_.source).rows.put("planted", 1);
+  if (!is(validated(false), "different", 1) || !is(validated(true), "different", 1)) return;
+  for (int second_passed = 0; second_passed < 60; ++second_passed) {
+    if (world_.process().migration->context().mirror.numbers().dirty == 0) break;
+    run_.sleep_until(run_.now() + second);
+  }
+  (void)is(validated(false), "clean", 0);
+}
+
 void Seed::judge() {
   const auto source = world_.source.rows.rows(), target = world_.target.rows.rows();
   for (const auto& id : ids_) {
@@ -340,6 +422,9 @@ void Seed::judge() {
     }
     history_.add_final_complete(side);
   }
+  // Whatever it then did about it: nothing but a gap explains that the sides differed at rest.
+  for (const auto& what : world_.disk.seen().healed)
+    violated("vmproxy found differences that it had no reason to expect: " + what);
   const auto report = checker::check(history_);
   if (report.verdict() != checker::Verdict::clean) violated(checker::to_text(report));
 }
@@ -363,6 +448,7 @@ void Seed::play() {
     run_.sleep_until(run_.now() + 100 * millisecond);
   }
   heal();
+  if (verdict.violations.empty() && run_.chance(0.25)) plant_a_difference();
   if (verdict.violations.empty()) judge();
   for (const auto* database : {&world_.source, &world_.target}) {
     verdict.counts.lost += database->lost;

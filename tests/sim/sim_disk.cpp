@@ -1,5 +1,8 @@
 #include "tests/sim/sim_disk.h"
 
+#include "journal/layout.h"
+#include "journal/rows.h"
+
 namespace vmproxy::sim {
 
 using store::Batch;
@@ -33,7 +36,22 @@ void SimDisk::machine_ended() {
   ++boot_;
 }
 
+void SimDisk::look_at(const Batch& batch) {
+  const std::string gaps = journal::row_key(journal::rows::gaps, ""),
+                    audit = journal::row_key(journal::rows::audit, "");
+  for (const auto& operation : batch.operations()) {
+    if (operation.kind != Batch::Kind::put) continue;
+    if (operation.key.starts_with(gaps)) seen_.gap = true;
+    if (seen_.gap || !operation.key.starts_with(audit)) continue;
+    for (const std::string_view words : {"differed and are repaired", "validation found differences"}) {
+      if (const auto at = operation.value.find(words); at != std::string::npos)
+        seen_.healed.push_back(operation.value.substr(at, 200));
+    }
+  }
+}
+
 Result<void> SimStore::commit(const Batch& batch, store::Sync sync) {
+  disk_.look_at(batch);
   // Before it a kill finds nothing of the batch; after it all.
   run_.sleep_until(run_.now() + run_.between(0, 200 * microsecond));
   if (failed_) return failure();
@@ -111,6 +129,7 @@ Result<void> SimStore::write_slot(std::string_view bytes) {
     return failure();
   }
   disk_.slot_ = bytes;
+  if (!bytes.empty()) disk_.seen_.gap = true;
   run_.note("disk: slot");
   return {};
 }
