@@ -44,6 +44,14 @@ struct Request {
   std::optional<model::Filter> filter;
   std::function<Result<void>()> at_source;
   model::Write at_target;
+  bool drops = false, creates = false;  // the collection
+};
+
+struct Captured {
+  proxy::Ticket ticket;
+  bool included = true;
+  bool in_doubt = false, unseen = false;
+  std::vector<std::shared_ptr<const proxy::Collection>> before;
 };
 
 class UncapturedWrite {
@@ -81,13 +89,90 @@ bool enumerate(proxy::Context& context, const Request& request, proxy::Ticket& t
   return true;
 }
 
-proxy::Ticket begin(proxy::Context& context, const proxy::Routing& routing, const Request& request) {
-  auto passing = context.mirror.passing();
-  if (request.cls != IntentClass::predicate)
-    return context.mirror.begin_keyed(routing, request.operation, things, request.keys, request.cls);
-  auto ticket = context.mirror.begin_broad(routing, request.operation, things, request.cls);
-  if (!enumerate(context, request, ticket)) ticket.cls = IntentClass::opaque;
-  return ticket;
+Result<void> ask_source(proxy::Context& context) {
+  return context.collections.refresh(context.clock.in(std::chrono::seconds(5)),
+                                     [&context](const model::Schema& schema) {
+                                       return context.mirror.paused(model::to_string(schema.name));
+                                     });
+}
+
+void gap(proxy::Context& context, const std::string& what) {
+  context.journal.mark_gap(what, [](Result<void>) {});
+}
+
+// What is there already was not made by the call that would make it.
+void look_before(proxy::Context& context, Captured& captured) {
+  if (context.collections.find("things")) return;
+  auto there =
+      context.transfer.driver(Side::source).describe(things, context.clock.in(std::chrono::seconds(2)));
+  if (there && !*there) return;
+  captured.unseen = !there || !ask_source(context);
+}
+
+Captured begin(proxy::Context& context, const proxy::Routing& routing, const Request& request) {
+  Captured captured;
+  std::optional<proxy::InFlight::Passing> passing(std::in_place, context.mirror.passing());
+  if (context.collections.should_ask()) (void)ask_source(context);
+  captured.in_doubt = context.collections.in_doubt();
+  if (request.cls == IntentClass::ddl) {
+    if (request.creates) look_before(context, captured);
+    captured.before = context.collections.all();
+    passing.reset();
+    captured.ticket = context.mirror.begin_broad(routing, request.operation, things, request.cls);
+    context.mirror.pause("things");
+    return captured;
+  }
+  if (!context.collections.find("things")) (void)ask_source(context);
+  captured.included = context.collections.find("things") != nullptr;
+  if (!captured.included) return captured;
+  if (request.cls != IntentClass::predicate) {
+    captured.ticket =
+        context.mirror.begin_keyed(routing, request.operation, things, request.keys, request.cls);
+    return captured;
+  }
+  captured.ticket = context.mirror.begin_broad(routing, request.operation, things, request.cls);
+  if (!enumerate(context, request, captured.ticket)) captured.ticket.cls = IntentClass::opaque;
+  return captured;
+}
+
+// The collection stays paused until the source was asked what exists now.
+void after_change(proxy::Context& context, const Request& request, const Captured& captured) {
+  if (captured.unseen) gap(context, "collection 'things' may have been made beside the proxy before");
+  const auto settle = [&]() -> Result<void> {
+    const Deadline deadline = context.clock.in(std::chrono::seconds(10));
+    const auto before = context.collections.all();
+    const auto find = [](const auto& all, const proxy::Collection& wanted) {
+      return std::any_of(all.begin(), all.end(), [&](const auto& c) {
+        return c->key == wanted.key && c->plan->source().incarnation == wanted.plan->source().incarnation;
+      });
+    };
+    auto refreshed = context.collections.refresh(
+        deadline, [&](const model::Schema& appeared) { return appeared.name == things && request.creates; });
+    if (!refreshed) return refreshed;
+    for (const auto& old : before) {
+      if (find(context.collections.all(), *old)) continue;
+      context.mirror.forget(old->key);
+      if (request.drops && context.options.mirror_drops) {
+        auto dropped = context.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
+        if (!dropped && dropped.error().code != Code::not_found) {
+          gap(context, "'things' was dropped and the target still holds it: " + dropped.error().message);
+        } else {
+          (void)context.collections.release(*old);
+        }
+      } else if (context.collections.find(old->key)) {
+        gap(context, "'things' was dropped and created again; the target holds records of its former life");
+      }
+    }
+    for (const auto& c : context.collections.all()) {
+      if (find(before, *c)) continue;
+      auto created = context.collections.create_on_target(*c, context.clock.in(std::chrono::seconds(2)));
+      if (!created && created.error().code == Code::precondition) gap(context, created.error().message);
+    }
+    return {};
+  };
+  if (settle()) return;
+  context.collections.doubt(Duration::zero());
+  gap(context, "what exists after a change of 'things' could not be asked");
 }
 
 // Durable before a byte goes out; else a gap is, and it goes on.
@@ -109,9 +194,17 @@ Result<void> make_durable(proxy::Context& context, const Request& request, proxy
 }
 
 void capture(proxy::Context& context, const proxy::Routing& routing, const Request& request, Answer& answer) {
-  auto ticket = begin(context, routing, request);
-  if (auto durable = make_durable(context, request, ticket); !durable) {
-    context.mirror.drop(std::move(ticket));
+  auto captured = begin(context, routing, request);
+  const std::string doubtful = "writes by names that may have been given to other collections";
+  if (!captured.included) {
+    end(request.at_source(), answer);
+    if (captured.in_doubt) gap(context, doubtful);
+    return;
+  }
+  const bool changes = request.cls == IntentClass::ddl;
+  if (auto durable = make_durable(context, request, captured.ticket); !durable) {
+    context.mirror.drop(std::move(captured.ticket));
+    if (changes) context.mirror.resume("things");
     answer.did = Answer::Did::no;
     answer.error = durable.error().message;
     return;
@@ -122,7 +215,11 @@ void capture(proxy::Context& context, const proxy::Routing& routing, const Reque
   end(done, answer);
   journal::OutcomeRecord outcome;
   outcome.whole = outcome_of(answer.did);
-  context.mirror.finish(std::move(ticket), std::move(outcome));
+  const bool rejected = outcome.whole == Outcome::rejected;
+  if (changes && !rejected) after_change(context, request, captured);
+  if (captured.in_doubt && !rejected) gap(context, doubtful);
+  context.mirror.finish(std::move(captured.ticket), std::move(outcome));
+  if (changes) context.mirror.resume("things");
 }
 
 void serve(World& world, Process& process, const Request& request, Answer& answer) {
@@ -145,6 +242,10 @@ void serve(World& world, Process& process, const Request& request, Answer& answe
     return;
   }
   answer.by_target = true;
+  if (request.cls == IntentClass::ddl) {  // the application of a seed makes none any more
+    answer.did = Answer::Did::no;
+    return;
+  }
   proxy::TargetBackend backend(context, routing, request.operation, context.clock.in(patience));
   auto written = backend.write(request.at_target);
   if (written) {
@@ -209,6 +310,21 @@ void serve_delete_where(World& world, Process& process, int64_t version_max, Ans
   request.at_target.filter = request.filter;
   request.at_source = [&world, filter = *request.filter] {
     return world.source.erase_where("things", filter, SystemClock().in(patience));
+  };
+  serve(world, process, request, answer);
+}
+
+void serve_change(World& world, Process& process, Change change, Answer& answer) {
+  Request request;
+  request.cls = IntentClass::ddl;
+  request.drops = change == Change::drop;
+  request.creates = change == Change::create;
+  request.operation = request.drops ? "collection.drop" : "collection.create";
+  request.target = request.drops ? "/drop" : "/create";
+  request.at_source = [&world, change] {
+    const Deadline deadline = SystemClock().in(patience);
+    return change == Change::drop ? world.source.drop(things, deadline)
+                                  : world.source.create(support::things(), deadline);
   };
   serve(world, process, request, answer);
 }

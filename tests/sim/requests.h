@@ -27,6 +27,9 @@ enum class How {
 // Puts of whole records, or deletes by key; not both.
 void serve_write(World& world, Process& process, How how, const Images& images, Answer& answer);
 void serve_delete_where(World& world, Process& process, int64_t version_max, Answer& answer);
+// Drops or makes the one collection that there is, while the source is primary; else it does nothing and says so.
+enum class Change { drop, create };
+void serve_change(World& world, Process& process, Change change, Answer& answer);
 void serve_read(World& world, Process& process, const std::vector<std::string>& ids, Answer& answer);
 
 }  // namespace vmproxy::sim

@@ -34,12 +34,17 @@ class Seed {
   void erase(const std::string& name);
   void erase_where(const std::string& name);
   void read(const std::string& name);
+  void recreate(const std::string& name);
+  Did change(const std::string& name, Change change);
   void write(const std::string& name, How how, const Images& images, Kind kind);
   void record_write(const std::string& name, const std::string& id, Kind kind, int64_t version, Time call,
                     World::Asked asked, const Answer& answer);
   std::vector<std::string> some_ids();
 
   void operate();
+  std::string state();
+  void start();
+  void validate();
   bool control(const std::string& what, const std::function<Result<void>(cutover::Migration&)>& call);
   void disturb();
   void kill_at_a_bad_moment();
@@ -59,7 +64,8 @@ class Seed {
   double read_back_ = 0;
   bool hot_ = false;
   int clients_ = 0, under_way_ = 0;
-  bool kills_ = false, outages_ = false, abandons_ = false;
+  bool kills_ = false, outages_ = false, abandons_ = false, changes_ = false;
+  bool changing_ = false;  // somebody drops the collection, and makes it again
 };
 
 std::string key_text(const std::string& id) {
@@ -67,10 +73,11 @@ std::string key_text(const std::string& id) {
 }
 
 void Seed::plan() {
-  const NetworkFaults faults{.loss = rate(0.3),
+  const double mildness = run_.chance(0.4) ? 0.1 : 1;
+  const NetworkFaults faults{.loss = rate(0.3) * mildness,
                              .replay = rate(0.5),
-                             .late = rate(0.1),
-                             .part = rate(0.3),
+                             .late = rate(0.1) * mildness,
+                             .part = rate(0.3) * mildness,
                              .refuse = rate(0.05),
                              .twice = rate(0.3)};
   world_.source.faults = faults;
@@ -88,6 +95,8 @@ void Seed::plan() {
   world_.options.backfill.batch = 1 + run_.below(10);
   world_.options.backfill.records_per_range = 1 + run_.below(10);
   if (run_.chance(0.4)) world_.options.backfill.rate_max = 2 + static_cast<double>(run_.below(10));
+  changes_ = run_.chance(0.2);
+  world_.options.proxy.mirror_drops = run_.chance(0.5);
   abandons_ = run_.chance(0.2);
   world_.options.settle = std::chrono::milliseconds(run_.below(2000));
   clients_ = 3 + static_cast<int>(run_.below(4));
@@ -217,12 +226,44 @@ void Seed::read(const std::string& name) {
   }
 }
 
+Did Seed::change(const std::string& name, Change change) {
+  const Time call = run_.now();
+  const auto answer = std::make_shared<Answer>();
+  const auto asked = world_.ask("change", 60 * second, [this, change, answer](Process& process) {
+    serve_change(world_, process, change, *answer);
+  });
+  if (asked == World::Asked::refused) return Did::no;
+  const Did did = asked == World::Asked::answered ? answer->did : Did::unknown;
+  run_.note(name + ": " + (change == Change::drop ? "drop" : "create") + ": " +
+            (did == Did::yes  ? "done"
+             : did == Did::no ? "not done"
+                              : "unknown") +
+            (answer->error.empty() ? "" : ": " + answer->error));
+  if (change == Change::create || did == Did::no) return did;
+  for (const auto& id : ids_)
+    record_write(name, id, did == Did::yes ? Kind::remove : Kind::remove_where, 0, call, asked,
+                 asked == World::Asked::answered ? *answer : Answer{});
+  return did;
+}
+
+// Whoever drops it makes it again: it tries until the collection is there.
+void Seed::recreate(const std::string& name) {
+  if (std::exchange(changing_, true)) return;
+  (void)change(name, Change::drop);
+  while (run_.now() < ends_ && !world_.source.rows.has_collection("things")) {
+    if (change(name, Change::create) != Did::yes) run_.sleep_until(run_.now() + run_.between(0, second));
+  }
+  changing_ = false;
+}
+
 void Seed::client(const std::string& name) {
   while (run_.now() < ends_) {
     run_.sleep_until(run_.now() + run_.between(0, 2 * think_));
     ++verdict.counts.operations;
     const uint64_t what = run_.below(100);
-    if (what < 45) {
+    if (changes_ && run_.chance(0.01)) {
+      recreate(name);
+    } else if (what < 45) {
       put(name);
     } else if (what < 60) {
       erase(name);
@@ -249,31 +290,54 @@ bool Seed::control(const std::string& what, const std::function<Result<void>(cut
   return worked;
 }
 
+std::string Seed::state() {
+  const auto text = std::make_shared<std::string>();
+  (void)world_.ask("status", 10 * second,
+                   [text](Process& process) { *text = process.migration->status().state; });
+  return *text;
+}
+
+void Seed::start() {
+  (void)control("start", [](auto& migration) { return migration.start("ready", {}); });
+}
+
+void Seed::validate() {
+  cutover::ValidateOptions all;
+  all.repair = true;
+  verdict.counts.validations +=
+      control("validate", [all](auto& migration) { return migration.validate(all, {}); });
+}
+
 void Seed::operate() {
   run_.sleep_until(run_.now() + run_.between(0, 5 * second));
   while (run_.now() < ends_) {
+    // Mostly what makes sense now, sometimes whatever.
+    const std::string now = run_.chance(0.1) ? "" : state();
     const uint64_t what = run_.below(10);
-    if (abandons_ && run_.chance(0.1)) {
+    const bool promoted = now == "promoted",
+               ready = now == "ready" || now == "canary" || now == "reads_moved";
+    if (abandons_ && !promoted && run_.chance(0.1)) {
       // What the target has by then is not what the next copy expects.
       world_.disk.expect_differences();
       (void)control("abandon", [](auto& migration) { return migration.abandon({}); });
-    } else if (what < 3) {
-      (void)control("start", [](auto& migration) { return migration.start("ready", {}); });
-    } else if (what < 5) {
-      const double percent = static_cast<double>(run_.below(101));
+    } else if (!now.empty() && !promoted && !ready) {
+      if (what < 6) {
+        start();
+      } else if (what < 8) {
+        validate();
+      }
+    } else if (what < 1) {
+      validate();
+    } else if (!promoted && what < 5) {
+      const double percent = static_cast<double>(run_.chance(0.4) ? 100 : run_.below(101));
       verdict.counts.percent_changes +=
           control("cutover", [percent](auto& migration) { return migration.cutover(percent, {}); });
-    } else if (what < 6) {
-      cutover::ValidateOptions all;
-      all.repair = true;
-      verdict.counts.validations +=
-          control("validate", [all](auto& migration) { return migration.validate(all, {}); });
-    } else if (what < 8) {
+    } else if (!promoted && what < 9) {
       verdict.counts.promotions += control("promote", [](auto& migration) { return migration.promote({}); });
-    } else {
+    } else if (what < 2 || what > 5) {
       verdict.counts.rollbacks += control("rollback", [](auto& migration) { return migration.rollback({}); });
     }
-    run_.sleep_until(run_.now() + run_.between(100 * millisecond, 5 * second));
+    run_.sleep_until(run_.now() + run_.between(100 * millisecond, 4 * second));
   }
   --under_way_;
 }
@@ -344,6 +408,9 @@ void Seed::heal() {
     if (attempt == 20) return violated("vmproxy does not start although nothing fails any more");
     if (!world_.start()) run_.sleep_until(run_.now() + second);
   }
+  while (!world_.source.rows.has_collection("things")) {
+    if (change("the application", Change::create) != Did::yes) run_.sleep_until(run_.now() + second);
+  }
   std::string why;
   int calm = 0;
   const int calm_wanted = 2 + 2 * static_cast<int>(world_.source.window() / second);
@@ -358,12 +425,8 @@ void Seed::heal() {
     if (status.quarantined > 0)
       (void)control("retry", [](auto& migration) { return migration.quarantine_retry({}, {}); });
     if (status.primary == "source" && status.state != "ready" && status.validation.phase != "running")
-      (void)control("start", [](auto& migration) { return migration.start("ready", {}); });
-    if (status.gaps > 0 && status.validation.phase != "running") {
-      cutover::ValidateOptions all;
-      all.repair = true;
-      (void)control("validate", [all](auto& migration) { return migration.validate(all, {}); });
-    }
+      start();
+    if (status.gaps > 0 && status.validation.phase != "running") validate();
   }
   run_.note("world: settled: " + why);
 }

@@ -44,7 +44,8 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
   }
   const bool writes = batch > 0;
   bool request_lost = run_.chance(faults.loss / 2), answer_lost = run_.chance(faults.loss / 2);
-  const bool late = writes && run_.chance(faults.late);
+  const bool lasts = what != "drop" && what != "create";  // those are done when they arrive, or never
+  const bool late = writes && lasts && run_.chance(faults.late);
   if (request_lost || answer_lost || late) ++lost;
   if (late) answer_lost = request_lost = true;
 
@@ -65,7 +66,7 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
   const Time answered = request_lost || answer_lost
                             ? (run_.chance(0.7) ? run_.now() + latency() + latency() : gives_up)
                             : arrives + 1 + latency();
-  if (writes && (late || (answer_lost && run_.chance(faults.replay)))) {
+  if (writes && (late || (answer_lost && lasts && run_.chance(faults.replay)))) {
     // Counted from its beginning: the bound is promised from then on also where a kill cuts it off.
     const Time when = run_.between(arrives, run_.now() + window() * 9 / 10);
     ++(late ? landed_late : replayed);
