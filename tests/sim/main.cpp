@@ -15,6 +15,9 @@
 
 #include "base/log.h"
 #include "tests/sim/seed.h"
+#ifdef VMPROXY_RULES
+#include "tests/sim/rules.h"
+#endif
 
 namespace {
 
@@ -24,7 +27,7 @@ using vmproxy::sim::Verdict;
 struct Arguments {
   uint64_t seeds = 300, first = 1, seed = 0, twice = 0;
   unsigned jobs = 2, seconds_max = 120;
-  bool until_found = false;
+  bool until_found = false, quiet = false;
 };
 
 // What a child says of its seed, then so many bytes of violations.
@@ -100,8 +103,10 @@ class Seeds {
       begin(seed, again, place);
     }
     while (!running_.empty()) (void)finish_one();
-    return report();
+    return arguments_.quiet ? 0 : report();
   }
+  uint64_t first() const { return broken_.empty() ? 0 : *broken_.begin(); }
+  const std::string& what() const { return what_; }
 
  private:
   void begin(uint64_t seed, bool again, unsigned place) {
@@ -147,7 +152,9 @@ class Seeds {
       traces_[ended.seed] = head.trace;
       sum_ += head.counts;
     }
-    if (!violations.empty() && broken_.insert(ended.seed).second)
+    if (violations.empty() || !broken_.insert(ended.seed).second) return ended.place;
+    if (what_.empty()) what_ = violations.substr(0, violations.find('\n'));
+    if (!arguments_.quiet)
       std::printf("seed %llu:\n%s", static_cast<unsigned long long>(ended.seed), violations.c_str());
     return ended.place;
   }
@@ -173,9 +180,31 @@ class Seeds {
   std::map<pid_t, Running> running_;
   std::map<uint64_t, uint64_t> traces_;
   std::set<uint64_t> broken_;
+  std::string what_;  // the first line of the violation that was seen first
   uint64_t same_ = 0;
   Counts sum_;
 };
+
+#ifdef VMPROXY_RULES
+// A table: in which seed each rule is missed that the code is run without.
+int each_rule(Arguments arguments) {
+  arguments.until_found = arguments.quiet = true;
+  size_t missed = 0;
+  std::printf("| without | missed in seed | what it says first |\n|---|---|---|\n");
+  for (const auto rule : vmproxy::sim::rules()) {
+    vmproxy::sim::take_away(std::string(rule));
+    Seeds seeds(arguments);
+    (void)seeds.run();
+    missed += seeds.first() != 0;
+    const std::string where = seeds.first() == 0 ? "-" : std::to_string(seeds.first());
+    std::printf("| %s | %s | %.100s |\n", std::string(rule).c_str(), where.c_str(), seeds.what().c_str());
+    (void)std::fflush(stdout);
+  }
+  std::printf("simulator: %zu of %zu rules missed, %llu seeds at most for each\n", missed,
+              vmproxy::sim::rules().size(), static_cast<unsigned long long>(arguments.seeds));
+  return 0;
+}
+#endif
 
 int replay(uint64_t seed) {
   stay_on_core(0);
@@ -200,7 +229,17 @@ int main(int argc, char** argv) {
   app.add_flag("--until-found", arguments.until_found, "end with the first violation");
   app.add_option("--jobs", arguments.jobs, "seeds at a time");
   app.add_option("--seconds-max", arguments.seconds_max, "real time of one seed");
+#ifdef VMPROXY_RULES
+  bool each = false;
+  std::string without;
+  app.add_flag("--each-rule", each, "a table: in which seed each rule is missed");
+  app.add_option("--without", without, "the code without this rule");
+#endif
   CLI11_PARSE(app, argc, argv);
   vmproxy::log::configure(arguments.seed != 0 ? "info" : "error", "text");
+#ifdef VMPROXY_RULES
+  if (each) return each_rule(arguments);
+  vmproxy::sim::take_away(without);
+#endif
   return arguments.seed != 0 ? replay(arguments.seed) : Seeds(arguments).run();
 }
