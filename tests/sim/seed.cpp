@@ -141,11 +141,15 @@ void Seed::record_write(const std::string& name, const std::string& id, Kind kin
   } else {
     operation.outcome = checker::Outcome::unknown;
     operation.ret = checker::never;
+    // Who asked may have gone long before the request is sent.
+    operation.latest =
+        run_.now() + world_.source.window() + (asked == World::Asked::answered ? 1 : 60) * second;
     ++verdict.counts.unknown;
   }
   history_.add(operation);
-  if (operation.outcome == checker::Outcome::unknown) {
-    // What lost its answer may be executed twice: the network does that.
+  if (operation.outcome == checker::Outcome::unknown &&
+      std::max(world_.source.last_replayed, world_.target.last_replayed) >= call) {
+    // The network has executed something twice since: this, perhaps.
     const std::string again = name + " again";
     operation.process = again;
     history_.add(operation);
