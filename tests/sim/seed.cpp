@@ -148,8 +148,9 @@ void Seed::record_write(const std::string& name, const std::string& id, Kind kin
   }
   history_.add(operation);
   if (operation.outcome == checker::Outcome::unknown &&
-      std::max(world_.source.last_replayed, world_.target.last_replayed) >= call) {
-    // The network has executed something twice since: this, perhaps.
+      (asked != World::Asked::answered ||
+       std::max(world_.source.last_replayed, world_.target.last_replayed) >= call)) {
+    // The network has executed something twice since, or will: this, perhaps.
     const std::string again = name + " again";
     operation.process = again;
     history_.add(operation);
