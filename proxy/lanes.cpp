@@ -339,7 +339,9 @@ bool Lanes::step(Lane& lane) {
   }
   const size_t allowed = health_.allowed();
   if (allowed == 0) return false;
+  const ReplicaHealth::Turn turn(health_, allowed);
   const size_t reads_allowed = primary_health_.allowed();
+  const ReplicaHealth::Turn reads_turn(primary_health_, reads_allowed);
   size_t reads = 0;
   const std::vector<Entry> entries =
       lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {

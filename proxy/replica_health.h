@@ -23,6 +23,21 @@ class ReplicaHealth {
     probing_ = true;
     return 1;
   }
+  // allowed() said yes to a probe, for as long as this lives. Whatever came of it, it may not have been anything that fails
+  // or succeeds: then the next one probes, for else nobody would ever ask again.
+  class Turn {
+   public:
+    Turn(ReplicaHealth& health, size_t allowed)
+        : health_(health), probes_(allowed > 0 && allowed != SIZE_MAX) {}
+    Turn(const Turn&) = delete;
+    ~Turn() {
+      if (probes_) health_.unused();
+    }
+
+   private:
+    ReplicaHealth& health_;
+    const bool probes_;
+  };
   // allowed() said yes, but there was nothing to send.
   void unused() {
     std::lock_guard hold(mutex_);

@@ -265,3 +265,26 @@ TEST_CASE("H21: a copy whose rows the source refuses to show is never done") {
   REQUIRE_FALSE(copying.outcome);
   CHECK(copying.copy.progress().phase == "failed");
 }
+
+TEST_CASE(
+    "a replica that failed is asked again, also when who may try first has only rows of the copy that nobody needs") {
+  Rig rig;
+  rig.options.lanes.lanes = 1;
+  rig.generation = 1;
+  rig.start();
+  rig.write("a", 1);
+  REQUIRE(rig.quiet());
+  rig.target.down(Error(Code::refused_connection, "away"));
+  rig.write("b", 1, IntentClass::read_back);
+  REQUIRE(rig.eventually([&] { return rig.mirror->numbers().failed > 0; }));
+  rig.mirror->hold_reads(true);
+  rig.linger();
+  rig.target.down(std::nullopt);
+  rig.copy_aside({record_of("a", 0)});
+  const auto done = rig.copied();
+  REQUIRE(done);
+  CHECK(done->dropped == 1);
+  CHECK_FALSE(rig.target.find("b"));
+  rig.mirror->hold_reads(false);
+  CHECK(rig.eventually([&] { return rig.target.find("b") == 1; }));
+}

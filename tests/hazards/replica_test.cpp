@@ -485,3 +485,17 @@ TEST_CASE(
   REQUIRE(rig.quiet());
   CHECK(rig.equal());
 }
+
+TEST_CASE("a replica that failed is asked again, also when what is tried first is refused for good") {
+  Rig rig;
+  rig.options.lanes.lanes = 1;
+  rig.start();
+  rig.target.down(Error(Code::refused_connection, "away"));
+  rig.write("bad", 1);
+  REQUIRE(rig.eventually([&] { return rig.mirror->numbers().failed > 0; }));
+  rig.target.refuse_batches_with("bad");
+  rig.target.down(std::nullopt);
+  REQUIRE(rig.eventually([&] { return rig.mirror->quarantine().count() == 1; }));
+  rig.write("good", 1);
+  CHECK(rig.eventually([&] { return rig.target.find("good") == 1; }));
+}

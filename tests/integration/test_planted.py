@@ -36,6 +36,9 @@ def test_a_planted_bug_still_applies_and_what_finds_it_exists(patch):
         if finder.kind == "run":
             assert f"def test_{finder.name}(" in runs
             continue
+        if finder.kind == "sim":
+            assert finder.name.isdigit() and "add_executable(sim " in cmake
+            continue
         assert re.search(rf"vmproxy_test\({finder.name}\s", cmake), f"no program test_{finder.name}"
         name = finder.pattern.removesuffix("*") + ("" if finder.pattern.endswith("*") else '"')
         assert f'"{name}' in tests, f"no test {finder.pattern}"
@@ -134,6 +137,56 @@ def test_a_test_that_does_not_exist_passes_nothing(planting):
 def test_one_of_several_that_does_not_see_it_is_one_too_many(planting):
     code, said = planting(FOUND_BY.strip() + '\nFound by: test tiny "it is right"\nShows: CHECK( else )\n\n' + WRONG)
     assert code == 1 and "does not show: CHECK( else )" in said
+
+
+BY_THE_SIMULATOR = 'A slip.\nBreaks: H5\nFound by: sim 300\nShows: the sides differ\n\n'
+ENDED = "simulator: 300 seeds, {} violations{}, 0 the same when run twice; 9 operations\n"
+
+
+def test_the_simulator_may_be_what_finds_it(tmp_path):
+    patch = tmp_path / "x.patch"
+    patch.write_text(BY_THE_SIMULATOR + WRONG)
+    finder, = read_bug(patch).finders
+    assert finder.targets == ["sim"] and str(finder) == "sim 300"
+    seen = "seed 7:\n  the sides differ in k1\n" + ENDED.format(1, " (first in seed 7)")
+    assert plant.why_not_found(finder, Outcome(1, seen)) == ""
+    assert "does not show" in plant.why_not_found(finder, Outcome(1, seen.replace("sides", "moons")))
+    assert "passes" in plant.why_not_found(finder, Outcome(0, ENDED.format(0, "")))
+    assert "did not run" in plant.why_not_found(finder, Outcome(139, "Segmentation fault"))
+    assert plant.passes(finder, Outcome(0, ENDED.format(0, "")))
+    assert not plant.passes(finder, Outcome(0, ENDED.format(0, "").replace("300", "0")))
+
+
+class FakeSimulator:
+    """Sees the slip in its second seed, and builds what nobody broke."""
+
+    def __init__(self, copy):
+        self._copy = copy
+
+    def build(self, targets):
+        assert targets == {"sim"}
+        return Outcome(1, "error: expected ';'") if "broken" in (self._copy / "answer.txt").read_text() else Outcome(0, "")
+
+    def simulate(self, arguments):
+        assert arguments == ["--seeds", "5"]
+        if "42" in (self._copy / "answer.txt").read_text():
+            return Outcome(0, ENDED.format(0, ""))
+        return Outcome(1, "seed 2:\n  the sides differ in k1\n" + ENDED.format(3, " (first in seed 2)"))
+
+
+@pytest.mark.parametrize("text, row, seen", [
+    (WRONG, "| 01-a-slip | 3 | 2 | the sides differ in k1 |", 1),
+    (HARMLESS, "| 01-a-slip | 0 | - |  |", 0),
+    (WRONG.replace("+41", "+broken"), "| 01-a-slip | does not build | | |", 0),
+], ids=["seen", "not seen", "does not build"])
+def test_the_table_says_what_the_simulator_sees(text, row, seen, planting, tmp_path):
+    patch = tmp_path / "01-a-slip.patch"
+    patch.write_text(FOUND_BY + text)
+    said, tree = [], planting.tree
+    assert plant.simulated([read_bug(patch)], tree, FakeSimulator(tree.copy), 5, said.append) == 0
+    assert row in "\n".join(said).splitlines()
+    assert said[-1] == f"simulator: {seen} of 1 planted bugs seen in 5 seeds"
+    assert (tree.copy / "answer.txt").read_text() == "# a comment\n42\n", "it was not reverted"
 
 
 def test_the_copy_follows_its_origin(planting):

@@ -69,3 +69,18 @@ TEST_CASE("failures of calls that were under way when the first failed do not ma
   for (int lane = 0; lane < 8; ++lane) at.health.failed("away, too");
   CHECK(at.wait_seconds() <= 0.1);
 }
+
+TEST_CASE("a turn that ends with neither success nor failure is somebody else's next") {
+  Watched at;
+  at.health.failed("away");
+  at.clock.advance(seconds(3));
+  {
+    const vmproxy::proxy::ReplicaHealth::Turn turn(at.health, at.health.allowed());
+    CHECK(at.health.allowed() == 0);
+  }
+  CHECK(at.health.allowed() == 1);
+  {
+    const vmproxy::proxy::ReplicaHealth::Turn refused(at.health, at.health.allowed());
+  }
+  CHECK(at.health.allowed() == 0);  // who was not let in ends nobody's turn
+}

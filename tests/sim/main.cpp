@@ -1,4 +1,5 @@
 // sim: seeds of the simulator. Each runs in a process of its own, so that what it leaves behind, or breaks, is its own.
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,9 @@
 
 #include "base/log.h"
 #include "tests/sim/seed.h"
+#ifdef VMPROXY_RULES
+#include "tests/sim/rules.h"
+#endif
 
 namespace {
 
@@ -24,6 +28,7 @@ using vmproxy::sim::Verdict;
 struct Arguments {
   uint64_t seeds = 300, first = 1, seed = 0, twice = 0;
   unsigned jobs = 2, seconds_max = 120;
+  bool until_found = false, quiet = false;
 };
 
 // What a child says of its seed, then so many bytes of violations.
@@ -65,9 +70,15 @@ void stay_on_core(unsigned place) {
   }
 }
 
+void hide_log() {
+  const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (nowhere >= 0) (void)::dup2(nowhere, STDERR_FILENO);
+}
+
 [[noreturn]] void run_child(uint64_t seed, int to, unsigned place, unsigned seconds_max) {
   stay_on_core(place);
   ::alarm(seconds_max);
+  hide_log();
   const Verdict verdict = vmproxy::sim::run_seed(seed, false);
   std::string violations;
   for (const auto& violation : verdict.violations) violations += "  " + violation + "\n";
@@ -91,6 +102,7 @@ class Seeds {
       wanted.emplace_back(arguments_.first + i, true);
     std::vector<bool> places(std::max(1u, arguments_.jobs), false);
     for (const auto& [seed, again] : wanted) {
+      if (arguments_.until_found && !broken_.empty()) break;
       if (running_.size() >= places.size()) places[finish_one()] = false;
       const auto place =
           static_cast<unsigned>(std::find(places.begin(), places.end(), false) - places.begin());
@@ -98,8 +110,10 @@ class Seeds {
       begin(seed, again, place);
     }
     while (!running_.empty()) (void)finish_one();
-    return report();
+    return arguments_.quiet ? 0 : report();
   }
+  uint64_t first() const { return broken_.empty() ? 0 : *broken_.begin(); }
+  const std::string& what() const { return what_; }
 
  private:
   void begin(uint64_t seed, bool again, unsigned place) {
@@ -145,7 +159,9 @@ class Seeds {
       traces_[ended.seed] = head.trace;
       sum_ += head.counts;
     }
-    if (!violations.empty() && broken_.insert(ended.seed).second)
+    if (violations.empty() || !broken_.insert(ended.seed).second) return ended.place;
+    if (what_.empty()) what_ = violations.substr(0, violations.find('\n'));
+    if (!arguments_.quiet)
       std::printf("seed %llu:\n%s", static_cast<unsigned long long>(ended.seed), violations.c_str());
     return ended.place;
   }
@@ -158,11 +174,12 @@ class Seeds {
         " stops, " + number(sum_.lost) + " lost, " + number(sum_.replayed) + " replayed, " +
         number(sum_.late) + " late, " + number(sum_.partial) + " partial, " + number(sum_.disk_faults) +
         " disk faults, " + number(sum_.percent_changes) + " percent changes, " + number(sum_.promotions) +
-        " promotions, " + number(sum_.rollbacks) + " rollbacks, " + number(sum_.simulated_seconds / 60) +
-        " simulated minutes, " + number(sum_.steps) + " steps";
-    std::printf("simulator: %llu seeds, %zu violations, %llu the same when run twice; %s\n",
-                static_cast<unsigned long long>(arguments_.seeds), broken_.size(),
-                static_cast<unsigned long long>(same_), counts.c_str());
+        " promotions, " + number(sum_.rollbacks) + " rollbacks, " + number(sum_.reads_moved) +
+        " reads moved, " + number(sum_.simulated_seconds / 60) + " simulated minutes, " + number(sum_.steps) +
+        " steps";
+    const std::string first = broken_.empty() ? "" : " (first in seed " + number(*broken_.begin()) + ")";
+    std::printf("simulator: %zu seeds, %zu violations%s, %llu the same when run twice; %s\n", traces_.size(),
+                broken_.size(), first.c_str(), static_cast<unsigned long long>(same_), counts.c_str());
     return broken_.empty() ? 0 : 1;
   }
 
@@ -170,9 +187,31 @@ class Seeds {
   std::map<pid_t, Running> running_;
   std::map<uint64_t, uint64_t> traces_;
   std::set<uint64_t> broken_;
+  std::string what_;  // the first line of the violation that was seen first
   uint64_t same_ = 0;
   Counts sum_;
 };
+
+#ifdef VMPROXY_RULES
+// A table: in which seed each rule is missed that the code is run without.
+int each_rule(Arguments arguments) {
+  arguments.until_found = arguments.quiet = true;
+  size_t missed = 0;
+  std::printf("| without | missed in seed | what it says first |\n|---|---|---|\n");
+  for (const auto rule : vmproxy::sim::rules()) {
+    vmproxy::sim::take_away(std::string(rule));
+    Seeds seeds(arguments);
+    (void)seeds.run();
+    missed += seeds.first() != 0;
+    const std::string where = seeds.first() == 0 ? "-" : std::to_string(seeds.first());
+    std::printf("| %s | %s | %.100s |\n", std::string(rule).c_str(), where.c_str(), seeds.what().c_str());
+    (void)std::fflush(stdout);
+  }
+  std::printf("simulator: %zu of %zu rules missed, %llu seeds at most for each\n", missed,
+              vmproxy::sim::rules().size(), static_cast<unsigned long long>(arguments.seeds));
+  return 0;
+}
+#endif
 
 int replay(uint64_t seed) {
   stay_on_core(0);
@@ -194,9 +233,21 @@ int main(int argc, char** argv) {
   app.add_option("--first", arguments.first, "the first of them");
   app.add_option("--seed", arguments.seed, "only this one, and say what happens");
   app.add_option("--twice", arguments.twice, "so many of them run again, to be the same to the byte");
+  app.add_flag("--until-found", arguments.until_found, "end with the first violation");
   app.add_option("--jobs", arguments.jobs, "seeds at a time");
   app.add_option("--seconds-max", arguments.seconds_max, "real time of one seed");
+#ifdef VMPROXY_RULES
+  bool each = false;
+  std::string without;
+  app.add_flag("--each-rule", each, "a table: in which seed each rule is missed");
+  app.add_option("--without", without, "the code without this rule");
+#endif
   CLI11_PARSE(app, argc, argv);
-  vmproxy::log::configure(arguments.seed != 0 ? "info" : "error", "text");
+  // The same for all, for logging takes time of a run; only who replays one is shown it.
+  vmproxy::log::configure("info", "text");
+#ifdef VMPROXY_RULES
+  if (each) return each_rule(arguments);
+  vmproxy::sim::take_away(without);
+#endif
   return arguments.seed != 0 ? replay(arguments.seed) : Seeds(arguments).run();
 }

@@ -1,5 +1,6 @@
 #include "tests/sim/requests.h"
 
+#include <algorithm>
 #include <future>
 
 #include "proxy/images.h"
@@ -43,6 +44,14 @@ struct Request {
   std::optional<model::Filter> filter;
   std::function<Result<void>()> at_source;
   model::Write at_target;
+  bool drops = false, creates = false;  // the collection
+};
+
+struct Captured {
+  proxy::Ticket ticket;
+  bool included = true;
+  bool in_doubt = false, unseen = false;
+  std::vector<std::shared_ptr<const proxy::Collection>> before;
 };
 
 class UncapturedWrite {
@@ -80,19 +89,98 @@ bool enumerate(proxy::Context& context, const Request& request, proxy::Ticket& t
   return true;
 }
 
-proxy::Ticket begin(proxy::Context& context, const proxy::Routing& routing, const Request& request) {
-  auto passing = context.mirror.passing();
-  if (request.cls != IntentClass::predicate)
-    return context.mirror.begin_keyed(routing, request.operation, things, request.keys, request.cls);
-  auto ticket = context.mirror.begin_broad(routing, request.operation, things, request.cls);
-  if (!enumerate(context, request, ticket)) ticket.cls = IntentClass::opaque;
-  return ticket;
+Result<void> ask_source(proxy::Context& context) {
+  return context.collections.refresh(context.clock.in(std::chrono::seconds(5)),
+                                     [&context](const model::Schema& schema) {
+                                       return context.mirror.paused(model::to_string(schema.name));
+                                     });
+}
+
+void gap(proxy::Context& context, const std::string& what) {
+  context.journal.mark_gap(what, [](Result<void>) {});
+}
+
+// What is there already was not made by the call that would make it.
+void look_before(proxy::Context& context, Captured& captured) {
+  if (context.collections.find("things")) return;
+  auto there =
+      context.transfer.driver(Side::source).describe(things, context.clock.in(std::chrono::seconds(2)));
+  if (there && !*there) return;
+  captured.unseen = !there || !ask_source(context);
+}
+
+Captured begin(proxy::Context& context, const proxy::Routing& routing, const Request& request) {
+  Captured captured;
+  std::optional<proxy::InFlight::Passing> passing(std::in_place, context.mirror.passing());
+  if (context.collections.should_ask()) (void)ask_source(context);
+  captured.in_doubt = context.collections.in_doubt();
+  if (request.cls == IntentClass::ddl) {
+    if (request.creates) look_before(context, captured);
+    captured.before = context.collections.all();
+    passing.reset();
+    captured.ticket = context.mirror.begin_broad(routing, request.operation, things, request.cls);
+    context.mirror.pause("things");
+    return captured;
+  }
+  if (!context.collections.find("things")) (void)ask_source(context);
+  captured.included = context.collections.find("things") != nullptr;
+  if (!captured.included) return captured;
+  if (request.cls != IntentClass::predicate) {
+    captured.ticket =
+        context.mirror.begin_keyed(routing, request.operation, things, request.keys, request.cls);
+    return captured;
+  }
+  captured.ticket = context.mirror.begin_broad(routing, request.operation, things, request.cls);
+  if (!enumerate(context, request, captured.ticket)) captured.ticket.cls = IntentClass::opaque;
+  return captured;
+}
+
+// The collection stays paused until the source was asked what exists now.
+void after_change(proxy::Context& context, const Request& request, const Captured& captured) {
+  if (captured.unseen) gap(context, "collection 'things' may have been made beside the proxy before");
+  const auto settle = [&]() -> Result<void> {
+    const Deadline deadline = context.clock.in(std::chrono::seconds(10));
+    const auto before = context.collections.all();
+    const auto find = [](const auto& all, const proxy::Collection& wanted) {
+      return std::any_of(all.begin(), all.end(), [&](const auto& c) {
+        return c->key == wanted.key && c->plan->source().incarnation == wanted.plan->source().incarnation;
+      });
+    };
+    auto refreshed = context.collections.refresh(
+        deadline, [&](const model::Schema& appeared) { return appeared.name == things && request.creates; });
+    if (!refreshed) return refreshed;
+    for (const auto& old : before) {
+      if (find(context.collections.all(), *old)) continue;
+      context.mirror.forget(old->key);
+      if (request.drops && context.options.mirror_drops) {
+        auto dropped = context.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
+        if (!dropped && dropped.error().code != Code::not_found) {
+          gap(context, "'things' was dropped and the target still holds it: " + dropped.error().message);
+        } else {
+          (void)context.collections.release(*old);
+        }
+      } else if (context.collections.find(old->key)) {
+        gap(context, "'things' was dropped and created again; the target holds records of its former life");
+      }
+    }
+    for (const auto& c : context.collections.all()) {
+      if (find(before, *c)) continue;
+      auto created = context.collections.create_on_target(*c, context.clock.in(std::chrono::seconds(2)));
+      if (!created && created.error().code == Code::precondition) gap(context, created.error().message);
+    }
+    return {};
+  };
+  if (settle()) return;
+  context.collections.doubt(Duration::zero());
+  gap(context, "what exists after a change of 'things' could not be asked");
 }
 
 // Durable before a byte goes out; else a gap is, and it goes on.
 Result<void> make_durable(proxy::Context& context, const Request& request, proxy::Ticket& ticket) {
   std::promise<Result<journal::Seq>> written;
-  context.mirror.journal(ticket, {"POST", request.target, {}, request.body},
+  journal::IntentBody body;
+  if (request.cls != IntentClass::read_back) body = {"POST", request.target, {}, request.body};
+  context.mirror.journal(ticket, std::move(body),
                          [&written](Result<journal::Seq> seq) { written.set_value(std::move(seq)); });
   auto seq = written.get_future().get();
   if (seq) {
@@ -106,9 +194,17 @@ Result<void> make_durable(proxy::Context& context, const Request& request, proxy
 }
 
 void capture(proxy::Context& context, const proxy::Routing& routing, const Request& request, Answer& answer) {
-  auto ticket = begin(context, routing, request);
-  if (auto durable = make_durable(context, request, ticket); !durable) {
-    context.mirror.drop(std::move(ticket));
+  auto captured = begin(context, routing, request);
+  const std::string doubtful = "writes by names that may have been given to other collections";
+  if (!captured.included) {
+    end(request.at_source(), answer);
+    if (captured.in_doubt) gap(context, doubtful);
+    return;
+  }
+  const bool changes = request.cls == IntentClass::ddl;
+  if (auto durable = make_durable(context, request, captured.ticket); !durable) {
+    context.mirror.drop(std::move(captured.ticket));
+    if (changes) context.mirror.resume("things");
     answer.did = Answer::Did::no;
     answer.error = durable.error().message;
     return;
@@ -119,7 +215,11 @@ void capture(proxy::Context& context, const proxy::Routing& routing, const Reque
   end(done, answer);
   journal::OutcomeRecord outcome;
   outcome.whole = outcome_of(answer.did);
-  context.mirror.finish(std::move(ticket), std::move(outcome));
+  const bool rejected = outcome.whole == Outcome::rejected;
+  if (changes && !rejected) after_change(context, request, captured);
+  if (captured.in_doubt && !rejected) gap(context, doubtful);
+  context.mirror.finish(std::move(captured.ticket), std::move(outcome));
+  if (changes) context.mirror.resume("things");
 }
 
 void serve(World& world, Process& process, const Request& request, Answer& answer) {
@@ -142,6 +242,10 @@ void serve(World& world, Process& process, const Request& request, Answer& answe
     return;
   }
   answer.by_target = true;
+  if (request.cls == IntentClass::ddl) {  // the application of a seed makes none any more
+    answer.did = Answer::Did::no;
+    return;
+  }
   proxy::TargetBackend backend(context, routing, request.operation, context.clock.in(patience));
   auto written = backend.write(request.at_target);
   if (written) {
@@ -153,14 +257,17 @@ void serve(World& world, Process& process, const Request& request, Answer& answe
 
 }  // namespace
 
-void serve_write(World& world, Process& process, const Images& images, Answer& answer) {
+void serve_write(World& world, Process& process, How how, const Images& images, Answer& answer) {
   Request request;
+  if (how != How::image) request.cls = IntentClass::read_back;
   request.operation = "records.put";
   request.target = "/put";
   request.body = proxy::encode_images(images);
   const bool puts = images.front().record.has_value();
   request.at_target.collection = things;
-  request.at_target.kind = puts ? model::Write::Kind::replace : model::Write::Kind::delete_keys;
+  request.at_target.kind = !puts                   ? model::Write::Kind::delete_keys
+                           : how == How::if_absent ? model::Write::Kind::insert_if_absent
+                                                   : model::Write::Kind::replace;
   std::vector<model::Record> records;
   for (const auto& image : images) {
     request.keys.push_back(image.key);
@@ -178,10 +285,12 @@ void serve_write(World& world, Process& process, const Images& images, Answer& a
                                          {},
                                          true});
   }
-  request.at_source = [&world, puts, records, keys = request.keys]() -> Result<void> {
+  const auto mode =
+      how == How::if_absent ? protocols::UpsertMode::insert_only : protocols::UpsertMode::replace;
+  request.at_source = [&world, puts, mode, records, keys = request.keys]() -> Result<void> {
     const Deadline deadline = SystemClock().in(patience);
     const auto schema = support::things();
-    auto done = puts ? world.source.upsert(schema, records, protocols::UpsertMode::replace, deadline)
+    auto done = puts ? world.source.upsert(schema, records, mode, deadline)
                      : world.source.erase(schema, keys, deadline);
     if (!done) return done.error();
     return {};
@@ -205,30 +314,135 @@ void serve_delete_where(World& world, Process& process, int64_t version_max, Ans
   serve(world, process, request, answer);
 }
 
-void serve_read(World& world, Process& process, const std::vector<std::string>& ids, Answer& answer) {
-  auto& context = process.migration->context();
+void serve_change(World& world, Process& process, Change change, Answer& answer) {
+  Request request;
+  request.cls = IntentClass::ddl;
+  request.drops = change == Change::drop;
+  request.creates = change == Change::create;
+  request.operation = request.drops ? "collection.drop" : "collection.create";
+  request.target = request.drops ? "/drop" : "/create";
+  request.at_source = [&world, change] {
+    const Deadline deadline = SystemClock().in(patience);
+    return change == Change::drop ? world.source.drop(things, deadline)
+                                  : world.source.create(support::things(), deadline);
+  };
+  serve(world, process, request, answer);
+}
+
+namespace {
+
+struct Read {
+  std::vector<model::Key> keys;
+  Deadline deadline;
+};
+using Found = Result<std::vector<model::Record>>;
+
+// Everything acknowledged that the read could show is on the side that follows.
+bool replica_has(proxy::Context& context, const std::vector<model::Key>& keys) {
+  const auto dirty = [&](const auto& key) { return context.mirror.dirty(things, key); };
+  if (std::none_of(keys.begin(), keys.end(), dirty)) return true;
+  if (!context.mirror.only_windows_owed()) return false;
+  auto& freshness = context.mirror.freshness();
+  const auto decided = std::make_shared<std::promise<bool>>();
+  auto fresh = decided->get_future();
+  const auto waiter = freshness.when_fresh("things", context.options.read_wait > Duration::zero(),
+                                           [decided](bool is) { decided->set_value(is); });
+  if (fresh.wait_for(context.options.read_wait) != std::future_status::ready)
+    freshness.give_up("things", waiter);
+  return fresh.get();
+}
+
+Found ask_target(proxy::Context& context, std::shared_ptr<const proxy::Routing> routing, const Read& read,
+                 Deadline deadline) {
+  model::Query query;
+  query.kind = model::Query::Kind::get;
+  query.collection = things;
+  query.keys = read.keys;
+  proxy::TargetBackend backend(context, std::move(routing), "records.read", deadline);
+  auto found = backend.query(query);
+  if (!found) return found.error();
+  return std::move(found->records);
+}
+
+void probe_target(proxy::Context& context, std::shared_ptr<const proxy::Routing> routing, const Read& read) {
+  const bool posted = context.pool.post([&context, routing, read] {
+    const auto found = ask_target(context, routing, read, context.target_read_deadline());
+    if (found) {
+      context.target_reads.succeeded();
+    } else {
+      context.target_reads.failed(found.error().message);
+    }
+  });
+  if (!posted) context.target_reads.unused();
+}
+
+// Before a promotion, for whom the percentage says so. Nothing: the source answers.
+std::optional<Found> read_from_target(proxy::Context& context, std::shared_ptr<const proxy::Routing> routing,
+                                      const Read& read) {
+  if (context.journal.has_gaps() || context.collections.in_doubt()) return std::nullopt;
+  if (!replica_has(context, read.keys)) return std::nullopt;
+  if (context.mirror.quarantine().holds("things")) return std::nullopt;
+  if (const size_t allowed = context.target_reads.allowed(); allowed != SIZE_MAX) {
+    if (allowed > 0) probe_target(context, routing, read);
+    return std::nullopt;
+  }
+  auto found = ask_target(context, routing, read, std::min(read.deadline, context.target_read_deadline()));
+  if (found) return found;
+  context.target_reads.failed(found.error().message);
+  return std::nullopt;
+}
+
+// A rollback has begun. Nothing: the target answers.
+std::optional<Found> read_from_source(World& world, proxy::Context& context, const Read& read) {
+  const auto marks = context.mirror.marks().of(things, read.keys);
+  if (!marks) return std::nullopt;
+  if (!replica_has(context, read.keys) || context.mirror.quarantine().holds("things")) return std::nullopt;
+  if (context.source_reads.allowed() == 0) return std::nullopt;
+  auto found = world.source.read(support::things(), read.keys, {},
+                                 std::min(read.deadline, context.source_read_deadline()));
+  if (!found) {
+    context.source_reads.failed(found.error().message);
+    return std::nullopt;
+  }
+  context.source_reads.succeeded();
+  if (context.mirror.marks().of(things, read.keys) != marks) return std::nullopt;
+  return found;
+}
+
+Found find(World& world, proxy::Context& context, const Read& read, Answer& answer) {
   const auto routing = context.routing.get();
   answer.epoch = routing->epoch;
-  answer.by_target = routing->primary == Side::target;
-  std::vector<model::Key> keys;
-  for (const auto& id : ids) keys.push_back(support::key_of(id));
-  const Deadline deadline = context.clock.in(patience);
-  std::vector<model::Record> records;
-  if (answer.by_target) {
-    model::Query query;
-    query.kind = model::Query::Kind::get;
-    query.collection = things;
-    query.keys = keys;
-    proxy::TargetBackend backend(context, routing, "records.read", deadline);
-    auto found = backend.query(query);
-    if (!found) return end(found.error(), answer);
-    records = std::move(found->records);
-  } else {
-    auto found = world.source.read(support::things(), keys, {}, deadline);
-    if (!found) return end(found.error(), answer);
-    records = std::move(*found);
+  answer.by_target = true;
+  if (routing->primary == Side::target) {
+    if (routing->reads_percent == 0) {
+      if (auto found = read_from_source(world, context, read)) {
+        answer.moved = true;
+        return std::move(*found);
+      }
+    }
+    return ask_target(context, context.routing.get(), read, read.deadline);
   }
-  for (const auto& record : records)
+  std::string route = "things";
+  for (const auto& key : read.keys) route += '\0' + model::to_string(key.id);
+  if (context.reads.side_for(*routing, route, false) == Side::target) {
+    if (auto found = read_from_target(context, routing, read)) {
+      answer.moved = true;
+      return std::move(*found);
+    }
+  }
+  answer.by_target = false;
+  return world.source.read(support::things(), read.keys, {}, read.deadline);
+}
+
+}  // namespace
+
+void serve_read(World& world, Process& process, const std::vector<std::string>& ids, Answer& answer) {
+  auto& context = process.migration->context();
+  Read read{{}, context.clock.in(patience)};
+  for (const auto& id : ids) read.keys.push_back(support::key_of(id));
+  auto found = find(world, context, read, answer);
+  if (!found) return end(found.error(), answer);
+  for (const auto& record : *found)
     answer.versions[model::to_string(record.key.id)] = support::version_of(record);
   answer.did = Answer::Did::yes;
 }

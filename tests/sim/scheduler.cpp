@@ -384,6 +384,12 @@ void Scheduler::note(std::string_view what) {
   for (const char byte : what) mix(static_cast<unsigned char>(byte));
   mix(static_cast<uint64_t>(now_));
   if (options_.verbose) print(std::string(what));
+  if (awaited_.event && what.starts_with(awaited_.beginning) && --awaited_.count == 0)
+    at(now_, std::exchange(awaited_.event, nullptr));
+}
+
+void Scheduler::after_notes(std::string beginning, uint64_t count, std::function<void()> what) {
+  awaited_ = {std::move(beginning), std::max<uint64_t>(1, count), std::move(what)};
 }
 
 void Scheduler::print(const std::string& text) const {

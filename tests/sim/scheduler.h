@@ -69,6 +69,9 @@ class Scheduler {
   void at(Time when, std::function<void()> what);
   // Something that happened, as the run is compared with another of the same seed.
   void note(std::string_view what);
+  // An event right after the note, so many of them from now, that begins so: the thread that noted it has not gone on, if it
+  // waits then. One at a time; another one replaces it.
+  void after_notes(std::string beginning, uint64_t count, std::function<void()> what);
   // Threads started from now on by the calling thread, and by those, belong to it.
   Group new_group() { return ++groups_; }
   // A thread that belongs to `group`.
@@ -95,6 +98,11 @@ class Scheduler {
   struct Mutex {
     Thread* owner = nullptr;
     std::vector<Thread*> waiting;
+  };
+  struct Awaited {
+    std::string beginning;
+    uint64_t count = 0;
+    std::function<void()> event;
   };
   struct Timer {
     Thread* thread = nullptr;
@@ -137,6 +145,7 @@ class Scheduler {
   // Looked up, never walked through: their order is that of addresses.
   std::unordered_map<const void*, Mutex> mutexes_;
   std::unordered_map<const void*, std::vector<Thread*>> conditions_, places_;
+  Awaited awaited_;
   Thread* first_ = nullptr;
   bool in_event_ = false;
   Outcome outcome_;

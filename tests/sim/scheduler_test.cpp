@@ -177,3 +177,24 @@ TEST_CASE("an event runs at its time, also when who asked for it was killed") {
   CHECK(at >= vmproxy::sim::second);
   CHECK(at < 2 * vmproxy::sim::second);
 }
+
+TEST_CASE("what waits for a note comes before whoever noted it goes on") {
+  int noted = 0, went_on = 0;
+  const auto outcome = run(11, [&](Scheduler& scheduler) {
+    const auto group = scheduler.new_group();
+    scheduler.after_notes("disk: ", 3, [&scheduler, group] { scheduler.kill(group); });
+    scheduler.spawn(group, "writer", [&] {
+      while (true) {
+        scheduler.note("network: sent");
+        scheduler.note("disk: written");
+        ++noted;
+        scheduler.sleep_until(scheduler.now());
+        ++went_on;
+      }
+    });
+    scheduler.sleep_until(scheduler.now() + vmproxy::sim::second);
+  });
+  CHECK(outcome.end == Scheduler::End::done);
+  CHECK(noted == 3);
+  CHECK(went_on == 2);
+}

@@ -34,16 +34,24 @@ class Seed {
   void erase(const std::string& name);
   void erase_where(const std::string& name);
   void read(const std::string& name);
-  void write(const std::string& name, const Images& images, Kind kind);
+  void recreate(const std::string& name);
+  Did change(const std::string& name, Change change);
+  void write(const std::string& name, How how, const Images& images, Kind kind);
   void record_write(const std::string& name, const std::string& id, Kind kind, int64_t version, Time call,
                     World::Asked asked, const Answer& answer);
   std::vector<std::string> some_ids();
 
   void operate();
+  std::string state();
+  void start();
+  void validate();
   bool control(const std::string& what, const std::function<Result<void>(cutover::Migration&)>& call);
   void disturb();
+  void kill_at_a_bad_moment();
   void heal();
   bool settled(std::string& why);
+  void plant_a_difference();
+  cutover::Status validated(bool repair);
   void judge();
   void violated(std::string what) { verdict.violations.push_back(std::move(what)); }
 
@@ -53,8 +61,11 @@ class Seed {
   std::vector<std::string> ids_;
   int64_t version_ = 0;
   Time ends_ = 0, think_ = 0;
+  double read_back_ = 0;
+  bool hot_ = false;
   int clients_ = 0, under_way_ = 0;
-  bool kills_ = false, outages_ = false;
+  bool kills_ = false, outages_ = false, abandons_ = false, changes_ = false;
+  bool changing_ = false;  // somebody drops the collection, and makes it again
 };
 
 std::string key_text(const std::string& id) {
@@ -62,10 +73,11 @@ std::string key_text(const std::string& id) {
 }
 
 void Seed::plan() {
-  const NetworkFaults faults{.loss = rate(0.3),
+  const double mildness = run_.chance(0.4) ? 0.1 : 1;
+  const NetworkFaults faults{.loss = rate(0.3) * mildness,
                              .replay = rate(0.5),
-                             .late = rate(0.1),
-                             .part = rate(0.3),
+                             .late = rate(0.1) * mildness,
+                             .part = rate(0.3) * mildness,
                              .refuse = rate(0.05),
                              .twice = rate(0.3)};
   world_.source.faults = faults;
@@ -73,10 +85,19 @@ void Seed::plan() {
   if (run_.chance(0.3)) world_.source.faults = {};
   if (run_.chance(0.3)) world_.target.faults = {};
   world_.disk.fault_chance = run_.chance(0.5) ? 0 : rate(0.1);
+  const Time slowness = std::array{1, 3, 30, 150}[run_.below(4)] * millisecond;
+  world_.source.faults.latency_max = world_.target.faults.latency_max = slowness;
+  read_back_ = rate(1);
+  hot_ = run_.chance(0.5);
   kills_ = run_.chance(0.8);
   outages_ = run_.chance(0.5);
   world_.options.mirror.lanes.lanes = 1 + run_.below(4);
   world_.options.backfill.batch = 1 + run_.below(10);
+  world_.options.backfill.records_per_range = 1 + run_.below(10);
+  if (run_.chance(0.4)) world_.options.backfill.rate_max = 2 + static_cast<double>(run_.below(10));
+  changes_ = run_.chance(0.2);
+  world_.options.proxy.mirror_drops = run_.chance(0.5);
+  abandons_ = run_.chance(0.2);
   world_.options.settle = std::chrono::milliseconds(run_.below(2000));
   clients_ = 3 + static_cast<int>(run_.below(4));
   think_ = run_.between(20, 400) * millisecond;
@@ -98,7 +119,8 @@ std::vector<std::string> Seed::some_ids() {
   std::vector<std::string> chosen;
   const size_t count = run_.chance(0.7) ? 1 : 1 + run_.below(4);
   for (size_t i = 0; i < count; ++i) {
-    const auto& id = ids_[run_.below(ids_.size())];
+    // Writers meet at few records.
+    const auto& id = ids_[run_.below(hot_ && run_.chance(0.7) ? 2 : ids_.size())];
     if (std::find(chosen.begin(), chosen.end(), id) == chosen.end()) chosen.push_back(id);
   }
   return chosen;
@@ -108,7 +130,7 @@ void Seed::record_write(const std::string& name, const std::string& id, Kind kin
                         World::Asked asked, const Answer& answer) {
   const std::string key = key_text(id), value = std::to_string(version);
   checker::Operation operation{.process = name, .key = key, .kind = kind, .call = call, .ret = run_.now()};
-  if (kind == Kind::write) operation.value = value;
+  if (kind == Kind::write || kind == Kind::write_if_absent) operation.value = value;
   const bool done = asked == World::Asked::answered && answer.did == Did::yes;
   if (done) {
     operation.side = answer.by_target ? "target" : "source";
@@ -119,23 +141,38 @@ void Seed::record_write(const std::string& name, const std::string& id, Kind kin
   } else {
     operation.outcome = checker::Outcome::unknown;
     operation.ret = checker::never;
+    // Who asked may have gone long before the request is sent.
+    operation.latest =
+        run_.now() + world_.source.window() + (asked == World::Asked::answered ? 1 : 60) * second;
     ++verdict.counts.unknown;
   }
   history_.add(operation);
-  run_.note(name + ": " + (kind == Kind::write ? "put " : "delete ") + id + "=" + value +
+  if (operation.outcome == checker::Outcome::unknown &&
+      (asked != World::Asked::answered ||
+       std::max(world_.source.last_replayed, world_.target.last_replayed) >= call)) {
+    // The network has executed something twice since, or will: this, perhaps.
+    const std::string again = name + " again";
+    operation.process = again;
+    history_.add(operation);
+  }
+  run_.note(name + ": " +
+            (kind == Kind::write             ? "put "
+             : kind == Kind::write_if_absent ? "insert "
+                                             : "delete ") +
+            id + "=" + value +
             (done                                          ? " done"
              : operation.outcome == checker::Outcome::fail ? " not done"
                                                            : " unknown") +
             (answer.by_target ? " by the target" : "") + (answer.error.empty() ? "" : ": " + answer.error));
 }
 
-void Seed::write(const std::string& name, const Images& images, Kind kind) {
+void Seed::write(const std::string& name, How how, const Images& images, Kind kind) {
   const Time call = run_.now();
   const auto answer = std::make_shared<Answer>();
   // Some clients have little patience.
   const Time patience = run_.chance(0.1) ? run_.between(1, 50) * millisecond : 30 * second;
-  const auto asked = world_.ask("write", patience, [this, images, answer](Process& process) {
-    serve_write(world_, process, images, *answer);
+  const auto asked = world_.ask("write", patience, [this, how, images, answer](Process& process) {
+    serve_write(world_, process, how, images, *answer);
   });
   if (asked == World::Asked::refused) return;
   for (const auto& image : images) {
@@ -149,13 +186,14 @@ void Seed::put(const std::string& name) {
   Images images;
   for (const auto& id : some_ids())
     images.push_back({support::key_of(id), support::record_of(id, ++version_)});
-  write(name, images, Kind::write);
+  const How how = run_.chance(0.15) ? How::if_absent : run_.chance(read_back_) ? How::read_back : How::image;
+  write(name, how, images, how == How::if_absent ? Kind::write_if_absent : Kind::write);
 }
 
 void Seed::erase(const std::string& name) {
   Images images;
   for (const auto& id : some_ids()) images.push_back({support::key_of(id), std::nullopt});
-  write(name, images, Kind::remove);
+  write(name, run_.chance(read_back_) ? How::read_back : How::image, images, Kind::remove);
 }
 
 void Seed::erase_where(const std::string& name) {
@@ -180,6 +218,7 @@ void Seed::read(const std::string& name) {
     serve_read(world_, process, ids, *answer);
   });
   if (asked != World::Asked::answered || answer->did != Did::yes) return;
+  verdict.counts.reads_moved += answer->moved;
   for (const auto& id : ids) {
     const std::string key = key_text(id);
     const auto found = answer->versions.find(id);
@@ -188,8 +227,38 @@ void Seed::read(const std::string& name) {
     if (!value.empty()) operation.value = value;
     history_.add(operation);
     ++verdict.counts.acknowledged;
-    run_.note(name + ": read " + id + "=" + value);
+    run_.note(name + ": read " + id + "=" + value + (answer->by_target ? " from the target" : ""));
   }
+}
+
+Did Seed::change(const std::string& name, Change change) {
+  const Time call = run_.now();
+  const auto answer = std::make_shared<Answer>();
+  const auto asked = world_.ask("change", 60 * second, [this, change, answer](Process& process) {
+    serve_change(world_, process, change, *answer);
+  });
+  if (asked == World::Asked::refused) return Did::no;
+  const Did did = asked == World::Asked::answered ? answer->did : Did::unknown;
+  run_.note(name + ": " + (change == Change::drop ? "drop" : "create") + ": " +
+            (did == Did::yes  ? "done"
+             : did == Did::no ? "not done"
+                              : "unknown") +
+            (answer->error.empty() ? "" : ": " + answer->error));
+  if (change == Change::create || did == Did::no) return did;
+  for (const auto& id : ids_)
+    record_write(name, id, did == Did::yes ? Kind::remove : Kind::remove_where, 0, call, asked,
+                 asked == World::Asked::answered ? *answer : Answer{});
+  return did;
+}
+
+// Whoever drops it makes it again: it tries until the collection is there.
+void Seed::recreate(const std::string& name) {
+  if (std::exchange(changing_, true)) return;
+  (void)change(name, Change::drop);
+  while (run_.now() < ends_ && !world_.source.rows.has_collection("things")) {
+    if (change(name, Change::create) != Did::yes) run_.sleep_until(run_.now() + run_.between(0, second));
+  }
+  changing_ = false;
 }
 
 void Seed::client(const std::string& name) {
@@ -197,7 +266,9 @@ void Seed::client(const std::string& name) {
     run_.sleep_until(run_.now() + run_.between(0, 2 * think_));
     ++verdict.counts.operations;
     const uint64_t what = run_.below(100);
-    if (what < 45) {
+    if (changes_ && run_.chance(0.01)) {
+      recreate(name);
+    } else if (what < 45) {
       put(name);
     } else if (what < 60) {
       erase(name);
@@ -224,45 +295,87 @@ bool Seed::control(const std::string& what, const std::function<Result<void>(cut
   return worked;
 }
 
+std::string Seed::state() {
+  const auto text = std::make_shared<std::string>();
+  (void)world_.ask("status", 10 * second,
+                   [text](Process& process) { *text = process.migration->status().state; });
+  return *text;
+}
+
+void Seed::start() {
+  (void)control("start", [](auto& migration) { return migration.start("ready", {}); });
+}
+
+void Seed::validate() {
+  cutover::ValidateOptions all;
+  all.repair = true;
+  verdict.counts.validations +=
+      control("validate", [all](auto& migration) { return migration.validate(all, {}); });
+}
+
 void Seed::operate() {
   run_.sleep_until(run_.now() + run_.between(0, 5 * second));
   while (run_.now() < ends_) {
+    // Mostly what makes sense now, sometimes whatever.
+    const std::string now = run_.chance(0.1) ? "" : state();
     const uint64_t what = run_.below(10);
-    if (what < 3) {
-      (void)control("start", [](auto& migration) { return migration.start("ready", {}); });
-    } else if (what < 5) {
-      const double percent = static_cast<double>(run_.below(101));
+    const bool promoted = now == "promoted",
+               ready = now == "ready" || now == "canary" || now == "reads_moved";
+    if (abandons_ && !promoted && run_.chance(0.1)) {
+      // What the target has by then is not what the next copy expects.
+      world_.disk.expect_differences();
+      (void)control("abandon", [](auto& migration) { return migration.abandon({}); });
+    } else if (!now.empty() && !promoted && !ready) {
+      if (what < 6) {
+        start();
+      } else if (what < 8) {
+        validate();
+      }
+    } else if (what < 1) {
+      validate();
+    } else if (!promoted && what < 5) {
+      const double percent = static_cast<double>(run_.chance(0.4) ? 100 : run_.below(101));
       verdict.counts.percent_changes +=
           control("cutover", [percent](auto& migration) { return migration.cutover(percent, {}); });
-    } else if (what < 6) {
-      cutover::ValidateOptions all;
-      all.repair = true;
-      verdict.counts.validations +=
-          control("validate", [all](auto& migration) { return migration.validate(all, {}); });
-    } else if (what < 8) {
+    } else if (!promoted && what < 9) {
       verdict.counts.promotions += control("promote", [](auto& migration) { return migration.promote({}); });
-    } else {
+    } else if (what < 2 || what > 5) {
       verdict.counts.rollbacks += control("rollback", [](auto& migration) { return migration.rollback({}); });
     }
-    run_.sleep_until(run_.now() + run_.between(100 * millisecond, 5 * second));
+    run_.sleep_until(run_.now() + run_.between(100 * millisecond, 4 * second));
   }
   --under_way_;
 }
 
 // --- what breaks
 
+// Right after something was asked or written: what comes next is what a crash must not need.
+void Seed::kill_at_a_bad_moment() {
+  static constexpr std::array moments = {"disk: commit",   "disk: commit",  "disk: slot",     "source: scan",
+                                         "source: read",   "source: query", "source: upsert", "source: erase",
+                                         "target: upsert", "target: erase", "target: read",   "operator"};
+  const bool machine = run_.chance(0.3);
+  run_.after_notes(moments[run_.below(moments.size())], 1 + run_.below(12), [this, machine] {
+    if (!world_.running() || run_.now() >= ends_) return;
+    ++(machine ? verdict.counts.machine_ends : verdict.counts.kills);
+    world_.kill(machine);
+  });
+}
+
 void Seed::disturb() {
   while (run_.now() < ends_) {
     run_.sleep_until(std::min(ends_, run_.now() + run_.between(100 * millisecond, 10 * second)));
     const uint64_t what = run_.below(10);
-    if (kills_ && what < 4) {
+    if (kills_ && what < 2) {
       const bool machine = run_.chance(0.3);
       ++(machine ? verdict.counts.machine_ends : verdict.counts.kills);
       world_.kill(machine);
-    } else if (kills_ && what < 5) {
+    } else if (kills_ && what >= 6) {
+      kill_at_a_bad_moment();
+    } else if (kills_ && what < 3) {
       verdict.counts.stops += world_.stop();
-    } else if (outages_ && what < 8) {
-      auto& away = what < 6 ? world_.source : world_.target;
+    } else if (outages_ && what < 6) {
+      auto& away = what < 5 ? world_.source : world_.target;
       away.away = true;
       run_.note("world: a database goes away");
       run_.sleep_until(run_.now() + run_.between(0, 8 * second));
@@ -291,6 +404,7 @@ bool Seed::settled(std::string& why) {
 
 // Nothing fails any more; then everything must come to an end by itself, or by what the operator is told to do.
 void Seed::heal() {
+  run_.after_notes("", 0, nullptr);
   world_.source.faults = world_.target.faults = NetworkFaults{};
   world_.source.away = world_.target.away = false;
   world_.disk.fault_chance = 0;
@@ -298,6 +412,9 @@ void Seed::heal() {
   for (int attempt = 0; !world_.serving(); ++attempt) {
     if (attempt == 20) return violated("vmproxy does not start although nothing fails any more");
     if (!world_.start()) run_.sleep_until(run_.now() + second);
+  }
+  while (!world_.source.rows.has_collection("things")) {
+    if (change("the application", Change::create) != Did::yes) run_.sleep_until(run_.now() + second);
   }
   std::string why;
   int calm = 0;
@@ -313,14 +430,47 @@ void Seed::heal() {
     if (status.quarantined > 0)
       (void)control("retry", [](auto& migration) { return migration.quarantine_retry({}, {}); });
     if (status.primary == "source" && status.state != "ready" && status.validation.phase != "running")
-      (void)control("start", [](auto& migration) { return migration.start("ready", {}); });
-    if (status.gaps > 0 && status.validation.phase != "running") {
-      cutover::ValidateOptions all;
-      all.repair = true;
-      (void)control("validate", [all](auto& migration) { return migration.validate(all, {}); });
-    }
+      start();
+    if (status.gaps > 0 && status.validation.phase != "running") validate();
   }
   run_.note("world: settled: " + why);
+}
+
+cutover::Status Seed::validated(bool repair) {
+  cutover::ValidateOptions all;
+  all.repair = repair;
+  (void)control("validate", [all](auto& migration) { return migration.validate(all, {}); });
+  const Time patience = run_.now() + 600 * second;
+  auto status = world_.process().migration->status();
+  while (status.validation.phase == "running" && run_.now() < patience) {
+    run_.sleep_until(run_.now() + 100 * millisecond);
+    status = world_.process().migration->status();
+  }
+  return status;
+}
+
+// At rest: a validation that always says "clean" would hide all that this run is for.
+void Seed::plant_a_difference() {
+  const auto is = [this](const cutover::Status& status, const char* phase, uint64_t extra) {
+    const auto& found = status.validation;
+    if (found.phase == phase && found.extra == extra && found.missing == 0 && found.different == 0)
+      return true;
+    violated(std::string("a validation should be ") + phase + " with " + std::to_string(extra) +
+             " records too many, but it is " + found.phase + " (" + found.reason + "), missing " +
+             std::to_string(found.missing) + ", extra " + std::to_string(found.extra) + ", different " +
+             std::to_string(found.different));
+    return false;
+  };
+  const auto before = validated(false);
+  if (!is(before, "clean", 0)) return;
+  world_.disk.expect_differences();
+  (before.primary == "source" ? world_.target : world_.source).rows.put("planted", 1);
+  if (!is(validated(false), "different", 1) || !is(validated(true), "different", 1)) return;
+  for (int second_passed = 0; second_passed < 60; ++second_passed) {
+    if (world_.process().migration->context().mirror.numbers().dirty == 0) break;
+    run_.sleep_until(run_.now() + second);
+  }
+  (void)is(validated(false), "clean", 0);
 }
 
 void Seed::judge() {
@@ -340,6 +490,9 @@ void Seed::judge() {
     }
     history_.add_final_complete(side);
   }
+  // Whatever it then did about it: nothing but a gap explains that the sides differed at rest.
+  for (const auto& what : world_.disk.seen().healed)
+    violated("vmproxy found differences that it had no reason to expect: " + what);
   const auto report = checker::check(history_);
   if (report.verdict() != checker::Verdict::clean) violated(checker::to_text(report));
 }
@@ -363,6 +516,7 @@ void Seed::play() {
     run_.sleep_until(run_.now() + 100 * millisecond);
   }
   heal();
+  if (verdict.violations.empty() && run_.chance(0.25)) plant_a_difference();
   if (verdict.violations.empty()) judge();
   for (const auto* database : {&world_.source, &world_.target}) {
     verdict.counts.lost += database->lost;

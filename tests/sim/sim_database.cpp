@@ -10,6 +10,11 @@ using model::Key;
 using model::Record;
 using protocols::ApplyResult;
 
+namespace {
+// Some calls have half an hour.
+constexpr Time silence_max = 60 * second;
+}  // namespace
+
 SimDatabase::SimDatabase(Scheduler& run, std::string name) : run_(run), name_(std::move(name)) {}
 
 Time SimDatabase::window() const {
@@ -44,7 +49,8 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
   }
   const bool writes = batch > 0;
   bool request_lost = run_.chance(faults.loss / 2), answer_lost = run_.chance(faults.loss / 2);
-  const bool late = writes && run_.chance(faults.late);
+  const bool lasts = what != "drop" && what != "create";  // those are done when they arrive, or never
+  const bool late = writes && lasts && run_.chance(faults.late);
   if (request_lost || answer_lost || late) ++lost;
   if (late) answer_lost = request_lost = true;
 
@@ -61,14 +67,16 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
   };
   const Time arrives = run_.now() + latency();
   if (!request_lost) run_.at(arrives, [perform] { perform(false); });
-  // The connection breaks, or nothing is heard until the deadline.
+  // The connection breaks, or nothing is heard until the deadline, or until the system notices.
+  const Time silence = std::min(gives_up, run_.now() + silence_max);
   const Time answered = request_lost || answer_lost
-                            ? (run_.chance(0.7) ? run_.now() + latency() + latency() : gives_up)
+                            ? (run_.chance(0.7) ? run_.now() + latency() + latency() : silence)
                             : arrives + 1 + latency();
-  if (writes && (late || (answer_lost && run_.chance(faults.replay)))) {
+  if (writes && (late || (answer_lost && lasts && run_.chance(faults.replay)))) {
     // Counted from its beginning: the bound is promised from then on also where a kill cuts it off.
     const Time when = run_.between(arrives, run_.now() + window() * 9 / 10);
     ++(late ? landed_late : replayed);
+    if (!late) last_replayed = run_.now();
     run_.at(when, [perform] { perform(true); });
   }
   if (answered >= gives_up) {

@@ -27,6 +27,7 @@ class SimDatabase final : public protocols::Driver {
   NetworkFaults faults;
   bool away = false;
   uint64_t lost = 0, replayed = 0, partial = 0, landed_late = 0;  // so many
+  Time last_replayed = -1;  // when the last was sent of those that are executed twice
   // Of a write that has ended without proof: until then it may still be executed.
   Time window() const;
 

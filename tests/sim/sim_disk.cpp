@@ -1,12 +1,15 @@
 #include "tests/sim/sim_disk.h"
 
+#include "journal/layout.h"
+#include "journal/rows.h"
+
 namespace vmproxy::sim {
 
 using store::Batch;
 
 namespace {
 
-void apply(const Batch& batch, SimDisk::Map& to) {
+void apply_batch(const Batch& batch, SimDisk::Map& to) {
   for (const auto& operation : batch.operations()) {
     switch (operation.kind) {
       case Batch::Kind::put: to[operation.key] = operation.value; break;
@@ -27,13 +30,28 @@ Error failure() {
 
 void SimDisk::machine_ended() {
   const size_t kept = run_.below(unsynced_.size() + 1);
-  for (size_t i = 0; i < kept; ++i) apply(unsynced_[i], synced_);
+  for (size_t i = 0; i < kept; ++i) apply_batch(unsynced_[i], synced_);
   unsynced_.clear();
   data_ = synced_;
   ++boot_;
 }
 
+void SimDisk::look_at(const Batch& batch) {
+  const std::string gaps = journal::row_key(journal::rows::gaps, ""),
+                    audit = journal::row_key(journal::rows::audit, "");
+  for (const auto& operation : batch.operations()) {
+    if (operation.kind != Batch::Kind::put) continue;
+    if (operation.key.starts_with(gaps)) seen_.gap = true;
+    if (seen_.gap || !operation.key.starts_with(audit)) continue;
+    for (const std::string_view words : {"differed and are repaired", "validation found differences"}) {
+      if (const auto at = operation.value.find(words); at != std::string::npos)
+        seen_.healed.push_back(operation.value.substr(at, 200));
+    }
+  }
+}
+
 Result<void> SimStore::commit(const Batch& batch, store::Sync sync) {
+  disk_.look_at(batch);
   // Before it a kill finds nothing of the batch; after it all.
   run_.sleep_until(run_.now() + run_.between(0, 200 * microsecond));
   if (failed_) return failure();
@@ -46,10 +64,10 @@ Result<void> SimStore::commit(const Batch& batch, store::Sync sync) {
   if (fails) ++disk_.faults_;
   failed_ = fails;
   if (applied) {
-    apply(batch, disk_.data_);
+    apply_batch(batch, disk_.data_);
     disk_.unsynced_.push_back(batch);
     if (sync == store::Sync::yes && !fails) {
-      for (const auto& earlier : disk_.unsynced_) apply(earlier, disk_.synced_);
+      for (const auto& earlier : disk_.unsynced_) apply_batch(earlier, disk_.synced_);
       disk_.unsynced_.clear();
     }
   }
@@ -95,7 +113,7 @@ Result<void> SimStore::reopen() {
   if (disk_.full) return failure();
   // What was synced is there again; the rest may be, as after the machine's end but without one.
   const size_t kept = run_.below(disk_.unsynced_.size() + 1);
-  for (size_t i = 0; i < kept; ++i) apply(disk_.unsynced_[i], disk_.synced_);
+  for (size_t i = 0; i < kept; ++i) apply_batch(disk_.unsynced_[i], disk_.synced_);
   disk_.unsynced_.clear();
   disk_.data_ = disk_.synced_;
   failed_ = false;
@@ -111,6 +129,7 @@ Result<void> SimStore::write_slot(std::string_view bytes) {
     return failure();
   }
   disk_.slot_ = bytes;
+  if (!bytes.empty()) disk_.seen_.gap = true;
   run_.note("disk: slot");
   return {};
 }

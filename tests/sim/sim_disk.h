@@ -22,6 +22,15 @@ class SimDisk {
   void machine_ended();
   uint64_t faults() const { return faults_; }
 
+  // Of what was ever asked to be written, whether it stayed or not.
+  struct Seen {
+    bool gap = false;  // a capture gap: from then on the sides may differ until a validation
+    std::vector<std::string>
+        healed;  // differences that vmproxy found and repaired by itself, while there had been no gap
+  };
+  const Seen& seen() const { return seen_; }
+  void expect_differences() { seen_.gap = true; }
+
  private:
   friend class SimStore;
   Scheduler& run_;
@@ -31,6 +40,8 @@ class SimDisk {
   std::string slot_;
   uint64_t boot_ = 1;
   uint64_t faults_ = 0;
+  Seen seen_;
+  void look_at(const store::Batch& batch);
 };
 
 class SimStore final : public store::Store {

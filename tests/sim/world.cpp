@@ -25,6 +25,7 @@ bool World::start() {
   const Group group = run.new_group();
   auto* fresh = new Process(disk, run.random());
   group_ = group;
+  running_ = true;
   const uint64_t life = ++lives_;
   const auto ended = std::make_shared<std::optional<Result<void>>>();
   run.spawn(group, "start", [this, fresh, ended] {
@@ -38,17 +39,20 @@ bool World::start() {
       return fresh->migration->open();
     };
     *ended = open();
-    run.notify(ended.get());
+    run.notify(&lives_);
   });
   const Time deadline = run.now() + 600 * second;
-  while (!*ended && run.now() < deadline) (void)run.wait(ended.get(), deadline);
+  while (!*ended && life == lives_ && run.now() < deadline) (void)run.wait(&lives_, deadline);
   if (*ended && **ended && life == lives_) {
     process_ = fresh;
     run.note("world: started");
     return true;
   }
-  run.note("world: did not start: " + (*ended ? (*ended)->error().message : "it takes too long"));
+  run.note("world: did not start: " + (life != lives_ ? "it was killed"
+                                       : *ended       ? (*ended)->error().message
+                                                      : "it takes too long"));
   run.kill(group);
+  if (life == lives_) running_ = false;
   return false;
 }
 
@@ -56,7 +60,9 @@ void World::kill(bool machine) {
   run.note(machine ? "world: the machine ends" : "world: kill -9");
   run.kill(group_);
   process_ = nullptr;
+  running_ = false;
   ++lives_;
+  run.notify(&lives_);
   if (machine) disk.machine_ended();
   for (const auto& call : calls_) {
     if (const auto waiting = call.lock()) run.notify(waiting.get());
@@ -75,8 +81,10 @@ bool World::stop() {
       return !under_way || under_way->answered;
     });
   };
+  const uint64_t life = lives_;
   const Time drained = run.now() + 30 * second;
-  while (!served() && run.now() < drained) run.sleep_until(run.now() + 10 * millisecond);
+  while (life == lives_ && !served() && run.now() < drained) run.sleep_until(run.now() + 10 * millisecond);
+  if (life != lives_) return false;  // killed meanwhile
   if (!served()) {
     kill(false);
     return false;
@@ -88,15 +96,17 @@ bool World::stop() {
     (void)ending->journal->close();
     ending->journal.reset();
     *ended = true;
-    run.notify(ended.get());
+    run.notify(&lives_);
   });
   const Time closed = run.now() + 120 * second;
-  while (!*ended && run.now() < closed) (void)run.wait(ended.get(), closed);
+  while (!*ended && life == lives_ && run.now() < closed) (void)run.wait(&lives_, closed);
+  if (!*ended && life != lives_) return false;
   if (!*ended) {
     kill(false);
     return false;
   }
   ++lives_;
+  running_ = false;
   calls_.clear();
   delete ending;
   return true;

@@ -42,6 +42,8 @@ class World {
   // SIGTERM: what it serves ends, then it closes. False: it took too long and was killed.
   bool stop();
   bool serving() const { return process_ != nullptr; }
+  // There is a process: it serves, starts or stops.
+  bool running() const { return running_; }
   Process& process() { return *process_; }
 
   enum class Asked { refused, lost, answered };
@@ -53,6 +55,7 @@ class World {
     bool answered = false;
   };
   Process* process_ = nullptr;
+  bool running_ = false;
   Group group_ = 0;
   uint64_t lives_ = 0;
   std::vector<std::weak_ptr<Call>> calls_;

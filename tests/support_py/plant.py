@@ -3,6 +3,7 @@
 A bug is a patch with a header: what it breaks, what finds it, and what that must say when it does.
     Found by: test NAME "PATTERN"   a test of the program test_NAME, by Catch2's pattern
     Found by: run NAME              test_NAME of tests/integration/test_recorded_runs.py: real databases, history_check
+    Found by: sim SEEDS             one of the first so many seeds of the simulator (tests/sim)
     Shows: TEXT                     what stands in the output of the one above; the failed expression, say
 Each of them must fail with that, and all of them must pass without the bug.
 """
@@ -27,20 +28,20 @@ class BadPatch(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Finder:
-    kind: str  # "test" or "run"
-    name: str  # of the program, or of the run
+    kind: str  # "test", "run" or "sim"
+    name: str  # of the program, or of the run; how many seeds
     pattern: str  # of the test
     shows: str
 
     def __str__(self):
-        return f'test_{self.name} "{self.pattern}"' if self.kind == "test" else f"run {self.name}"
+        return f'test_{self.name} "{self.pattern}"' if self.kind == "test" else f"{self.kind} {self.name}"
 
     @property
     def targets(self) -> list:
-        return [f"test_{self.name}"] if self.kind == "test" else ["vmproxy", "history_check"]
+        return {"test": [f"test_{self.name}"], "run": ["vmproxy", "history_check"], "sim": ["sim"]}[self.kind]
 
     def says_its_name(self) -> str:
-        return self.pattern.strip("*") if self.kind == "test" else f"test_{self.name}"
+        return {"test": self.pattern.strip("*"), "run": f"test_{self.name}", "sim": "simulator:"}[self.kind]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,7 @@ def read_bug(patch: pathlib.Path) -> Bug:
     for line in header.splitlines():
         word, _, text = line.partition(": ")
         if word == "Found by":
-            match = re.fullmatch(r'(test) (\w+) "(.+)"|(run) (\w+)', text.strip())
+            match = re.fullmatch(r'(test) (\w+) "(.+)"|(run|sim) (\w+)', text.strip())
             if not match or pending:
                 raise BadPatch(f"{patch.name}: not understood: {line}")
             pending = (match[1] or match[4], match[2] or match[5], match[3] or "")
@@ -146,11 +147,16 @@ class Workshop:
         if finder.kind == "test":
             pattern = re.sub(r"([,\[\]])", r"\\\1", finder.pattern)
             return self._do([str(programs / f"test_{finder.name}"), pattern], FINDER_TIMEOUT)
+        if finder.kind == "sim":
+            return self.simulate(["--seeds", finder.name, "--until-found"])
         scale = os.environ.get("VMPROXY_TEST_SCALE", "0.25")
         command = ["env", f"VMPROXY_BIN={programs / 'vmproxy'}", f"VMPROXY_TEST_SCALE={scale}",
                    self.python, "-m", "pytest", "-q", "-p", "no:cacheprovider",
                    f"test_recorded_runs.py::test_{finder.name}"]
         return self._do(command, FINDER_TIMEOUT, self.copy / "tests" / "integration")
+
+    def simulate(self, arguments) -> Outcome:
+        return self._do([str(self.copy / BUILD_OUTPUT / self.preset / "bin" / "sim"), *arguments], 3600)
 
     def _do(self, command, timeout, folder=None) -> Outcome:
         try:
@@ -181,7 +187,8 @@ def why_not_found(finder: Finder, outcome: Outcome) -> str:
 
 def passes(finder: Finder, outcome: Outcome) -> bool:
     """A pattern that matches no test passes nothing."""
-    ran = r"All tests passed \(\d+ assertions? in [1-9]\d* test case" if finder.kind == "test" else r"\b1 passed\b"
+    ran = {"test": r"All tests passed \(\d+ assertions? in [1-9]\d* test case", "run": r"\b1 passed\b",
+           "sim": r"simulator: [1-9]\d* seeds, 0 violations"}[finder.kind]
     return outcome.code == 0 and re.search(ran, outcome.output) is not None
 
 
@@ -238,12 +245,37 @@ def plant(bugs, tree: Tree, workshop: Workshop, say=print) -> int:
     return 0 if bugs and found == len(bugs) else 1
 
 
+def simulated(bugs, tree: Tree, workshop: Workshop, seeds: int, say=print) -> int:
+    """How many of the simulator's first seeds see each bug: a table, and nothing is demanded of it."""
+    seen = 0
+    say(f"| planted | of {seeds} seeds | first | what it says first |\n|---|---|---|---|")
+    for bug in bugs:
+        tree.restore()
+        tree.plant(bug.patch)
+        built = workshop.build({"sim"})
+        if built.code != 0:
+            say(f"| {bug.name} | does not build | | |\n{tail(built)}")
+            continue
+        outcome = workshop.simulate(["--seeds", str(seeds)])
+        ended = re.search(r"simulator: \d+ seeds, (\d+) violations", outcome.output)
+        first = re.search(r"first in seed (\d+)", outcome.output)
+        what = re.search(r"^seed \d+:\n +(.*)$", outcome.output, re.M)
+        seen += first is not None
+        say(f"| {bug.name} | {ended[1] if ended else 'did not end'} | {first[1] if first else '-'} | "
+            f"{what[1][:100] if what else ''} |")
+    tree.restore()
+    say(f"simulator: {seen} of {len(bugs)} planted bugs seen in {seeds} seeds")
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/planted", description=__doc__.split("\n")[0])
     parser.add_argument("bugs", nargs="*", metavar="NN",
                         help="the beginning of a name in tests/planted/, or a patch file")
     parser.add_argument("--preset", default="asan-ubsan")
     parser.add_argument("--tests", action="store_true", help="leave out the recorded runs, which need real databases")
+    parser.add_argument("--sim", type=int, metavar="SEEDS",
+                        help="only a table: how many of the simulator's first seeds see each bug")
     parser.add_argument("--origin", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--copy", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--python", default=sys.executable, help=argparse.SUPPRESS)
@@ -254,9 +286,15 @@ def main() -> int:
         print(f"error: {bad}\nplanted: none", flush=True)
         return 2
     if chosen.tests:
-        bugs = [dataclasses.replace(bug, finders=tuple(f for f in bug.finders if f.kind == "test")) for bug in bugs]
-    return plant(bugs, Tree(chosen.origin, chosen.copy), Workshop(chosen.copy, chosen.preset, chosen.python),
-                 lambda text: print(text, flush=True))
+        bugs = [dataclasses.replace(bug, finders=tuple(f for f in bug.finders if f.kind != "run")) for bug in bugs]
+    tree, workshop = Tree(chosen.origin, chosen.copy), Workshop(chosen.copy, chosen.preset, chosen.python)
+
+    def say(text):
+        print(text, flush=True)
+
+    if chosen.sim:
+        return simulated(bugs, tree, workshop, chosen.sim, say)
+    return plant(bugs, tree, workshop, say)
 
 
 if __name__ == "__main__":
