@@ -497,7 +497,8 @@ void Seed::judge() {
   if (report.verdict() == checker::Verdict::gave_up) {
     ++verdict.counts.undecided;
   } else if (report.verdict() != checker::Verdict::clean) {
-    violated(checker::to_text(report));
+    const auto& first = report.anomalies.front();
+    violated("history: " + first.key + ": " + first.what + "\n" + checker::to_text(report));
   }
 }
 
