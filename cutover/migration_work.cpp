@@ -299,7 +299,12 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     }
   }
   const bool resumes = options.full && state().validating_full;
-  const uint64_t horizon = resumes ? state().validation_horizon : journal_.gap_horizon();
+  uint64_t horizon = resumes ? state().validation_horizon : journal_.gap_horizon();
+  // What a gap stands for may still be executed, behind the pass: it vouches for that gap only if it begins afterwards.
+  while (!resumes && clock_.now() < mirror_.gaps_act_until()) {
+    if (!waiting(std::chrono::milliseconds(50))) return Error(Code::cancelled, "the proxy is stopping");
+    horizon = journal_.gap_horizon();
+  }
   uint64_t round = state().validation_round;
   if (!resumes) {
     auto begun = mirror_.written().begin_round();

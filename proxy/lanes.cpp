@@ -359,15 +359,7 @@ bool Lanes::step(Lane& lane) {
   if (worked) lane.last_batch = entries.size();
   if (worked) VMPROXY_FAULT("lane.taken");
   if (worked) apply_whole(lane, entries);
-  // Whoever asked a side whether it is back, and has learned nothing about that, lets another ask.
-  const auto let_others_ask = [](ReplicaHealth& health, size_t answer) {
-    if (answer == 1) health.unused();
-  };
-  let_others_ask(primary_health_, reads_allowed);
-  if (worked && !health_.problem().empty()) {
-    let_others_ask(health_, allowed);
-    return true;
-  }
+  if (worked && !health_.problem().empty()) return true;
   {
     std::lock_guard hold(mutex_);
     copying = !stopping_ && !lane.copies.empty();
@@ -383,8 +375,6 @@ bool Lanes::step(Lane& lane) {
     copy_part(std::move(part));
     worked = true;
   }
-  if (!worked) health_.unused();
-  let_others_ask(health_, allowed);
   return worked;
 }
 

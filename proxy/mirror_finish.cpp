@@ -47,6 +47,9 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
       gap = "operation '" + ticket.operation + "' made records in '" + ticket.collection_key +
             "' whose keys are not known";
     if (!gap.empty()) {
+      // Before the gap: who sees that one sees this.
+      if (outcome.whole == model::Outcome::uncertain)
+        gaps_act_until_ = std::max(gaps_act_until_.load(), clock_.in(window_of(ticket.primary)));
       journal_.mark_gap(gap, [](Result<void> marked) {
         if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
       });

@@ -122,6 +122,8 @@ void Mirror::recover_intent(const journal::IntentHead& head,
   // Keys that the primary made up are named by the outcome only.
   const bool nameless = head.cls == journal::IntentClass::opaque || head.makes_keys ||
                         (head.cls == journal::IntentClass::read_back && head.keys.empty());
+  if (nameless && (!outcome || outcome->whole == model::Outcome::uncertain))
+    gaps_act_until_ = std::max(gaps_act_until_.load(), clock_.in(window_of(head.primary)));
   if (nameless && !outcome) {
     auto marked =
         journal_.mark_gap("operation '" + head.operation + "' was under way when the process ended");

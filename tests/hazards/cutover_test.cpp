@@ -1105,3 +1105,36 @@ TEST_CASE(
   REQUIRE(move.reaches("ready"));
   CHECK(move.equal());
 }
+
+TEST_CASE("H3: a validation that ends before what opened the gap can have ended does not close it") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  auto& mirror = move.context().mirror;
+  const auto routing = move.context().routing.get();
+  // A delete by filter whose records could not be listed, and whose answer was lost.
+  auto ticket = mirror.begin_broad(*routing, "records.delete_where", {"", "things"}, IntentClass::opaque);
+  std::promise<vmproxy::Result<vmproxy::journal::Seq>> written;
+  mirror.journal(ticket, {"POST", "/delete_where", {}, "1"},
+                 [&written](auto seq) { written.set_value(seq); });
+  ticket.seq = written.get_future().get().value();
+  vmproxy::journal::OutcomeRecord unknown;
+  unknown.whole = Outcome::uncertain;
+  mirror.finish(std::move(ticket), unknown);
+  REQUIRE(move.eventually([&] { return move.status().gaps == 1; }));
+  vmproxy::cutover::ValidateOptions all;
+  all.repair = true;
+  REQUIRE(move.migration->validate(all, {}));
+  move.linger();
+  CHECK(move.status().gaps == 1);
+  // The source executes it as late as it may.
+  move.clock.advance(seconds(59));
+  move.linger();
+  CHECK(move.status().gaps == 1);
+  move.source.remove("a");
+  move.clock.advance(seconds(2));
+  REQUIRE(move.eventually([&] { return move.status().validation.phase != "running"; }));
+  move.validate_until_clean();
+  CHECK(move.status().gaps == 0);
+  CHECK(move.equal());
+}

@@ -175,8 +175,8 @@ class Seeds {
         number(sum_.late) + " late, " + number(sum_.partial) + " partial, " + number(sum_.disk_faults) +
         " disk faults, " + number(sum_.percent_changes) + " percent changes, " + number(sum_.promotions) +
         " promotions, " + number(sum_.rollbacks) + " rollbacks, " + number(sum_.reads_moved) +
-        " reads moved, " + number(sum_.simulated_seconds / 60) + " simulated minutes, " + number(sum_.steps) +
-        " steps";
+        " reads moved, " + number(sum_.simulated_seconds / 60) + " simulated minutes, " +
+        number(sum_.undecided) + " undecided, " + number(sum_.steps) + " steps";
     const std::string first = broken_.empty() ? "" : " (first in seed " + number(*broken_.begin()) + ")";
     std::printf("simulator: %zu seeds, %zu violations%s, %llu the same when run twice; %s\n", traces_.size(),
                 broken_.size(), first.c_str(), static_cast<unsigned long long>(same_), counts.c_str());

@@ -66,7 +66,14 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
     if (!answer_lost && !again) wire->answer.emplace(std::move(answer));
   };
   const Time arrives = run_.now() + latency();
-  if (!request_lost) run_.at(arrives, [perform] { perform(false); });
+  if (writes) said("sent");
+  if (!request_lost) {
+    run_.at(arrives, [this, perform, lasts, sent = run_.now()] {
+      if (!lasts || sender_died_ < sent || run_.chance(0.5)) return perform(false);
+      run_.at(run_.between(run_.now(), std::max(run_.now(), sent + window() * 9 / 10)),
+              [perform] { perform(false); });
+    });
+  }
   // The connection breaks, or nothing is heard until the deadline, or until the system notices.
   const Time silence = std::min(gives_up, run_.now() + silence_max);
   const Time answered = request_lost || answer_lost

@@ -28,6 +28,8 @@ class SimDatabase final : public protocols::Driver {
   bool away = false;
   uint64_t lost = 0, replayed = 0, partial = 0, landed_late = 0;  // so many
   Time last_replayed = -1;  // when the last was sent of those that are executed twice
+  // Whoever sent what is on the wire is dead: it may arrive late.
+  void sender_died() { sender_died_ = run_.now(); }
   // Of a write that has ended without proof: until then it may still be executed.
   Time window() const;
 
@@ -69,6 +71,7 @@ class SimDatabase final : public protocols::Driver {
 
   Scheduler& run_;
   const std::string name_;
+  Time sender_died_ = -1;
 };
 
 }  // namespace vmproxy::sim

@@ -63,6 +63,8 @@ void World::kill(bool machine) {
   running_ = false;
   ++lives_;
   run.notify(&lives_);
+  source.sender_died();
+  target.sender_died();
   if (machine) disk.machine_ended();
   for (const auto& call : calls_) {
     if (const auto waiting = call.lock()) run.notify(waiting.get());
