@@ -183,6 +183,14 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
     // H42: it may still run and hit keys that are written later: everything in the window is read again at its end.
     const OpId window = in_flight_.open_collection_window(ticket.collection_key, keys);
     ledger_.hold(ticket.enumerated_from);
+    // After a kill nothing says of a key whose own window was open that it belongs to this one, once its debt is paid.
+    std::vector<Debt> debts;
+    for (const auto& key : flight.keys) {
+      if (!VMPROXY_RULE("predicate.window-owed")) break;
+      in_flight_.open_window(ticket.collection_key, key);
+      debts.push_back({0, ticket.collection_key, key, DebtReason::uncertain, window_of(ticket.primary)});
+    }
+    if (!debts.empty()) debts_.add(debts);
     std::lock_guard hold(mutex_);
     windows_.push_back(
         {window, ticket.collection_key, clock_.in(window_of(ticket.primary)), ticket.enumerated_from});

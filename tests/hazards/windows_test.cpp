@@ -74,6 +74,29 @@ TEST_CASE("H42: after a crash it also covers what was in flight when the delete 
   CHECK(rig.eventually([&] { return rig.target.rows().empty() && rig.mirror->numbers().dirty == 0; }));
 }
 
+TEST_CASE("H42: after a crash it also covers a key whose own window was open then and has closed since") {
+  Rig rig;
+  rig.target.caps.max_zombie = seconds(0);
+  rig.start();
+  rig.uncertain(rig.begin("a", 1));
+  REQUIRE(rig.quiet());
+  rig.pass(seconds(50));
+  auto predicate = rig.begin_delete_where(1);  // enumerates nothing
+  rig.source.put("a", 1);
+  rig.uncertain(std::move(predicate));
+  rig.pass(seconds(11));  // the window of a closes
+  REQUIRE(rig.eventually([&] { return rig.target.find("a") == 1; }));
+  REQUIRE(rig.quiet());
+  rig.pass(seconds(1));  // the journal lets go of what is done
+  rig.linger();
+  rig.crash();
+  rig.start();
+  REQUIRE(rig.quiet());
+  rig.source.remove("a");
+  rig.pass(seconds(61));
+  CHECK(rig.eventually([&] { return rig.target.rows().empty() && rig.mirror->numbers().dirty == 0; }));
+}
+
 TEST_CASE("H42: what overlapped a delete by filter and is read after it survives a crash in between") {
   Rig rig;
   rig.start();

@@ -106,7 +106,12 @@ void without(const Rule& rule, const Wanted& wanted, Sum& sum) {
     verdict += ": " + std::string(rule.not_shown);
     sum.covered += as_said ? 1 : 0;
   } else {
-    as_said = as_said && !found.violation.empty();
+    // It shows something only if nothing goes wrong so far with it.
+    Limits as_deep = wanted.limits;
+    as_deep.depth = found.trace.size() + 1;
+    const Found with_it = search(rule.scenario, as_deep);
+    if (!with_it.violation.empty()) verdict += "; WITH IT TOO: " + with_it.violation;
+    as_said = as_said && !found.violation.empty() && with_it.violation.empty() && with_it.exhausted;
     sum.necessary += as_said ? 1 : 0;
   }
   if (rule.covered_by != nullptr)

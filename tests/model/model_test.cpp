@@ -13,6 +13,7 @@
 #include "tests/model/rules.h"
 #include "tests/model/search.h"
 #include "tests/model/world.h"
+#include "tests/store/print_result.h"
 
 namespace vmproxy::model_check {
 namespace {
@@ -80,9 +81,9 @@ TEST_CASE("a crash keeps a beginning of what the journal had not synced, and all
   journal.put_rows({{"t", "first", "1"}}, nullptr);
   journal.put_rows({{"t", "second", "1"}}, nullptr);
   journal.crash(1);
-  CHECK(*journal.row("t", "synced"));
-  CHECK(*journal.row("t", "first"));
-  CHECK_FALSE(*journal.row("t", "second"));
+  CHECK(journal.row("t", "synced").value().has_value());
+  CHECK(journal.row("t", "first").value().has_value());
+  CHECK_FALSE(journal.row("t", "second").value().has_value());
 }
 
 TEST_CASE("what a search finds without a rule is a path to a violation, and there is none with the rule") {

@@ -8,10 +8,10 @@ namespace vmproxy::model_check {
 
 struct Scenario {
   std::string name;
-  // What clients may write, any of them in any order: i d m: image, delete, merge of key a; j e: image and delete of
-  // key b; B: both
-  // keys in one batch; p: delete by filter (odd values). x: the collection is dropped and made again. Upper case P:
-  // the filter's records are deleted one at a time.
+  // What clients may write, any of them in any order: i d m: image, delete, merge of key a; k: an image that a delete
+  // by filter hits, also as the second write; j e: image and delete of key b; B: both keys in one batch; p: delete by
+  // filter (odd values). x: the collection is dropped and made again. Upper case P: the filter's records are deleted
+  // one at a time.
   std::string kinds = "i";
   int writes = 2;                // at most so many
   int at_once = 2;               // in flight

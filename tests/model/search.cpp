@@ -169,7 +169,7 @@ Found search(const Scenario& scenario, const Limits& limits) {
       return found;
     }
   }
-  for (size_t at = 0; at < nodes.size(); ++at) {
+  for (size_t at = 0; at < nodes.size() && nodes[at].depth < limits.depth; ++at) {
     auto path = path_to(nodes, at);
     const auto next = std::move(nodes[at].next);
     const std::string unfinished = std::move(nodes[at].unfinished);

@@ -14,12 +14,13 @@ struct Found {
   size_t states = 0;
   size_t transitions = 0;
   size_t depth = 0;        // steps of the longest path
-  bool exhausted = false;  // every state that can be reached was looked at
+  bool exhausted = false;  // every state that can be reached was looked at, but for Limits::depth
   std::string violation;
   std::vector<std::string> trace;
 };
 struct Limits {
   size_t states = 2'000'000;
+  size_t depth = SIZE_MAX;  // paths of so many steps are as long as asked for
   double seconds = 600;
 };
 Found search(const Scenario& scenario, const Limits& limits);

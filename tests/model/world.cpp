@@ -33,6 +33,9 @@ constexpr bool broad(char kind) {
 constexpr bool matches(int value) {
   return value % 2 == 1;
 }
+constexpr int value_written(char kind, int index) {
+  return kind == 'k' ? 2 * index + 1 : index + 1;
+}
 std::string encoded(int key) {
   return model::encode(key_of(key));
 }
@@ -165,7 +168,7 @@ uint64_t World::incarnation() const {
 
 bool World::covers(char kind, int key) const {
   if (kind == 'j' || kind == 'e') return key == 1;
-  if (kind == 'i' || kind == 'd' || kind == 'm') return key == 0;
+  if (kind == 'i' || kind == 'k' || kind == 'd' || kind == 'm') return key == 0;
   return key < scenario_.keys;
 }
 
@@ -174,7 +177,7 @@ int World::value_after(const Write& write, int index, int key) {
     case 'd':
     case 'e': return absent;
     case 'm': return side(write.primary).values[static_cast<size_t>(key)] | merged;
-    default: return index + 1;
+    default: return value_written(write.kind, index);
   }
 }
 
@@ -319,7 +322,8 @@ void World::begin(char kind) {
     keys.push_back(key_of(key));
     const bool erases = kind == 'd' || kind == 'e';
     images.push_back({key_of(key), erases ? std::nullopt
-                                          : std::optional(record_of(key, kind == 'm' ? merged : index + 1))});
+                                          : std::optional(record_of(
+                                                key, kind == 'm' ? merged : value_written(kind, index)))});
     if (!VMPROXY_RULE("touched.at-outcome")) Peek::touch(*mirror_, {encoded(key)}, collection_name);
   }
   write.ticket = mirror_->begin_keyed(routing, "records.put", name, std::move(keys),
@@ -733,6 +737,7 @@ std::string World::text(const Step& step) const {
     const char kind = index < writes_.size() ? writes_[index].kind : '?';
     switch (kind) {
       case 'i':
+      case 'k':
       case 'j': return "write " + number(static_cast<int>(index) + 1);
       case 'd':
       case 'e': return "delete " + number(static_cast<int>(index) + 1);
@@ -746,7 +751,7 @@ std::string World::text(const Step& step) const {
     case Do::begin: {
       std::string what = "a delete by filter";
       if (step.a == 'x') what = "a drop of the collection, made again,";
-      if (step.a == 'i' || step.a == 'j') what = "a write";
+      if (step.a == 'i' || step.a == 'k' || step.a == 'j') what = "a write";
       if (step.a == 'd' || step.a == 'e') what = "a delete";
       if (step.a == 'm') what = "a merge";
       if (step.a == 'B') what = "a batch of both keys";
