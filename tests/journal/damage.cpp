@@ -128,13 +128,14 @@ std::string judge_damage(const std::string& path) {
   const auto report = disk.journal->verify();
   if (!report || !report->problems.empty()) return "detected";
   const auto gaps = disk.journal->gaps();
-  if (!gaps || gaps->size() > 1) return "detected";
-  if (disk.journal->next() != intents + 1) {
-    // A gap that says that the end is not known is no silence.
-    return "the end was lost in silence: next is " + std::to_string(disk.journal->next());
+  if (!gaps) return "detected";
+  // A gap that says that something, perhaps the end, is not known is no silence.
+  for (const auto& gap : *gaps) {
+    if (gap.what != "in the slot") return "detected";
   }
+  if (disk.journal->next() != intents + 1)
+    return "the end was lost in silence: next is " + std::to_string(disk.journal->next());
   if (gaps->empty()) return "a gap was lost in silence";
-  if (gaps->front().what != "in the slot") return "detected";
   for (Seq seq = 1; seq <= intents; ++seq) {
     const auto head = disk.journal->head(seq);
     const auto body = disk.journal->body(seq);

@@ -120,8 +120,11 @@ inline size_t open_descriptors() {
 template <class Done>
 bool eventually(Done done) {
   const auto end = std::chrono::steady_clock::now() + 10s;
-  while (!done() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(100us);
-  return done();
+  for (;;) {
+    if (done()) return true;
+    if (std::chrono::steady_clock::now() >= end) return false;
+    std::this_thread::sleep_for(100us);
+  }
 }
 
 // client - [link "client"] - proxy - [link "database"] - database
