@@ -85,16 +85,16 @@ void Seed::plan() {
   if (run_.chance(0.3)) world_.source.faults = {};
   if (run_.chance(0.3)) world_.target.faults = {};
   world_.disk.fault_chance = run_.chance(0.5) ? 0 : rate(0.1);
-  const Time slowness = std::array{1, 3, 30, 150}[run_.below(4)] * millisecond;
+  const Time slowness = std::array{1, 10, 50, 150, 500}[run_.below(5)] * millisecond;
   world_.source.faults.latency_max = world_.target.faults.latency_max = slowness;
   read_back_ = rate(1);
-  hot_ = run_.chance(0.5);
+  hot_ = run_.chance(0.7);
   kills_ = run_.chance(0.8);
   outages_ = run_.chance(0.5);
   world_.options.mirror.lanes.lanes = 1 + run_.below(4);
   world_.options.backfill.batch = 1 + run_.below(10);
   world_.options.backfill.records_per_range = 1 + run_.below(10);
-  if (run_.chance(0.4)) world_.options.backfill.rate_max = 2 + static_cast<double>(run_.below(10));
+  if (run_.chance(0.6)) world_.options.backfill.rate_max = 2 + static_cast<double>(run_.below(10));
   changes_ = run_.chance(0.2);
   world_.options.proxy.mirror_drops = run_.chance(0.5);
   abandons_ = run_.chance(0.2);
@@ -314,7 +314,7 @@ void Seed::validate() {
 }
 
 void Seed::operate() {
-  run_.sleep_until(run_.now() + run_.between(0, 5 * second));
+  run_.sleep_until(run_.now() + run_.between(0, run_.chance(0.5) ? second : 5 * second));
   while (run_.now() < ends_) {
     // Mostly what makes sense now, sometimes whatever.
     const std::string now = run_.chance(0.1) ? "" : state();
