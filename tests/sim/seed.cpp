@@ -15,6 +15,11 @@ namespace {
 using checker::Kind;
 using Did = Answer::Did;
 
+// How long a database may take over what it was asked, and nobody hears of.
+Duration some_window(Scheduler& run) {
+  return std::chrono::seconds(std::array{1, 3, 10}[run.below(3)]);
+}
+
 class Seed {
  public:
   explicit Seed(Scheduler& run)
@@ -142,8 +147,7 @@ void Seed::record_write(const std::string& name, const std::string& id, Kind kin
     operation.outcome = checker::Outcome::unknown;
     operation.ret = checker::never;
     // Who asked may have gone long before the request is sent.
-    operation.latest =
-        run_.now() + world_.source.window() + (asked == World::Asked::answered ? 1 : 60) * second;
+    operation.latest = run_.now() + world_.window() + (asked == World::Asked::answered ? 1 : 60) * second;
     ++verdict.counts.unknown;
   }
   history_.add(operation);
@@ -418,7 +422,7 @@ void Seed::heal() {
   }
   std::string why;
   int calm = 0;
-  const int calm_wanted = 2 + 2 * static_cast<int>(world_.source.window() / second);
+  const int calm_wanted = 2 + 2 * static_cast<int>(world_.window() / second);
   for (int second_passed = 0; calm < calm_wanted; ++second_passed) {
     run_.sleep_until(run_.now() + second);
     calm = settled(why) ? calm + 1 : 0;
