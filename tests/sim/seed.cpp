@@ -68,6 +68,7 @@ class Seed {
   Time ends_ = 0, think_ = 0;
   double read_back_ = 0;
   bool hot_ = false;
+  uint64_t wheres_ = 0;  // of a hundred operations
   int clients_ = 0, under_way_ = 0;
   bool kills_ = false, outages_ = false, abandons_ = false, changes_ = false;
   bool changing_ = false;  // somebody drops the collection, and makes it again
@@ -93,6 +94,7 @@ void Seed::plan() {
   const Time slowness = std::array{1, 10, 50, 150, 500}[run_.below(5)] * millisecond;
   world_.source.faults.latency_max = world_.target.faults.latency_max = slowness;
   read_back_ = rate(1);
+  wheres_ = run_.chance(0.3) ? 15 : 3;
   hot_ = run_.chance(0.7);
   kills_ = run_.chance(0.8);
   outages_ = run_.chance(0.5);
@@ -276,7 +278,7 @@ void Seed::client(const std::string& name) {
       put(name);
     } else if (what < 60) {
       erase(name);
-    } else if (what < 64) {
+    } else if (what < 60 + wheres_) {
       erase_where(name);
     } else {
       read(name);
