@@ -1,4 +1,6 @@
 // Moving the primary: what must hold before, what may happen meanwhile, what a failure leaves (correctness.md 6).
+#include <future>
+
 #include "journal/rows.h"
 #include "proxy/target_backend.h"
 #include "tests/support/move.h"

@@ -15,10 +15,15 @@ namespace {
 using checker::Kind;
 using Did = Answer::Did;
 
+// How long a database may take over what it was asked, and nobody hears of.
+Duration some_window(Scheduler& run) {
+  return std::chrono::seconds(std::array{1, 3, 10}[run.below(3)]);
+}
+
 class Seed {
  public:
-  explicit Seed(Scheduler& run)
-      : run_(run), world_(run, std::chrono::seconds(std::array{1, 3, 10}[run.below(3)])) {}
+  // Braces: chance is asked in this order.
+  explicit Seed(Scheduler& run) : run_(run), world_{run, some_window(run), some_window(run)} {}
 
   void play();
   Verdict verdict;
@@ -63,6 +68,7 @@ class Seed {
   Time ends_ = 0, think_ = 0;
   double read_back_ = 0;
   bool hot_ = false;
+  uint64_t wheres_ = 0;  // of a hundred operations
   int clients_ = 0, under_way_ = 0;
   bool kills_ = false, outages_ = false, abandons_ = false, changes_ = false;
   bool changing_ = false;  // somebody drops the collection, and makes it again
@@ -85,16 +91,17 @@ void Seed::plan() {
   if (run_.chance(0.3)) world_.source.faults = {};
   if (run_.chance(0.3)) world_.target.faults = {};
   world_.disk.fault_chance = run_.chance(0.5) ? 0 : rate(0.1);
-  const Time slowness = std::array{1, 3, 30, 150}[run_.below(4)] * millisecond;
+  const Time slowness = std::array{1, 10, 50, 150, 500}[run_.below(5)] * millisecond;
   world_.source.faults.latency_max = world_.target.faults.latency_max = slowness;
   read_back_ = rate(1);
-  hot_ = run_.chance(0.5);
+  wheres_ = run_.chance(0.3) ? 15 : 3;
+  hot_ = run_.chance(0.7);
   kills_ = run_.chance(0.8);
   outages_ = run_.chance(0.5);
   world_.options.mirror.lanes.lanes = 1 + run_.below(4);
   world_.options.backfill.batch = 1 + run_.below(10);
   world_.options.backfill.records_per_range = 1 + run_.below(10);
-  if (run_.chance(0.4)) world_.options.backfill.rate_max = 2 + static_cast<double>(run_.below(10));
+  if (run_.chance(0.6)) world_.options.backfill.rate_max = 2 + static_cast<double>(run_.below(10));
   changes_ = run_.chance(0.2);
   world_.options.proxy.mirror_drops = run_.chance(0.5);
   abandons_ = run_.chance(0.2);
@@ -142,8 +149,7 @@ void Seed::record_write(const std::string& name, const std::string& id, Kind kin
     operation.outcome = checker::Outcome::unknown;
     operation.ret = checker::never;
     // Who asked may have gone long before the request is sent.
-    operation.latest =
-        run_.now() + world_.source.window() + (asked == World::Asked::answered ? 1 : 60) * second;
+    operation.latest = run_.now() + world_.window() + (asked == World::Asked::answered ? 1 : 60) * second;
     ++verdict.counts.unknown;
   }
   history_.add(operation);
@@ -272,7 +278,7 @@ void Seed::client(const std::string& name) {
       put(name);
     } else if (what < 60) {
       erase(name);
-    } else if (what < 64) {
+    } else if (what < 60 + wheres_) {
       erase_where(name);
     } else {
       read(name);
@@ -314,7 +320,7 @@ void Seed::validate() {
 }
 
 void Seed::operate() {
-  run_.sleep_until(run_.now() + run_.between(0, 5 * second));
+  run_.sleep_until(run_.now() + run_.between(0, run_.chance(0.5) ? second : 5 * second));
   while (run_.now() < ends_) {
     // Mostly what makes sense now, sometimes whatever.
     const std::string now = run_.chance(0.1) ? "" : state();
@@ -418,7 +424,7 @@ void Seed::heal() {
   }
   std::string why;
   int calm = 0;
-  const int calm_wanted = 2 + 2 * static_cast<int>(world_.source.window() / second);
+  const int calm_wanted = 2 + 2 * static_cast<int>(world_.window() / second);
   for (int second_passed = 0; calm < calm_wanted; ++second_passed) {
     run_.sleep_until(run_.now() + second);
     calm = settled(why) ? calm + 1 : 0;

@@ -6,10 +6,10 @@
 
 namespace vmproxy::sim {
 
-World::World(Scheduler& scheduler, Duration window)
+World::World(Scheduler& scheduler, Duration source_window, Duration target_window)
     : run(scheduler), source(scheduler, "source"), target(scheduler, "target"), disk(scheduler) {
-  for (auto* database : {&source, &target})
-    database->rows.caps.max_exec = database->rows.caps.max_zombie = window;
+  source.rows.caps.max_exec = source.rows.caps.max_zombie = source_window;
+  target.rows.caps.max_exec = target.rows.caps.max_zombie = target_window;
   source.rows.add_collection(support::things());
   options.name = "move";
   options.source_label = "old (fake)";

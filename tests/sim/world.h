@@ -2,6 +2,7 @@
 // is a thread of the process and dies with it.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <set>
 
@@ -27,7 +28,8 @@ struct Process {
 
 class World {
  public:
-  World(Scheduler& run, Duration window);
+  World(Scheduler& run, Duration source_window, Duration target_window);
+  Time window() const { return std::max(source.window(), target.window()); }
 
   Scheduler& run;
   SimDatabase source, target;
