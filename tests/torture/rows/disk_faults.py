@@ -42,7 +42,9 @@ def cycle(stack, disk, kind: str, policy: str, result) -> float:
     """Returns for how long after the disk's recovery the journal still could not be written."""
     vmproxy, workload = stack.vmproxy, stack.workload
     where = f"{kind}, {policy}"
-    if policy == "refuse":
+    # Where the gap cannot be recorded either, the write is refused (H49): only a full disk lets the slot be overwritten.
+    refuses = policy == "refuse" or kind != "full"
+    if refuses:
         workload.open_window(f"journal {kind}", own_errors=True)
     result.fault(f"journal's disk {kind}")
 
@@ -51,7 +53,8 @@ def cycle(stack, disk, kind: str, policy: str, result) -> float:
         if not vmproxy.running:
             return True
         try:
-            return not recording(vmproxy) and (not ready(vmproxy) if policy == "refuse" else vmproxy.metric("capture_gaps") > 0)
+            return not recording(vmproxy) and (not ready(vmproxy) if policy == "refuse"
+                                               else refuses or vmproxy.metric("capture_gaps") > 0)
         except OSError:
             return not vmproxy.running  # it ended just now
     try:
@@ -60,7 +63,7 @@ def cycle(stack, disk, kind: str, policy: str, result) -> float:
         if not vmproxy.running:
             result.anomaly(f"{where}: vmproxy ended\n{vmproxy.log_tail(8)}")
             return 0.0
-        if policy == "pass_and_mark":
+        if not refuses:
             workload.wait_for(writes=5, reads=5, timeout=30, fail_fast=False)  # it goes on
             refused_to_promote(stack, where, result)
         if not vmproxy.running:
@@ -71,7 +74,7 @@ def cycle(stack, disk, kind: str, policy: str, result) -> float:
     if not until(lambda: recording(vmproxy) and (policy != "refuse" or ready(vmproxy)), 60):
         result.anomaly(f"{where}: still not recording after a minute\n{vmproxy.log_tail()}")
     took = now() - mended
-    if policy == "refuse":
+    if refuses:
         workload.close_window()
     workload.wait_for(writes=3, reads=3, timeout=60, fail_fast=False)
     # What passed uncaptured is found and repaired, and only then may anything move.
