@@ -57,7 +57,7 @@ std::span<const Rule> rules() {
            {.name = "a merge", .kinds = "m", .writes = 1}},
       Rule{"uncertain.read-again",
            "2.7",
-           "... and again when its window closes",
+           "what is uncertain is read again when its window closes",
            false,
            {.name = "one write", .kinds = "i", .writes = 1}},
       Rule{"rejected.keeps-debts",
