@@ -30,6 +30,7 @@ bool costs_nothing(const nghttp2_frame_hd& frame) {
 nghttp2_session* Http2Session::Callbacks::make(Http2Session& self, Side side) {
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_session_callbacks_new(&callbacks);
+  nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
@@ -41,7 +42,6 @@ nghttp2_session* Http2Session::Callbacks::make(Http2Session& self, Side side) {
   nghttp2_option_set_no_auto_window_update(options, 1);
   nghttp2_option_set_max_settings(options, 32);
   nghttp2_option_set_max_outbound_ack(options, 1000);
-  nghttp2_option_set_no_closed_streams(options, 1);
 #ifdef VMPROXY_NGHTTP2_LIMITS
   // Rapid reset and continuation floods; patched into 1.52 by distributions.
   nghttp2_option_set_stream_reset_rate_limit(options, resets_burst, resets_per_second);
@@ -87,6 +87,22 @@ nghttp2_data_provider Http2Session::Callbacks::provider() {
 
 Http2Stream* Http2Session::Callbacks::find(nghttp2_session* session, int32_t id) {
   return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
+}
+
+// What comes for a stream that its client has ended or reset is an error by nghttp2's own memory: it keeps as many closed
+// streams as may be open. It ignores a stream that was passed over, since it may have forgotten it; we know the last ones.
+int Http2Session::Callbacks::on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* frame,
+                                            void* user) {
+  auto& self = *static_cast<Http2Session*>(user);
+  if (frame->type != NGHTTP2_HEADERS || nghttp2_session_check_server_session(session) == 0) return 0;
+  const int32_t id = frame->stream_id;
+  if (id > self.last_begun_) {
+    if (id > self.last_begun_ + 2) self.passed_over_ = {self.last_begun_, id};
+    self.last_begun_ = id;
+  } else if (id > self.passed_over_.first && id < self.passed_over_.second) {
+    self.went_back_ = true;
+  }
+  return 0;
 }
 
 int Http2Session::Callbacks::on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame,

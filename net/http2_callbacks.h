@@ -16,6 +16,7 @@ struct Http2Session::Callbacks {
 
  private:
   static Http2Stream* find(nghttp2_session* session, int32_t id);
+  static int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* frame, void* user);
   static int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user);
   static int on_header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name,
                        size_t name_bytes, const uint8_t* value, size_t value_bytes, uint8_t flags,

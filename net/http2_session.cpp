@@ -113,6 +113,7 @@ void Http2Session::flush_soon() {
 bool Http2Session::fill() {
   out_.clear();
   while (out_.size() < flush_bytes) {
+    if (std::exchange(went_back_, false)) nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
     if (std::exchange(calm_down_, false))
       nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
     const uint8_t* bytes = nullptr;
@@ -169,6 +170,7 @@ void Http2Session::attach(Http2Stream& stream, int32_t id) {
 void Http2Session::stream_closed(Http2Stream& stream, uint32_t error) {
   streams_.erase(&stream);
   stream.session_ = nullptr;
+  nghttp2_session_set_stream_user_data(session_, stream.id_, nullptr);  // nghttp2 remembers closed streams
   stream.on_closed(error);
 }
 

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <unordered_set>
+#include <utility>
 
 #include "base/clock.h"
 #include "net/buffer.h"
@@ -135,6 +136,10 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   // each frame with something in it allows one more.
   RateBudget idle_frames_{10000, 330};
   bool calm_down_ = false;  // a budget is used up: GOAWAY is due
+  // Servers: the highest stream begun, the last two between which streams were passed over, and whether one of those came.
+  int32_t last_begun_ = -1;
+  std::pair<int32_t, int32_t> passed_over_{0, 0};
+  bool went_back_ = false;  // GOAWAY is due
 };
 
 }  // namespace vmproxy::net

@@ -669,3 +669,31 @@ TEST_CASE("a client cut at any byte of a call disturbs nobody") {
     CHECK(eventually([&] { return proxy.server.connections() <= 1; }));
   }
 }
+
+TEST_CASE(
+    "what comes for an HTTP/2 stream that its client has ended, or has passed over, ends the connection") {
+  Database database;
+  Proxy server(database.handler());
+  const auto request = [](char id) {
+    return std::string("\0\0\x6\1\5\0\0\0", 8) + id + "\x83\x86\x84\x41\x01" + "a";
+  };
+  const std::string data("\0\0\1\0\0\0\0\0\5x", 10);
+  const char stream_closed = 5, protocol_error = 1;
+  const std::vector<std::pair<std::string, char>> late = {
+      {data, stream_closed}, {request(5), stream_closed}, {request(3), protocol_error}};
+  for (const auto& [frame, error] : late) {
+    auto client = Socket::to(server.port);
+    client.send(preface + settings_frame() + request(5));
+    // Nobody serves it: it is reset, and closed.
+    std::string came;
+    REQUIRE(eventually([&] {
+      came += client.receive(100ms);
+      return came.find(std::string("\0\0\4\3\0\0\0\0\5", 9)) != std::string::npos;
+    }));
+    client.send(frame);
+    came = client.receive_all();
+    const auto goaway = came.find(std::string("\7\0\0\0\0\0", 6));
+    REQUIRE(goaway != std::string::npos);
+    CHECK(came[goaway + 6 + 7] == error);
+  }
+}

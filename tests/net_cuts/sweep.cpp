@@ -57,8 +57,14 @@ size_t bytes_of_exchange(Chain& chain, const Call& call, const std::string& link
   REQUIRE(outcome.whole);
   REQUIRE(outcome.body == body);
   REQUIRE(chain.database.executed()[body] == 1);
-  settle(chain, idle);  // what has passed is counted a moment after it has passed
+  // What has passed is counted a moment after it has passed.
   auto after = chain.faults.counts(link);
+  REQUIRE(eventually([&] {
+    after = chain.faults.counts(link);
+    return after.of(direction).passed_bytes == after.of(direction).arrived_bytes &&
+           after.of(direction).passed_bytes - before.of(direction).passed_bytes >= body_bytes;
+  }));
+  settle(chain, idle);
   return after.of(direction).passed_bytes - before.of(direction).passed_bytes;
 }
 
