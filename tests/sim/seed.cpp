@@ -231,6 +231,8 @@ void Seed::read(const std::string& name) {
     const std::string value = found == answer->versions.end() ? "" : std::to_string(found->second);
     checker::Operation operation{.process = name, .key = key, .call = call, .ret = run_.now()};
     if (!value.empty()) operation.value = value;
+    // What is acknowledged it must show; what nobody was told of may be on the other side only, until its window closes.
+    if (answer->moved && answer->in_window) operation.stale = world_.window() + 2 * second;
     history_.add(operation);
     ++verdict.counts.acknowledged;
     run_.note(name + ": read " + id + "=" + value + (answer->by_target ? " from the target" : ""));
@@ -499,7 +501,15 @@ void Seed::judge() {
   // Whatever it then did about it: nothing but a gap explains that the sides differed at rest.
   for (const auto& what : world_.disk.seen().healed)
     violated("vmproxy found differences that it had no reason to expect: " + what);
-  const auto report = checker::check(history_);
+  if (!world_.disk.seen().healed.empty()) {
+    (void)control("differences", [this](auto& migration) -> Result<void> {
+      auto found = migration.differences(20);
+      if (!found) return found.error();
+      for (const auto& one : *found) violated("it was " + one.key + ": " + one.kind + " " + one.detail);
+      return {};
+    });
+  }
+  const auto report = checker::check(history_, {.records_per_anomaly = 200});
   if (report.verdict() == checker::Verdict::gave_up) {
     ++verdict.counts.undecided;
   } else if (report.verdict() != checker::Verdict::clean) {
