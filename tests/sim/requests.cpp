@@ -415,8 +415,6 @@ Found find(World& world, proxy::Context& context, const Read& read, Answer& answ
   answer.by_target = true;
   if (routing->primary == Side::target) {
     if (routing->reads_percent == 0) {
-      answer.in_window = std::any_of(read.keys.begin(), read.keys.end(),
-                                     [&](const auto& key) { return context.mirror.dirty(things, key); });
       if (auto found = read_from_source(world, context, read)) {
         answer.moved = true;
         return std::move(*found);
@@ -427,8 +425,6 @@ Found find(World& world, proxy::Context& context, const Read& read, Answer& answ
   std::string route = "things";
   for (const auto& key : read.keys) route += '\0' + model::to_string(key.id);
   if (context.reads.side_for(*routing, route, false) == Side::target) {
-    answer.in_window = std::any_of(read.keys.begin(), read.keys.end(),
-                                   [&](const auto& key) { return context.mirror.dirty(things, key); });
     if (auto found = read_from_target(context, routing, read)) {
       answer.moved = true;
       return std::move(*found);

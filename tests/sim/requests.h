@@ -10,8 +10,7 @@ struct Answer {
   enum class Did { yes, no, unknown };  // no: it did not happen and will not
   Did did = Did::unknown;
   bool by_target = false;
-  bool moved = false;      // a read that was not answered by the primary
-  bool in_window = false;  // ... of a record that a write of unknown outcome may still reach at the primary
+  bool moved = false;  // a read that was not answered by the primary
   uint64_t epoch = 0;
   std::map<std::string, int64_t> versions;  // of reads: what is there
   std::string error;
