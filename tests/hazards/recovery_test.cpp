@@ -359,3 +359,25 @@ TEST_CASE("recovery twice is recovery once") {
   REQUIRE(rig.quiet());
   CHECK(rig.equal());
 }
+
+TEST_CASE("a crash after a delete by filter forgets nothing that was under way when it began") {
+  Rig rig;
+  rig.source.put("old", 1);
+  rig.start();
+  rig.target.down(Error(Code::refused_connection, "away"));
+  auto before = rig.begin("new", 5);
+  auto wide = rig.begin_delete_where(1);
+  rig.source.put("new", 5);
+  rig.applied(std::move(before));
+  rig.source.remove("old");
+  rig.applied(std::move(wide));
+  rig.linger();
+  rig.pass(seconds(2));  // whatever the journal may forget it forgets
+  rig.linger();
+  rig.crash();
+  rig.target.down(std::nullopt);
+  rig.start();
+  rig.pass(seconds(60));
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+}
