@@ -40,7 +40,7 @@ def main():
             report = results / f"ctest-{name[5:]}.xml"
         elif name.startswith("integration"):
             report = results / f"pytest-{name[12:] or 'release'}.xml"
-        elif name in ("drivers", "kills", "model", "simulator"):
+        elif name in ("drivers", "kills", "model"):
             report = results / f"ctest-{name}.xml"
         elif name == "copy-million":
             report = results / "pytest-million.xml"
