@@ -7,6 +7,7 @@ VMPROXY_TEST_SEED fixes the random choices; each failure prints the seed it had.
 import fcntl
 import logging
 import os
+import pathlib
 import pickle
 import random
 import tempfile
@@ -36,6 +37,22 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.figures = []  # of tests that have one; its last line is what a run shows
+    if "VMPROXY_LONG_TESTS_DONE" in os.environ and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(LongTests(config.getoption("numprocesses", None) or 1))
+
+
+class LongTests:
+    """Makes the file VMPROXY_LONG_TESTS_DONE once the tests marked long, which begin first, are over: a live move needs the
+    processors that the sanitizers' tests would take from its databases (scripts/test)."""
+
+    def __init__(self, workers: int):
+        self._workers, self._beyond = workers, set()
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "teardown" and "long" not in report.keywords:
+            self._beyond.add(getattr(report, "worker_id", ""))
+            if len(self._beyond) >= self._workers:
+                pathlib.Path(os.environ["VMPROXY_LONG_TESTS_DONE"]).touch()
 
 
 def pytest_unconfigure(config):

@@ -58,6 +58,9 @@ def chroma_in_milvus(server):
     return {key: (row.pop("vector"), row.pop("document", None), row) for key, row in rows.items()}
 
 
+# What Milvus and another database can follow on two cores beside the other tests; how fast they can, is bench/'s to say.
+WRITE_RATE = 25.0
+
 # Where Milvus is asked, a read that sees every acknowledged write waits for its time tick (0.2 s), and three of them stand in
 # the fence. What it comes to on a quiet machine is bench/'s to say; here it must stay within promotion.fence_max.
 PAUSE_MAX = 2.5
@@ -65,7 +68,8 @@ PAUSE_MAX = 2.5
 
 def move_from_milvus(milvus, target, read_target, make_vmproxy, corpus, seed, some):
     vmproxy = make_vmproxy(database(milvus), database(target), dialect="milvus")
-    workload = MilvusWorkload(lambda: separate_client("127.0.0.1", vmproxy.port), corpus, seed=seed)
+    workload = MilvusWorkload(lambda: separate_client("127.0.0.1", vmproxy.port), corpus, seed=seed,
+                              write_rate=WRITE_RATE)
     try:
         journey = Journey(vmproxy, workload, milvus, lambda: in_milvus(milvus), lambda: read_target(target), some,
                           pause_max=PAUSE_MAX, reads_from=100)
@@ -91,7 +95,7 @@ def test_milvus_to_pgvector(milvus, pgvector, make_vmproxy, corpus, seed, some):
 @pytest.mark.timeout(1800)
 def test_chroma_to_milvus(chroma, milvus, make_vmproxy, make_workload, some):
     vmproxy = make_vmproxy(database(chroma), database(milvus))
-    workload = make_workload(vmproxy.port)
+    workload = make_workload(vmproxy.port, write_rate=WRITE_RATE)
     journey = Journey(vmproxy, workload, chroma, lambda: sides.chroma_records(chroma, "packages"),
                       lambda: chroma_in_milvus(milvus), some, pause_max=PAUSE_MAX, reads_from=100)
     journey.run(workload.preload(chroma.client()))
