@@ -14,8 +14,7 @@ namespace {
 
 std::unique_ptr<mapping::Plan> plan(const model::Capabilities& target,
                                     model::IdKind kind = model::IdKind::string) {
-  return std::move(
-      mapping::Plan::make(sides::collection(kind), sides::everything(), {"", "there"}, target).value());
+  return mapping::Plan::make(sides::collection(kind), sides::everything(), {"", "there"}, target).value();
 }
 
 model::Query query_with(Filter filter) {

@@ -82,10 +82,10 @@ class MemoryBackend final : public Backend {
             distance(*query.metric, std::get<0>(vector), std::get<0>(record->vectors.at(query.vector_name)));
         if (query.radius && !(d < *query.radius)) continue;
         if (query.range_filter && !(d >= *query.range_filter)) continue;
-        hits.push_back({*record, d});
+        const auto behind = std::upper_bound(hits.begin(), hits.end(), d,
+                                             [](double of, const auto& hit) { return of < hit.distance; });
+        hits.insert(behind, {*record, d});
       }
-      std::stable_sort(hits.begin(), hits.end(),
-                       [](const auto& a, const auto& b) { return a.distance < b.distance; });
       hits.erase(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(
                                                   std::min<uint64_t>(query.search_offset, hits.size())));
       if (hits.size() > query.top_k) hits.resize(query.top_k);
