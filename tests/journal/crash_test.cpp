@@ -13,6 +13,7 @@
 #include "store/rocksdb_store.h"
 #include "tests/journal/damage.h"
 #include "tests/journal/fixture.h"
+#include "tests/journal/on_disk.h"
 
 using namespace vmproxy;
 using namespace vmproxy::journal;
@@ -28,23 +29,6 @@ struct Directory {
   }
   ~Directory() { fs::remove_all(path); }
   std::string path;
-};
-
-struct OnDisk {
-  SystemClock clock;
-  Metrics metrics;
-  std::unique_ptr<store::Store> store;
-  std::unique_ptr<Journal> journal;
-
-  Result<void> open(const std::string& path) {
-    auto opened = store::open_rocksdb(path);
-    if (!opened) return opened.error();
-    store = std::move(*opened);
-    auto started = Journal::open(*store, clock, metrics, {});
-    if (!started) return started.error();
-    journal = std::move(*started);
-    return {};
-  }
 };
 
 // Runs the child for `run_for`, kills it; returns the highest seq that it acknowledged, and how many.

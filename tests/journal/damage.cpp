@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "journal/journal.h"
 #include "store/rocksdb_store.h"
+#include "tests/journal/on_disk.h"
 
 namespace vmproxy::journal {
 namespace fs = std::filesystem;
@@ -18,23 +19,6 @@ namespace {
 
 constexpr Seq intents = 400;
 constexpr Seq small_from = intents - 2;  // the last three records are short: every byte of them is cut
-
-struct OnDisk {
-  SystemClock clock;
-  Metrics metrics;
-  std::unique_ptr<store::Store> store;
-  std::unique_ptr<Journal> journal;
-
-  Result<void> open(const std::string& path) {
-    auto opened = store::open_rocksdb(path);
-    if (!opened) return opened.error();
-    store = std::move(*opened);
-    auto started = Journal::open(*store, clock, metrics, {});
-    if (!started) return started.error();
-    journal = std::move(*started);
-    return {};
-  }
-};
 
 [[noreturn]] void give_up(const std::string& what) {
   throw std::runtime_error("filling a journal: " + what);

@@ -3,7 +3,10 @@
 // it on, fail. Reading and deleting go on. For programs that a test starts, as what is examined may end them.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 namespace vmproxy::bad_disk {
@@ -32,5 +35,14 @@ void arm(const std::string& directory, Fault fault, uint64_t nth);
 void heal();
 uint64_t calls();  // since arm()
 bool struck();     // one has failed since arm()
+
+// What is wrong, for who started the program (bad_disk_runs.h).
+inline void complain(const std::string& what) {
+  std::printf("WRONG %s\n", what.c_str());
+}
+[[noreturn]] inline void give_up(const std::string& what) {
+  complain(what);
+  ::_exit(1);
+}
 
 }  // namespace vmproxy::bad_disk

@@ -19,16 +19,10 @@
 using namespace vmproxy;
 using namespace vmproxy::store;
 namespace fs = std::filesystem;
+using bad_disk::complain;
+using bad_disk::give_up;
 
 namespace {
-
-void complain(const std::string& what) {
-  std::printf("WRONG %s\n", what.c_str());
-}
-[[noreturn]] void give_up(const std::string& what) {
-  complain(what);
-  ::_exit(1);
-}
 
 class Run {
  public:

@@ -1,0 +1,132 @@
+// After a change of collections at the source: what exists now is asked, and the replica follows.
+#include <algorithm>
+#include <map>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "model/codec.h"
+#include "proxy/pipeline.h"
+
+namespace vmproxy::proxy {
+
+namespace asio = boost::asio;
+
+// A collection that lives on changed: a metric became known with its index, a partition was made.
+void Pipeline::follow(const Collection& before, const Collection& now) {
+  if (model::encode_schema(before.plan->target()) == model::encode_schema(now.plan->target())) return;
+  if (!now.plan->keys_as_in(*before.plan)) {
+    (void)context_.journal.mark_gap("the records of '" + now.key + "' have other keys on the target since '" +
+                                    now.key + "' was changed");
+  }
+  const Deadline deadline = context_.clock.in(std::chrono::seconds(2));
+  auto altered =
+      context_.transfer.driver(Side::target).alter(before.plan->target().name, now.plan->target(), deadline);
+  if (!altered) {
+    log::warn("a change of a collection could not be made on the target",
+              {{"collection", now.key}, {"error", altered.error().message}});
+  }
+}
+
+// The collection stays paused on the replica until the source was asked what exists now (H43, H60).
+asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Captured& captured,
+                                          model::Outcome outcome) {
+  const model::CollectionName name = captured.operation.collection;
+  const std::string key = model::to_string(name);
+  const std::string row(captured.operation.row->name);
+  if (captured.operation.drops_records && context_.collections.included(name)) {
+    // The replica keeps them until a full validation has repaired it.
+    gap("records of '" + key + "' were dropped without being named (" + row + ")");
+  }
+  if (captured.unseen)
+    gap("collection '" + key + "' may have been made beside the proxy before (" + row +
+        "); what it held then was not copied");
+  const bool drops = captured.operation.drops_collection, creates = captured.operation.creates_collection;
+  co_await wait_for_change_slot(exchange);
+  const ByteBudget::Share slot(context_.change_slots, 1);
+  auto settled = co_await on_pool<void>(exchange, [this, name, drops, creates, &captured]() -> Result<void> {
+    const Deadline deadline = context_.clock.in(std::chrono::seconds(10));
+    std::map<std::string, std::shared_ptr<const Collection>> before;  // by the source's own id
+    for (const auto& c : context_.collections.all()) before[c->plan->source().native_id + '\0' + c->key] = c;
+    const auto was_there = [&](const model::Schema& now) {
+      return std::any_of(before.begin(), before.end(), [&](const auto& known) {
+        return !now.native_id.empty() && known.second->plan->source().native_id == now.native_id;
+      });
+    };
+    auto refreshed = context_.collections.refresh(deadline, [&](const model::Schema& appeared) {
+      if (appeared.name == name) return creates;
+      return context_.mirror.paused(model::to_string(appeared.name)) || was_there(appeared);
+    });
+    if (!refreshed) return refreshed;
+    VMPROXY_FAULT("ddl.asked");
+    // Since the call began, not since just now: somebody else may have asked what exists in between.
+    for (const auto& old : captured.before) {
+      const auto now = context_.collections.find(old->key);
+      if (now && now->plan->source().incarnation == old->plan->source().incarnation) follow(*old, *now);
+    }
+    for (const auto& [id, old] : before) {
+      const auto now = context_.collections.find(old->key);
+      if (now && now->plan->source().incarnation == old->plan->source().incarnation) continue;
+      context_.mirror.forget(old->key);
+      VMPROXY_FAULT("ddl.forgot");
+      std::shared_ptr<const Collection> renamed;
+      for (const auto& c : context_.collections.all()) {
+        if (!old->plan->source().native_id.empty() &&
+            c->plan->source().native_id == old->plan->source().native_id)
+          renamed = c;
+      }
+      if (renamed) {
+        // Entries of the old name are gone from the lanes: everything that was under way is found by a full validation.
+        if (context_.transfer.driver(Side::target)
+                .alter(old->plan->target().name, renamed->plan->target(), deadline)) {
+          VMPROXY_FAULT("ddl.renamed");
+          (void)context_.collections.move_claim(*old, *renamed);
+        }
+        (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key +
+                                        "'");
+      } else if (drops && context_.options.mirror_drops) {
+        auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
+        VMPROXY_FAULT("ddl.dropped");
+        if (!dropped && dropped.error().code != Code::not_found) {
+          (void)context_.journal.mark_gap(
+              "collection '" + old->key +
+              "' was dropped and the target still holds it: " + dropped.error().message);
+        } else {
+          (void)context_.collections.release(*old);
+        }
+      } else if (now) {
+        (void)context_.journal.mark_gap(
+            "collection '" + old->key +
+            "' was dropped and created again; the target holds records of its former life");
+      }
+    }
+    for (const auto& c : context_.collections.all()) {
+      bool known = false;
+      for (const auto& [id, old] : before)
+        known =
+            known || (old->key == c->key && old->plan->source().incarnation == c->plan->source().incarnation);
+      // Not on the application's time when the target is down: the lanes create what they find missing.
+      if (known) continue;
+      const auto created =
+          context_.collections.create_on_target(*c, context_.clock.in(std::chrono::seconds(2)));
+      if (!created && created.error().code == Code::precondition)
+        (void)context_.journal.mark_gap(created.error().message);
+    }
+    return {};
+  });
+  const bool moved_late = captured.operation.moves_name && outcome == model::Outcome::uncertain;
+  if (moved_late || !settled)
+    context_.collections.doubt(moved_late ? context_.mirror.window_of(Side::source) : Duration::zero());
+  if (captured.operation.moves_name && (moved_late || !context_.mirror.alone(captured.ticket))) {
+    gap("a name was given to another collection (" + row + " of '" + key +
+        "') while writes were under way, or nobody knows when; one by that name may be on the wrong collection of the replica");
+  }
+  if (!settled) {
+    log::warn(
+        "the source could not be asked what exists after a change of collections; it is asked again when the next request comes",
+        {{"collection", key}, {"error", settled.error().message}});
+    gap("what exists after a change of '" + key + "' could not be asked");
+  }
+  VMPROXY_FAULT("ddl.settled");
+}
+
+}  // namespace vmproxy::proxy
