@@ -155,7 +155,8 @@ void DurableJournal::commit_front(Lock& hold) {
   hold.unlock();
 
   const TimePoint before = clock_.now();
-  const auto before_it = VMPROXY_FAULT_HIT("journal.commit");
+  auto before_it = VMPROXY_FAULT_HIT("journal.commit");
+  if (last != 0 && !before_it.broken()) before_it = VMPROXY_FAULT_HIT("journal.intents");
   Result<void> committed = before_it.broken()
                                ? before_it.disk_error()
                                : store_.commit(front.batch, sync ? store::Sync::yes : store::Sync::no);

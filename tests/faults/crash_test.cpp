@@ -92,7 +92,7 @@ const std::vector<Way> ways{
     {"configured anew", "", ""},
     {"there and back", "", "write.finished:25:kill"},
     {"there and back",
-     "journal.commit:60:fail,journal.commit:160:full,lane.upserting:4:fail,lane.upserted:6:drop,lane.erased:2:drop,"
+     "journal.intents:20:fail,journal.commit:160:full,lane.upserting:4:fail,lane.upserted:6:drop,lane.erased:2:drop,"
      "copy.written:2:drop,target.sent:3:drop,flip.compared:1:fail",
      ""},
 };

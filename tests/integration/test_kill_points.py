@@ -45,7 +45,7 @@ ACT = {
 # Faults that have to come first.
 FIRST = {
     "write.gap": "journal.commit:1:fail", "journal.failed": "journal.commit:1:fail", "journal.reopened": "journal.commit:1:fail",
-    "journal.hole": "journal.commit:1:fail", "journal.holed": "journal.commit:1:fail",
+    "journal.hole": "journal.intents:1:fail", "journal.holed": "journal.intents:1:fail",
     "journal.recording": "journal.commit:1:fail", "boot.slot": "journal.commit:1:fail", "gap.slot": "journal.commit:1:fail",
     "gap.slotted": "journal.commit:1:fail", "store.closed": "journal.commit:1:fail", "slot.half": "journal.commit:1:fail",
     "slot.sync": "journal.commit:1:fail", "lane.owed": "lane.upserted:1:drop",
