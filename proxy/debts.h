@@ -37,7 +37,8 @@ struct Debt {
   std::string collection;
   std::string key;  // encoded
   DebtReason reason = DebtReason::repair;
-  Duration window{};  // from now until it falls due; again in full after a restart
+  Duration window{};    // from now until it falls due; again in full after a restart
+  bool closed = false;  // fell due before, and its window was closed then; it was put back. Not kept on disk
 };
 
 class Debts {

@@ -12,11 +12,50 @@ void Freshness::owed(const std::string& collection, uint64_t position) {
   ++owed_;
 }
 
-std::vector<std::function<void(bool)>> Freshness::take_ready(Collection& c) {
-  std::vector<std::function<void(bool)>> ready;
+void Freshness::began(const std::string& collection, uint64_t write) {
+  std::lock_guard hold(mutex_);
+  collections_[collection].under_way.insert(write);
+  next_write_ = std::max(next_write_.load(), write + 1);
+}
+
+void Freshness::ended(const std::string& collection, uint64_t write) {
+  std::vector<Ready> ready;
+  {
+    std::lock_guard hold(mutex_);
+    Collection& c = collections_[collection];
+    c.under_way.erase(write);
+    for (auto& [number, waiting] : c.waiting) {
+      if (write < waiting.shown_below) waiting.upto = last_position_;  // what it left is owed by now
+    }
+    if (!c.waiting.empty()) ready = take_ready(c);
+  }
+  for (auto& one : ready) one.done(one.fresh);
+}
+
+void Freshness::doubt(const std::string& collection, uint64_t write) {
+  std::lock_guard hold(mutex_);
+  Collection& c = collections_[collection];
+  c.doubted = c.doubts++ == 0 ? write : std::min(c.doubted, write);
+}
+
+void Freshness::settled(const std::string& collection) {
+  std::lock_guard hold(mutex_);
+  --collections_[collection].doubts;
+}
+
+void Freshness::shown() {
+  const uint64_t next = next_write_;
+  uint64_t below = shown_below_;
+  while (below < next && !shown_below_.compare_exchange_weak(below, next)) {
+  }
+}
+
+std::vector<Freshness::Ready> Freshness::take_ready(Collection& c) {
+  std::vector<Ready> ready;
   for (auto at = c.waiting.begin(); at != c.waiting.end();) {
-    if (c.covers(at->second.upto)) {
-      ready.push_back(std::move(at->second.done));
+    const bool in_doubt = c.in_doubt(at->second.shown_below);
+    if (in_doubt || c.covers(at->second.upto, at->second.shown_below)) {
+      ready.push_back({std::move(at->second.done), !in_doubt});
       at = c.waiting.erase(at);
     } else {
       ++at;
@@ -26,7 +65,7 @@ std::vector<std::function<void(bool)>> Freshness::take_ready(Collection& c) {
 }
 
 void Freshness::arrived(const std::string& collection, uint64_t position) {
-  std::vector<std::function<void(bool)>> ready;
+  std::vector<Ready> ready;
   {
     std::lock_guard hold(mutex_);
     Collection& c = collections_[collection];
@@ -36,7 +75,7 @@ void Freshness::arrived(const std::string& collection, uint64_t position) {
     --owed_;
     if (!c.waiting.empty()) ready = take_ready(c);
   }
-  for (auto& done : ready) done(true);
+  for (auto& one : ready) one.done(one.fresh);
 }
 
 void Freshness::block(const std::string& collection) {
@@ -45,25 +84,27 @@ void Freshness::block(const std::string& collection) {
 }
 
 void Freshness::unblock(const std::string& collection) {
-  std::vector<std::function<void(bool)>> ready;
+  std::vector<Ready> ready;
   {
     std::lock_guard hold(mutex_);
     Collection& c = collections_[collection];
     if (--c.blocked == 0) ready = take_ready(c);
   }
-  for (auto& done : ready) done(true);
+  for (auto& one : ready) one.done(one.fresh);
 }
 
-Freshness::Waiter Freshness::when_fresh(const std::string& collection, bool may_wait,
+Freshness::Waiter Freshness::when_fresh(const std::string& collection, Needs needs, bool may_wait,
                                         std::function<void(bool)> done) {
   bool fresh_now = false;
   {
     std::lock_guard hold(mutex_);
     Collection& c = collections_[collection];
-    fresh_now = c.covers(last_position_);
-    if (!fresh_now && may_wait) {
+    const uint64_t shown_below = needs == Needs::shown ? shown_below_.load() : 0;
+    const bool in_doubt = c.in_doubt(shown_below);
+    fresh_now = !in_doubt && c.covers(last_position_, shown_below);
+    if (!fresh_now && !in_doubt && may_wait) {
       const Waiter waiter = next_waiter_++;
-      c.waiting.emplace(waiter, Waiting{last_position_, std::move(done)});
+      c.waiting.emplace(waiter, Waiting{last_position_, shown_below, std::move(done)});
       return waiter;
     }
   }

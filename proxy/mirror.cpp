@@ -101,6 +101,7 @@ Ticket Mirror::begin_keyed(const Routing& routing, std::string operation, model:
   ticket.named = keys.size();
   ticket.keys = std::move(keys);
   ticket.op = in_flight_.begin_keyed(ticket.collection_key, ticket.encoded, journal_.next());
+  freshness_.began(ticket.collection_key, ticket.op);
   return ticket;
 }
 
@@ -119,6 +120,7 @@ Ticket Mirror::begin_broad(const Routing& routing, std::string operation, model:
   ticket.enumerated_from = now;
   // H42: also what is in flight now may be executed after the enumeration and before the rest.
   ticket.op = in_flight_.begin_broad(ticket.collection_key, &ticket.enumerated_from);
+  freshness_.began(ticket.collection_key, ticket.op);
   if (!VMPROXY_RULE("predicate.from-in-flight")) ticket.enumerated_from = now;
   ledger_.hold(ticket.enumerated_from);
   ledger_.release(now);
@@ -206,7 +208,7 @@ std::vector<OpId> Mirror::open_settle(const std::vector<std::string>& collection
   for (const auto& name : collections) windows.push_back(in_flight_.open_collection_window(name, {}));
   std::lock_guard hold(mutex_);
   for (size_t i = 0; i < windows.size(); ++i) {
-    windows_.push_back({windows[i], collections[i], TimePoint::max(), 0});
+    windows_.push_back({windows[i], collections[i], TimePoint::max(), 0, false});
   }
   return windows;
 }

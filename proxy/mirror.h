@@ -184,6 +184,7 @@ class Mirror final : public journal::Sink {
     std::string collection;
     TimePoint closes;
     journal::Seq held;
+    bool doubt;  // of a write that may still be executed; else of the copy's settle time
   };
   uint64_t next_position();
   Entry read_entry(const std::string& collection, std::string key);
@@ -199,6 +200,8 @@ class Mirror final : public journal::Sink {
   // A READ of the primary settles what was in doubt: it shows every acknowledged write, and nothing runs on for ever there.
   bool reads_settle() const;
   void touch(const std::string& collection, const std::vector<std::string>& keys);
+  // The uncertain `write` (0: it is not of this life of the process) may be executed until its debt falls due.
+  void open_window(const std::string& collection, const std::string& key, OpId write);
   void run();  // due debts, windows, trimming
   void pay_due();
   void close_windows(bool all);

@@ -57,7 +57,7 @@ void Mirror::write_journaled() {
   std::vector<Debt> debts;
   std::lock_guard ordered(finish_mutex_);
   for (const auto& [collection, key] : keys) {
-    in_flight_.open_window(collection, key);
+    open_window(collection, key, 0);
     debts.push_back({0, collection, key, DebtReason::uncertain, window_of(primary_)});
   }
   debts_.add(debts);  // before the image is on the replica
@@ -195,7 +195,7 @@ Result<void> Mirror::carry_suspects() {
     std::vector<Debt> debts;
     std::lock_guard ordered(finish_mutex_);
     for (const auto& [collection, key] : *page) {
-      in_flight_.open_window(collection, key);
+      open_window(collection, key, 0);
       debts.push_back({0, collection, key, DebtReason::uncertain, window});
       put(read_entry(collection, key));
     }

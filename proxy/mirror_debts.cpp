@@ -64,8 +64,10 @@ void Mirror::pay_due() {
     std::lock_guard ordered(finish_mutex_);
     for (auto& debt : due) {
       VMPROXY_FAULT("debt.due");
+      const bool closes = debt.reason == DebtReason::uncertain && !debt.closed;
+      if (closes) in_flight_.close_window(debt.collection, debt.key);
+      debt.closed = true;
       if (debt.reason == DebtReason::uncertain) {
-        in_flight_.close_window(debt.collection, debt.key);
         // Before the debt can be paid: one of the two is always on the disk.
         if (!reads_settle()) suspects_.mark(debt.collection, {debt.key});
         VMPROXY_FAULT("debt.suspected");
@@ -74,7 +76,9 @@ void Mirror::pay_due() {
       if (VMPROXY_RULE("debt.waits")) entry.waits = in_flight_.broad_of(debt.collection);
       entry.debts.push_back(std::move(debt));
       const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
+      const std::string collection = entry.collection;
       lanes_.put(std::move(entry));
+      if (closes) freshness_.settled(collection);
     }
   }
 }
@@ -104,6 +108,7 @@ void Mirror::close_windows(bool all) {
         debts.push_back({0, window.collection, std::move(key), DebtReason::repair, Duration::zero()});
       }
       if (!debts.empty()) debts_.add(debts);
+      if (window.doubt) freshness_.settled(window.collection);
     }
     VMPROXY_FAULT("window.closed");
     if (window.held != 0) ledger_.release(window.held);

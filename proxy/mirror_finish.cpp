@@ -37,6 +37,7 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
     } else {
       finish_keyed(ticket, outcome);
     }
+    freshness_.ended(ticket.collection_key, ticket.op);
   }
   if (ticket.broad) ledger_.release(ticket.enumerated_from);
   if (outcome.whole != model::Outcome::rejected) {
@@ -72,6 +73,11 @@ void Mirror::touch(const std::string& collection, const std::vector<std::string>
     rows.push_back({std::string(journal::rows::touched), touched_key(generation, collection, key), ""});
   }
   journal_.put_rows(std::move(rows));
+}
+
+void Mirror::open_window(const std::string& collection, const std::string& key, OpId write) {
+  in_flight_.open_window(collection, key);
+  freshness_.doubt(collection, write);
 }
 
 bool Mirror::reads_settle() const {
@@ -131,7 +137,7 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
       debts.push_back(
           {0, ticket.collection_key, ticket.encoded[i], DebtReason::uncertain, window_of(ticket.primary)});
       // Before end_keyed, so that an op that begins now finds either the op or its window.
-      in_flight_.open_window(ticket.collection_key, ticket.encoded[i]);
+      open_window(ticket.collection_key, ticket.encoded[i], ticket.op);
     }
   }
   touch(ticket.collection_key, changed);
@@ -182,18 +188,19 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
   if (outcome.whole == model::Outcome::uncertain && VMPROXY_RULE("predicate.window")) {
     // H42: it may still run and hit keys that are written later: everything in the window is read again at its end.
     const OpId window = in_flight_.open_collection_window(ticket.collection_key, keys);
+    freshness_.doubt(ticket.collection_key, ticket.op);
     ledger_.hold(ticket.enumerated_from);
     // After a kill nothing says of a key whose own window was open that it belongs to this one, once its debt is paid.
     std::vector<Debt> debts;
     for (const auto& key : flight.keys) {
       if (!VMPROXY_RULE("predicate.window-owed")) break;
-      in_flight_.open_window(ticket.collection_key, key);
+      open_window(ticket.collection_key, key, ticket.op);
       debts.push_back({0, ticket.collection_key, key, DebtReason::uncertain, window_of(ticket.primary)});
     }
     if (!debts.empty()) debts_.add(debts);
     std::lock_guard hold(mutex_);
     windows_.push_back(
-        {window, ticket.collection_key, clock_.in(window_of(ticket.primary)), ticket.enumerated_from});
+        {window, ticket.collection_key, clock_.in(window_of(ticket.primary)), ticket.enumerated_from, true});
   }
   // After a kill its intent stands for the keys that it names. The others have intents or debts of their own, and those
   // stand until their keys are read.

@@ -40,7 +40,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
   primary_ = primary;
   lanes_.begin_with(primary);
   auto debts = debts_.restore([this](const Debt& debt) {
-    if (debt.reason == DebtReason::uncertain) in_flight_.open_window(debt.collection, debt.key);
+    if (debt.reason == DebtReason::uncertain) open_window(debt.collection, debt.key, 0);
   });
   if (!debts) return debts;
   auto quarantined = quarantine_.restore();
@@ -101,10 +101,11 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
   if (!scanned) return scanned;
   for (auto& [name, keys] : endangered) {
     const OpId window = in_flight_.open_collection_window(name, std::move(keys));
+    freshness_.doubt(name, 0);
     ledger_.hold(endangered_from[name]);
     std::lock_guard hold(mutex_);
     const Duration longest = std::max(window_of(Side::source), window_of(Side::target));
-    windows_.push_back({window, name, clock_.in(longest), endangered_from[name]});
+    windows_.push_back({window, name, clock_.in(longest), endangered_from[name], true});
   }
   VMPROXY_FAULT("recover.done");
   if (intents > 0 || !clean_start) {
@@ -152,7 +153,7 @@ void Mirror::recover_intent(const journal::IntentHead& head,
     // With an outcome the debt row is there already: it was put before the outcome was.
     if (!outcome && VMPROXY_RULE("crash.uncertain")) {
       debts.push_back({0, name, changed.back(), DebtReason::uncertain, window_of(head.primary)});
-      in_flight_.open_window(name, changed.back());
+      open_window(name, changed.back(), 0);
     }
   }
   touch(name, changed);

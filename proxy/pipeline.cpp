@@ -72,6 +72,7 @@ asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
   net::Response answer;
   if (row != nullptr && row->cls == OperationClass::read) exchange.set_repeatable();
   auto passed = co_await exchange.pass(context_.source, &answer);
+  if (row != nullptr && row->cls == OperationClass::read) context_.mirror.freshness().shown();
   if (!passed) {
     co_await reply_error(exchange, passed.error(), row);
     co_return;
@@ -198,7 +199,8 @@ asio::awaitable<void> Pipeline::read(net::Exchange& exchange, const Row& row) {
   co_await forward(exchange, &row);
 }
 
-// Everything acknowledged that the read could show was applied by the replica, or is within reads.wait (correctness.md 7).
+// Everything acknowledged that the read could show was applied by the replica, or is within reads.wait (correctness.md 7); and so
+// was what a read of the primary may have shown of writes under way.
 asio::awaitable<bool> Pipeline::replica_has(net::Exchange& exchange, const protocols::Operation& operation) {
   if (!context_.options.guard_reads) co_return true;
   if (!operation.keys.empty() &&
@@ -217,7 +219,8 @@ asio::awaitable<bool> Pipeline::replica_has(net::Exchange& exchange, const proto
     if (!error) freshness.give_up(collection, waiter->load());
   });
   const bool fresh = co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
-    waiter->store(freshness.when_fresh(collection, context_.options.read_wait.count() > 0, std::move(done)));
+    waiter->store(freshness.when_fresh(collection, Freshness::Needs::shown,
+                                       context_.options.read_wait.count() > 0, std::move(done)));
   });
   timer.cancel();
   co_return fresh;
@@ -295,6 +298,7 @@ asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row)
     co_await reply_error(exchange, answer.error(), row, true);
     co_return;
   }
+  context_.mirror.freshness().shown();
   const TimePoint now = context_.clock.now();
   context_.source_read_latency.observe(now - began, now);
   ended(exchange, row, *answer);
@@ -388,6 +392,7 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
         co_await read_from_source(exchange, *row))
       co_return;
     answer = co_await ask_target(exchange, *row, context_.routing.get(), exchange.deadline());
+    context_.mirror.freshness().shown();
   }
   if (!answer) {
     co_await reply_error(exchange, answer.error(), row);

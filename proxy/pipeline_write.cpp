@@ -327,7 +327,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
       if (!error) freshness.give_up(collection, waiter->load());
     });
     (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
-      waiter->store(freshness.when_fresh(collection, true, std::move(done)));
+      waiter->store(freshness.when_fresh(collection, Freshness::Needs::acknowledged, true, std::move(done)));
     });
     timer.cancel();
   }

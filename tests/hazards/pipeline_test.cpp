@@ -335,6 +335,44 @@ TEST_CASE(
   CHECK_FALSE(proxy.read_by_source("a"));
 }
 
+TEST_CASE("H52: a write under way that a read of the source may have shown is not missing in the next read") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.reads(100);
+  auto slow = proxy.exchange(put_request({{key_of("b"), record_of("b", 1)}}), [&](const net::Request& sent) {
+    auto answer = proxy.source(sent);       // executed, and nobody knows
+    CHECK_FALSE(proxy.search_by_source());  // no read was shown it: it has not happened yet
+    proxy.reads(0);
+    CHECK(proxy.search_by_source());
+    proxy.reads(100);
+    CHECK(proxy.search_by_source());
+    CHECK_FALSE(proxy.read_by_source("a"));  // a read by key asks only about its key
+    return answer;
+  });
+  proxy.handle(slow);
+  REQUIRE(proxy.move.quiet());
+  CHECK_FALSE(proxy.search_by_source());
+}
+
+TEST_CASE("H52: nor is one whose outcome nobody knows, while it may still be executed") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.reads(100);
+  auto lost = proxy.exchange(
+      put_request({{key_of("b"), record_of("b", 1)}}),
+      [](const net::Request&) -> Result<net::Response> { return Error(Code::timeout, "no answer"); });
+  proxy.handle(lost);
+  CHECK(proxy.move.eventually([&] { return proxy.move.status().lag_changes == 0; }));
+  CHECK_FALSE(proxy.search_by_source());
+  proxy.reads(0);
+  CHECK(proxy.search_by_source());
+  proxy.reads(100);
+  CHECK(proxy.search_by_source());
+  proxy.move.pass(seconds(60));
+  REQUIRE(proxy.move.quiet());
+  CHECK_FALSE(proxy.search_by_source());
+}
+
 TEST_CASE("H29: a read without keys is not for a replica that is owed something beside the lanes") {
   Proxy proxy;
   proxy.ready();

@@ -65,7 +65,9 @@ void Peek::forget_debts(Mirror& mirror, const std::string& collection, const std
     }
   }
   for (const auto& debt : gone) {
-    if (debt.reason == DebtReason::uncertain) mirror.in_flight_.close_window(collection, key);
+    if (debt.reason != DebtReason::uncertain) continue;
+    mirror.in_flight_.close_window(collection, key);
+    mirror.freshness_.settled(collection);
   }
   mirror.debts_.paid(gone);
 }

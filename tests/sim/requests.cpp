@@ -345,7 +345,8 @@ bool replica_has(proxy::Context& context, const std::vector<model::Key>& keys) {
   auto& freshness = context.mirror.freshness();
   const auto decided = std::make_shared<std::promise<bool>>();
   auto fresh = decided->get_future();
-  const auto waiter = freshness.when_fresh("things", context.options.read_wait > Duration::zero(),
+  const auto waiter = freshness.when_fresh("things", proxy::Freshness::Needs::shown,
+                                           context.options.read_wait > Duration::zero(),
                                            [decided](bool is) { decided->set_value(is); });
   if (fresh.wait_for(context.options.read_wait) != std::future_status::ready)
     freshness.give_up("things", waiter);
@@ -420,7 +421,9 @@ Found find(World& world, proxy::Context& context, const Read& read, Answer& answ
         return std::move(*found);
       }
     }
-    return ask_target(context, context.routing.get(), read, read.deadline);
+    auto found = ask_target(context, context.routing.get(), read, read.deadline);
+    context.mirror.freshness().shown();
+    return found;
   }
   std::string route = "things";
   for (const auto& key : read.keys) route += '\0' + model::to_string(key.id);
@@ -431,7 +434,9 @@ Found find(World& world, proxy::Context& context, const Read& read, Answer& answ
     }
   }
   answer.by_target = false;
-  return world.source.read(support::things(), read.keys, {}, read.deadline);
+  auto found = world.source.read(support::things(), read.keys, {}, read.deadline);
+  context.mirror.freshness().shown();
+  return found;
 }
 
 }  // namespace
