@@ -49,7 +49,7 @@ asio::awaitable<void> run_http1(Connection& connection) {
   const auto& options = connection.listener->options;
   Http1Exchange exchange(connection);
   Buffer& buffer = connection.buffer;
-  for (;;) {
+  for (bool first = true;; first = false) {
     size_t scanned = 0;
     bool begun = !buffer.empty();
     connection.on_expired = nullptr;
@@ -90,6 +90,7 @@ asio::awaitable<void> run_http1(Connection& connection) {
     }
     connection.busy = true;
     if (scanned > options.head_bytes_max) co_return co_await refuse(connection, 431, "its head is too large");
+    if (first && !claims_http(buffer.bytes().substr(0, scanned))) co_return;  // RFC 9113, 3.4: closed
     if (!exchange.begin(scanned)) co_return co_await refuse(connection, 400, exchange.problem());
     connection.on_expired = [&exchange] { exchange.expire(); };
     co_await connection.listener->handler(exchange);

@@ -197,6 +197,13 @@ bool of_one_hop(std::string_view name, const std::vector<std::string_view>& nomi
 
 }  // namespace
 
+bool claims_http(std::string_view raw) {
+  auto line = raw.substr(0, raw.find('\n'));
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  const auto space = line.rfind(' ');
+  return space == std::string_view::npos || line.substr(space + 1).starts_with("HTTP/");
+}
+
 bool is_token(std::string_view text) {
   return !text.empty() && all_of_class(text, 1);
 }

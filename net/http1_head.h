@@ -43,6 +43,10 @@ struct Http1Head {
 enum class HeadScan { need_more, complete, bad };
 HeadScan scan_head(std::string_view bytes, size_t& scanned);
 
+// Whether the first line of a complete head says that it is HTTP, of whatever version. A client that speaks something else (a
+// broken HTTP/2 preface is told apart by nothing else) could not read an answer.
+bool claims_http(std::string_view raw);
+
 // `raw` is a complete head (scanned bytes). False: `out.problem` says why.
 bool parse_request_head(std::string_view raw, Http1Head& out);
 // `request_method` decides whether a body follows.

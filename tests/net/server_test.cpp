@@ -51,6 +51,21 @@ TEST_CASE("what is no HTTP is refused at once") {
   CHECK(client.receive_all().starts_with("HTTP/1.1 400 "));
 }
 
+TEST_CASE("a connection that begins with a line of another protocol is closed, without an answer in ours") {
+  Proxy proxy(say_ok);
+  auto client = Socket::to(proxy.port);
+  client.send("INVALID CONNECTION PREFACE\r\n\r\n");
+  CHECK(client.receive_all().empty());
+  auto later = Socket::to(proxy.port);
+  later.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nINVALID CONNECTION PREFACE\r\n\r\n");
+  const auto answers = later.receive_all();
+  CHECK(answers.starts_with("HTTP/1.1 200 "));
+  CHECK(answers.find("HTTP/1.1 400 ") != std::string::npos);
+  auto newer = Socket::to(proxy.port);
+  newer.send("GET / HTTP/3.7\r\nHost: a\r\n\r\n");
+  CHECK(newer.receive_all().starts_with("HTTP/1.1 400 "));
+}
+
 TEST_CASE("a head that does not end and an idle connection are closed in time") {
   ListenOptions options;
   options.head_timeout = 100ms;
