@@ -200,8 +200,9 @@ bool of_one_hop(std::string_view name, const std::vector<std::string_view>& nomi
 bool claims_http(std::string_view raw) {
   auto line = raw.substr(0, raw.find('\n'));
   if (line.ends_with('\r')) line.remove_suffix(1);
-  const auto space = line.rfind(' ');
-  return space == std::string_view::npos || line.substr(space + 1).starts_with("HTTP/");
+  const auto last = line.rfind(' ');
+  if (last == line.find(' ')) return true;  // no version: a person at a terminal
+  return line.substr(last + 1).starts_with("HTTP/");
 }
 
 bool is_token(std::string_view text) {
