@@ -368,7 +368,7 @@ TEST_CASE("H52: nor is one whose outcome nobody knows, while it may still be exe
   CHECK(proxy.search_by_source());
   proxy.reads(100);
   CHECK(proxy.search_by_source());
-  proxy.move.pass(seconds(60));
+  proxy.move.clock.advance(seconds(61));
   REQUIRE(proxy.move.quiet());
   CHECK_FALSE(proxy.search_by_source());
 }
