@@ -39,22 +39,22 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.figures = []  # of tests that have one; its last line is what a run shows
-    if "VMPROXY_LONG_TESTS_DONE" in os.environ and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(LongTests(config.getoption("numprocesses", None) or 1))
+    if "VMPROXY_LIVE_TESTS_DONE" in os.environ and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(LiveTests(config.getoption("numprocesses", None) or 1))
 
 
-class LongTests:
-    """Makes the file VMPROXY_LONG_TESTS_DONE once the tests marked long, which begin first, are over: a live move needs the
-    processors that the sanitizers' tests would take from its databases (scripts/test)."""
+class LiveTests:
+    """Makes the file VMPROXY_LIVE_TESTS_DONE once the tests marked live, which begin first, are over: they need the processors
+    that the sanitizers' tests would take from their databases (scripts/test)."""
 
     def __init__(self, workers: int):
         self._workers, self._beyond = workers, set()
 
     def pytest_runtest_logreport(self, report):
-        if report.when == "teardown" and "long" not in report.keywords:
+        if report.when == "teardown" and "live" not in report.keywords:
             self._beyond.add(getattr(report, "worker_id", ""))
             if len(self._beyond) >= self._workers:
-                pathlib.Path(os.environ["VMPROXY_LONG_TESTS_DONE"]).touch()
+                pathlib.Path(os.environ["VMPROXY_LIVE_TESTS_DONE"]).touch()
 
 
 def pytest_unconfigure(config):
@@ -63,7 +63,7 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("live", "long")])
 
 
 @pytest.fixture(autouse=True)

@@ -79,19 +79,19 @@ def move_from_milvus(milvus, target, read_target, make_vmproxy, corpus, seed, so
         print(workload.summary())
 
 
-@pytest.mark.long
+@pytest.mark.live
 @pytest.mark.timeout(1800)
 def test_milvus_to_chroma(milvus, chroma, make_vmproxy, corpus, seed, some):
     move_from_milvus(milvus, chroma, milvus_in_chroma, make_vmproxy, corpus, seed, some)
 
 
-@pytest.mark.long
+@pytest.mark.live
 @pytest.mark.timeout(1800)
 def test_milvus_to_pgvector(milvus, pgvector, make_vmproxy, corpus, seed, some):
     move_from_milvus(milvus, pgvector, milvus_in_pgvector, make_vmproxy, corpus, seed, some)
 
 
-@pytest.mark.long
+@pytest.mark.live
 @pytest.mark.timeout(1800)
 def test_chroma_to_milvus(chroma, milvus, make_vmproxy, make_workload, some):
     vmproxy = make_vmproxy(database(chroma), database(milvus))
