@@ -189,14 +189,14 @@ asio::awaitable<void> Pipeline::read(net::Exchange& exchange, const Row& row) {
       context_.collections.find(model::to_string(operation->collection))) {
     const std::string key = route_key(exchange.head(), *operation);
     if (context_.reads.side_for(*routing, key, operation->pages) == Side::target) {
-      if (co_await read_from_target(exchange, row, *operation, routing)) co_return;
+      if (co_await read_from_target(exchange, *held, row, *operation, routing)) co_return;
     } else {
       context_.read_counts.to_source();
     }
   } else if (routing->reads_percent > 0) {
     context_.read_counts.returned(operation ? "not_included" : "not_decoded");
   }
-  co_await forward(exchange, &row);
+  co_await forward(exchange, *held, &row);
 }
 
 // Everything acknowledged that the read could show was applied by the replica, or is within reads.wait (correctness.md 7); and so
@@ -226,8 +226,8 @@ asio::awaitable<bool> Pipeline::replica_has(net::Exchange& exchange, const proto
   co_return fresh;
 }
 
-asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const Row& row,
-                                                 const protocols::Operation& operation,
+asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, ByteBudget::Share& held,
+                                                 const Row& row, const protocols::Operation& operation,
                                                  std::shared_ptr<const Routing> routing) {
   const std::string collection = model::to_string(operation.collection);
   // Nobody is served with our rights alone: the source is who lets in.
@@ -271,6 +271,7 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, const 
     co_return false;
   }
   context_.read_counts.to_target();
+  hold_answer(held, exchange, *answer);
   count(exchange, &row, Served::target, verdict(&row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
   co_return true;
@@ -290,7 +291,7 @@ void Pipeline::probe_target(net::Exchange& exchange, const Row& row, std::shared
   if (!posted) context_.target_reads.unused();
 }
 
-asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row) {
+asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, ByteBudget::Share& held, const Row* row) {
   const TimePoint began = context_.clock.now();
   auto answer = co_await exchange.forward(context_.source, exchange.deadline(),
                                           context_.options.answer_bytes_max, [] { return true; });
@@ -298,6 +299,7 @@ asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, const Row* row)
     co_await reply_error(exchange, answer.error(), row, true);
     co_return;
   }
+  hold_answer(held, exchange, *answer);
   context_.mirror.freshness().shown();
   const TimePoint now = context_.clock.now();
   context_.source_read_latency.observe(now - began, now);
@@ -328,7 +330,8 @@ asio::awaitable<Result<net::Response>> Pipeline::ask_target(net::Exchange& excha
 }
 
 // A rollback has begun: the source answers what it can answer right already. What pages stays where it began.
-asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, const Row& row) {
+asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, ByteBudget::Share& held,
+                                                 const Row& row) {
   const auto operation = context_.dialect->decode(row, exchange.request(), *context_.collections.catalog());
   if (!operation || operation->pages) co_return false;
   const std::string collection = model::to_string(operation->collection);
@@ -350,6 +353,7 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, const 
     context_.source_reads.failed(answer.error().message);
     co_return false;
   }
+  hold_answer(held, exchange, *answer);
   context_.source_reads.succeeded();
   // A read of a database may be disturbed by a write of the same record beside it (decision 10): the mirror's may have come.
   if (context_.mirror.marks().of(operation->collection, operation->keys) != marks) co_return false;
@@ -383,13 +387,13 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
     const auto routing = context_.routing.get();
     if (routing->primary == Side::source) {
       // It waited in the fence of a rollback: the source executes it (H44).
-      co_await capture(exchange, row, routing);
+      co_await capture(exchange, *held, row, routing);
       co_return;
     }
     answer = co_await ask_target(exchange, *row, routing, exchange.deadline());
   } else {
     if (row->cls == OperationClass::read && context_.routing.get()->reads_percent == 0 &&
-        co_await read_from_source(exchange, *row))
+        co_await read_from_source(exchange, *held, *row))
       co_return;
     answer = co_await ask_target(exchange, *row, context_.routing.get(), exchange.deadline());
     context_.mirror.freshness().shown();
@@ -398,6 +402,7 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
+  hold_answer(*held, exchange, *answer);
   count(exchange, row, Served::target, verdict(row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
 }

@@ -29,14 +29,14 @@ class Pipeline {
   boost::asio::awaitable<void> pass_uncaptured(net::Exchange& exchange, const Row* row);
   boost::asio::awaitable<void> read(net::Exchange& exchange, const Row& row);
   // True when the target answered.
-  boost::asio::awaitable<bool> read_from_target(net::Exchange& exchange, const Row& row,
-                                                const protocols::Operation& operation,
+  boost::asio::awaitable<bool> read_from_target(net::Exchange& exchange, ByteBudget::Share& held,
+                                                const Row& row, const protocols::Operation& operation,
                                                 std::shared_ptr<const Routing> routing);
   void probe_target(net::Exchange& exchange, const Row& row, std::shared_ptr<const Routing> routing);
   boost::asio::awaitable<void> write(net::Exchange& exchange, const Row* row);
-  boost::asio::awaitable<void> capture(net::Exchange& exchange, const Row* row,
+  boost::asio::awaitable<void> capture(net::Exchange& exchange, ByteBudget::Share& held, const Row* row,
                                        std::shared_ptr<const Routing> routing);
-  boost::asio::awaitable<void> forward(net::Exchange& exchange, const Row* row);
+  boost::asio::awaitable<void> forward(net::Exchange& exchange, ByteBudget::Share& held, const Row* row);
 
   struct Captured {  // a decoded write on its way through the journal
     std::string name;
@@ -66,7 +66,8 @@ class Pipeline {
   boost::asio::awaitable<bool> replica_has(net::Exchange& exchange, const protocols::Operation& operation);
 
   // After promotion.
-  boost::asio::awaitable<bool> read_from_source(net::Exchange& exchange, const Row& row);
+  boost::asio::awaitable<bool> read_from_source(net::Exchange& exchange, ByteBudget::Share& held,
+                                                const Row& row);
   boost::asio::awaitable<void> serve(net::Exchange& exchange, const Row* row);
   boost::asio::awaitable<Result<net::Response>> ask_target(net::Exchange& exchange, const Row& row,
                                                            std::shared_ptr<const Routing> routing,
@@ -75,6 +76,11 @@ class Pipeline {
   // The request's body is here, and counted in `held`. False: it is not, and what there was to answer is answered.
   boost::asio::awaitable<bool> hold_body(net::Exchange& exchange, const Row* row,
                                          std::optional<ByteBudget::Share>& held);
+  // The answer is here too, and is counted until the client has taken it, which may be slow.
+  static void hold_answer(ByteBudget::Share& held, const net::Exchange& exchange,
+                          const net::Response& answer) {
+    held.grow_to(exchange.request().body.size() + answer.body.size());
+  }
   boost::asio::awaitable<bool> wait_for_budget(net::Exchange& exchange, uint64_t& bytes);
   // For ByteBudget::Share(context_.change_slots, 1).
   boost::asio::awaitable<void> wait_for_change_slot(net::Exchange& exchange);

@@ -73,7 +73,7 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
   VMPROXY_FAULT("write.gated");
   const auto routing = context_.routing.get();
   if (routing->primary == Side::source) {
-    co_await capture(exchange, row, routing);
+    co_await capture(exchange, *held, row, routing);
     co_return;
   }
   // It waited in the fence of a promotion: the target executes it.
@@ -92,6 +92,7 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
+  hold_answer(*held, exchange, *answer);
   count(exchange, row, Served::target, verdict(row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
 }
@@ -252,7 +253,7 @@ asio::awaitable<Result<void>> Pipeline::make_durable(net::Exchange& exchange, Ca
   co_return marked;
 }
 
-asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
+asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Share& held, const Row* row,
                                         std::shared_ptr<const Routing> routing) {
   const TimePoint began = context_.clock.now();
   if (context_.options.refuse_unknown_requests && (row == nullptr || row->cls == OperationClass::unknown)) {
@@ -261,7 +262,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
   }
   auto captured = co_await begin(exchange, row, *routing);
   if (!captured.included) {
-    co_await forward(exchange, row);
+    co_await forward(exchange, held, row);
     if (captured.in_doubt) gap(std::string(doubtful));
     co_return;
   }
@@ -338,6 +339,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, const Row* row,
     co_await reply_error(exchange, answer.error(), row, true);
     co_return;
   }
+  hold_answer(held, exchange, *answer);
   const TimePoint now = context_.clock.now();
   context_.write_latency.observe(now - began, now);
   ended(exchange, row, *answer);

@@ -27,6 +27,7 @@ class FakeExchange final : public net::Exchange {
   bool gone = false;  // the client
   std::function<void()> before_first_byte;
   std::function<Result<void>()> on_body;  // what comes of the body; nothing: it is there at once
+  std::function<void()> on_reply;         // the answer is on its way to the client
   // The head does not say how long the body is.
   void hide_length() { head_.content_length.reset(); }
   int asked_source = 0;
@@ -58,10 +59,12 @@ class FakeExchange final : public net::Exchange {
     co_return upstream;
   }
   asio::awaitable<Result<void>> reply_upstream() override {
+    if (on_reply) on_reply();
     answer = held_;
     co_return Result<void>();
   }
   asio::awaitable<Result<void>> reply(net::Response response) override {
+    if (on_reply) on_reply();
     answer = std::move(response);
     co_return Result<void>();
   }

@@ -302,6 +302,28 @@ TEST_CASE("H37: a write whose answer is larger than may be held was done all the
   CHECK(proxy.move.eventually([&] { return proxy.move.target.find("b") == 1; }));
 }
 
+TEST_CASE("what a client takes its time to read counts in the budget until it has it") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.reads(1e-9);  // routed, and to the source
+  const std::string large(1 << 20, 'x');
+  const auto answers = [&](const net::Request&) { return net::Response{200, {}, large, {}}; };
+  auto read =
+      proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})}, answers);
+  auto write = proxy.exchange(put_request({{key_of("b"), record_of("b", 1)}}), answers);
+  int taken = 0;
+  for (auto* exchange : {&read, &write}) {
+    exchange->on_reply = [&] {
+      ++taken;
+      CHECK(proxy.move.context().budget.used() >= large.size());
+    };
+    proxy.handle(*exchange);
+    CHECK(proxy.move.context().budget.used() == 0);
+  }
+  CHECK(taken == 2);
+  REQUIRE(proxy.move.quiet());
+}
+
 TEST_CASE("H51: while a write hangs at the source another of the same collection is answered") {
   Proxy proxy;
   proxy.ready();
