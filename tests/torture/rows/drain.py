@@ -82,4 +82,4 @@ def twice(stack, result) -> float:
     return took
 
 
-ROW = Row("drain", "drain on SIGTERM under load", "SIGTERMs", (5, 60), (200, 900), run)
+ROW = Row("drain", "drain on SIGTERM under load", "SIGTERMs", (5, 120), (200, 900), run)

@@ -4,8 +4,8 @@ import itertools
 import random
 import threading
 
-from chaos import drive
-from torture.row import NotRun, Row
+from chaos import close_gaps, drive
+from torture.row import STACKS, NotRun, Row
 from torture.stack import Stack
 from torture.windows import WindowedWorkload
 from vmproxy import CommandError
@@ -74,7 +74,7 @@ def one(stack, cell) -> None:
         stack.to_ready()
     if moment == "cutover" and stack.status()["gaps"]:
         # What earlier cells made uncertain; with a gap open no change of the primary would even begin.
-        stack.vmproxy.command("validate", "--full", "--repair", timeout=180)
+        close_gaps(stack.vmproxy)
     # A broken link to the target is nothing to the application while the source is the primary. One to the primary is an error
     # of the source's own kind, and an answer that breaks in its midst breaks for the application as well.
     felt = link != "target" or moment == "cutover"
@@ -130,5 +130,5 @@ def settle(stack, moment: str) -> None:
         vmproxy.wait(lambda status: status["lag"]["changes"] == 0, 120, "the target to have all that is known")
 
 
-ROW = Row("network_cells", "network faults on each link, in each direction, at four moments", "cells", (12, 150),
-          (len(CELLS), 2400), run)
+ROW = Row("network_cells", "network faults on each link, in each direction, at four moments", "cells", (12, 240),
+          (len(CELLS), 2400), run, lane=STACKS)
