@@ -2,9 +2,9 @@
 // its steps stand at each. Until COMMIT every failure leaves the old primary in place and lets the waiting writes run there.
 #include <algorithm>
 #include <future>
-#include <system_error>
 #include <utility>
 
+#include "base/beside.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "cutover/flip_guards.h"
@@ -37,23 +37,6 @@ constexpr size_t asked_at_once = 16;
 
 bool gives_up_unread(const Actor& actor) {
   return std::find(actor.force.begin(), actor.force.end(), "unread") != actor.force.end();
-}
-
-// Beside the caller; where there is no thread to be had, when its result is asked for.
-template <class Work>
-auto started(Work work) -> std::future<decltype(work())> {
-  const auto guarded = [work]() -> decltype(work()) {
-    try {
-      return work();
-    } catch (const std::exception& broken) {
-      return Error(Code::internal, broken.what());
-    }
-  };
-  try {
-    return std::async(std::launch::async, guarded);
-  } catch (const std::system_error&) {
-    return std::async(std::launch::deferred, guarded);
-  }
 }
 
 double seconds_of(Duration d) {
@@ -179,7 +162,7 @@ Result<void> Migration::still_there(Side to) {
     std::vector<std::pair<std::string, std::future<Result<void>>>> asked;
     for (size_t i = first; i < std::min(all.size(), first + asked_at_once); ++i) {
       asked.emplace_back(all[i]->key,
-                         started([this, to, collection = all[i], deadline, patient_until]() -> Result<void> {
+                         beside([this, to, collection = all[i], deadline, patient_until]() -> Result<void> {
                            while (true) {
                              auto there = collections_.still_there(to, *collection, deadline);
                              if (there || !there.error().retryable() || clock_.now() >= patient_until)
@@ -263,7 +246,7 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
   std::future<Result<Delta>> compared;
   std::promise<Result<void>> caught_up;  // after it: whatever happens, it is told
   if (done && !old_primary_dead) {
-    compared = started([this, keys_max, deadline, ready = caught_up.get_future().share()] {
+    compared = beside([this, keys_max, deadline, ready = caught_up.get_future().share()] {
       return compare_written(keys_max, deadline, [&ready] { return ready.get(); });
     });
   }

@@ -11,6 +11,10 @@
 
 namespace vmproxy::model {
 
+// What a read has to show. `strong`: every write that was acknowledged, whoever wrote. `session`: those of the driver that
+// is asked, and what others wrote a moment ago, which a system with Capabilities::read_wait may answer without that wait.
+enum class Consistency { strong, session };
+
 struct Query {
   enum class Kind { get, search, count };
 
@@ -34,6 +38,7 @@ struct Query {
   bool with_document = true;
   bool with_metadata = true;
   std::optional<std::vector<std::string>> fields;  // only these metadata fields
+  Consistency consistency = Consistency::strong;
 };
 
 struct Hit {

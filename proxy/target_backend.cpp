@@ -11,6 +11,13 @@ namespace vmproxy::proxy {
 
 using Kind = model::Write::Kind;
 
+namespace {
+
+// All writes of the target go through its driver, the mirror's and ours.
+constexpr auto consistency = model::Consistency::session;
+
+}  // namespace
+
 Result<std::shared_ptr<const Collection>> TargetBackend::collection(const model::CollectionName& name) const {
   auto found = context_.collections.find(model::to_string(name));
   // Before a promotion the source answers for what is not claimed.
@@ -39,7 +46,9 @@ Result<std::shared_ptr<const Collection>> TargetBackend::whole(const model::Coll
 Result<model::QueryResult> TargetBackend::query(const model::Query& query) {
   auto found = collection(query.collection);
   if (!found) return found.error();
-  return context_.transfer.query(Side::target, **found, query, deadline_);
+  model::Query session = query;
+  session.consistency = consistency;
+  return context_.transfer.query(Side::target, **found, session, deadline_);
 }
 
 Result<std::vector<model::Key>> TargetBackend::matching(const Collection& collection,
@@ -53,6 +62,7 @@ Result<std::vector<model::Key>> TargetBackend::matching(const Collection& collec
   query.limit = write.limit;
   query.with_document = false;
   query.with_metadata = false;
+  query.consistency = consistency;
   auto found = context_.transfer.query(Side::target, collection, query, deadline_);
   if (!found) return found.error();
   std::vector<model::Key> keys;
@@ -64,7 +74,7 @@ Result<TargetBackend::State> TargetBackend::current(const Collection& collection
                                                     const std::vector<model::Key>& keys) {
   State state;
   for (const auto& key : keys) state[model::encode(key)] = std::nullopt;
-  auto records = context_.transfer.read(Side::target, collection, keys, deadline_);
+  auto records = context_.transfer.read(Side::target, collection, keys, deadline_, consistency);
   if (!records) return records.error();
   for (auto& record : *records) state[model::encode(record.key)] = std::move(record);
   return state;

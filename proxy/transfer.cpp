@@ -38,15 +38,19 @@ Result<Mapped> keys_of(Side side, const Collection& collection, std::span<const 
 }  // namespace
 
 Result<std::vector<model::Record>> Transfer::read(Side side, const Collection& collection,
-                                                  std::span<const model::Key> keys, Deadline deadline) const {
-  auto found = read_each(side, collection, keys, deadline);
+                                                  std::span<const model::Key> keys, Deadline deadline,
+                                                  model::Consistency consistency) const {
+  auto found = read_each(side, collection, keys, deadline, consistency);
   if (!found) return found.error();
   if (!found->refused.empty()) return std::move(found->refused.front().error);
   return std::move(found->records);
 }
 
 Result<protocols::ReadResult> Transfer::read_each(Side side, const Collection& collection,
-                                                  std::span<const model::Key> keys, Deadline deadline) const {
+                                                  std::span<const model::Key> keys, Deadline deadline,
+                                                  model::Consistency consistency) const {
+  protocols::ReadParts parts;
+  parts.consistency = consistency;
   auto mapped = keys_of(side, collection, keys);
   if (!mapped) return mapped.error();
   const size_t step = std::max<size_t>(1, driver(side).capabilities().batch_records_max);
@@ -54,7 +58,7 @@ Result<protocols::ReadResult> Transfer::read_each(Side side, const Collection& c
   for (size_t from = 0; from < mapped->keys.size(); from += step) {
     const std::span<const model::Key> part(mapped->keys.data() + from,
                                            std::min(step, mapped->keys.size() - from));
-    auto found = driver(side).read_each(schema_of(side, collection), part, {}, deadline);
+    auto found = driver(side).read_each(schema_of(side, collection), part, parts, deadline);
     if (!found) return found.error();
     for (auto& refusal : found->refused)
       all.refused.push_back({mapped->index[from + refusal.index], std::move(refusal.error)});

@@ -24,11 +24,13 @@ class Transfer {
 
   // Records that exist; absent keys are left out. So is a key that has no form on the target: no record there can have it.
   Result<std::vector<model::Record>> read(Side side, const Collection& collection,
-                                          std::span<const model::Key> keys, Deadline deadline) const;
+                                          std::span<const model::Key> keys, Deadline deadline,
+                                          model::Consistency consistency = model::Consistency::strong) const;
   // The same; keys whose record cannot be read until somebody changes something are refused, by index into `keys`, and
   // the others come all the same.
   Result<protocols::ReadResult> read_each(Side side, const Collection& collection,
-                                          std::span<const model::Key> keys, Deadline deadline) const;
+                                          std::span<const model::Key> keys, Deadline deadline,
+                                          model::Consistency consistency = model::Consistency::strong) const;
   // Refusals by index into `records` (mapping refusals included). What the driver takes in one call at most is cut here;
   // an error of a later piece is never surely_not_done. With replace_all a record that the mapping cannot carry ends the
   // call before anything is sent.

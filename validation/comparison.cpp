@@ -1,7 +1,9 @@
 #include "validation/comparison.h"
 
 #include <algorithm>
+#include <future>
 
+#include "base/beside.h"
 #include "mapping/equality.h"
 
 namespace vmproxy::validation {
@@ -92,18 +94,21 @@ Result<std::map<model::Key, Look>> Comparison::look(
     const std::function<Result<void>()>& follower_ready) const {
   const Side follower = primary == Side::source ? Side::target : Side::source;
   using Records = Result<std::map<model::Key, Found>>;
-  auto first = read(follower_ready ? primary : follower, keys, {}, deadline);
-  if (!first) return first.error();
+  std::future<Records>
+      still;  // of the primary, which stands still: where both reads have to wait, the waits are one
   if (follower_ready) {
+    still = beside([this, keys, primary, deadline] { return read(primary, keys, {}, deadline); });
     auto ready = follower_ready();
     if (!ready) return ready.error();
   }
-  auto second = read(follower_ready ? follower : primary, keys, {}, deadline);
+  auto first = read(follower, keys, {}, deadline);
+  auto second = still.valid() ? still.get()
+                : first       ? read(primary, keys, {}, deadline)
+                              : Records(first.error());
+  if (!first) return first.error();
   if (!second) return second.error();
-  Records& primaries = follower_ready ? first : second;
-  Records& followers = follower_ready ? second : first;
-  auto& sources = primary == Side::source ? *primaries : *followers;
-  auto& targets = primary == Side::source ? *followers : *primaries;
+  auto& sources = primary == Side::source ? *second : *first;
+  auto& targets = primary == Side::source ? *first : *second;
   std::map<model::Key, Look> looks;
   for (const auto& key : keys) {
     Look look;

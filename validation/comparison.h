@@ -43,8 +43,8 @@ class Comparison {
   // By source keys; keys that are not in the result are absent.
   Result<std::map<model::Key, Found>> read(Side side, std::span<const model::Key> keys,
                                            protocols::ReadParts parts, Deadline deadline) const;
-  // The follower first: a write that ends in between then shows as a changed primary. With `follower_ready` the primary
-  // first and the follower once that returns: for a primary that does not change any more.
+  // The follower first: a write that ends in between then shows as a changed primary. With `follower_ready` the
+  // follower once that returns and the primary beside it: for a primary that does not change any more.
   Result<std::map<model::Key, Look>> look(
       std::span<const model::Key> keys, Side primary, Deadline deadline,
       const std::function<Result<void>()>& follower_ready = nullptr) const;

@@ -81,6 +81,7 @@ struct Holdings {
 struct ReadParts {
   bool vectors = true;
   bool content = true;  // document and metadata
+  model::Consistency consistency = model::Consistency::strong;
 };
 
 class Driver {
@@ -118,7 +119,8 @@ class Driver {
   virtual Result<void> build_indexes(const model::Schema& schema, Deadline deadline) = 0;
 
   // --- records. Keys and records in the form of `schema`, which is this side's own.
-  // The records that exist, in any order; absent keys are left out. Read-after-write where capabilities say so.
+  // The records that exist, in any order; absent keys are left out. Read-after-write where capabilities say so, and as far
+  // as `parts.consistency` asks.
   virtual Result<std::vector<model::Record>> read(const model::Schema& schema,
                                                   std::span<const model::Key> keys, ReadParts parts,
                                                   Deadline deadline) = 0;

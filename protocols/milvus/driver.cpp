@@ -68,7 +68,11 @@ ProtoWriter on_collection(const model::CollectionName& name) {
 }
 
 MilvusDriver::MilvusDriver(Client client, std::string home_database, Clock& clock)
-    : client_(std::move(client)), home_database_(std::move(home_database)), clock_(clock), overlap_(clock) {}
+    : client_(std::move(client)),
+      home_database_(std::move(home_database)),
+      clock_(clock),
+      overlap_(clock),
+      session_(clock, [this](Deadline deadline) { return timestamp_now(client_, deadline); }) {}
 
 const Capabilities& MilvusDriver::capabilities() const {
   static const Capabilities v23 = capabilities_of(false);

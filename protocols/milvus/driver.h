@@ -16,6 +16,7 @@
 #include "protocols/milvus/expression.h"
 #include "protocols/milvus/overlap.h"
 #include "protocols/milvus/rows.h"
+#include "protocols/milvus/session.h"
 
 namespace vmproxy::protocols::milvus {
 
@@ -62,9 +63,11 @@ class MilvusDriver final : public Driver {
     std::vector<std::string> partitions;
     std::optional<uint64_t> limit;
     uint64_t offset = 0;
-    uint64_t timestamp = 0;  // 0: Strong; else the server waits until it has seen everything up to there
-    bool past = false;       // of a scan: what is written meanwhile is mirrored
-    bool ordered = false;    // the smallest keys first
+    // The server waits until it has seen everything up to there. 0: as `consistency` asks.
+    uint64_t timestamp = 0;
+    model::Consistency consistency = model::Consistency::strong;
+    bool past = false;     // of a scan: what is written meanwhile is mirrored
+    bool ordered = false;  // the smallest keys first
     const Overlap::Read* since =
         nullptr;  // of several requests at one timestamp: began before that was taken
   };
@@ -152,6 +155,9 @@ class MilvusDriver final : public Driver {
   Result<void> send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                            std::span<const std::pair<size_t, const model::Record*>> records, UpsertMode mode,
                            ApplyResult& result, bool& some_done, Deadline deadline);
+  // A request that writes records of these keys.
+  Result<void> send_write(std::string_view rpc, const model::Schema& schema, const ProtoWriter& request,
+                          std::span<const model::Key> keys, Deadline deadline);
   Result<model::QueryResult> search(const model::Schema& schema, const CollectionSchema& shape,
                                     const model::Query& query, const std::string& expression,
                                     Deadline deadline);
@@ -165,6 +171,7 @@ class MilvusDriver final : public Driver {
   std::string home_database_;
   Clock& clock_;
   Overlap overlap_;
+  Session session_;
   std::atomic<bool> recent_ = false;  // 2.4 or later
   mutable std::mutex mutex_;
   std::string version_;

@@ -71,7 +71,7 @@ Result<QueryResult> MilvusDriver::query(const model::Schema& schema, const Query
 
   QueryResult result;
   const ReadParts parts{query.with_vectors && query.kind == Query::Kind::get,
-                        query.with_metadata && query.kind == Query::Kind::get};
+                        query.with_metadata && query.kind == Query::Kind::get, query.consistency};
   if (query.keys) {
     std::vector<model::Key> keys = *query.keys;
     if (!query.partitions.empty()) {
@@ -118,7 +118,10 @@ Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& sch
   const auto since = overlap_.read(to_string(schema.name));
   Rows match;
   // Strong waits for a time tick in each request, 200 ms and more: with many partitions they all ask about one moment.
-  match.timestamp = asked->size() > 1 ? timestamp_now(client_, deadline) : 0;
+  match.consistency = parts.consistency;
+  if (asked->size() > 1 && match.consistency == model::Consistency::session)
+    match.timestamp = session_.guarantee(to_string(schema.name), {}, deadline);
+  if (asked->size() > 1 && match.timestamp == 0) match.timestamp = timestamp_now(client_, deadline);
   if (match.timestamp != 0) match.since = &since;
   match.expression = expression;
   std::vector<std::string> partitions(asked->begin(), asked->end());
@@ -196,6 +199,7 @@ Result<QueryResult> MilvusDriver::count(const model::Schema& schema, const Query
   Rows rows;
   rows.expression = expression;
   rows.partitions = partitions_of(schema, query);
+  rows.consistency = query.consistency;
   const auto columns = fetch(schema, **shape, rows, {"count(*)"}, deadline);
   if (!columns) return columns.error();
   QueryResult result;
@@ -249,6 +253,10 @@ Result<QueryResult> MilvusDriver::search(const model::Schema& schema, const Coll
   asking.request = [&](bool) {
     ProtoWriter raw;
     raw.raw(message);
+    if (query.consistency == model::Consistency::session) {
+      const auto keys = query.keys ? std::span<const model::Key>(*query.keys) : std::span<const model::Key>();
+      ask_for(raw, session_.guarantee(to_string(schema.name), keys, deadline));
+    }
     return raw;
   };
   asking.crossed = [](const Overlap::Read& read) { return read.crossed_any(); };

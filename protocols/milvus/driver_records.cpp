@@ -127,7 +127,9 @@ Result<std::vector<Column>> MilvusDriver::fetch(const model::Schema& schema, con
   Asking asking;
   asking.rpc = "Query";
   asking.request = [&](bool alone) {
-    const uint64_t timestamp = alone ? 0 : rows.timestamp;
+    uint64_t timestamp = alone ? 0 : rows.timestamp;
+    if (timestamp == 0 && rows.consistency == model::Consistency::session)
+      timestamp = session_.guarantee(to_string(schema.name), rows.keys, deadline);
     ProtoWriter request = on_collection(schema.name);
     request.bytes(4, rows.expression);
     for (const auto& field : fields) request.always_bytes(5, field);
@@ -206,6 +208,7 @@ Result<std::vector<Record>> MilvusDriver::fetch_keys(const model::Schema& schema
       rows.expression = keys_expression(shape, rows.keys);
       if (!expression.empty()) rows.expression = "(" + rows.expression + ") and " + expression;
       rows.partitions = partition_names(schema, partition);
+      rows.consistency = parts.consistency;
       auto found = fetch_records(schema, shape, rows, parts, deadline);
       if (!found) {
         const auto dropped = was_dropped(schema, partition, found.error(), deadline);
@@ -247,6 +250,23 @@ Result<ReadResult> MilvusDriver::read_each(const model::Schema& schema, std::spa
   return result;
 }
 
+Result<void> MilvusDriver::send_write(std::string_view rpc, const model::Schema& schema,
+                                      const ProtoWriter& request, std::span<const Key> keys,
+                                      Deadline deadline) {
+  const auto answer = client_.call(rpc, database_of(schema.name.space), request, deadline);
+  if (!answer) {
+    if (!answer.error().surely_not_done()) session_.in_doubt(to_string(schema.name));
+    return answer.error();
+  }
+  uint64_t timestamp = 0;
+  ProtoReader reader(*answer);
+  while (reader.next()) {
+    if (reader.field() == 9) timestamp = reader.u64();  // milvus.proto, MutationResult
+  }
+  session_.wrote(to_string(schema.name), keys, timestamp, deadline);
+  return {};
+}
+
 // A batch that the server refuses for its content is halved until the culprits are alone.
 Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const CollectionSchema& shape,
                                        std::span<const std::pair<size_t, const Record*>> records,
@@ -270,7 +290,9 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
   for (const auto& name : partition_names(schema, partition)) request.bytes(4, name);
   for (const auto& column : columns) request.always_bytes(5, encode(column));
   request.u64(7, records.size() - refused.size());
-  const auto answer = client_.call("Upsert", database_of(schema.name.space), request, deadline);
+  std::vector<Key> keys;
+  for (const auto& record : batch) keys.push_back(record.key);
+  const auto answer = send_write("Upsert", schema, request, keys, deadline);
   if (answer) {
     some_done = true;
     return {};
@@ -370,11 +392,11 @@ Result<ApplyResult> MilvusDriver::erase(const model::Schema& schema, std::span<c
     for (size_t at = 0; at < all.size(); at += keys_in_expression_max) {
       ProtoWriter request = on_collection(schema.name);
       for (const auto& name : partition_names(schema, partition)) request.bytes(4, name);
-      request.bytes(
-          5, keys_expression(**shape, all.subspan(at, std::min(keys_in_expression_max, all.size() - at))));
-      auto done = client_.call("Delete", database_of(schema.name.space), request, deadline);
+      const auto these = all.subspan(at, std::min(keys_in_expression_max, all.size() - at));
+      request.bytes(5, keys_expression(**shape, these));
+      auto done = send_write("Delete", schema, request, these, deadline);
       if (!done && done.error().code == Code::not_found && was_settling(schema.name, since, deadline))
-        done = client_.call("Delete", database_of(schema.name.space), request, deadline);
+        done = send_write("Delete", schema, request, these, deadline);
       if (!done) {
         const auto dropped = was_dropped(schema, partition, done.error(), deadline);
         if (dropped && *dropped) break;

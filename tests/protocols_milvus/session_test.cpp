@@ -1,0 +1,128 @@
+// Up to which timestamp a read has to wait.
+#include "protocols/milvus/session.h"
+
+#include <catch2/catch.hpp>
+
+#include "base/fake_clock.h"
+
+namespace vmproxy::protocols::milvus {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr uint64_t ms(uint64_t n) {
+  return n << 18;
+}
+
+struct Fixture {
+  static constexpr uint64_t begin = ms(1'000'000);  // what the server's clock shows when ours shows `start`
+  FakeClock clock;
+  const TimePoint start = clock.now();
+  int asked = 0;
+  bool tells = true;
+  uint64_t there() const {
+    const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(clock.now() - start).count();
+    return begin + ms(static_cast<uint64_t>(passed));
+  }
+  Session session{clock, [this](Deadline) { return ++asked, tells ? there() : 0; }, 4};
+  static std::vector<model::Key> keys(std::initializer_list<int64_t> ids) {
+    std::vector<model::Key> out;
+    for (const int64_t id : ids) out.push_back({"", {id}});
+    return out;
+  }
+  uint64_t write(std::initializer_list<int64_t> ids, const std::string& collection = "c") {
+    session.wrote(collection, keys(ids), there(), clock.in(1s));
+    return there();
+  }
+  uint64_t of(std::initializer_list<int64_t> ids, const std::string& collection = "c") {
+    return session.guarantee(collection, keys(ids), clock.in(1s));
+  }
+  uint64_t others() const { return there() - ms(500); }
+};
+
+TEST_CASE_METHOD(Fixture,
+                 "a read waits for the last write of its keys, and else for what is half a second old") {
+  const uint64_t one = write({1});
+  clock.advance(100ms);
+  const uint64_t two = write({2});
+  clock.advance(100ms);
+  CHECK(of({1}) == one);
+  CHECK(of({2}) == two);
+  CHECK(of({1, 2, 3}) == two);
+  CHECK(of({3}) == others());
+  CHECK(of({}) == two);  // any record of the collection
+  CHECK(of({1}, "another") == others());
+  CHECK(of({}, "another") == others());
+  clock.advance(1s);
+  CHECK(of({1}) == others());
+  CHECK(of({}) == others());
+  CHECK(asked == 0);  // the writes have told what time it is
+}
+
+TEST_CASE_METHOD(Fixture, "of a write whose answer has no timestamp the server's time after it counts") {
+  session.wrote("c", keys({1}), 0, clock.in(1s));
+  CHECK(asked == 1);
+  CHECK(of({1}) == there());
+  CHECK(of({2}) == others());
+}
+
+TEST_CASE_METHOD(Fixture, "a write whose answer comes late or out of order takes nothing back") {
+  const uint64_t early = there();
+  clock.advance(50ms);
+  const uint64_t late = write({1});
+  session.wrote("c", keys({1}), early, clock.in(1s));
+  CHECK(of({1}) == late);
+  CHECK(of({}) == late);
+  clock.advance(200ms);
+  CHECK(of({5}) == others());  // the clock was not set back either
+}
+
+TEST_CASE_METHOD(Fixture, "what is forgotten for want of room is waited for by everybody") {
+  const uint64_t one = write({1});
+  for (int64_t id = 2; id < 6; ++id) {
+    clock.advance(10ms);
+    write({id});
+  }
+  CHECK(of({1}) == one);
+  CHECK(of({99}) == one);  // it could be one that is forgotten
+  CHECK(of({99}, "another") == one);
+}
+
+TEST_CASE_METHOD(Fixture, "the server is asked for its time when nothing was written lately, and seldom") {
+  CHECK(of({1}) == others());
+  CHECK(of({1}) == others());
+  CHECK(asked == 1);
+  clock.advance(3s);
+  CHECK(session.guarantee_now("c", keys({1})) == 0);  // would have to ask
+  CHECK(asked == 1);
+  CHECK(of({1}) == others());
+  CHECK(asked == 2);
+  CHECK(session.guarantee_now("c", keys({1})) == others());
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "a write of unknown outcome makes reads of its collection Strong while it may be executed") {
+  write({1});
+  session.in_doubt("c");
+  CHECK(of({1}) == 0);
+  CHECK(of({7}) == 0);
+  CHECK(of({}) == 0);
+  CHECK(of({1}, "another") == others());
+  clock.advance(Session::doubt);
+  CHECK(of({1}) == others());
+}
+
+TEST_CASE_METHOD(Fixture, "where the server gives no timestamps every read is Strong") {
+  tells = false;
+  CHECK(of({1}) == 0);
+  for (int i = 0; i < 10; ++i) session.wrote("c", keys({1}), 0, clock.in(1s));
+  CHECK(of({1}) == 0);
+  CHECK(of({1}, "another") == 0);
+  CHECK(asked == 1);
+  tells = true;
+  clock.advance(Session::doubt);
+  CHECK(of({1}) == others());
+}
+
+}  // namespace
+}  // namespace vmproxy::protocols::milvus
