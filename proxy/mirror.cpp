@@ -30,7 +30,8 @@ Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& tr
       suspects_(journal),
       lanes_({journal, collections, transfer, dialect, in_flight_, freshness_, debts_, ledger_, quarantine_,
               clock, random, metrics},
-             options.lanes) {}
+             options.lanes),
+      primary_since_(clock.now()) {}
 
 Mirror::~Mirror() {
   stop();

@@ -152,6 +152,8 @@ class Mirror final : public journal::Sink {
   bool only_windows_owed() const { return debts_.count() == debts_.count(DebtReason::uncertain); }
   // Lanes stopped. Also ends what is left of the wait after an unclean start (H57): that was for the former replica.
   void set_primary(Side primary);
+  // When it was called last, or else the beginning.
+  TimePoint primary_since() const { return primary_since_; }
   // Without a set_primary() before, what catch_up_without_primary() gave up is owed again.
   void resume_lanes();
   // Reads every suspect again. Blocking; an error: not all of them.
@@ -236,6 +238,7 @@ class Mirror final : public journal::Sink {
   std::atomic<uint64_t> last_position_{0};
   std::atomic<uint64_t> generation_{0};
   std::atomic<Side> primary_{Side::source};
+  std::atomic<TimePoint> primary_since_;
   std::atomic<uint64_t> writes_{0}, collapsed_{0};
   std::atomic<TimePoint> not_before_{TimePoint()};  // H57: nothing is sent to the replica before
   std::atomic<TimePoint> gaps_act_until_{TimePoint()};

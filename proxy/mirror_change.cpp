@@ -160,6 +160,7 @@ void Mirror::take_back_given_up() {
 
 void Mirror::set_primary(Side primary) {
   primary_ = primary;
+  primary_since_ = clock_.now();
   not_before_ = TimePoint();
   given_up_.clear();
 }

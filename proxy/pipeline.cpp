@@ -335,9 +335,14 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, ByteBu
   const auto operation = context_.dialect->decode(row, exchange.request(), *context_.collections.catalog());
   if (!operation || operation->pages) co_return false;
   const std::string collection = model::to_string(operation->collection);
-  if (!context_.collections.find(collection)) co_return false;
-  // A plain read may miss what was acknowledged, where the system makes reads wait for that.
-  auto up_to_date = context_.dialect->up_to_date(row, exchange.request());
+  const auto found = context_.collections.find(collection);
+  if (!found) co_return false;
+  // A plain read may miss what was acknowledged, where the system makes reads wait for that. Since the promotion only the
+  // mirror writes to the source.
+  std::string session;
+  if (context_.clock.now() - context_.mirror.primary_since() > protocols::Driver::others_after)
+    session = context_.transfer.driver(Side::source).session(found->plan->source(), operation->keys);
+  auto up_to_date = context_.dialect->up_to_date(row, exchange.request(), session);
   if (!up_to_date) co_return false;
   const auto marks = context_.mirror.marks().of(operation->collection, operation->keys);
   if (!marks) co_return false;

@@ -117,9 +117,10 @@ class Dialect {
   virtual Result<std::vector<Image>> images(const OperationRow& row, const net::Request& request,
                                             const Catalog& catalog) const = 0;
   // Rows of class read: the body to ask the source with so that its answer has every write acknowledged before; empty: the
-  // request does so as it is. Nothing: this call cannot ask for that.
-  virtual std::optional<std::string> up_to_date(const OperationRow& row,
-                                                const net::Request& request) const = 0;
+  // request does so as it is. Nothing: this call cannot ask for that. `session`: of the source's driver (Driver::session);
+  // where it is not empty every write that counts went through that driver, and the answer need show no more.
+  virtual std::optional<std::string> up_to_date(const OperationRow& row, const net::Request& request,
+                                                std::string_view session) const = 0;
   virtual OutcomeReport outcome(const Operation& operation, const net::Response& response) const = 0;
   // Of any call; row: nullptr for one that is not in the table. The body may be missing because it was streamed; then
   // as far as status, headers and trailers tell, and what they do not prove is uncertain.

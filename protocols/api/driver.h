@@ -131,6 +131,14 @@ class Driver {
     if (!records) return records.error();
     return ReadResult{std::move(*records), {}};
   }
+  // A session token: given to Dialect::up_to_date it makes a request of an application show what this driver has written of
+  // these keys, none: of the collection, and what anybody had written `others_after` ago. Empty: there is none, or nothing to
+  // wait for. Does not block.
+  static constexpr Duration others_after = std::chrono::seconds(1);
+  virtual std::string session(const model::Schema& schema, std::span<const model::Key> keys) const {
+    (void)schema, (void)keys;
+    return {};
+  }
   // Whole records. On an Error nothing is known of any of them unless surely_not_done().
   virtual Result<ApplyResult> upsert(const model::Schema& schema, std::span<const model::Record> records,
                                      UpsertMode mode, Deadline deadline) = 0;

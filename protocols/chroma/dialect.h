@@ -22,7 +22,8 @@ class ChromaDialect final : public Dialect {
   Result<std::vector<Image>> images(const OperationRow& row, const net::Request& request,
                                     const Catalog& catalog) const override;
   // What Chroma has acknowledged, every later read shows.
-  std::optional<std::string> up_to_date(const OperationRow&, const net::Request&) const override {
+  std::optional<std::string> up_to_date(const OperationRow&, const net::Request&,
+                                        std::string_view) const override {
     return "";
   }
   OutcomeReport outcome(const Operation& operation, const net::Response& response) const override;

@@ -6,6 +6,7 @@
 #include "protocols/milvus/requests.h"
 #include "protocols/milvus/rows.h"
 #include "protocols/milvus/search.h"
+#include "protocols/milvus/session.h"
 #include "protocols/wire/grpc.h"
 #include "protocols/wire/json.h"
 #include "protocols/wire/protobuf.h"
@@ -304,20 +305,23 @@ Result<std::vector<Dialect::Image>> MilvusDialect::images(const OperationRow& ro
   return images;
 }
 
-// Consistency level Strong, whatever the request or its collection says. Of a field that comes twice the last one counts
-// (protobuf's rule), so the message itself stays as it is. Fields: milvus.proto, QueryRequest and SearchRequest.
-std::optional<std::string> MilvusDialect::up_to_date(const OperationRow& row,
-                                                     const net::Request& request) const {
+// Consistency level Strong, or everything up to the session's timestamp, whatever the request or its collection says. Of a
+// field that comes twice the last one counts (protobuf's rule), so the message itself stays as it is. Fields: milvus.proto,
+// QueryRequest and SearchRequest.
+std::optional<std::string> MilvusDialect::up_to_date(const OperationRow& row, const net::Request& request,
+                                                     std::string_view session) const {
   const Rpc rpc = rpc_of(row);
   if (rpc != Rpc::query && rpc != Rpc::search) return std::nullopt;
   auto message = message_of(request);
   if (!message) return std::nullopt;
   const bool query = rpc == Rpc::query;
-  wire::ProtoWriter strong;
-  strong.always_u64(query ? 8 : 11, 0);  // guarantee_timestamp: none of its own
-  strong.always_u64(query ? 11 : 14, static_cast<uint64_t>(Consistency::strong));
-  strong.always_u64(query ? 12 : 15, 0);  // use_default_consistency
-  return wire::grpc_frame(*message + strong.view());
+  const uint64_t timestamp = Session::timestamp(session);
+  wire::ProtoWriter behind;
+  behind.always_u64(query ? 8 : 11, timestamp);  // guarantee_timestamp
+  behind.always_u64(query ? 11 : 14,
+                    static_cast<uint64_t>(timestamp == 0 ? Consistency::strong : Consistency::customized));
+  behind.always_u64(query ? 12 : 15, 0);  // use_default_consistency
+  return wire::grpc_frame(*message + behind.view());
 }
 
 // HTTP and gRPC say "OK" to calls that Milvus refused: the truth is in the message.

@@ -21,7 +21,8 @@ class MilvusDialect final : public Dialect {
                            const Catalog& catalog) const override;
   Result<std::vector<Image>> images(const OperationRow& row, const net::Request& request,
                                     const Catalog& catalog) const override;
-  std::optional<std::string> up_to_date(const OperationRow& row, const net::Request& request) const override;
+  std::optional<std::string> up_to_date(const OperationRow& row, const net::Request& request,
+                                        std::string_view session) const override;
   OutcomeReport outcome(const Operation& operation, const net::Response& response) const override;
   Ending ending(const OperationRow* row, const net::Response& response) const override;
   Result<net::Response> serve(const OperationRow& row, const net::Request& request,

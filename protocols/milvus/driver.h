@@ -45,6 +45,7 @@ class MilvusDriver final : public Driver {
   // Refused are the keys in partitions that an application released.
   Result<ReadResult> read_each(const model::Schema& schema, std::span<const model::Key> keys, ReadParts parts,
                                Deadline deadline) override;
+  std::string session(const model::Schema& schema, std::span<const model::Key> keys) const override;
   Result<ApplyResult> upsert(const model::Schema& schema, std::span<const model::Record> records,
                              UpsertMode mode, Deadline deadline) override;
   Result<ApplyResult> erase(const model::Schema& schema, std::span<const model::Key> keys,
@@ -171,7 +172,7 @@ class MilvusDriver final : public Driver {
   std::string home_database_;
   Clock& clock_;
   Overlap overlap_;
-  Session session_;
+  mutable Session session_;
   std::atomic<bool> recent_ = false;  // 2.4 or later
   mutable std::mutex mutex_;
   std::string version_;

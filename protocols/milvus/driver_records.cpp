@@ -250,6 +250,10 @@ Result<ReadResult> MilvusDriver::read_each(const model::Schema& schema, std::spa
   return result;
 }
 
+std::string MilvusDriver::session(const model::Schema& schema, std::span<const Key> keys) const {
+  return session_.token(to_string(schema.name), keys);
+}
+
 Result<void> MilvusDriver::send_write(std::string_view rpc, const model::Schema& schema,
                                       const ProtoWriter& request, std::span<const Key> keys,
                                       Deadline deadline) {

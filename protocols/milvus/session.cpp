@@ -1,6 +1,7 @@
 #include "protocols/milvus/session.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "protocols/milvus/overlap.h"
 
@@ -9,6 +10,7 @@ namespace {
 
 constexpr Duration time_kept =
     std::chrono::seconds(2);  // a clock that is set back makes reads wait no longer
+constexpr Duration time_usable = std::chrono::minutes(10);  // where asking would block
 // Marks that are older say nothing: every read asks for what is half a second old.
 constexpr Duration mark_kept = std::chrono::seconds(2);
 
@@ -66,13 +68,13 @@ void Session::forget(uint64_t newest) {
   });
 }
 
-bool Session::time_is_known() const {
-  return time_ && clock_.now() - time_->at < time_kept;
+bool Session::time_is_known(Duration age_max) const {
+  return time_ && clock_.now() - time_->at < age_max;
 }
 
 bool Session::gives_none() {
   std::lock_guard hold(mutex_);
-  return time_is_known() && time_->timestamp == 0;
+  return time_is_known(time_kept) && time_->timestamp == 0;
 }
 
 uint64_t Session::time_there() const {
@@ -81,7 +83,7 @@ uint64_t Session::time_there() const {
 
 // Every answer is late, so of what they tell the latest is nearest.
 void Session::learn(uint64_t timestamp) {
-  if (!time_is_known() || timestamp > time_there()) time_ = ServerTime{timestamp, clock_.now()};
+  if (!time_is_known(time_kept) || timestamp > time_there()) time_ = ServerTime{timestamp, clock_.now()};
 }
 
 uint64_t Session::needed(const std::string& collection, std::span<const model::Key> keys) {
@@ -105,7 +107,7 @@ uint64_t Session::guarantee(const std::string& collection, std::span<const model
                             Deadline deadline) {
   {
     std::lock_guard hold(mutex_);
-    if (time_is_known()) return needed(collection, keys);
+    if (time_is_known(time_kept)) return needed(collection, keys);
   }
   const uint64_t timestamp = server_time_(deadline);
   std::lock_guard hold(mutex_);
@@ -113,9 +115,16 @@ uint64_t Session::guarantee(const std::string& collection, std::span<const model
   return needed(collection, keys);
 }
 
-uint64_t Session::guarantee_now(const std::string& collection, std::span<const model::Key> keys) {
+std::string Session::token(const std::string& collection, std::span<const model::Key> keys) {
   std::lock_guard hold(mutex_);
-  return time_is_known() ? needed(collection, keys) : 0;
+  const uint64_t timestamp = time_is_known(time_usable) ? needed(collection, keys) : 0;
+  return timestamp == 0 ? std::string() : std::to_string(timestamp);
+}
+
+uint64_t Session::timestamp(std::string_view token) {
+  uint64_t timestamp = 0;
+  const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), timestamp);
+  return error == std::errc() && end == token.data() + token.size() ? timestamp : 0;
 }
 
 }  // namespace vmproxy::protocols::milvus

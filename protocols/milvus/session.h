@@ -44,8 +44,9 @@ class Session {
   // What a read has to ask for that shows no records but these; without keys: any of the collection. 0: it has to be
   // Strong. May ask the server what time it has.
   uint64_t guarantee(const std::string& collection, std::span<const model::Key> keys, Deadline deadline);
-  // The same without asking: 0 where that would be needed.
-  uint64_t guarantee_now(const std::string& collection, std::span<const model::Key> keys);
+  // The same without asking, as a token; empty: Strong.
+  std::string token(const std::string& collection, std::span<const model::Key> keys);
+  static uint64_t timestamp(std::string_view token);  // 0: of none, or of one that is none of ours
 
  private:
   struct ServerTime {
@@ -53,7 +54,7 @@ class Session {
     TimePoint at;        // when it was that time there, or a little later
   };
   static uint64_t mark_of(const std::string& collection, const model::Key& key);
-  bool time_is_known() const;
+  bool time_is_known(Duration age_max) const;
   bool gives_none();
   uint64_t time_there() const;
   void learn(uint64_t timestamp);

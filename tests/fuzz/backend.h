@@ -72,7 +72,7 @@ inline std::optional<net::Response> ask(const protocols::Dialect& dialect, const
   for (const auto code : {Code::not_found, Code::unavailable, Code::unsupported, Code::internal})
     must(dialect.error(Error(code, "why"), head).status >= 200, "an error has a shape");
   if (row == nullptr) return std::nullopt;
-  (void)dialect.up_to_date(*row, request);
+  (void)dialect.up_to_date(*row, request, {});
   const auto operation = dialect.decode(*row, request, backend.catalog());
   if (operation) {
     must(operation->row == row, "the operation of its row");

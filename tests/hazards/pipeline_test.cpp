@@ -470,8 +470,17 @@ TEST_CASE(
   proxy.move.dialect.ask_for_all =
       proxy::encode_images({{key_of("a"), std::nullopt}, {key_of("a"), std::nullopt}});
   auto request = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})});
+  proxy.move.source.token = "what the mirror wrote";
+  // Just now, so what the application wrote there counts, too.
+  proxy.move.context().mirror.set_primary(vmproxy::journal::Side::target);
   proxy.handle(request);
   CHECK(request.sent == proxy.move.dialect.ask_for_all);
+  CHECK(proxy.move.dialect.asked_with.empty());
+  proxy.move.clock.advance(seconds(2));
+  auto later = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})});
+  proxy.handle(later);
+  CHECK(later.sent == proxy.move.dialect.ask_for_all);
+  CHECK(proxy.move.dialect.asked_with == "what the mirror wrote");
 }
 
 TEST_CASE(

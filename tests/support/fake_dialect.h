@@ -31,11 +31,14 @@ class FakeDialect final : public protocols::Dialect {
                                       const protocols::Catalog& catalog) const override;
   Result<std::vector<Image>> images(const protocols::OperationRow& row, const net::Request& request,
                                     const protocols::Catalog& catalog) const override;
-  bool moves_name = false;        // what /create does, instead of making a collection
-  model::CollectionName creates;  // what /create names
-  bool can_ask_for_all = true;    // up_to_date
-  std::string ask_for_all;        // the body then
-  std::optional<std::string> up_to_date(const protocols::OperationRow&, const net::Request&) const override {
+  bool moves_name = false;         // what /create does, instead of making a collection
+  model::CollectionName creates;   // what /create names
+  bool can_ask_for_all = true;     // up_to_date
+  std::string ask_for_all;         // the body then
+  mutable std::string asked_with;  // the session
+  std::optional<std::string> up_to_date(const protocols::OperationRow&, const net::Request&,
+                                        std::string_view session) const override {
+    asked_with = session;
     return can_ask_for_all ? std::optional(ask_for_all) : std::nullopt;
   }
   protocols::OutcomeReport outcome(const protocols::Operation& operation,

@@ -1,3 +1,5 @@
+#include <future>
+
 #include "tests/support/no_threads.h"
 #include "tests/validation/fixture.h"
 
@@ -271,6 +273,24 @@ TEST_CASE(
       at.jobs()[0], keys, Side::source, deadline,
       []() -> vmproxy::Result<void> { return Error(Code::timeout, "not in time"); });
   CHECK(late.error().code == Code::timeout);
+}
+
+TEST_CASE("of a primary that stands still both sides are read at once") {
+  Compare at;
+  at.fill(3);
+  std::promise<void> followed;
+  auto both = followed.get_future();
+  bool in_time = false;
+  at.source.after_read = [&](auto&) {
+    in_time = both.wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+  };
+  at.target.after_read = [&](auto&) { followed.set_value(); };
+  auto report = at.validation->compare_keys(at.jobs()[0], {key_of(FakeDatabase::name(0))}, Side::source,
+                                            at.clock.in(std::chrono::seconds(9)),
+                                            [] { return vmproxy::Result<void>(); });
+  REQUIRE(report);
+  CHECK(report->clean());
+  CHECK(in_time);
 }
 
 TEST_CASE("a validation that gets no threads of its own is done by its caller") {
