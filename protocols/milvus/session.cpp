@@ -81,8 +81,11 @@ uint64_t Session::time_there() const {
   return time_->timestamp == 0 ? 0 : time_->timestamp + ticks(clock_.now() - time_->at);
 }
 
-// Every answer is late, so of what they tell the latest is nearest.
+// Every answer is late, so of what they tell the latest is nearest. What was written before the first one may have been
+// written, and acknowledged, by the process before this one.
 void Session::learn(uint64_t timestamp) {
+  if (!begun_) forgotten_ = timestamp;
+  begun_ = begun_ || timestamp != 0;
   if (!time_is_known(time_kept) || timestamp > time_there()) time_ = ServerTime{timestamp, clock_.now()};
 }
 

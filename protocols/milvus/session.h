@@ -66,6 +66,7 @@ class Session {
   const size_t marks_max_;
   std::mutex mutex_;
   std::optional<ServerTime> time_;
+  bool begun_ = false;                               // some time is known, or was
   std::unordered_map<uint64_t, uint64_t> marks_;     // of written keys: the timestamp of the last write
   std::deque<std::pair<uint64_t, uint64_t>> order_;  // timestamp, mark, as they came
   uint64_t forgotten_ = 0;                           // no key that has no mark was written later

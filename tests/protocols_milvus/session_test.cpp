@@ -37,6 +37,11 @@ struct Fixture {
   uint64_t of(std::initializer_list<int64_t> ids, const std::string& collection = "c") {
     return session.guarantee(collection, keys(ids), clock.in(1s));
   }
+  // Long enough after it began.
+  Fixture() {
+    session.wrote("begin", {}, there(), clock.in(1s));
+    clock.advance(1s);
+  }
   uint64_t others() const { return there() - ms(500); }
 };
 
@@ -66,6 +71,21 @@ TEST_CASE_METHOD(Fixture, "of a write whose answer has no timestamp the server's
   CHECK(of({2}) == others());
 }
 
+TEST_CASE_METHOD(Fixture, "what the process before may have written is waited for") {
+  clock.advance(5s);
+  const auto tell = [this](Deadline) { return there(); };
+  Session reads(clock, tell);  // begins a moment after a kill -9
+  const uint64_t first = there();
+  CHECK(reads.guarantee("c", keys({1}), clock.in(1s)) == first);
+  clock.advance(100ms);
+  CHECK(reads.guarantee("c", keys({1}), clock.in(1s)) == first);
+  Session writes(clock, tell);
+  const uint64_t second = there();
+  writes.wrote("another", keys({7}), second, clock.in(1s));
+  CHECK(writes.guarantee("c", keys({1}), clock.in(1s)) == second);
+  CHECK(Session::timestamp(writes.token("c", keys({1}))) == second);
+}
+
 TEST_CASE_METHOD(Fixture, "a write whose answer comes late or out of order takes nothing back") {
   const uint64_t early = there();
   clock.advance(50ms);
@@ -89,6 +109,7 @@ TEST_CASE_METHOD(Fixture, "what is forgotten for want of room is waited for by e
 }
 
 TEST_CASE_METHOD(Fixture, "the server is asked for its time when nothing was written lately, and seldom") {
+  clock.advance(2s);
   CHECK(of({1}) == others());
   CHECK(of({1}) == others());
   CHECK(asked == 1);
@@ -111,6 +132,7 @@ TEST_CASE_METHOD(Fixture,
 
 TEST_CASE_METHOD(Fixture, "where the server gives no timestamps every read is Strong") {
   tells = false;
+  clock.advance(3s);
   CHECK(of({1}) == 0);
   for (int i = 0; i < 10; ++i) session.wrote("c", keys({1}), 0, clock.in(1s));
   CHECK(of({1}) == 0);
