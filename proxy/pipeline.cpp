@@ -337,18 +337,18 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, ByteBu
   const std::string collection = model::to_string(operation->collection);
   const auto found = context_.collections.find(collection);
   if (!found) co_return false;
-  // A plain read may miss what was acknowledged, where the system makes reads wait for that. Since the promotion only the
-  // mirror writes to the source.
-  std::string session;
-  if (context_.clock.now() - context_.mirror.primary_since() > protocols::Driver::others_after)
-    session = context_.transfer.driver(Side::source).session(found->plan->source(), operation->keys);
-  auto up_to_date = context_.dialect->up_to_date(row, exchange.request(), session);
-  if (!up_to_date) co_return false;
   const auto marks = context_.mirror.marks().of(operation->collection, operation->keys);
   if (!marks) co_return false;
   if (!co_await replica_has(exchange, *operation) || context_.mirror.quarantine().holds(collection))
     co_return false;
   if (context_.source_reads.allowed() == 0) co_return false;
+  // A plain read may miss what was acknowledged, where the system makes reads wait for that. Since the promotion only the
+  // mirror writes to the source. Asked for now, behind the wait: what the mirror wrote meanwhile has to be in the answer.
+  std::string session;
+  if (context_.clock.now() - context_.mirror.primary_since() > protocols::Driver::others_after)
+    session = context_.transfer.driver(Side::source).session(found->plan->source(), operation->keys);
+  auto up_to_date = context_.dialect->up_to_date(row, exchange.request(), session);
+  if (!up_to_date) co_return false;
   exchange.send_instead(std::move(*up_to_date));
   const Deadline deadline = std::min(exchange.deadline(), context_.source_read_deadline());
   auto answer = co_await exchange.forward(context_.source, deadline, context_.options.answer_bytes_max,

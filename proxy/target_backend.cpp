@@ -46,9 +46,9 @@ Result<std::shared_ptr<const Collection>> TargetBackend::whole(const model::Coll
 Result<model::QueryResult> TargetBackend::query(const model::Query& query) {
   auto found = collection(query.collection);
   if (!found) return found.error();
-  model::Query session = query;
-  session.consistency = consistency;
-  return context_.transfer.query(Side::target, **found, session, deadline_);
+  model::Query asked = query;
+  asked.consistency = consistency;
+  return context_.transfer.query(Side::target, **found, asked, deadline_);
 }
 
 Result<std::vector<model::Key>> TargetBackend::matching(const Collection& collection,

@@ -94,21 +94,19 @@ Result<std::map<model::Key, Look>> Comparison::look(
     const std::function<Result<void>()>& follower_ready) const {
   const Side follower = primary == Side::source ? Side::target : Side::source;
   using Records = Result<std::map<model::Key, Found>>;
-  std::future<Records>
-      still;  // of the primary, which stands still: where both reads have to wait, the waits are one
+  // It stands still then: where both reads have to wait, the waits are one.
+  std::future<Records> read_beside;
   if (follower_ready) {
-    still = beside([this, keys, primary, deadline] { return read(primary, keys, {}, deadline); });
+    read_beside = beside([this, keys, primary, deadline] { return read(primary, keys, {}, deadline); });
     auto ready = follower_ready();
     if (!ready) return ready.error();
   }
-  auto first = read(follower, keys, {}, deadline);
-  auto second = still.valid() ? still.get()
-                : first       ? read(primary, keys, {}, deadline)
-                              : Records(first.error());
-  if (!first) return first.error();
-  if (!second) return second.error();
-  auto& sources = primary == Side::source ? *second : *first;
-  auto& targets = primary == Side::source ? *first : *second;
+  auto followers = read(follower, keys, {}, deadline);
+  if (!followers) return followers.error();
+  auto primaries = read_beside.valid() ? read_beside.get() : read(primary, keys, {}, deadline);
+  if (!primaries) return primaries.error();
+  auto& sources = primary == Side::source ? *primaries : *followers;
+  auto& targets = primary == Side::source ? *followers : *primaries;
   std::map<model::Key, Look> looks;
   for (const auto& key : keys) {
     Look look;

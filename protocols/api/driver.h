@@ -134,7 +134,7 @@ class Driver {
   // A session token: given to Dialect::up_to_date it makes a request of an application show what this driver has written of
   // these keys, none: of the collection, and what anybody had written `others_after` ago. Empty: there is none, or nothing to
   // wait for. Does not block.
-  static constexpr Duration others_after = std::chrono::seconds(1);
+  static constexpr Duration others_after = std::chrono::seconds(2);
   virtual std::string session(const model::Schema& schema, std::span<const model::Key> keys) const {
     (void)schema, (void)keys;
     return {};

@@ -316,12 +316,12 @@ std::optional<std::string> MilvusDialect::up_to_date(const OperationRow& row, co
   if (!message) return std::nullopt;
   const bool query = rpc == Rpc::query;
   const uint64_t timestamp = Session::timestamp(session);
-  wire::ProtoWriter behind;
-  behind.always_u64(query ? 8 : 11, timestamp);  // guarantee_timestamp
-  behind.always_u64(query ? 11 : 14,
-                    static_cast<uint64_t>(timestamp == 0 ? Consistency::strong : Consistency::customized));
-  behind.always_u64(query ? 12 : 15, 0);  // use_default_consistency
-  return wire::grpc_frame(*message + behind.view());
+  wire::ProtoWriter overrides;
+  overrides.always_u64(query ? 8 : 11, timestamp);  // guarantee_timestamp
+  overrides.always_u64(query ? 11 : 14,
+                       static_cast<uint64_t>(timestamp == 0 ? Consistency::strong : Consistency::customized));
+  overrides.always_u64(query ? 12 : 15, 0);  // use_default_consistency
+  return wire::grpc_frame(*message + overrides.view());
 }
 
 // HTTP and gRPC say "OK" to calls that Milvus refused: the truth is in the message.

@@ -74,6 +74,8 @@ MilvusDriver::MilvusDriver(Client client, std::string home_database, Clock& cloc
       overlap_(clock),
       session_(clock, [this](Deadline deadline) { return timestamp_now(client_, deadline); }) {}
 
+static_assert(Driver::others_after > 2 * Session::others_age);  // it is late by as much as an answer may be
+
 const Capabilities& MilvusDriver::capabilities() const {
   static const Capabilities v23 = capabilities_of(false);
   static const Capabilities later = capabilities_of(true);
@@ -296,6 +298,8 @@ Result<void> MilvusDriver::alter(const model::CollectionName& now, const model::
     request.bytes(3, now.name);
     request.bytes(4, wanted.name.name);
     auto renamed = client_.command("RenameCollection", database_of(now.space), request, deadline);
+    if (renamed || !renamed.error().surely_not_done())
+      session_.renamed(to_string(now), to_string(wanted.name));
     if (!renamed) return renamed.error();
   }
   bool some = now != wanted.name;  // a part of it is done

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <vector>
 
 #include "protocols/milvus/overlap.h"
 
@@ -31,25 +32,48 @@ uint64_t Session::mark_of(const std::string& collection, const model::Key& key) 
 
 void Session::wrote(const std::string& collection, std::span<const model::Key> keys, uint64_t timestamp,
                     Deadline deadline) {
-  if (timestamp == 0 && !gives_none()) timestamp = server_time_(deadline);
+  const bool asks = timestamp == 0 && !gives_none();
+  if (asks) timestamp = server_time_(deadline);
   if (timestamp == 0) in_doubt(collection);
+  std::vector<uint64_t> marks;
+  marks.reserve(keys.size());
+  for (const auto& key : keys) marks.push_back(mark_of(collection, key));
   std::lock_guard hold(mutex_);
-  learn(timestamp);
+  if (timestamp != 0 || asks) learn(timestamp, asks);
   if (timestamp == 0) return;
-  for (const auto& key : keys) {
-    uint64_t& known = marks_[mark_of(collection, key)];
+  for (const uint64_t mark : marks) {
+    uint64_t& known = marks_[mark];
     if (known >= timestamp) continue;
     known = timestamp;
-    order_.emplace_back(timestamp, mark_of(collection, key));
+    order_.emplace_back(timestamp, mark);
   }
   uint64_t& last = last_[collection];
   last = std::max(last, timestamp);
+  // By its new name nobody knows these marks.
+  if (const auto became = became_.find(collection);
+      became != became_.end() && became->second.until > clock_.now())
+    forgotten_ = std::max(forgotten_, timestamp);
   forget(timestamp);
 }
 
 void Session::in_doubt(const std::string& collection) {
   std::lock_guard hold(mutex_);
   doubted_[collection] = clock_.in(doubt);
+  if (const auto became = became_.find(collection);
+      became != became_.end() && became->second.until > clock_.now())
+    doubted_[became->second.name] = clock_.in(doubt);
+}
+
+void Session::renamed(const std::string& from, const std::string& to) {
+  std::lock_guard hold(mutex_);
+  std::erase_if(became_, [&](const auto& one) { return one.second.until <= clock_.now(); });
+  became_[from] = {to, clock_.in(doubt)};
+  if (const auto last = last_.find(from); last != last_.end())
+    forgotten_ = std::max(forgotten_, last->second);
+  if (const auto doubted = doubted_.find(from); doubted != doubted_.end()) {
+    TimePoint& until = doubted_[to];
+    until = std::max(until, doubted->second);
+  }
 }
 
 void Session::forget(uint64_t newest) {
@@ -81,12 +105,14 @@ uint64_t Session::time_there() const {
   return time_->timestamp == 0 ? 0 : time_->timestamp + ticks(clock_.now() - time_->at);
 }
 
-// Every answer is late, so of what they tell the latest is nearest. What was written before the first one may have been
-// written, and acknowledged, by the process before this one.
-void Session::learn(uint64_t timestamp) {
+// Every answer is late, so of what they tell the latest is nearest; one that was asked for is new. What was written before the
+// first one may have been written, and acknowledged, by the process before this one.
+void Session::learn(uint64_t timestamp, bool asked) {
   if (!begun_) forgotten_ = timestamp;
   begun_ = begun_ || timestamp != 0;
-  if (!time_is_known(time_kept) || timestamp > time_there()) time_ = ServerTime{timestamp, clock_.now()};
+  const bool later = !time_ || timestamp > time_there();
+  const bool fresher = !time_is_known(time_kept) && (asked || timestamp + ticks(others_age) > time_there());
+  if (later || fresher) time_ = ServerTime{timestamp, clock_.now()};
 }
 
 uint64_t Session::needed(const std::string& collection, std::span<const model::Key> keys) {
@@ -114,7 +140,7 @@ uint64_t Session::guarantee(const std::string& collection, std::span<const model
   }
   const uint64_t timestamp = server_time_(deadline);
   std::lock_guard hold(mutex_);
-  learn(timestamp);
+  learn(timestamp, true);
   return needed(collection, keys);
 }
 

@@ -3,10 +3,11 @@
 //
 // Why: a Strong read asks for everything up to now, and the server answers it after the next time tick has come through
 // its log, 200 to 400 ms later (docs/decisions/0019). A read that asks for an older timestamp is answered at once. What
-// others than this driver wrote is shown when it is `others_age` old.
+// others than this driver wrote is shown when it is about `others_age` old.
 //
 // A timestamp is milliseconds << 18 and a counter (milvus-proto: hybrid timestamps of its TSO; every answer to a write
-// has the one of the write, MutationResult.timestamp). Thread-safe. Memory: the marks of `marks_max` written keys.
+// has the one of the write, MutationResult.timestamp). Thread-safe. Memory: the marks of `marks_max` written keys, and
+// the names of collections that were written in two seconds, or are in doubt.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +41,9 @@ class Session {
              Deadline deadline);
   // A write that may have been executed, or may still be.
   void in_doubt(const std::string& collection);
+  // The collection has, or may have, another name now: what was written by the old one is waited for by the new one, also
+  // what is acknowledged only later.
+  void renamed(const std::string& from, const std::string& to);
 
   // What a read has to ask for that shows no records but these; without keys: any of the collection. 0: it has to be
   // Strong. May ask the server what time it has.
@@ -57,7 +61,7 @@ class Session {
   bool time_is_known(Duration age_max) const;
   bool gives_none();
   uint64_t time_there() const;
-  void learn(uint64_t timestamp);
+  void learn(uint64_t timestamp, bool asked);
   uint64_t needed(const std::string& collection, std::span<const model::Key> keys);
   void forget(uint64_t newest);
 
@@ -72,6 +76,11 @@ class Session {
   uint64_t forgotten_ = 0;                           // no key that has no mark was written later
   std::map<std::string, uint64_t> last_;             // of collections that were written lately
   std::map<std::string, TimePoint> doubted_;         // until then
+  struct NewName {
+    std::string name;
+    TimePoint until;
+  };
+  std::map<std::string, NewName> became_;  // by the old name
 };
 
 }  // namespace vmproxy::protocols::milvus

@@ -470,13 +470,13 @@ TEST_CASE(
   proxy.move.dialect.ask_for_all =
       proxy::encode_images({{key_of("a"), std::nullopt}, {key_of("a"), std::nullopt}});
   auto request = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})});
-  proxy.move.source.token = "what the mirror wrote";
+  proxy.move.source.token = [] { return "what the mirror wrote"; };
   // Just now, so what the application wrote there counts, too.
   proxy.move.context().mirror.set_primary(vmproxy::journal::Side::target);
   proxy.handle(request);
   CHECK(request.sent == proxy.move.dialect.ask_for_all);
   CHECK(proxy.move.dialect.asked_with.empty());
-  proxy.move.clock.advance(seconds(2));
+  proxy.move.clock.advance(seconds(3));
   auto later = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})});
   proxy.handle(later);
   CHECK(later.sent == proxy.move.dialect.ask_for_all);
@@ -861,6 +861,25 @@ TEST_CASE("H29: a record that the target refuses while a read waits for it is no
     return ended;
   }));
   CHECK(request.asked_source == 1);
+}
+
+TEST_CASE("a read of a rollback that waited for the mirror asks the source for what it has waited for") {
+  Proxy proxy;
+  proxy.move.options.proxy.read_wait = seconds(30);
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.move.clock.advance(seconds(3));
+  proxy.reads(0);
+  proxy.move.source.token = [&] { return std::to_string(proxy.move.source.find("a").value_or(0)); };
+  proxy.move.source.hold(Call::upsert);
+  proxy.move.write("a", 7);
+  auto request = proxy.exchange({"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})});
+  const auto ended = proxy.begin(request);
+  CHECK_FALSE(*ended);
+  proxy.move.source.release();
+  CHECK(proxy.until([&] { return *ended; }));
+  CHECK(request.asked_source == 1);
+  CHECK(proxy.move.dialect.asked_with == "7");
 }
 
 TEST_CASE("a read of a rollback that a write of its record came across is the target's to answer") {

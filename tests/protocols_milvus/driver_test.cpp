@@ -156,7 +156,7 @@ TEST_CASE("text keys of any content work") {
 namespace {
 struct Asked {
   int64_t count, asked;
-  model::Consistency consistency;
+  model::Consistency consistency, of_the_others = consistency;  // of every other pair of readers
 };
 
 void write_beside_reads(const Asked& asked) {
@@ -211,7 +211,7 @@ void write_beside_reads(const Asked& asked) {
       std::mt19937 random(static_cast<unsigned>(100 + i));
       std::vector<model::Key> keys = keys_of(first);
       ReadParts parts;
-      parts.consistency = asked.consistency;
+      parts.consistency = i < readers / 2 ? asked.consistency : asked.of_the_others;
       while (std::chrono::steady_clock::now() < end) {
         std::vector<int64_t> due(acknowledged.begin(), acknowledged.end());
         const auto due_of = [&](const Record& one) {
@@ -231,14 +231,14 @@ void write_beside_reads(const Asked& asked) {
           query.vectors = {model::DenseVector{0, 0, 1, 0.25f}};
           query.top_k = 10;
           query.with_metadata = true;
-          query.consistency = asked.consistency;
+          query.consistency = parts.consistency;
           const auto found = own.driver->query(own.schema, query, soon());
           if (!found) return say("search: " + found.error().message);
           if (found->hits[0].size() != 10) say("search: " + std::to_string(found->hits[0].size()) + " hits");
           for (const auto& hit : found->hits[0]) check(hit.record, due_of(hit.record), "search");
           query = {};
           query.kind = model::Query::Kind::count;
-          query.consistency = asked.consistency;
+          query.consistency = parts.consistency;
           const auto counted = own.driver->query(own.schema, query, soon());
           if (!counted) return say("count: " + counted.error().message);
           if (counted->count != count) say("count: " + std::to_string(counted->count));

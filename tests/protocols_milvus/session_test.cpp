@@ -130,6 +130,32 @@ TEST_CASE_METHOD(Fixture,
   CHECK(of({1}) == others());
 }
 
+TEST_CASE_METHOD(Fixture, "a collection by its new name shows what was written by its old one") {
+  const uint64_t one = write({1}, "old");
+  session.renamed("old", "new");
+  clock.advance(100ms);
+  CHECK(of({1}, "new") == one);
+  CHECK(of({}, "new") == one);
+  // A write of before whose answer comes only now.
+  const uint64_t two = write({2}, "old");
+  CHECK(of({2}, "new") == two);
+  session.in_doubt("old");
+  CHECK(of({1}, "new") == 0);
+  session.renamed("new", "newer");
+  CHECK(of({1}, "newer") == 0);
+  CHECK(of({1}, "another") == two);  // nobody knows whose it is
+}
+
+TEST_CASE_METHOD(Fixture, "an answer that comes very late does not set the clock back") {
+  const uint64_t early = there();
+  clock.advance(3s);
+  session.wrote("c", keys({1}), early, clock.in(1s));
+  CHECK(Session::timestamp(session.token("c", keys({2}))) == others());
+  session.wrote("c", keys({1}), there() - ms(100), clock.in(1s));
+  CHECK(Session::timestamp(session.token("c", keys({2}))) == others() - ms(100));
+  CHECK(asked == 0);
+}
+
 TEST_CASE_METHOD(Fixture, "where the server gives no timestamps every read is Strong") {
   tells = false;
   clock.advance(3s);

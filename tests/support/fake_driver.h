@@ -54,8 +54,10 @@ class FakeDriver final : public protocols::Driver {
   void leave_out(std::vector<protocols::LeftOut> tables);
 
   // --- the script
-  std::string token;  // session()
-  std::string session(const model::Schema&, std::span<const model::Key>) const override { return token; }
+  std::function<std::string()> token;  // session()
+  std::string session(const model::Schema&, std::span<const model::Key>) const override {
+    return token ? token() : "";
+  }
   model::Capabilities caps;  // change before anybody asks
   // An upsert that names a partition which the collection does not have is refused: not_found.
   std::atomic<bool> knows_partitions{false};
