@@ -90,6 +90,52 @@ TEST_CASE("lazy rows and outcomes put before and during a failure are committed 
   CHECK(at.journal->outcome_of(1).value());
 }
 
+// A debt that is lost so while the end of its intent, committed later, stays: after a crash nobody knows of it.
+TEST_CASE(
+    "lazy rows that were committed before a failure are there after it, also where the store lost them") {
+  Fixture at;
+  at.open();
+  at.append("a");
+  at.store->lose_when_reopened(true);
+  for (const char* value : {"1", "2"}) {
+    const auto before = at.store->commits();
+    at.journal->put_rows({{"d", "debt", value}});
+    while (at.store->commits() == before) std::this_thread::yield();
+  }
+  SECTION("the next commit fails") {
+    at.store->fail_next_commits(1);
+  }
+  SECTION("it is on the disk all the same") {
+    at.store->fail_next_commit_after_applying();
+  }
+  CHECK_FALSE(append_and_wait(*at.journal, intent_of("b"), body_of("x")));
+  REQUIRE(at.journal->reopen());
+  CHECK(at.journal->row("d", "debt").value() == "2");
+  CHECK(at.append("after") == 3);
+  at.power_cut();
+  at.open();
+  CHECK(at.journal->row("d", "debt").value() == "2");
+}
+
+// What is kept for a reopening is bounded so. With `os` nothing is kept, and nothing is synced for it.
+TEST_CASE("very many lazy rows are synced now and then, with durability os never") {
+  Fixture at;
+  SECTION("fsync") {
+    at.options.durability = Durability::fsync;
+  }
+  SECTION("os") {
+    at.options.durability = Durability::os;
+  }
+  at.open();
+  const auto synced = at.store->synced_commits();
+  for (int i = 0; i < 12; ++i) {
+    const auto before = at.store->commits();
+    at.journal->put_rows({{"d", std::to_string(i), std::string(1u << 20, 'x')}});
+    while (at.store->commits() == before) std::this_thread::yield();
+  }
+  CHECK(at.store->synced_commits() == synced + (at.options.durability == Durability::fsync ? 1 : 0));
+}
+
 TEST_CASE("lazy rows put while the journal is failed do not make it sleep through reopen()") {
   Fixture at;
   at.open();
