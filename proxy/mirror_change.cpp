@@ -50,24 +50,31 @@ Result<void> Mirror::catch_up(Deadline deadline) {
 Mirror::Unread Mirror::unread() {
   auto [names, count] = lanes_.reads(unread_names_max);
   // Debts that no lane has got yet; open windows are carried over a change of the primary.
-  count += debts_.waiting_but(DebtReason::uncertain);
+  const auto waiting = debts_.waiting_but(DebtReason::uncertain);
+  count +=
+      waiting.others + static_cast<size_t>(std::ranges::count_if(waiting.keys, [this](const auto& owner) {
+        return !lanes_.has_journaled(owner.first, owner.second);
+      }));
   return {count, std::move(names)};
 }
 
-void Mirror::write_journaled() {
-  const auto keys = lanes_.journaled();
-  if (keys.empty()) return;
-  std::vector<Debt> debts;
-  std::lock_guard ordered(finish_mutex_);
-  for (const auto& [collection, key] : keys) {
-    open_window(collection, key, 0);
-    debts.push_back({0, collection, key, DebtReason::uncertain, window_of(primary_)});
+std::optional<Error> Mirror::write_journaled() {
+  const TimePoint now = clock_.now();
+  pay_due();  // an attempt that has landed by now is read, or written, with the others
+  if (const auto keys = lanes_.journaled(); !keys.empty()) {
+    std::vector<Debt> debts;
+    std::lock_guard ordered(finish_mutex_);
+    for (const auto& [collection, key] : keys) {
+      open_window(collection, key, 0);
+      debts.push_back({0, collection, key, DebtReason::uncertain, window_of(primary_)});
+    }
+    debts_.add(debts);  // before the image is on the replica
+    lanes_.use_journaled(keys);
   }
-  debts_.add(debts);  // before the image is on the replica
-  lanes_.use_journaled(keys);
+  return unsettled(now);
 }
 
-std::optional<Error> Mirror::unsettled() const {
+std::optional<Error> Mirror::unsettled(TimePoint now) const {
   const std::string replica = primary_ == Side::target ? "source" : "target";
   if (const size_t left = lanes_.images()) {
     const std::string problem = lanes_.problem();
@@ -81,7 +88,7 @@ std::optional<Error> Mirror::unsettled() const {
   }
   const TimePoint landed =
       std::max(not_before_.load(), debts_.last_due(DebtReason::zombie).value_or(TimePoint()));
-  if (landed > clock_.now()) {
+  if (landed > now) {
     return Error(Code::timeout,
                  "a change whose answer from the " + replica + " was lost may still arrive there");
   }
@@ -94,8 +101,7 @@ Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why
   CaughtUp caught_up;
   std::optional<Error> failed;
   while (!failed) {
-    write_journaled();
-    const auto waits = unsettled();
+    const auto waits = write_journaled();
     if (!waits) {
       if (give_up) caught_up.given_up += give_up_reads(why);
       if (done()) {
@@ -123,10 +129,17 @@ Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why
 }
 
 size_t Mirror::give_up_reads(const std::string& why) {
-  std::vector<Debt> debts = debts_.take_all_but(DebtReason::uncertain);
+  auto entries = lanes_.take_reads();
+  // What the journal has is not given up: there is room for it in the lanes now, and it is written from there.
+  std::vector<Debt> debts, journaled;
+  for (Debt& debt : debts_.take_all_but(DebtReason::uncertain)) {
+    const bool known =
+        debt.reason != DebtReason::collapsed && lanes_.has_journaled(debt.collection, debt.key);
+    (known ? journaled : debts).push_back(std::move(debt));
+  }
+  debts_.put_back(std::move(journaled));
   std::set<std::pair<std::string, std::string>> keys;
   for (const auto& debt : debts) keys.emplace(debt.collection, debt.key);
-  auto entries = lanes_.take_reads();
   for (auto& entry : entries) {
     keys.emplace(entry.collection, entry.key);
     for (auto& debt : entry.debts) debts.push_back(std::move(debt));
