@@ -171,7 +171,8 @@ class Migration final : public Control {
   // differ are owed a repair; those that cannot be judged now (dirty) stay noted. With comparing_ held.
   struct Delta {
     uint64_t compared = 0, different = 0;
-    std::string example;  // the first that differs, for people
+    uint64_t unsettled = 0;  // differ now, and a write of them was under way, owed or in its window
+    std::string example;     // the first that differs, for people
   };
   // `follower_ready`: as in Validation::compare_keys().
   Result<Delta> compare_written(uint64_t max, Deadline deadline,

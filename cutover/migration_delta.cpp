@@ -46,6 +46,7 @@ Result<Migration::Delta> Migration::compare_written(uint64_t max, Deadline deadl
       if (!report) return report.error();
       delta.compared += report->compared;
       delta.different += report->different_keys.size();
+      delta.unsettled += report->unsettled_keys.size();
       if (delta.example.empty()) delta.example = report->example;
       std::vector<std::string> again;
       for (const auto& key : report->unsettled_keys) again.push_back(model::encode(key));

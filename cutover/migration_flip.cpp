@@ -49,6 +49,7 @@ double seconds_of(Duration d) {
 Result<void> Migration::pre_drain(bool urgent) {
   auto reread = mirror_.reread_suspects();
   if (!reread) return reread.error().within("nothing changed");
+  mirror_.reread_windows();
   const TimePoint began = clock_.now();
   const Deadline deadline = began + options_.pre_drain_max;
   const uint64_t first = mirror_.numbers().lag_changes;
@@ -246,6 +247,7 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
   std::future<Result<Delta>> compared;
   std::promise<Result<void>> caught_up;  // after it: whatever happens, it is told
   if (done && !old_primary_dead) {
+    mirror_.compare_windows();
     compared = beside([this, keys_max, deadline, ready = caught_up.get_future().share()] {
       return compare_written(keys_max, deadline, [&ready] { return ready.get(); });
     });
@@ -277,6 +279,15 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
     } else if (delta->different > 0) {
       done = Error(Code::precondition, std::to_string(delta->different) + " records written last differ (" +
                                            delta->example + "); they are repaired, try again");
+    } else if (delta->unsettled > 0) {
+      // Nothing is under way any more: only an open window explains it. What was executed late, since it was read for this change,
+      // may have been shown to somebody.
+      mirror_.reread_windows();
+      done =
+          Error(Code::precondition,
+                std::to_string(delta->unsettled) +
+                    " records differ because writes whose answer was lost were executed just now; they are "
+                    "brought over, try again");
     }
   }
   // What came while the lanes caught up: they may have found what is a gap, and a record that the new primary refused has left

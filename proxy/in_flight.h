@@ -67,6 +67,8 @@ class InFlight {
   std::vector<std::string> close_collection_window(OpId window);
   // A write by filter has ended that hit these keys: every open window of the collection collects them as well.
   void collect(const std::string& collection, const std::vector<std::string>& keys);
+  // Collection and key of what open windows are about; more than `max`: only so many.
+  std::vector<std::pair<std::string, std::string>> in_windows(size_t max) const;
 
   bool broad_in_flight(OpId op) const;
   std::vector<OpId> broad_of(const std::string& collection) const;

@@ -156,6 +156,11 @@ class Mirror final : public journal::Sink {
   TimePoint primary_since() const { return primary_since_; }
   // Without a set_primary() before, what catch_up_without_primary() gave up is owed again.
   void resume_lanes();
+  // Reads every key with an open window now: what was executed late may have been shown already, and the next primary shall
+  // show it too.
+  void reread_windows();
+  // Those keys are compared before the primary changes, also where they were equal a moment ago.
+  void compare_windows();
   // Reads every suspect again. Blocking; an error: not all of them.
   Result<void> reread_suspects();
   // After a change of the primary. What was in doubt is what the former one may still do, and that one is the replica now:

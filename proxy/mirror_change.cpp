@@ -14,6 +14,9 @@ namespace {
 constexpr size_t suspects_at_once = 10'000;
 constexpr size_t carried_max = 200'000;
 constexpr size_t unread_names_max = 20;
+// More are open only after a write by filter that hit very many: a change of the primary does not wait for all of those.
+constexpr size_t windows_read_max = 10'000;
+constexpr size_t windows_compared_max = 300;  // in the fence
 
 }  // namespace
 
@@ -168,6 +171,20 @@ void Mirror::set_primary(Side primary) {
 void Mirror::resume_lanes() {
   lanes_.start(primary_, not_before_);  // first: whatever the other meets
   take_back_given_up();
+}
+
+void Mirror::reread_windows() {
+  std::lock_guard ordered(finish_mutex_);
+  for (auto& [collection, key] : in_flight_.in_windows(windows_read_max)) {
+    Entry entry = read_entry(collection, std::move(key));
+    entry.waits = in_flight_.broad_of(collection);
+    put(std::move(entry));
+  }
+}
+
+void Mirror::compare_windows() {
+  for (const auto& [collection, key] : in_flight_.in_windows(windows_compared_max))
+    written_.note(collection, {key});
 }
 
 Result<void> Mirror::reread_suspects() {

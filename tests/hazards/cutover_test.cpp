@@ -391,6 +391,40 @@ TEST_CASE("H53: an uncertain write does not hold up the promotion; its window is
   CHECK(move.target.find("a") == 1);
 }
 
+TEST_CASE("H53: what it has done by then, and reads may have shown, the new primary has too") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  move.write_uncertain("a", 2);
+  REQUIRE(move.quiet());
+  move.source.put("a", 2);  // executed after it was read for the mirror; its window is open
+  REQUIRE(move.promote());
+  CHECK(move.target.find("a") == 2);
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  CHECK(move.source.find("a") == 2);
+}
+
+TEST_CASE(
+    "H53: executed between that look and the decision, it keeps the old primary, and the next attempt has it") {
+  Move move;
+  move.options.fence_max = seconds(600);
+  move.source.put("a", 1);
+  move.ready();
+  move.write_uncertain("a", 2);
+  REQUIRE(move.quiet());
+  move.enter();
+  move.promote_aside();
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  move.source.put("a", 2);
+  move.leave();
+  CHECK(says(move.ended(), "executed just now"));
+  CHECK(move.primary() == "source");
+  REQUIRE(move.eventually([&] { return move.target.find("a") == 2; }));
+  REQUIRE(move.promote());
+  CHECK(move.target.find("a") == 2);
+}
+
 TEST_CASE("H53: a carried window is closed after a crash too") {
   Move move;
   move.source.put("a", 1);
