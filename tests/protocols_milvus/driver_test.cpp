@@ -267,6 +267,9 @@ TEST_CASE("nor do reads that ask for the driver's own writes only") {
   SECTION("few keys of many") {
     write_beside_reads({1200, 5, model::Consistency::session});
   }
+  SECTION("few keys of many, beside reads of all writes") {
+    write_beside_reads({1200, 5, model::Consistency::session, model::Consistency::strong});
+  }
 }
 
 TEST_CASE("a read of the driver's own writes shows the last one, and waits only where that was just now") {
@@ -282,7 +285,6 @@ TEST_CASE("a read of the driver's own writes shows the last one, and waits only 
     good(own.driver->erase(own.schema, keys_of({last}), soon()));
     CHECK(good(own.driver->read(own.schema, keys_of({last}), session, soon())).empty());
   }
-  std::this_thread::sleep_for(std::chrono::seconds(1));
   // Beside writes of other keys: what was not written for a while is there at once, which Strong does not know.
   const auto others = keys_of(records(50, 60));
   std::vector<double> waited[2];
