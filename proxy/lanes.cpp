@@ -108,7 +108,7 @@ void Lanes::stop() {
   }
 }
 
-void Lanes::put(Entry entry) {
+void Lanes::put(Entry entry, bool ends_doubt) {
   Lane& lane = *lanes_[lane_of(entry.collection, entry.key)];
   bool fresh = false;
   const std::string collection = entry.collection;
@@ -116,6 +116,7 @@ void Lanes::put(Entry entry) {
   entry.owed = {position};
   // Owed before it can be applied, so that no reader can see a gap between the two.
   parts_.freshness.owed(collection, position);
+  if (ends_doubt) parts_.freshness.settled(collection);
   for (const auto seq : lane.queue.put(std::move(entry), &fresh)) parts_.ledger.done(seq);
   if (!fresh) parts_.freshness.arrived(collection, position);  // an older entry's position stands for both
   wake(lane);

@@ -72,7 +72,8 @@ class Lanes {
   // Nothing is in flight on the replica when it returns; entries stay queued.
   void stop();
 
-  void put(Entry entry);
+  // `ends_doubt`: a write of its collection was in doubt until now (Freshness::settled).
+  void put(Entry entry, bool ends_doubt = false);
   bool has(const std::string& collection, const std::string& key) const;
   size_t size() const;
   size_t copy_size() const { return copy_rows_; }

@@ -76,9 +76,7 @@ void Mirror::pay_due() {
       if (VMPROXY_RULE("debt.waits")) entry.waits = in_flight_.broad_of(debt.collection);
       entry.debts.push_back(std::move(debt));
       const WriteMarks::Coming coming(marks_, entry.collection, entry.key);
-      const std::string collection = entry.collection;
-      lanes_.put(std::move(entry));
-      if (closes) freshness_.settled(collection);
+      lanes_.put(std::move(entry), closes);
     }
   }
 }

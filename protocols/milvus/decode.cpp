@@ -305,23 +305,15 @@ Result<std::vector<Dialect::Image>> MilvusDialect::images(const OperationRow& ro
   return images;
 }
 
-// Consistency level Strong, or everything up to the session's timestamp, whatever the request or its collection says. Of a
-// field that comes twice the last one counts (protobuf's rule), so the message itself stays as it is. Fields: milvus.proto,
-// QueryRequest and SearchRequest.
 std::optional<std::string> MilvusDialect::up_to_date(const OperationRow& row, const net::Request& request,
                                                      std::string_view session) const {
   const Rpc rpc = rpc_of(row);
   if (rpc != Rpc::query && rpc != Rpc::search) return std::nullopt;
   auto message = message_of(request);
   if (!message) return std::nullopt;
-  const bool query = rpc == Rpc::query;
-  const uint64_t timestamp = Session::timestamp(session);
-  wire::ProtoWriter overrides;
-  overrides.always_u64(query ? 8 : 11, timestamp);  // guarantee_timestamp
-  overrides.always_u64(query ? 11 : 14,
-                       static_cast<uint64_t>(timestamp == 0 ? Consistency::strong : Consistency::customized));
-  overrides.always_u64(query ? 12 : 15, 0);  // use_default_consistency
-  return wire::grpc_frame(*message + overrides.view());
+  wire::ProtoWriter behind;
+  ask_for(behind, rpc == Rpc::query ? ReadCall::query : ReadCall::search, Session::timestamp(session));
+  return wire::grpc_frame(*message + behind.view());
 }
 
 // HTTP and gRPC say "OK" to calls that Milvus refused: the truth is in the message.

@@ -255,7 +255,7 @@ Result<QueryResult> MilvusDriver::search(const model::Schema& schema, const Coll
     raw.raw(message);
     if (query.consistency == model::Consistency::session) {
       const auto keys = query.keys ? std::span<const model::Key>(*query.keys) : std::span<const model::Key>();
-      ask_for(raw, session_.guarantee(to_string(schema.name), keys, deadline));
+      ask_for(raw, ReadCall::search, session_.guarantee(to_string(schema.name), keys, deadline));
     }
     return raw;
   };

@@ -134,7 +134,6 @@ Result<std::vector<Column>> MilvusDriver::fetch(const model::Schema& schema, con
     request.bytes(4, rows.expression);
     for (const auto& field : fields) request.always_bytes(5, field);
     for (const auto& partition : rows.partitions) request.always_bytes(6, partition);
-    request.u64(8, timestamp);
     Pairs params;
     if (rows.limit) params.emplace_back("limit", std::to_string(*rows.limit));
     if (rows.offset > 0) params.emplace_back("offset", std::to_string(rows.offset));
@@ -143,7 +142,7 @@ Result<std::vector<Column>> MilvusDriver::fetch(const model::Schema& schema, con
       params.emplace_back("reduce_stop_for_best", "True");
     }
     write_pairs(request, 9, params);
-    request.i32(11, static_cast<int32_t>(timestamp == 0 ? Consistency::strong : Consistency::customized));
+    ask_for(request, ReadCall::query, timestamp);
     return request;
   };
   asking.crossed = [&](const Overlap::Read& read) {

@@ -33,6 +33,15 @@ std::string_view name_of(DataType type) {
   return "unknown";
 }
 
+// Fields: milvus.proto, QueryRequest and SearchRequest.
+void ask_for(ProtoWriter& request, ReadCall call, uint64_t timestamp) {
+  const bool query = call == ReadCall::query;
+  const auto level = timestamp == 0 ? Consistency::strong : Consistency::customized;
+  request.always_u64(query ? 8 : 11, timestamp);  // guarantee_timestamp
+  request.always_u64(query ? 11 : 14, static_cast<uint64_t>(level));
+  request.always_u64(query ? 12 : 15, 0);  // use_default_consistency
+}
+
 const std::string* find(const Pairs& pairs, std::string_view key) {
   for (const auto& [name, value] : pairs) {
     if (name == key) return &value;

@@ -43,6 +43,11 @@ std::string_view name_of(DataType type);  // "VarChar", as Milvus words it
 
 enum class Consistency : int32_t { strong = 0, session = 1, bounded = 2, eventually = 3, customized = 4 };
 
+enum class ReadCall { query, search };
+// Behind a whole QueryRequest or SearchRequest: what it has to show, whatever it or its collection says. Everything up to this
+// timestamp; 0: consistency level Strong. Of a field that comes twice the last one counts (protobuf's rule).
+void ask_for(ProtoWriter& request, ReadCall call, uint64_t timestamp);
+
 using Pairs = std::vector<std::pair<std::string, std::string>>;  // repeated KeyValuePair
 const std::string* find(const Pairs& pairs, std::string_view key);
 void set(Pairs& pairs, std::string_view key, std::string_view value);

@@ -161,13 +161,6 @@ std::string encode(const SearchRequest& request) {
   return out.take();
 }
 
-// Of a field that comes twice the last one counts (protobuf's rule).
-void ask_for(ProtoWriter& request, uint64_t timestamp) {
-  if (timestamp == 0) return;
-  request.u64(11, timestamp);
-  request.i32(14, static_cast<int32_t>(Consistency::customized));
-}
-
 Result<SearchRequest> read_search_request(std::string_view bytes) {
   SearchRequest request;
   std::string_view placeholders;

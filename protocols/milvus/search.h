@@ -31,8 +31,6 @@ struct SearchRequest {
   bool by_keys = false;
 };
 std::string encode(const SearchRequest& request);  // consistency level Strong
-// Behind it: not Strong, but everything up to this timestamp. 0: Strong it stays.
-void ask_for(ProtoWriter& request, uint64_t timestamp);
 // Error invalid in Milvus' words, where the message can be read but not carried out.
 Result<SearchRequest> read_search_request(std::string_view bytes);
 

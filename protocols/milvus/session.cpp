@@ -49,19 +49,20 @@ void Session::wrote(const std::string& collection, std::span<const model::Key> k
   }
   uint64_t& last = last_[collection];
   last = std::max(last, timestamp);
-  // By its new name nobody knows these marks.
-  if (const auto became = became_.find(collection);
-      became != became_.end() && became->second.until > clock_.now())
-    forgotten_ = std::max(forgotten_, timestamp);
+  if (new_name_of(collection) != nullptr)
+    forgotten_ = std::max(forgotten_, timestamp);  // nobody knows its marks
   forget(timestamp);
 }
 
 void Session::in_doubt(const std::string& collection) {
   std::lock_guard hold(mutex_);
   doubted_[collection] = clock_.in(doubt);
-  if (const auto became = became_.find(collection);
-      became != became_.end() && became->second.until > clock_.now())
-    doubted_[became->second.name] = clock_.in(doubt);
+  if (const auto* name = new_name_of(collection)) doubted_[*name] = clock_.in(doubt);
+}
+
+const std::string* Session::new_name_of(const std::string& collection) const {
+  const auto became = became_.find(collection);
+  return became != became_.end() && became->second.until > clock_.now() ? &became->second.name : nullptr;
 }
 
 void Session::renamed(const std::string& from, const std::string& to) {
@@ -108,8 +109,7 @@ uint64_t Session::time_there() const {
 // Every answer is late, so of what they tell the latest is nearest; one that was asked for is new. What was written before the
 // first one may have been written, and acknowledged, by the process before this one.
 void Session::learn(uint64_t timestamp, bool asked) {
-  if (!begun_) forgotten_ = timestamp;
-  begun_ = begun_ || timestamp != 0;
+  if (forgotten_ == 0) forgotten_ = timestamp;
   const bool later = !time_ || timestamp > time_there();
   const bool fresher = !time_is_known(time_kept) && (asked || timestamp + ticks(others_age) > time_there());
   if (later || fresher) time_ = ServerTime{timestamp, clock_.now()};

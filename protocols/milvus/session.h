@@ -64,18 +64,18 @@ class Session {
   void learn(uint64_t timestamp, bool asked);
   uint64_t needed(const std::string& collection, std::span<const model::Key> keys);
   void forget(uint64_t newest);
+  const std::string* new_name_of(const std::string& collection) const;  // nullptr: not renamed lately
 
   Clock& clock_;
   const std::function<uint64_t(Deadline)> server_time_;
   const size_t marks_max_;
   std::mutex mutex_;
   std::optional<ServerTime> time_;
-  bool begun_ = false;                               // some time is known, or was
   std::unordered_map<uint64_t, uint64_t> marks_;     // of written keys: the timestamp of the last write
   std::deque<std::pair<uint64_t, uint64_t>> order_;  // timestamp, mark, as they came
-  uint64_t forgotten_ = 0;                           // no key that has no mark was written later
-  std::map<std::string, uint64_t> last_;             // of collections that were written lately
-  std::map<std::string, TimePoint> doubted_;         // until then
+  uint64_t forgotten_ = 0;  // no key that has no mark was written later; 0: nothing is known yet
+  std::map<std::string, uint64_t> last_;      // of collections that were written lately
+  std::map<std::string, TimePoint> doubted_;  // until then
   struct NewName {
     std::string name;
     TimePoint until;
