@@ -7,7 +7,6 @@ VMPROXY_TEST_SEED fixes the random choices; each failure prints the seed it had.
 import fcntl
 import logging
 import os
-import pathlib
 import pickle
 import random
 import tempfile
@@ -39,22 +38,6 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.figures = []  # of tests that have one; its last line is what a run shows
-    if "VMPROXY_LIVE_TESTS_DONE" in os.environ and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(LiveTests(config.getoption("numprocesses", None) or 1))
-
-
-class LiveTests:
-    """Makes the file VMPROXY_LIVE_TESTS_DONE once the tests marked live, which begin first, are over: they need the processors
-    that the sanitizers' tests would take from their databases (scripts/test)."""
-
-    def __init__(self, workers: int):
-        self._workers, self._beyond = workers, set()
-
-    def pytest_runtest_logreport(self, report):
-        if report.when == "teardown" and "live" not in report.keywords:
-            self._beyond.add(getattr(report, "worker_id", ""))
-            if len(self._beyond) >= self._workers:
-                pathlib.Path(os.environ["VMPROXY_LIVE_TESTS_DONE"]).touch()
 
 
 def pytest_unconfigure(config):
@@ -63,7 +46,11 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("live", "long")])
+    def rank(item):
+        live, long = (item.get_closest_marker(mark) for mark in ("live", "long"))
+        # xdist gives two in a row to each worker at first.
+        return live is None, live is not None and live.kwargs.get("last", False), long is None
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,6 @@ def journey(chroma, pgvector, vmproxy, make_workload, scale):
                    {"writes": scale(400, 40), "reads": scale(400, 40)})
 
 
-@pytest.mark.long
+@pytest.mark.live(last=True)
 def test_live_move_and_back_and_again(journey, chroma):
     journey.run(journey.workload.preload(chroma.client()))
