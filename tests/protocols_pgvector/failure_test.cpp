@@ -55,6 +55,15 @@ Deadline brief() {
   return soon(milliseconds(450));
 }
 
+void put_briefly(auto& d, const auto& schema, const auto& what) {
+  // A busy machine may need more than one attempt; each one that fails ends its session.
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    if (d.upsert(schema, std::vector{what}, UpsertMode::replace, brief())) return;
+    wait_for("count(*) = 0 FROM pg_stat_activity WHERE application_name = 'vmproxy'");
+  }
+  FAIL("PostgreSQL takes longer than 450 ms for a record each time");
+}
+
 // Stops the server's side of the driver's one connection, sends a write that cannot be answered, and lets it
 // go on later.
 void late_start(const std::function<Error(Deadline)>& write) {
@@ -77,16 +86,16 @@ TEST_CASE("a write that a stopped server finds in its buffer later does nothing"
   const auto schema = fresh(*d, things("zombies"));
   const auto kept = record("kept");
   for (const auto mode : {UpsertMode::replace, UpsertMode::insert_only}) {
-    good(d->upsert(schema, std::vector{kept}, UpsertMode::replace, brief()));
+    put_briefly(*d, schema, kept);
     late_start([&](Deadline deadline) {
       return d->upsert(schema, std::vector{record("zombie")}, mode, deadline).error();
     });
     CHECK(sql("SELECT count(*) FROM zombies") == "1");
   }
-  good(d->upsert(schema, std::vector{kept}, UpsertMode::replace, brief()));
+  put_briefly(*d, schema, kept);
   late_start([&](Deadline deadline) { return d->erase(schema, std::vector{kept.key}, deadline).error(); });
   CHECK(sql("SELECT count(*) FROM zombies") == "1");
-  good(d->upsert(schema, std::vector{kept}, UpsertMode::replace, brief()));
+  put_briefly(*d, schema, kept);
   late_start([&](Deadline deadline) { return d->drop(schema.name, deadline).error(); });
   CHECK(sql("SELECT count(*) FROM zombies") == "1");
 }
@@ -133,7 +142,7 @@ TEST_CASE(
   const auto schema = fresh(*d, things("threadless"));
   const auto kept = record("kept");
   for (int round = 0; round < 2; ++round) {
-    good(d->upsert(schema, std::vector{kept}, UpsertMode::replace, brief()));
+    put_briefly(*d, schema, kept);
     late_start([&](Deadline deadline) {
       const support::NoThreads limit;
       return d->upsert(schema, std::vector{record("late")}, UpsertMode::replace, deadline).error();
