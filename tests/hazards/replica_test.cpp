@@ -353,6 +353,7 @@ TEST_CASE("what a replica goes on missing although it was made is tried again wi
   }));
   rig.linger();
   CHECK(rig.target.calls(Call::upsert) <= 20);
+  CHECK_FALSE(rig.mirror->numbers().problem.empty());
 }
 
 TEST_CASE("a replica that comes back without the collection gets it again, and what is owed") {

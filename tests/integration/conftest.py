@@ -48,7 +48,7 @@ def pytest_unconfigure(config):
 def pytest_collection_modifyitems(items):
     def rank(item):
         live, long = (item.get_closest_marker(mark) for mark in ("live", "long"))
-        # xdist gives two in a row to each worker at first.
+        # xdist gives two in a row to each worker at first: so each has one of the two longest live moves.
         return live is None, live is not None and live.kwargs.get("last", False), long is None
     items.sort(key=rank)
 

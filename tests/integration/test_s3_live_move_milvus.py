@@ -17,7 +17,7 @@ def milvus():
 
 @pytest.fixture
 def some(scale):
-    return {"writes": scale(150, 40), "reads": scale(150, 40), "timeout": 300}
+    return {"writes": scale(200, 40), "reads": scale(200, 40), "timeout": 300}
 
 
 def database(server):

@@ -58,7 +58,9 @@ Deadline brief() {
 void put_briefly(auto& d, const auto& schema, const auto& what) {
   // A busy machine may need more than one attempt; each one that fails ends its session.
   for (int attempt = 0; attempt < 20; ++attempt) {
-    if (d.upsert(schema, std::vector{what}, UpsertMode::replace, brief())) return;
+    const auto put = d.upsert(schema, std::vector{what}, UpsertMode::replace, brief());
+    if (put) return;
+    REQUIRE(put.error().code == Code::timeout);
     wait_for("count(*) = 0 FROM pg_stat_activity WHERE application_name = 'vmproxy'");
   }
   FAIL("PostgreSQL takes longer than 450 ms for a record each time");
