@@ -100,14 +100,12 @@ Result<void> Migration::pre_drain(bool urgent) {
 Result<void> Migration::pre_drain_without_primary(bool give_up) {
   const TimePoint began = clock_.now();
   const Duration landing = source_.capabilities().max_zombie;
-  mirror_.write_journaled();
-  while (const auto unsettled = mirror_.unsettled()) {
+  while (const auto unsettled = mirror_.write_journaled()) {
     const Duration waited_max =
         options_.pre_drain_max + (mirror_.images_waiting() > 0 ? Duration::zero() : landing);
     if (clock_.now() >= began + waited_max)
       return Error(unsettled->code, unsettled->message + ". Nothing changed.");
     if (!waiting(std::chrono::milliseconds(20))) return Error(Code::cancelled, "the proxy is stopping");
-    mirror_.write_journaled();
   }
   const auto unread = mirror_.unread();
   if (unread.count > 0 && !give_up)

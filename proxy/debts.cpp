@@ -216,11 +216,20 @@ uint64_t Debts::count(DebtReason reason) const {
   return count_by_reason_[static_cast<size_t>(reason)];
 }
 
-uint64_t Debts::waiting_but(DebtReason reason) const {
+size_t Debts::held(const std::string& collection, const std::string& key) const {
   std::lock_guard hold(mutex_);
-  const auto others = std::count_if(waiting_.begin(), waiting_.end(),
-                                    [&](const auto& item) { return item.second.reason == reason; });
-  return count_ - handed_out_.size() - static_cast<uint64_t>(others);
+  const auto at = owed_.find(owner(collection, key));
+  return at == owed_.end() ? 0 : static_cast<size_t>(at->second);
+}
+
+Debts::Waiting Debts::waiting_but(DebtReason reason) const {
+  std::lock_guard hold(mutex_);
+  Waiting found;
+  for (const auto& [due, debt] : waiting_) {
+    if (debt.reason != reason) found.keys.emplace_back(debt.collection, debt.key);
+  }
+  found.on_disk = count_ - handed_out_.size() - waiting_.size();
+  return found;
 }
 
 std::optional<TimePoint> Debts::last_due(DebtReason reason) const {

@@ -12,6 +12,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -60,9 +61,16 @@ class Debts {
   void put_back(std::vector<Debt> debts);
 
   bool owed(const std::string& collection, const std::string& key);
+  // How many of this key are held in memory.
+  size_t held(const std::string& collection, const std::string& key) const;
   uint64_t count() const;
   uint64_t count(DebtReason reason) const;
-  uint64_t waiting_but(DebtReason reason) const;  // with another reason and not handed out
+  // With another reason and not handed out: the key of each, and how many stand on the disk only.
+  struct Waiting {
+    std::vector<std::pair<std::string, std::string>> keys;  // collection, key
+    uint64_t on_disk = 0;
+  };
+  Waiting waiting_but(DebtReason reason) const;
   // By when all that are owed for this reason have fallen due, those on disk and handed out too; nothing when none is owed.
   std::optional<TimePoint> last_due(DebtReason reason) const;
   // When the next one falls due; nothing when none is waiting.

@@ -31,12 +31,11 @@ bool is_known(const Entry& entry) {
   return entry.image || (entry.journaled && entry.waits.empty());
 }
 
-// Of a debt, which brings no image: the key's last write is where it was.
-void keep_journaled(Entry& newer, const Entry& older) {
-  if (newer.image || !newer.seqs.empty() || !(older.image || older.journaled) || older.seq == 0) return;
-  newer.journaled = true;
-  newer.seq = older.seq;
-  newer.item = older.item;
+// The key's last write is one before. Not so where a debt is all that is left of one.
+bool brings_no_write(const Entry& entry) {
+  return entry.seqs.empty() && !entry.image && !entry.unjournaled &&
+         std::ranges::none_of(entry.debts,
+                              [](const Debt& debt) { return debt.reason == DebtReason::collapsed; });
 }
 
 }  // namespace
@@ -44,6 +43,14 @@ void keep_journaled(Entry& newer, const Entry& older) {
 std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
   std::lock_guard hold(mutex_);
   const std::string name = owner(entry);
+  if (brings_no_write(entry)) {
+    const auto last = last_write(name);
+    entry.journaled = last.has_value();
+    if (last) {
+      entry.seq = last->seq;
+      entry.item = last->item;
+    }
+  }
   const auto at = entries_.find(name);
   if (fresh != nullptr) *fresh = at == entries_.end();
   if (at == entries_.end()) {
@@ -57,7 +64,6 @@ std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
     append(older.debts, entry.debts);  // C6: a READ would need the primary, which may be dead by then
     return {};
   }
-  keep_journaled(entry, older);
   entry.owed = std::move(older.owed);  // the older position stands for both
   // H61: what the older READ waited for is waited for by the one that takes its place.
   if (VMPROXY_RULE("read.inherits-wait")) append(entry.waits, older.waits);
@@ -102,7 +108,8 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
       }
       ++applying->entries;
       applying->image = applying->image && entry->second.image;
-      applying->known = applying->known && is_known(entry->second);
+      applying->last = std::nullopt;
+      if (is_known(entry->second)) applying->last = {entry->second.seq, entry->second.item};
       taken.push_back(std::move(entry->second));
       entries_.erase(entry);
       at = order_.erase(at);
@@ -114,10 +121,41 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
   return taken;
 }
 
-void LaneQueue::complete(const std::vector<Entry>& entries) {
+void LaneQueue::complete(const std::vector<Entry>& entries, const Keep& keep) {
   std::lock_guard hold(mutex_);
-  for (const Entry& entry : entries) end(owner(entry));
+  std::vector<std::string> names;
+  names.reserve(entries.size());
+  for (const Entry& entry : entries) {
+    names.push_back(owner(entry));
+    std::optional<Ledger::Hold> held;
+    if (keep && (entry.image || entry.journaled)) held = keep(entry);
+    if (held) {
+      kept_.insert_or_assign(names.back(), Kept{{entry.seq, entry.item}, std::move(*held)});
+      continue;
+    }
+    kept_.erase(names.back());
+    // Its intent may be trimmed from now on.
+    const auto newer = entries_.find(names.back());
+    if (newer != entries_.end() && newer->second.seq == entry.seq)
+      newer->second.image = newer->second.journaled = false;
+  }
+  for (const auto& name : names) end(name);  // nothing fails from here on
   count();
+}
+
+// The newest entry of the key knows; else what was kept of the one before.
+std::optional<LaneQueue::Journaled> LaneQueue::last_write(const std::string& name) const {
+  if (const auto at = entries_.find(name); at != entries_.end()) {
+    return is_known(at->second) ? std::optional(Journaled{at->second.seq, at->second.item}) : std::nullopt;
+  }
+  if (const auto at = applying_.find(name); at != applying_.end()) return at->second.last;
+  if (const auto at = kept_.find(name); at != kept_.end()) return at->second.last;
+  return std::nullopt;
+}
+
+bool LaneQueue::has_journaled(const std::string& collection, const std::string& key) const {
+  std::lock_guard hold(mutex_);
+  return last_write(collection + '\0' + key).has_value();
 }
 
 void LaneQueue::end(const std::string& name) {
@@ -152,7 +190,6 @@ std::vector<journal::Seq> LaneQueue::give_back(std::vector<Entry> entries) {
       make_room(seqs, entry.seqs);
       // C6, as in put(): the image is written again, and outlives what was lost on the replica.
       const bool stays = entry.image && entry.waits.empty() && of_lost_attempts(newer);
-      keep_journaled(newer, entry);
       append(newer.owed, entry.owed);
       append(newer.waits, entry.waits);
       append(newer.debts, entry.debts);
@@ -183,8 +220,21 @@ bool LaneQueue::has(const std::string& collection, const std::string& key) const
 }
 
 void LaneQueue::demote_images() {
+  demote("");
+}
+void LaneQueue::demote_images(const std::string& collection) {
+  demote(collection + '\0');
+}
+
+void LaneQueue::demote(const std::string& owners) {
   std::lock_guard hold(mutex_);
-  for (auto& [name, entry] : entries_) entry.image = entry.journaled = false;
+  for (auto& [name, entry] : entries_) {
+    if (name.starts_with(owners)) entry.image = entry.journaled = false;
+  }
+  for (auto& [name, applying] : applying_) {
+    if (name.starts_with(owners)) applying.last.reset();
+  }
+  std::erase_if(kept_, [&](const auto& kept) { return kept.first.starts_with(owners); });
 }
 
 std::vector<std::pair<std::string, std::string>> LaneQueue::journaled() const {
@@ -213,6 +263,7 @@ std::vector<Entry> LaneQueue::remove(const std::function<bool(const Entry&)>& wh
       continue;
     }
     order_.erase(at->second.position);
+    kept_.erase(at->first);
     removed.push_back(std::move(at->second));
     at = entries_.erase(at);
   }
@@ -227,7 +278,7 @@ void LaneQueue::visit(
   for (const auto& [name, applying] : applying_) {
     if (entries_.contains(name)) continue;
     const size_t end = name.find('\0');
-    see(name.substr(0, end), name.substr(end + 1), applying.image, applying.known);
+    see(name.substr(0, end), name.substr(end + 1), applying.image, applying.last.has_value());
   }
 }
 

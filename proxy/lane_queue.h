@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "journal/journal.h"
 #include "proxy/debts.h"
 #include "proxy/in_flight.h"
+#include "proxy/ledger.h"
 
 namespace vmproxy::proxy {
 
@@ -29,6 +31,7 @@ struct Entry {
   // READ: seq and item say where the key's last write is journaled. Whether the primary did it is not known, nor was anybody told
   // that it did not: it may stand for the READ of a primary that is dead.
   bool journaled = false;
+  bool unjournaled = false;           // of a write that the journal does not have: no older one stands for it
   journal::Seq seq = 0;               // image, journaled: where it is
   uint32_t item = 0;                  // image, journaled: which key of that intent
   std::vector<OpId> waits;            // broad ops that must end before this READ
@@ -44,8 +47,10 @@ class LaneQueue {
   std::vector<journal::Seq> put(Entry entry, bool* fresh);
   // The oldest entries for which ready() holds, at most `max`, now being applied.
   std::vector<Entry> take(size_t max, const std::function<bool(const Entry&)>& ready);
-  // Ends what take() began: these were applied, or are no longer wanted.
-  void complete(const std::vector<Entry>& entries);
+  // Ends what take() began: these were applied, or are no longer wanted. Where `keep` gives a hold, the key's last write goes on
+  // standing in the journal for the READs that are owed of it, until the next of its entries is completed. All or nothing.
+  using Keep = std::function<std::optional<Ledger::Hold>(const Entry&)>;
+  void complete(const std::vector<Entry>& entries, const Keep& keep = nullptr);
   // ... or were not: they are owed again, under a newer entry of the key when one came meanwhile. Those that are not being
   // applied any more are left out. Returns intents finished by that. When it throws (no memory), entries before the one that
   // failed are owed again, the others are still being applied: the call can be repeated with the same ones.
@@ -57,11 +62,15 @@ class LaneQueue {
   size_t size() const { return size_; }
   // Every entry becomes a READ: an image of an older epoch is never applied to the new primary.
   void demote_images();
-  // Takes the entries for which it holds out; those being applied are not among them.
+  // ... of this collection.
+  void demote_images(const std::string& collection);
+  // Takes the entries for which it holds out; those being applied are not among them. No write stays for their keys.
   std::vector<Entry> remove(const std::function<bool(const Entry&)>& which);
   // Queued READs that are `journaled`, and wait for nothing, as collection and key; they become images.
   std::vector<std::pair<std::string, std::string>> journaled() const;
   void use_journaled(const std::vector<std::pair<std::string, std::string>>& keys);
+  // A READ of this key that is put now would be `journaled`, or find an image that is.
+  bool has_journaled(const std::string& collection, const std::string& key) const;
   // The newest entry of each key, queued or being applied. `known`: it is an image, or journaled.
   void visit(const std::function<void(const std::string& collection, const std::string& key, bool image,
                                       bool known)>& see) const;
@@ -69,14 +78,26 @@ class LaneQueue {
 
  private:
   friend struct Peek;
+  // Where the journal has the last write of a key.
+  struct Journaled {
+    journal::Seq seq = 0;
+    uint32_t item = 0;
+  };
   struct Applying {
     int entries = 0;
     bool image = true;  // as they were taken
-    bool known = true;
+    std::optional<Journaled> last;
+  };
+  struct Kept {
+    Journaled last;
+    Ledger::Hold hold;
   };
   static std::string owner(const Entry& entry) { return entry.collection + '\0' + entry.key; }
 
-  void end(const std::string& name);  // lock held
+  void demote(const std::string& owners);  // those whose names begin so
+  // Lock held.
+  void end(const std::string& name);
+  std::optional<Journaled> last_write(const std::string& name) const;
   void count() { size_ = entries_.size() + applying_.size(); }
 
   mutable std::mutex mutex_;
@@ -84,6 +105,7 @@ class LaneQueue {
   std::unordered_map<std::string, Entry> entries_;
   std::map<uint64_t, std::string> order_;
   std::unordered_map<std::string, Applying> applying_;
+  std::unordered_map<std::string, Kept> kept_;  // for not more keys than have debts in memory
 };
 
 }  // namespace vmproxy::proxy

@@ -180,7 +180,7 @@ void Lanes::resume(const std::string& collection) {
   wake();
 }
 
-std::vector<Entry> Lanes::remove(const std::string& collection) {
+void Lanes::read_anew(const std::string& collection) {
   const journal::Seq trimmed = parts_.journal.stats().trimmed_below;
   {
     std::lock_guard hold(mutex_);
@@ -188,6 +188,11 @@ std::vector<Entry> Lanes::remove(const std::string& collection) {
                   [&](const auto& life) { return life.second <= trimmed; });  // nothing of before is left
     lives_[collection] = parts_.journal.next();
   }
+  for (auto& lane : lanes_) lane->queue.demote_images(collection);
+}
+
+std::vector<Entry> Lanes::remove(const std::string& collection) {
+  read_anew(collection);
   std::vector<Entry> all;
   for (auto& lane : lanes_) {
     for (auto& entry : lane->queue.remove([&](const Entry& e) { return e.collection == collection; })) {
@@ -234,6 +239,10 @@ std::vector<std::pair<std::string, std::string>> Lanes::journaled() const {
 void Lanes::use_journaled(const std::vector<std::pair<std::string, std::string>>& keys) {
   for (const auto& lane : lanes_) lane->queue.use_journaled(keys);
   wake();
+}
+
+bool Lanes::has_journaled(const std::string& collection, const std::string& key) const {
+  return lanes_[lane_of(collection, key)]->queue.has_journaled(collection, key);
 }
 
 std::pair<std::vector<std::string>, size_t> Lanes::reads(size_t max) const {
@@ -355,7 +364,6 @@ bool Lanes::step(Lane& lane) {
         }
         return entry.image || reads++ < reads_allowed;
       });
-  if (reads == 0 && reads_allowed != SIZE_MAX && reads_allowed > 0) primary_health_.unused();
   bool worked = !entries.empty();
   if (worked) lane.last_batch = entries.size();
   if (worked) VMPROXY_FAULT("lane.taken");

@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -84,8 +85,10 @@ class Lanes {
   void pause(const std::string& collection);
   bool paused(const std::string& collection) const;
   void resume(const std::string& collection);
-  // Also ends a life: images that were journaled before are not applied to what has the name later, also those that a lane
-  // holds just now.
+  // Ends a life: images that were journaled before are not applied to what has the name later, also those that a lane holds
+  // just now; what is queued is read there.
+  void read_anew(const std::string& collection);
+  // The same, and takes out what is queued.
   std::vector<Entry> remove(const std::string& collection);
   // Generation whose touched keys the copy must leave alone; 0: no copy.
   void set_generation(uint64_t generation) { generation_ = generation; }
@@ -106,6 +109,8 @@ class Lanes {
   // READs that wait for nothing but a primary which may be dead, and whose last write the journal holds; they become images.
   std::vector<std::pair<std::string, std::string>> journaled() const;
   void use_journaled(const std::vector<std::pair<std::string, std::string>>& keys);
+  // A READ of this key that falls due now could be written from the journal, too.
+  bool has_journaled(const std::string& collection, const std::string& key) const;
   // "collection key" of at most `max` keys that wait for a READ or are being read, but for the journaled ones, and how many
   // there are.
   std::pair<std::vector<std::string>, size_t> reads(size_t max) const;
@@ -154,6 +159,7 @@ class Lanes {
   void set_aside(Lane& lane, const Collection& collection,
                  const std::unordered_map<std::string, Error>& unread, std::vector<Entry>& entries);
   void finished(Lane& lane, const std::vector<Entry>& entries);
+  std::optional<Ledger::Hold> stays_journaled(const Entry& entry);
   // The replica gets these; whole records instead of what it has, or their absence.
   Result<protocols::ApplyResult> upsert(const Collection& collection,
                                         const std::vector<model::Record>& records, Deadline deadline);

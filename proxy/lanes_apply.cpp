@@ -213,9 +213,19 @@ void Lanes::owe_zombies(const std::string& collection, const std::vector<model::
   VMPROXY_FAULT("lane.owed");
 }
 
+// C6: a debt of this key that is not paid with the entry ends in a READ, and the primary may be dead by then. The journal
+// answers that with the key's last write, unless the primary was asked since and can do no other any more. A debt that waits
+// on the disk only is not known here: its READ needs the primary.
+std::optional<Ledger::Hold> Lanes::stays_journaled(const Entry& entry) {
+  if (primary_ != Side::target) return std::nullopt;
+  if (parts_.debts.held(entry.collection, entry.key) <= entry.debts.size()) return std::nullopt;
+  if (!entry.image && !parts_.in_flight.busy(entry.collection, entry.key)) return std::nullopt;
+  return Ledger::Hold(parts_.ledger, entry.seq);
+}
+
 void Lanes::finished(Lane& lane, const std::vector<Entry>& entries) {
   VMPROXY_FAULT("lane.finishing");
-  lane.queue.complete(entries);
+  lane.queue.complete(entries, [this](const Entry& entry) { return stays_journaled(entry); });
   for (const Entry& entry : entries) {
     parts_.debts.paid(entry.debts);
     parts_.quarantine.remove(entry.quarantined);

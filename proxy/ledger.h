@@ -3,6 +3,7 @@
 
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "journal/journal.h"
 
@@ -20,6 +21,25 @@ class Ledger {
   // Keeps everything from `seq` on, until released (an uncertain predicate needs the records after its enumeration).
   void hold(journal::Seq seq);
   void release(journal::Seq seq);
+  // hold() until it goes. It does not outlive the ledger.
+  class Hold {
+   public:
+    Hold() = default;
+    Hold(Ledger& ledger, journal::Seq seq) : ledger_(&ledger), seq_(seq) { ledger.hold(seq); }
+    Hold(Hold&& other) noexcept : ledger_(std::exchange(other.ledger_, nullptr)), seq_(other.seq_) {}
+    Hold& operator=(Hold&& other) noexcept {
+      std::swap(ledger_, other.ledger_);
+      std::swap(seq_, other.seq_);
+      return *this;
+    }
+    ~Hold() {
+      if (ledger_ != nullptr) ledger_->release(seq_);
+    }
+
+   private:
+    Ledger* ledger_ = nullptr;
+    journal::Seq seq_ = 0;
+  };
   // Trims what close() left for a later, larger step.
   void flush();
   uint64_t unfinished() const;

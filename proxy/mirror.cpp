@@ -258,12 +258,19 @@ void Mirror::resume(const std::string& collection) {
 }
 
 void Mirror::forget(const std::string& collection) {
-  // H43: what was owed by name is owed again: a late write may land on the collection's next life.
-  std::vector<Debt> debts;
-  for (auto& entry : lanes_.remove(collection)) {
-    for (auto& debt : entry.debts) debts.push_back(std::move(debt));
+  if (primary_ == Side::source && VMPROXY_RULE("ddl.read-anew")) {
+    // The next life may have begun when the source is asked about the end of this one, and one of these writes may be of it:
+    // its intent stands until its key is read there.
+    lanes_.read_anew(collection);
+  } else {
+    // The target makes a collection anew only behind this.
+    std::vector<Debt> debts;
+    for (auto& entry : lanes_.remove(collection)) {
+      for (auto& debt : entry.debts) debts.push_back(std::move(debt));
+    }
+    // H43: what was owed by name is owed again: a late write may land on the collection's next life.
+    if (VMPROXY_RULE("ddl.debts-kept")) debts_.put_back(std::move(debts));
   }
-  if (VMPROXY_RULE("ddl.debts-kept")) debts_.put_back(std::move(debts));
   VMPROXY_FAULT("mirror.forgotten");
   // H20: what was journaled before is of the life before, also after a restart.
   journal_.put_rows({{std::string(journal::rows::state), std::string(life_rows) + collection,

@@ -117,7 +117,8 @@ class Mirror final : public journal::Sink {
   void pause(const std::string& collection);
   void resume(const std::string& collection);
   bool paused(const std::string& collection) const { return lanes_.paused(collection); }
-  // Entries and quarantine of a dropped or re-created collection go; debts stay by name.
+  // Quarantine and images of a dropped or re-created collection go. What is owed stays owed by name, and is read of what has
+  // the name then; after the promotion, when no write of a next life can be among them, the entries go, too.
   void forget(const std::string& collection);
 
   // --- changing the primary: nothing new may begin meanwhile (the gate is closed)
@@ -130,19 +131,19 @@ class Mirror final : public journal::Sink {
     std::vector<std::string> names;  // "collection key", of the first twenty
   };
   Unread unread();
-  // With READs held: a key whose last write is journaled and has no outcome on the disk (a kill took that away) is written from
-  // there. In case the primary comes back as such, it is read again when its window closes.
-  void write_journaled();
+  // With READs held: a key that must be read, and whose last write is journaled, is written from there: nobody knows whether the
+  // primary did that (its answer was lost, or a kill took the outcome away), but nobody was told that it did not. In case the
+  // primary comes back as such, it is read again when its window closes.
+  // Then what must end before the other READs can be given up. Nothing: every image is on the replica, no READ is under way, and
+  // no attempt on the replica can land there any more (H58).
+  std::optional<Error> write_journaled();
   size_t images_waiting() const { return lanes_.images(); }
   // While held no READ of the primary begins.
   void hold_reads(bool held) { lanes_.hold_reads(held); }
-  // With READs held: what must end before they can be given up. Nothing: every image is on the replica, no READ is under way,
-  // and no attempt on the replica can land there any more (H58).
-  std::optional<Error> unsettled() const;
-  // catch_up() without the primary, with READs held. Once nothing is unsettled, the lanes are stopped, and nothing is unread any
-  // more: with `give_up` the keys of all READs, and of all debts but open windows, are kept in quarantine as at risk (H46) and
-  // no longer waited for; else one that is there ends it, and is in `unread`. After that, and after an error, the lanes run and
-  // nothing is given up.
+  // catch_up() without the primary, with READs held. Once write_journaled() has nothing to say, the lanes are stopped, and
+  // nothing is unread any more: with `give_up` the keys of all READs, and of all debts but open windows, are kept in quarantine
+  // as at risk (H46) and no longer waited for; else one that is there ends it, and is in `unread`. After that, and after an
+  // error, the lanes run and nothing is given up.
   struct CaughtUp {
     size_t given_up = 0;  // so many are in quarantine for it that were not
     Unread unread;        // some: not caught up
@@ -190,6 +191,7 @@ class Mirror final : public journal::Sink {
   };
   uint64_t next_position();
   Entry read_entry(const std::string& collection, std::string key);
+  std::optional<Error> unsettled(TimePoint now) const;
   void put(Entry entry);
   void place(Entry entry);  // put() for whoever holds a WriteMarks::Coming of it
   size_t give_up_reads(const std::string& why);

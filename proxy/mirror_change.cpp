@@ -47,24 +47,31 @@ Result<void> Mirror::catch_up(Deadline deadline) {
 Mirror::Unread Mirror::unread() {
   auto [names, count] = lanes_.reads(unread_names_max);
   // Debts that no lane has got yet; open windows are carried over a change of the primary.
-  count += debts_.waiting_but(DebtReason::uncertain);
+  const auto waiting = debts_.waiting_but(DebtReason::uncertain);
+  count +=
+      waiting.on_disk + static_cast<size_t>(std::ranges::count_if(waiting.keys, [this](const auto& owner) {
+        return !lanes_.has_journaled(owner.first, owner.second);
+      }));
   return {count, std::move(names)};
 }
 
-void Mirror::write_journaled() {
-  const auto keys = lanes_.journaled();
-  if (keys.empty()) return;
-  std::vector<Debt> debts;
-  std::lock_guard ordered(finish_mutex_);
-  for (const auto& [collection, key] : keys) {
-    open_window(collection, key, 0);
-    debts.push_back({0, collection, key, DebtReason::uncertain, window_of(primary_)});
+std::optional<Error> Mirror::write_journaled() {
+  const TimePoint now = clock_.now();
+  pay_due();  // an attempt that has landed by now is read, or written, with the others
+  if (const auto keys = lanes_.journaled(); !keys.empty()) {
+    std::vector<Debt> debts;
+    std::lock_guard ordered(finish_mutex_);
+    for (const auto& [collection, key] : keys) {
+      open_window(collection, key, 0);
+      debts.push_back({0, collection, key, DebtReason::uncertain, window_of(primary_)});
+    }
+    debts_.add(debts);  // before the image is on the replica
+    lanes_.use_journaled(keys);
   }
-  debts_.add(debts);  // before the image is on the replica
-  lanes_.use_journaled(keys);
+  return unsettled(now);
 }
 
-std::optional<Error> Mirror::unsettled() const {
+std::optional<Error> Mirror::unsettled(TimePoint now) const {
   const std::string replica = primary_ == Side::target ? "source" : "target";
   if (const size_t left = lanes_.images()) {
     const std::string problem = lanes_.problem();
@@ -78,7 +85,7 @@ std::optional<Error> Mirror::unsettled() const {
   }
   const TimePoint landed =
       std::max(not_before_.load(), debts_.last_due(DebtReason::zombie).value_or(TimePoint()));
-  if (landed > clock_.now()) {
+  if (landed > now) {
     return Error(Code::timeout,
                  "a change whose answer from the " + replica + " was lost may still arrive there");
   }
@@ -91,8 +98,7 @@ Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why
   CaughtUp caught_up;
   std::optional<Error> failed;
   while (!failed) {
-    write_journaled();
-    const auto waits = unsettled();
+    const auto waits = write_journaled();
     if (!waits) {
       if (give_up) caught_up.given_up += give_up_reads(why);
       if (done()) {

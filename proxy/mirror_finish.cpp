@@ -103,9 +103,9 @@ void Mirror::put(Entry entry) {
 }
 
 void Mirror::place(Entry entry) {
-  // An image of the target may be the last copy of an acknowledged write, if the target dies (C6): as a debt it would have
-  // to be read from there. Its bytes stay in the journal; the entry only says where.
-  const bool only_here = entry.image && primary_ == Side::target;
+  // What the target's journal has may be the last copy of an acknowledged write, if the target dies (C6): as a debt it would
+  // have to be read from there. Its bytes stay in the journal; the entry only says where.
+  const bool only_here = (entry.image || entry.journaled) && primary_ == Side::target;
   if (only_here || lanes_.size() < options_.entries_max) {
     lanes_.put(std::move(entry));
     return;
@@ -155,6 +155,11 @@ void Mirror::finish_keyed(Ticket& ticket, journal::OutcomeRecord& outcome) {
     entry.image = certain &&
                   (ticket.cls == journal::IntentClass::image || !VMPROXY_RULE("image.whole-records")) &&
                   !flight.overlapped[i] && ticket.seq != 0;
+    // Writes of a key line up after the promotion: what was journaled last may be what the target did last, whatever became of
+    // those before it.
+    entry.journaled =
+        ticket.primary == Side::target && ticket.cls == journal::IntentClass::image && ticket.seq != 0;
+    entry.unjournaled = ticket.seq == 0;
     entry.seq = ticket.seq;
     entry.item = static_cast<uint32_t>(i);
     entry.waits = flight.waits;
@@ -216,6 +221,7 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
     const bool its_own = stands_for(key);
     Entry entry = read_entry(ticket.collection_key, std::move(key));
     entry.waits = flight.waits;
+    entry.unjournaled = !its_own;
     if (its_own) entry.seqs.push_back(ticket.seq);
     place(std::move(entry));
   }

@@ -75,7 +75,7 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
           renamed = c;
       }
       if (renamed) {
-        // Entries of the old name are gone from the lanes: everything that was under way is found by a full validation.
+        // What the lanes have under the old name they find nowhere: all that was under way is found by a full validation.
         if (context_.transfer.driver(Side::target)
                 .alter(old->plan->target().name, renamed->plan->target(), deadline)) {
           VMPROXY_FAULT("ddl.renamed");

@@ -224,11 +224,16 @@ TEST_CASE(
   rig.start(Side::target);
   rig.source.down(Error(Code::refused_connection, "away"));
   for (int i = 0; i < 50; ++i) write_to_target(rig, "k" + std::to_string(i), i);
+  for (int i = 0; i < 5; ++i) rig.uncertain(rig.begin("doubtful" + std::to_string(i), 1));
   CHECK(rig.mirror->images_waiting() == 50);
   rig.target.down(Error(Code::refused_connection, "dead"));
   rig.source.down(std::nullopt);
   CHECK(rig.eventually([&] { return rig.source.rows().size() == 50; }));
   CHECK(rig.mirror->unread().count == 0);
+  rig.mirror->hold_reads(true);
+  CHECK(rig.eventually([&] { return !rig.mirror->write_journaled(); }));
+  CHECK(rig.source.rows().size() == 55);
+  rig.mirror->hold_reads(false);
 }
 
 TEST_CASE(

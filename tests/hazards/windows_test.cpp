@@ -268,3 +268,34 @@ TEST_CASE(
   REQUIRE(rig.quiet());
   CHECK(rig.eventually([&] { return !rig.dirty("a"); }));  // dirty a moment longer than owed
 }
+
+TEST_CASE(
+    "H20: a write that the source has done in the next life of its collection is not lost with the one before") {
+  Rig rig;
+  rig.start();
+  rig.mirror->pause("things");
+  rig.write("old", 1);
+  auto drop = rig.mirror->begin_broad(rig.routing, "collection.drop", {"", "things"}, IntentClass::ddl);
+  auto write = rig.begin("new", 1);
+  rig.source.recreate("things");  // and another request has created it again
+  rig.source.put("new", 1);
+  rig.applied(std::move(write));
+  // Only now the proxy asks what the drop has left.
+  REQUIRE(rig.collections->refresh(rig.clock.in(seconds(10))));
+  rig.mirror->forget("things");
+  rig.target.recreate("things");
+  rig.applied(std::move(drop));
+  SECTION("in this run") {
+    rig.mirror->resume("things");
+  }
+  SECTION("with a kill") {
+    rig.linger();
+    rig.pass(seconds(2));  // whatever the journal may forget it forgets
+    rig.linger();
+    rig.crash();
+    rig.start();
+    rig.pass(seconds(60));
+  }
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows() == FakeDriver::Rows{{"new", 1}});
+}

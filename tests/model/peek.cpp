@@ -125,6 +125,9 @@ int key_number(const std::string& encoded) {
   const auto key = model::decode_key(encoded);
   return key ? model_check::number_of(*key) : 9;
 }
+int key_of_owner(const std::string& name) {  // collection NUL key
+  return key_number(name.substr(name.find('\0') + 1));
+}
 
 // Of a row whose key ends with a debt's number: what it says without that.
 void dump_row(std::string& out, const std::string& table, const std::string& key, const std::string* value) {
@@ -229,6 +232,11 @@ void Peek::dump(Mirror& mirror, const model_check::InlineJournal& journal, bool 
   for (const auto& one : owed) out += one;
   number(out, static_cast<long long>(debts.handed_out_.size()));
   // Lanes.
+  const auto write = [&](Seq seq, uint32_t item) {
+    const auto at = journal.now().intents.find(seq);
+    if (at != journal.now().intents.end()) out += at->second.body.body;
+    number(out, item);
+  };
   out += "\nL";
   number(out, lanes.stopping_ * 4 + (lanes.health_.problem().empty() ? 0 : 2) +
                   (lanes.primary_health_.problem().empty() ? 0 : 1));
@@ -239,11 +247,9 @@ void Peek::dump(Mirror& mirror, const model_check::InlineJournal& journal, bool 
     for (const auto& [position, name] : queue.order_) {
       const Entry& entry = queue.entries_.at(name);
       number(out, key_number(entry.key));
-      number(out, entry.image);
-      if (entry.image) {
-        const auto at = journal.now().intents.find(entry.seq);
-        if (at != journal.now().intents.end()) out += at->second.body.body;
-        number(out, entry.item);
+      number(out, entry.image + 2 * entry.journaled);
+      if (entry.image || entry.journaled) {
+        write(entry.seq, entry.item);
         number(out, entry.seq >= lanes.life_of(entry.collection));
       }
       std::set<long long> waits;
@@ -260,13 +266,18 @@ void Peek::dump(Mirror& mirror, const model_check::InlineJournal& journal, bool 
       }
       out += entry.seqs.empty() ? "." : ":";  // decides what a newer entry takes over
     }
-    std::map<int, std::pair<int, bool>> applying;
-    for (const auto& [name, one] : queue.applying_) {
-      applying[key_number(name.substr(name.find('\0') + 1))] = {one.entries, one.image};
-    }
+    std::map<int, const LaneQueue::Applying*> applying;
+    for (const auto& [name, one] : queue.applying_) applying[key_of_owner(name)] = &one;
     for (const auto& [key, one] : applying) {
       number(out, key + 80);
-      number(out, one.first * 2 + one.second);
+      number(out, one->entries * 2 + one->image);
+      if (one->last) write(one->last->seq, one->last->item);
+    }
+    std::map<int, const LaneQueue::Kept*> kept;
+    for (const auto& [name, one] : queue.kept_) kept[key_of_owner(name)] = &one;
+    for (const auto& [key, one] : kept) {
+      number(out, key + 90);
+      write(one->last.seq, one->last.item);
     }
     for (const auto& part : lane->copies) {
       out += 'c';

@@ -311,12 +311,19 @@ std::span<const Rule> rules() {
            "5",
            "a collection's life ends with the outcome of its drop, not with the intent",
            true,
-           {.name = "a write, a drop", .kinds = "ix", .writes = 2, .certain = true}},
+           {.name = "a write, a drop", .kinds = "ix", .writes = 2, .certain = true},
+           "ddl.read-anew"},
+      Rule{"ddl.read-anew",
+           "5",
+           "what is owed when a collection's life ends is owed, and read, in the next one",
+           false,
+           {.name = "a write, a drop, crash", .kinds = "ix", .writes = 2, .crashes = 1, .certain = true}},
       Rule{"ddl.debts-kept",
            "5",
            "debts outlive the collection by its name",
            false,
-           {.name = "a write, a drop", .kinds = "ix", .writes = 2}},
+           {.name = "a write, a drop", .kinds = "ix", .writes = 2},
+           "ddl.read-anew"},
       // --- the change of the primary
       Rule{"flip.drain",
            "6",
@@ -398,11 +405,13 @@ std::span<const Scenario> scenarios() {
                .half_windows = true,
                .quick_replica = true},
       Scenario{.name = "drop", .kinds = "ix", .writes = 2, .lost = 1},
+      Scenario{.name = "drop, crash", .kinds = "ix", .writes = 2, .crashes = 1},
       Scenario{.name = "promotion", .kinds = "i", .writes = 2, .lost = 1, .flips = 1, .certain = true},
       Scenario{.name = "promotion, rollback, crash", .kinds = "i", .writes = 1, .crashes = 1, .flips = 2},
       Scenario{.name = "promotion, rollback", .kinds = "id", .writes = 2, .flips = 2},
       Scenario{.name = "a dead primary", .kinds = "id", .writes = 2, .deaths = 1},
       Scenario{.name = "a dead primary, crash", .kinds = "i", .writes = 1, .crashes = 1, .deaths = 1},
+      Scenario{.name = "promotion, a dead primary", .kinds = "i", .writes = 1, .flips = 1, .deaths = 1},
   };
   return all;
 }
@@ -428,6 +437,12 @@ std::span<const Scenario> deep_scenarios() {
                .lost = 1,
                .crashes = 1,
                .flips = 2},
+      Scenario{.name = "promotion, two writes, a dead primary",
+               .kinds = "i",
+               .writes = 2,
+               .lost = 1,
+               .flips = 1,
+               .deaths = 1},
   };
   return all;
 }

@@ -96,6 +96,7 @@ void World::boot(bool first) {
                                             metrics_, options);
   if (scenario_.copy) mirror_->set_generation(generation);
   must(mirror_->recover(primary_, epoch_, first), "recover");
+  drop_in_doubt_ = drop_in_doubt_ || !mirror_->unresolved_ddl().empty();
   if (settling_ && VMPROXY_RULE("settle.window")) settle_ = mirror_->open_settle({collection_name});
   if (dead_) mirror_->hold_reads(true);
   mirror_->resume_lanes();
@@ -517,6 +518,7 @@ bool World::drained() const {
 
 std::vector<Step> World::possible() const {
   std::vector<Step> next;
+  if (drop_in_doubt_) return next;  // of nothing else anything is said
   const auto add = [&](Do act, int a = 0, int b = 0, int c = 0) {
     next.push_back({act, static_cast<uint8_t>(a), static_cast<uint8_t>(b), static_cast<uint8_t>(c)});
   };
@@ -605,6 +607,7 @@ std::vector<Step> World::possible() const {
 
 std::string World::broken_invariant() {
   if (!wrong_.empty()) return wrong_;
+  if (drop_in_doubt_) return "";
   for (int key = 0; key < scenario_.keys; ++key) {
     const auto at = static_cast<size_t>(key);
     const int value = primary().values[at];
@@ -640,6 +643,7 @@ std::string World::broken_invariant() {
 }
 
 std::string World::unfinished() {
+  if (drop_in_doubt_) return "";
   for (int key = 0; key < scenario_.keys; ++key) {
     const auto at = static_cast<size_t>(key);
     if (mirror_->quarantined({"", collection_name}, key_of(key))) continue;
@@ -659,7 +663,7 @@ Digest World::digest() {
   std::string out;
   const auto number = [&](long long value) { out += std::to_string(value) + ' '; };
   number(primary_ == Side::target);
-  number(fenced_ + 2 * waiting_ + 4 * foreign_left_ + 8 * settling_);
+  number(fenced_ + 2 * waiting_ + 4 * foreign_left_ + 8 * settling_ + 16 * drop_in_doubt_);
   number(lost_left_ * 64 + crashes_left_ * 8 + flips_left_);
   if (scenario_.deaths > 0) {
     number(deaths_left_ * 2 + dead_);

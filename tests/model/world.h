@@ -161,6 +161,8 @@ class World {
   proxy::Side arrived_ = proxy::Side::source;  // what a write saw that reached the closed gate
   int lost_left_ = 0, crashes_left_ = 0, flips_left_ = 0, deaths_left_ = 0;
   bool dead_ = false;
+  // A kill took away what became of a drop. That is a gap: what exists is asked again, and compared as a whole.
+  bool drop_in_doubt_ = false;
   // What only the former primary has, until the application writes the key again.
   std::array<std::optional<int>, keys_max> last_copy_{};
   bool foreign_left_ = false, settling_ = false;

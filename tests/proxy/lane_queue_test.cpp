@@ -163,6 +163,79 @@ TEST_CASE(
   for (const Entry& taken : queue.take(10, always)) CHECK_FALSE(taken.image);
 }
 
+TEST_CASE(
+    "C6: a write that was brought over stands for a READ that falls due later, while its intent is held") {
+  using Keys = std::vector<std::pair<std::string, std::string>>;
+  using vmproxy::proxy::Ledger;
+  const auto held = [](const Entry&) { return std::optional(Ledger::Hold()); };
+  const auto debt = [](uint64_t position) {
+    Entry read = entry("a", position, 0);
+    read.debts.push_back({position, "c", "a", vmproxy::proxy::DebtReason::uncertain, {}});
+    return read;
+  };
+  LaneQueue queue;
+  queue.put(entry("a", 1, 10, true), nullptr);
+  const auto image = queue.take(10, always);
+  SECTION("it is held") {
+    queue.complete(image, held);
+    queue.put(debt(2), nullptr);
+    CHECK(queue.journaled() == Keys{{"c", "a"}});
+    auto read = queue.take(10, always);
+    CHECK(read.at(0).seq == 10);
+    SECTION("through another READ") {
+      queue.complete(read, held);
+      queue.put(debt(3), nullptr);
+      CHECK(queue.journaled() == Keys{{"c", "a"}});
+    }
+    SECTION("until one ends everything") {
+      queue.complete(read);
+      CHECK_FALSE(queue.has_journaled("c", "a"));
+    }
+  }
+  SECTION("it is held no more when the READ waits already") {
+    queue.put(debt(2), nullptr);
+    CHECK(queue.has_journaled("c", "a"));
+    queue.complete(image);
+    CHECK_FALSE(queue.has_journaled("c", "a"));
+    CHECK(queue.journaled().empty());
+  }
+  SECTION("a later write of its key is not in the journal") {
+    queue.complete(image, held);
+    Entry unknown = entry("a", 2, 0);
+    unknown.unjournaled = true;
+    queue.put(std::move(unknown), nullptr);
+    queue.put(debt(3), nullptr);
+    CHECK(queue.journaled().empty());
+    queue.complete(queue.take(10, always), held);
+    CHECK_FALSE(queue.has_journaled("c", "a"));
+  }
+  SECTION("a debt is all that is left of a later write") {
+    queue.complete(image, held);
+    Entry collapsed = debt(2);
+    collapsed.debts[0].reason = vmproxy::proxy::DebtReason::collapsed;
+    queue.put(std::move(collapsed), nullptr);
+    CHECK(queue.journaled().empty());
+  }
+  SECTION("a later one is given up") {
+    queue.complete(image, held);
+    queue.put(entry("a", 2, 11), nullptr);
+    CHECK(queue.remove([](const Entry& e) { return !e.image; }).size() == 1);
+    CHECK_FALSE(queue.has_journaled("c", "a"));
+  }
+  SECTION("the primary has changed") {
+    queue.complete(image, held);
+    queue.demote_images();
+    CHECK_FALSE(queue.has_journaled("c", "a"));
+  }
+  SECTION("its collection's life has ended") {
+    queue.complete(image, held);
+    queue.demote_images("another");
+    CHECK(queue.has_journaled("c", "a"));
+    queue.demote_images("c");
+    CHECK_FALSE(queue.has_journaled("c", "a"));
+  }
+}
+
 TEST_CASE("an entry that comes while its key is being applied is applied after it") {
   LaneQueue queue;
   queue.put(entry("a", 1, 1), nullptr);
