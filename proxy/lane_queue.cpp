@@ -109,7 +109,7 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
       ++applying->entries;
       applying->image = applying->image && entry->second.image;
       applying->last = std::nullopt;
-      if (is_known(entry->second)) applying->last = {entry->second.seq, entry->second.item};
+      if (is_known(entry->second)) applying->last = Journaled{entry->second.seq, entry->second.item};
       taken.push_back(std::move(entry->second));
       entries_.erase(entry);
       at = order_.erase(at);

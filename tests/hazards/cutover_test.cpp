@@ -820,7 +820,7 @@ TEST_CASE(
   move.clock.advance(seconds(2));  // attempts of the last run have landed or died
   move.linger();
   const auto begin = [&] { move.aside([&] { return move.migration->rollback({"test", "", {}}); }); };
-  const auto falls_due = [&](Duration time, uint64_t changes) {
+  const auto falls_due = [&](seconds time, uint64_t changes) {
     move.clock.advance(time);
     CHECK(move.eventually([&] { return move.context().mirror.numbers().lag_changes == changes; }));
   };

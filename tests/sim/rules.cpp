@@ -23,6 +23,7 @@ std::span<const std::string_view> rules() {
                                                                      "crash.uncertain",
                                                                      "crash.wait",
                                                                      "ddl.debts-kept",
+                                                                     "ddl.read-anew",
                                                                      "debt.durable",
                                                                      "debt.waits",
                                                                      "flip.old-epoch",
