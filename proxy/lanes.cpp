@@ -364,6 +364,8 @@ bool Lanes::step(Lane& lane) {
         }
         return entry.image || reads++ < reads_allowed;
       });
+  // Not only with `reads_turn`: under load it would nearly always be some lane's that has nothing to read.
+  if (reads == 0 && reads_allowed != SIZE_MAX && reads_allowed > 0) primary_health_.unused();
   bool worked = !entries.empty();
   if (worked) lane.last_batch = entries.size();
   if (worked) VMPROXY_FAULT("lane.taken");
