@@ -100,10 +100,13 @@ Result<void> Migration::pre_drain(bool urgent) {
 Result<void> Migration::pre_drain_without_primary(bool give_up) {
   const TimePoint began = clock_.now();
   const Duration landing = source_.capabilities().max_zombie;
+  TimePoint level =
+      began;  // when no image waited last; what lands late may make one of what was on the source
   while (const auto unsettled = mirror_.write_journaled()) {
-    const Duration waited_max =
-        options_.pre_drain_max + (mirror_.images_waiting() > 0 ? Duration::zero() : landing);
-    if (clock_.now() >= began + waited_max)
+    const TimePoint now = clock_.now();
+    const bool images = mirror_.images_waiting() > 0;
+    if (!images) level = now;
+    if (now >= (images ? level : began + landing) + options_.pre_drain_max)
       return Error(unsettled->code, unsettled->message + ". Nothing changed.");
     if (!waiting(std::chrono::milliseconds(20))) return Error(Code::cancelled, "the proxy is stopping");
   }
