@@ -2,6 +2,7 @@
 // its steps stand at each. Until COMMIT every failure leaves the old primary in place and lets the waiting writes run there.
 #include <algorithm>
 #include <future>
+#include <optional>
 #include <utility>
 
 #include "base/beside.h"
@@ -100,13 +101,15 @@ Result<void> Migration::pre_drain(bool urgent) {
 Result<void> Migration::pre_drain_without_primary(bool give_up) {
   const TimePoint began = clock_.now();
   const Duration landing = source_.capabilities().max_zombie;
-  TimePoint level =
-      began;  // when no image waited last; what lands late may make one of what was on the source
+  std::optional<TimePoint> images_since;  // what lands late may make one of what was on the source
   while (const auto unsettled = mirror_.write_journaled()) {
     const TimePoint now = clock_.now();
-    const bool images = mirror_.images_waiting() > 0;
-    if (!images) level = now;
-    if (now >= (images ? level : began + landing) + options_.pre_drain_max)
+    if (mirror_.images_waiting() == 0) {
+      images_since.reset();
+    } else if (!images_since) {
+      images_since = now;
+    }
+    if (now >= images_since.value_or(began + landing) + options_.pre_drain_max)
       return Error(unsettled->code, unsettled->message + ". Nothing changed.");
     if (!waiting(std::chrono::milliseconds(20))) return Error(Code::cancelled, "the proxy is stopping");
   }
