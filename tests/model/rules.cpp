@@ -412,7 +412,6 @@ std::span<const Scenario> scenarios() {
       Scenario{.name = "promotion, rollback", .kinds = "id", .writes = 2, .flips = 2},
       Scenario{.name = "a dead primary", .kinds = "id", .writes = 2, .deaths = 1},
       Scenario{.name = "a dead primary, crash", .kinds = "i", .writes = 1, .crashes = 1, .deaths = 1},
-      Scenario{.name = "promotion, a dead primary", .kinds = "i", .writes = 1, .flips = 1, .deaths = 1},
   };
   return all;
 }
@@ -438,12 +437,6 @@ std::span<const Scenario> deep_scenarios() {
                .lost = 1,
                .crashes = 1,
                .flips = 2},
-      Scenario{.name = "promotion, two writes, a dead primary",
-               .kinds = "i",
-               .writes = 2,
-               .lost = 1,
-               .flips = 1,
-               .deaths = 1},
   };
   return all;
 }

@@ -438,7 +438,6 @@ bool World::newer_applied(int key) const {
 }
 
 void World::flip() {
-  if (mirror_->quarantine().count() > 0) return;  // as Migration::still_whole
   if (!mirror_->catch_up(clock_.now())) return;
   if (!VMPROXY_RULE("flip.windows-carried")) Peek::forget_windows(*mirror_);
   --flips_left_;
