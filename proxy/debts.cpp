@@ -226,9 +226,14 @@ Debts::Waiting Debts::waiting_but(DebtReason reason) const {
   std::lock_guard hold(mutex_);
   Waiting found;
   for (const auto& [due, debt] : waiting_) {
-    if (debt.reason != reason) found.keys.emplace_back(debt.collection, debt.key);
+    if (debt.reason == reason) continue;
+    if (debt.reason == DebtReason::collapsed) {
+      ++found.others;
+    } else {
+      found.keys.emplace_back(debt.collection, debt.key);
+    }
   }
-  found.on_disk = count_ - handed_out_.size() - waiting_.size();
+  found.others += count_ - handed_out_.size() - waiting_.size();
   return found;
 }
 

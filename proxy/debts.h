@@ -65,10 +65,11 @@ class Debts {
   size_t held(const std::string& collection, const std::string& key) const;
   uint64_t count() const;
   uint64_t count(DebtReason reason) const;
-  // With another reason and not handed out: the key of each, and how many stand on the disk only.
+  // With another reason and not handed out: the key of each for which an older write may stand, and how many others there are.
+  // Those stand on the disk only, or are all that is left of a write.
   struct Waiting {
     std::vector<std::pair<std::string, std::string>> keys;  // collection, key
-    uint64_t on_disk = 0;
+    uint64_t others = 0;
   };
   Waiting waiting_but(DebtReason reason) const;
   // By when all that are owed for this reason have fallen due, those on disk and handed out too; nothing when none is owed.

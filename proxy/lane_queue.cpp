@@ -27,10 +27,6 @@ bool of_lost_attempts(const Entry& entry) {
                      [](const Debt& debt) { return debt.reason == DebtReason::zombie; });
 }
 
-bool is_known(const Entry& entry) {
-  return entry.image || (entry.journaled && entry.waits.empty());
-}
-
 // The key's last write is one before. Not so where a debt is all that is left of one.
 bool brings_no_write(const Entry& entry) {
   return entry.seqs.empty() && !entry.image && !entry.unjournaled &&
@@ -39,6 +35,10 @@ bool brings_no_write(const Entry& entry) {
 }
 
 }  // namespace
+
+bool is_known(const Entry& entry) {
+  return entry.image || (entry.journaled && entry.waits.empty());
+}
 
 std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
   std::lock_guard hold(mutex_);
@@ -122,24 +122,29 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
 }
 
 void LaneQueue::complete(const std::vector<Entry>& entries, const Keep& keep) {
-  std::lock_guard hold(mutex_);
   std::vector<std::string> names;
   names.reserve(entries.size());
-  for (const Entry& entry : entries) {
-    names.push_back(owner(entry));
-    std::optional<Ledger::Hold> held;
-    if (keep && (entry.image || entry.journaled)) held = keep(entry);
-    if (held) {
-      kept_.insert_or_assign(names.back(), Kept{{entry.seq, entry.item}, std::move(*held)});
-      continue;
-    }
-    kept_.erase(names.back());
-    // Its intent may be trimmed from now on.
-    const auto newer = entries_.find(names.back());
-    if (newer != entries_.end() && newer->second.seq == entry.seq)
-      newer->second.image = newer->second.journaled = false;
+  // Asked before the lock is taken: the debts may be looked for on the disk meanwhile, and writers wait at this lock.
+  std::vector<std::optional<Ledger::Hold>> holds(entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    names.push_back(owner(entries[i]));
+    if (keep && (entries[i].image || entries[i].journaled)) holds[i] = keep(entries[i]);
   }
-  for (const auto& name : names) end(name);  // nothing fails from here on
+  std::lock_guard hold(mutex_);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (!holds[i]) continue;
+    kept_.insert_or_assign(names[i], Kept{{entries[i].seq, entries[i].item}, std::move(*holds[i])});
+  }
+  for (size_t i = 0; i < entries.size(); ++i) {  // nothing fails from here on
+    if (!holds[i]) {
+      kept_.erase(names[i]);
+      // Its intent may be trimmed from now on.
+      const auto newer = entries_.find(names[i]);
+      if (newer != entries_.end() && newer->second.seq == entries[i].seq)
+        newer->second.image = newer->second.journaled = false;
+    }
+    end(names[i]);
+  }
   count();
 }
 

@@ -40,6 +40,9 @@ struct Entry {
   std::vector<uint64_t> quarantined;  // quarantine rows it clears
 };
 
+// The journal has what the replica should get, should the primary be dead.
+bool is_known(const Entry& entry);
+
 class LaneQueue {
  public:
   // Takes the place of an older entry of the same key; returns the intents that are thereby finished: the new entry's own
@@ -48,7 +51,8 @@ class LaneQueue {
   // The oldest entries for which ready() holds, at most `max`, now being applied.
   std::vector<Entry> take(size_t max, const std::function<bool(const Entry&)>& ready);
   // Ends what take() began: these were applied, or are no longer wanted. Where `keep` gives a hold, the key's last write goes on
-  // standing in the journal for the READs that are owed of it, until the next of its entries is completed. All or nothing.
+  // standing in the journal for the READs that are owed of it, until the next of its entries is completed. All or nothing; `keep`
+  // is asked without the lock.
   using Keep = std::function<std::optional<Ledger::Hold>(const Entry&)>;
   void complete(const std::vector<Entry>& entries, const Keep& keep = nullptr);
   // ... or were not: they are owed again, under a newer entry of the key when one came meanwhile. Those that are not being
@@ -100,6 +104,8 @@ class LaneQueue {
   std::optional<Journaled> last_write(const std::string& name) const;
   void count() { size_ = entries_.size() + applying_.size(); }
 
+  // Behind it come the ledger's (a Hold that goes) and what ready() of take() needs, Lanes' and the in-flight table's: nobody
+  // who holds one of those calls the queue. Mirror's finish_mutex_ comes before it.
   mutable std::mutex mutex_;
   std::atomic<size_t> size_{0};
   std::unordered_map<std::string, Entry> entries_;

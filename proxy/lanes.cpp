@@ -222,7 +222,7 @@ size_t Lanes::reading() const {
 std::vector<Entry> Lanes::take_reads() {
   std::vector<Entry> all;
   for (auto& lane : lanes_) {
-    for (auto& entry : lane->queue.remove([](const Entry& e) { return !e.image; }))
+    for (auto& entry : lane->queue.remove([](const Entry& e) { return !is_known(e); }))
       all.push_back(std::move(entry));
   }
   return all;

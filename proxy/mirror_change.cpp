@@ -49,7 +49,7 @@ Mirror::Unread Mirror::unread() {
   // Debts that no lane has got yet; open windows are carried over a change of the primary.
   const auto waiting = debts_.waiting_but(DebtReason::uncertain);
   count +=
-      waiting.on_disk + static_cast<size_t>(std::ranges::count_if(waiting.keys, [this](const auto& owner) {
+      waiting.others + static_cast<size_t>(std::ranges::count_if(waiting.keys, [this](const auto& owner) {
         return !lanes_.has_journaled(owner.first, owner.second);
       }));
   return {count, std::move(names)};
@@ -126,10 +126,17 @@ Result<Mirror::CaughtUp> Mirror::catch_up_without_primary(const std::string& why
 }
 
 size_t Mirror::give_up_reads(const std::string& why) {
-  std::vector<Debt> debts = debts_.take_all_but(DebtReason::uncertain);
+  auto entries = lanes_.take_reads();
+  // What the journal has is not given up: there is room for it in the lanes now, and it is written from there.
+  std::vector<Debt> debts, journaled;
+  for (Debt& debt : debts_.take_all_but(DebtReason::uncertain)) {
+    const bool known =
+        debt.reason != DebtReason::collapsed && lanes_.has_journaled(debt.collection, debt.key);
+    (known ? journaled : debts).push_back(std::move(debt));
+  }
+  debts_.put_back(std::move(journaled));
   std::set<std::pair<std::string, std::string>> keys;
   for (const auto& debt : debts) keys.emplace(debt.collection, debt.key);
-  auto entries = lanes_.take_reads();
   for (auto& entry : entries) {
     keys.emplace(entry.collection, entry.key);
     for (auto& debt : entry.debts) debts.push_back(std::move(debt));

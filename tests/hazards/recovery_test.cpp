@@ -236,6 +236,37 @@ TEST_CASE(
   rig.mirror->hold_reads(false);
 }
 
+TEST_CASE("C6: however much is given up with the target dead, what the journal has is not") {
+  Rig rig;
+  rig.options.entries_max = 8;
+  rig.start(Side::target);
+  rig.source.delay_next(Call::upsert);  // no answer, and it may land later
+  write_to_target(rig, "a", 1);
+  REQUIRE(rig.eventually([&] { return rig.source.find("a") == 1; }));  // tried again
+  rig.target.down(Error(Code::refused_connection, "dead"));
+  rig.mirror->hold_reads(true);
+  std::vector<vmproxy::model::Key> others;
+  for (int i = 0; i < 6; ++i) others.push_back(key_of("other" + std::to_string(i)));
+  REQUIRE(rig.mirror->repair({"", "things"}, others));
+  REQUIRE(rig.eventually([&] { return rig.mirror->unread().count == 6; }));
+  rig.linger();  // and the lanes have no room for debts
+  rig.pass(seconds(61));
+  rig.linger();
+  rig.source.remove("a");  // by what landed late: the debt of that has a reason
+  std::optional<vmproxy::proxy::Mirror::CaughtUp> caught;
+  std::atomic<bool> ended = false;
+  std::thread changing([&] {
+    if (auto done = rig.mirror->catch_up_without_primary("a test", true, rig.clock.in(seconds(30))))
+      caught = *done;
+    ended = true;
+  });
+  CHECK(rig.eventually([&] { return ended.load(); }));
+  changing.join();
+  REQUIRE(caught);
+  CHECK(caught->given_up == 6);
+  CHECK(rig.source.find("a") == 1);
+}
+
 TEST_CASE(
     "H38: after a restart too a write of the new primary that overlapped an uncertain one is read back") {
   Rig rig;

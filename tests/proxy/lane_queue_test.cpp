@@ -1,6 +1,8 @@
 #include "proxy/lane_queue.h"
 
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <future>
 #include <map>
 
 using vmproxy::proxy::Entry;
@@ -234,6 +236,20 @@ TEST_CASE(
     queue.demote_images("c");
     CHECK_FALSE(queue.has_journaled("c", "a"));
   }
+}
+
+TEST_CASE("whoever is asked what stays of a write keeps nobody from putting another") {
+  LaneQueue queue;
+  queue.put(entry("a", 1, 10, true), nullptr);
+  const auto image = queue.take(10, always);
+  std::future<void> other;
+  queue.complete(image, [&](const Entry&) {
+    other = std::async(std::launch::async, [&] { queue.put(entry("b", 2, 11, true), nullptr); });
+    CHECK(other.wait_for(std::chrono::seconds(5)) == std::future_status::ready);
+    return std::optional<vmproxy::proxy::Ledger::Hold>();
+  });
+  other.get();
+  CHECK(queue.size() == 1);
 }
 
 TEST_CASE("an entry that comes while its key is being applied is applied after it") {
