@@ -150,7 +150,8 @@ void DurableJournal::commit_front(Lock& hold) {
         {0, nullptr, nullptr, first, front.batch.size()});  // only with its intents: a failure drops it
     next_marked_ = last;
   }
-  const bool sync = front.force_sync || (front.sync && options_.durability == Durability::fsync);
+  const bool sync = front.force_sync || (front.sync && options_.durability == Durability::fsync) ||
+                    unsynced_bytes_ > unsynced_bytes_max;
   front_busy_ = true;
   hold.unlock();
 
@@ -183,7 +184,15 @@ void DurableJournal::commit_front(Lock& hold) {
   hold.unlock();
   for (auto& completion : done.completions) completion.finish(std::nullopt);
   VMPROXY_FAULT("journal.told");
-  done = Group();  // freed outside the lock
+  // Outside the lock, where what is freed is freed as well.
+  if (sync) {
+    unsynced_.clear();
+    unsynced_bytes_ = 0;
+  } else {
+    unsynced_bytes_ += done.bytes;
+    unsynced_.push_back(std::move(done.batch));
+  }
+  done = Group();
   hold.lock();
 }
 
@@ -275,8 +284,20 @@ Result<void> DurableJournal::reopen() {
   return *reopened_;
 }
 
+// Over whatever of them is left the same comes of it: all of them, in their order.
+Result<void> DurableJournal::commit_unsynced() {
+  if (unsynced_.empty()) return {};
+  store::Batch all;
+  for (store::Batch batch : unsynced_) all.append(std::move(batch));
+  if (auto committed = store_.commit(all, store::Sync::yes); !committed) return committed;
+  unsynced_.clear();
+  unsynced_bytes_ = 0;
+  return {};
+}
+
 Result<void> DurableJournal::reopen_now() {
   if (auto opened = store_.reopen(); !opened) return opened;
+  if (auto kept = commit_unsynced(); !kept) return kept;
   VMPROXY_FAULT("journal.reopened");
   Seq acknowledged, burnt_from, next;
   {

@@ -87,6 +87,7 @@ class DurableJournal final : public Journal {
   void observe_sync(double seconds);
   void keep_house(Lock& hold);  // gauges and reclaiming, once a second
   Result<void> reopen_now();
+  Result<void> commit_unsynced();
   bool on_committer() const { return std::this_thread::get_id() == committer_.get_id(); }
 
   // --- recovery
@@ -140,6 +141,10 @@ class DurableJournal final : public Journal {
   std::deque<Group> pending_;         // the front one may be at the store: then the committer alone moves it
   bool front_busy_ = false;
   uint64_t pending_bytes_ = 0;
+  // Committed and not yet synced, in order; the committer's alone. The store may lose them when it is reopened, and nobody here
+  // would know that they are gone: they are committed again then.
+  std::vector<store::Batch> unsynced_;
+  uint64_t unsynced_bytes_ = 0;
   uint64_t group_last_ = 0;  // numbers of groups
   uint64_t group_done_ = 0;
   std::vector<std::function<void()>> refused_;
@@ -176,6 +181,7 @@ class DurableJournal final : public Journal {
 };
 
 inline constexpr uint64_t group_bytes_max = 8u << 20;
+inline constexpr uint64_t unsynced_bytes_max = 8u << 20;  // above: synced, whoever waits for it or not
 inline constexpr Duration lazy_delay = std::chrono::milliseconds(5);
 inline constexpr Duration trim_delay = std::chrono::milliseconds(200);
 inline constexpr Seq trim_count = 1024;

@@ -94,6 +94,10 @@ class Memory final : public MemoryStore {
     std::lock_guard hold(mutex_);
     if (fail_reopen_) return Error(Code::io, "the store in memory was told to fail its reopening");
     failed_ = false;
+    if (lose_when_reopened_) {
+      current_ = durable_;
+      unsynced_.clear();
+    }
     return {};
   }
 
@@ -143,6 +147,10 @@ class Memory final : public MemoryStore {
   void fail_reopen(bool fails) override {
     std::lock_guard hold(mutex_);
     fail_reopen_ = fails;
+  }
+  void lose_when_reopened(bool loses) override {
+    std::lock_guard hold(mutex_);
+    lose_when_reopened_ = loses;
   }
   void hold_commits(bool hold_them) override {
     {
@@ -197,6 +205,7 @@ class Memory final : public MemoryStore {
   bool fail_after_applying_ = false;
   bool fail_slot_ = false;
   bool fail_reopen_ = false;
+  bool lose_when_reopened_ = false;
   bool held_ = false;
 };
 

@@ -14,6 +14,7 @@ class MemoryStore : public Store {
   virtual void fail_slot(bool fails) = 0;
   virtual void set_doubt(std::string what) = 0;  // until write_slot()
   virtual void fail_reopen(bool fails) = 0;
+  virtual void lose_when_reopened(bool loses) = 0;  // what was not synced
   // Commits wait until released; waiting_commits() tells how many do.
   virtual void hold_commits(bool hold) = 0;
   virtual int waiting_commits() = 0;
