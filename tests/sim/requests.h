@@ -14,6 +14,8 @@ struct Answer {
   uint64_t epoch = 0;
   std::map<std::string, int64_t> versions;  // of reads: what is there
   std::string error;
+  Time at =
+      never;  // when it was given, whether somebody still waited for it or not; never: the process was killed before
 };
 
 using Images = std::vector<journal::Image>;

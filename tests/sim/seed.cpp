@@ -44,7 +44,7 @@ class Seed {
   Did change(const std::string& name, Change change);
   void write(const std::string& name, How how, const Images& images, Kind kind);
   void record_write(const std::string& name, const std::string& id, Kind kind, int64_t version, Time call,
-                    World::Asked asked, const Answer& answer);
+                    World::Asked asked, const std::shared_ptr<const Answer>& given);
   std::vector<std::string> some_ids();
 
   void operate();
@@ -58,12 +58,22 @@ class Seed {
   bool settled(std::string& why);
   void plant_a_difference();
   cutover::Status validated(bool repair);
+  void add_writes();
   void judge();
   void violated(std::string what) { verdict.violations.push_back(std::move(what)); }
 
   Scheduler& run_;
   World world_;
   checker::History history_;
+  // What was asked for. How it ended, and what came of it, is known at the end: the application may have gone before.
+  struct Written {
+    std::string by, id;
+    Kind kind;
+    int64_t version;
+    Time call, told;  // told: when the application heard of the end; never: it had gone
+    std::shared_ptr<const Answer> answer;
+  };
+  std::vector<Written> writes_;
   std::vector<std::string> ids_;
   int64_t version_ = 0;
   Time ends_ = 0, think_ = 0;
@@ -137,42 +147,25 @@ std::vector<std::string> Seed::some_ids() {
 }
 
 void Seed::record_write(const std::string& name, const std::string& id, Kind kind, int64_t version, Time call,
-                        World::Asked asked, const Answer& answer) {
-  const std::string key = key_text(id), value = std::to_string(version);
-  checker::Operation operation{.process = name, .key = key, .kind = kind, .call = call, .ret = run_.now()};
-  if (kind == Kind::write || kind == Kind::write_if_absent) operation.value = value;
-  const bool done = asked == World::Asked::answered && answer.did == Did::yes;
-  if (done) {
-    operation.side = answer.by_target ? "target" : "source";
-    operation.epoch = static_cast<uint32_t>(answer.epoch);
-    ++verdict.counts.acknowledged;
-  } else if (asked == World::Asked::answered && answer.did == Did::no) {
-    operation.outcome = checker::Outcome::fail;
-  } else {
-    operation.outcome = checker::Outcome::unknown;
-    operation.ret = checker::never;
+                        World::Asked asked, const std::shared_ptr<const Answer>& given) {
+  const bool heard = asked == World::Asked::answered;
+  const Answer answer = heard ? *given : Answer{};
+  writes_.push_back({name, id, kind, version, call, heard ? run_.now() : never, given});
+  if (answer.did == Did::yes) ++verdict.counts.acknowledged;
+  if (answer.did == Did::unknown) {
     // Who asked may have gone long before the request is sent.
-    operation.latest = run_.now() + world_.window() + (asked == World::Asked::answered ? 1 : 60) * second;
-    doubtful_until_[id] = std::max(doubtful_until_[id], operation.latest);
+    doubtful_until_[id] =
+        std::max(doubtful_until_[id], run_.now() + world_.window() + (heard ? 1 : 60) * second);
     ++verdict.counts.unknown;
-  }
-  history_.add(operation);
-  if (operation.outcome == checker::Outcome::unknown &&
-      (asked != World::Asked::answered ||
-       std::max(world_.source.last_replayed, world_.target.last_replayed) >= call)) {
-    // The network has executed something twice since, or will: this, perhaps.
-    const std::string again = name + " again";
-    operation.process = again;
-    history_.add(operation);
   }
   run_.note(name + ": " +
             (kind == Kind::write             ? "put "
              : kind == Kind::write_if_absent ? "insert "
                                              : "delete ") +
-            id + "=" + value +
-            (done                                          ? " done"
-             : operation.outcome == checker::Outcome::fail ? " not done"
-                                                           : " unknown") +
+            id + "=" + std::to_string(version) +
+            (answer.did == Did::yes  ? " done"
+             : answer.did == Did::no ? " not done"
+                                     : " unknown") +
             (answer.by_target ? " by the target" : "") + (answer.error.empty() ? "" : ": " + answer.error));
 }
 
@@ -184,13 +177,13 @@ void Seed::write(const std::string& name, How how, const Images& images, Kind ki
   for (const auto& image : images) ++under_way_of_[model::to_string(image.key.id)];
   const auto asked = world_.ask("write", patience, [this, how, images, answer](Process& process) {
     serve_write(world_, process, how, images, *answer);
+    answer->at = run_.now();
   });
   for (const auto& image : images) --under_way_of_[model::to_string(image.key.id)];
   if (asked == World::Asked::refused) return;
   for (const auto& image : images) {
     record_write(name, model::to_string(image.key.id), kind,
-                 image.record ? support::version_of(*image.record) : 0, call, asked,
-                 asked == World::Asked::answered ? *answer : Answer{});
+                 image.record ? support::version_of(*image.record) : 0, call, asked, answer);
   }
 }
 
@@ -215,13 +208,11 @@ void Seed::erase_where(const std::string& name) {
   for (const auto& id : ids_) ++under_way_of_[id];
   const auto asked = world_.ask("delete_where", 30 * second, [this, version_max, answer](Process& process) {
     serve_delete_where(world_, process, version_max, *answer);
+    answer->at = run_.now();
   });
   for (const auto& id : ids_) --under_way_of_[id];
   if (asked == World::Asked::refused) return;
-  for (const auto& id : ids_) {
-    record_write(name, id, Kind::remove_where, version_max, call, asked,
-                 asked == World::Asked::answered ? *answer : Answer{});
-  }
+  for (const auto& id : ids_) record_write(name, id, Kind::remove_where, version_max, call, asked, answer);
 }
 
 void Seed::read(const std::string& name) {
@@ -255,6 +246,7 @@ Did Seed::change(const std::string& name, Change change) {
   for (const auto& id : ids_) ++under_way_of_[id];
   const auto asked = world_.ask("change", 60 * second, [this, change, answer](Process& process) {
     serve_change(world_, process, change, *answer);
+    answer->at = run_.now();
   });
   for (const auto& id : ids_) --under_way_of_[id];
   if (asked == World::Asked::refused) return Did::no;
@@ -266,8 +258,7 @@ Did Seed::change(const std::string& name, Change change) {
             (answer->error.empty() ? "" : ": " + answer->error));
   if (change == Change::create || did == Did::no) return did;
   for (const auto& id : ids_)
-    record_write(name, id, did == Did::yes ? Kind::remove : Kind::remove_where, 0, call, asked,
-                 asked == World::Asked::answered ? *answer : Answer{});
+    record_write(name, id, did == Did::yes ? Kind::remove : Kind::remove_where, 0, call, asked, answer);
   return did;
 }
 
@@ -493,6 +484,49 @@ void Seed::plant_a_difference() {
   (void)is(validated(false), "clean", 0);
 }
 
+// To the history: what the application asked for, with what the databases know of it. What none of them ever did has not taken
+// effect, so that the search has not to think of it.
+void Seed::add_writes() {
+  for (const auto& w : writes_) {
+    const std::string key = key_text(w.id), value = std::to_string(w.version);
+    const std::string by = w.told == never ? w.by + " (gone)" : w.by, again = by + " again";
+    const bool puts = w.kind == Kind::write || w.kind == Kind::write_if_absent;
+    const bool known = w.answer->at != never && w.answer->did != Did::unknown;
+    if (known && w.answer->did == Did::no) continue;
+    checker::Operation operation{.process = by, .key = key, .kind = w.kind, .call = w.call};
+    if (puts) operation.value = value;
+    if (known) {
+      operation.ret = w.told == never ? w.answer->at : w.told;
+      operation.side = w.answer->by_target ? "target" : "source";
+      operation.epoch = static_cast<uint32_t>(w.answer->epoch);
+    } else {
+      operation.outcome = checker::Outcome::unknown;
+      const Time died = world_.died_after(w.call);
+      if (w.answer->at != never) {
+        operation.latest = w.answer->at + world_.window() + second;
+      } else if (died != never) {
+        // A rollback without the target may still write it to the source, from the journal.
+        operation.latest = died + world_.window() + 60 * second;
+      }
+    }
+    if (known && w.kind != Kind::remove_where) {
+      history_.add(operation);
+      continue;
+    }
+    const Time until = known ? operation.ret : operation.latest;
+    const auto version = puts ? std::optional(w.version) : std::nullopt;
+    const auto at_source = world_.source.became(w.id, version, w.call, until),
+               at_target = world_.target.became(w.id, version, w.call, until);
+    if (at_source.empty() && at_target.empty()) continue;
+    if (!known)
+      operation.latest =
+          std::max(at_source.empty() ? 0 : at_source.back(), at_target.empty() ? 0 : at_target.back());
+    history_.add(operation);
+    operation.process = again;  // the network did it twice
+    if (!known && std::max(at_source.size(), at_target.size()) > 1) history_.add(operation);
+  }
+}
+
 void Seed::judge() {
   const auto source = world_.source.rows.rows(), target = world_.target.rows.rows();
   for (const auto& id : ids_) {
@@ -521,9 +555,10 @@ void Seed::judge() {
       return {};
     });
   }
+  add_writes();
   const auto report = checker::check(history_, {.records_per_anomaly = 200});
   if (report.verdict() == checker::Verdict::gave_up) {
-    ++verdict.counts.undecided;
+    violated("the history of " + report.gave_up_keys.front() + " is too much for the checker");
   } else if (report.verdict() != checker::Verdict::clean) {
     const auto& first = report.anomalies.front();
     violated("history: " + first.key + ": " + first.what + "\n" + checker::to_text(report));

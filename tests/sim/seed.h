@@ -16,7 +16,6 @@ struct Counts {
   uint64_t promotions = 0, rollbacks = 0, percent_changes = 0, validations = 0, steps = 0;
   uint64_t reads_moved = 0;  // answered by the side that is not primary
   uint64_t simulated_seconds = 0;
-  uint64_t undecided = 0;  // of one record the history was too much for the checker
   Counts& operator+=(const Counts& other);
 };
 

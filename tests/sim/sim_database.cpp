@@ -22,6 +22,28 @@ Time SimDatabase::window() const {
   return std::chrono::nanoseconds(std::min<Duration>(max_exec, rows.caps.max_zombie)).count();
 }
 
+void SimDatabase::note_changes(const support::FakeDriver::Rows& before) {
+  const auto after = rows.rows();
+  for (const auto& [id, version] : after) {
+    const auto was = before.find(id);
+    if (was == before.end() || was->second != version) changes_[id].push_back({run_.now(), version});
+  }
+  for (const auto& [id, version] : before) {
+    if (!after.contains(id)) changes_[id].push_back({run_.now(), std::nullopt});
+  }
+}
+
+std::vector<Time> SimDatabase::became(const std::string& id, std::optional<int64_t> version, Time from,
+                                      Time to) const {
+  std::vector<Time> times;
+  const auto found = changes_.find(id);
+  if (found == changes_.end()) return times;
+  for (const auto& change : found->second) {
+    if (change.version == version && change.at >= from && change.at <= to) times.push_back(change.at);
+  }
+  return times;
+}
+
 template <class T>
 Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadline, Execute<T> execute) {
   // What the wire carries outlives whoever asked.
@@ -54,14 +76,16 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
   if (request_lost || answer_lost || late) ++lost;
   if (late) answer_lost = request_lost = true;
 
-  const auto perform = [this, wire, execute, said, batch, answer_lost](bool again) {
+  const auto perform = [this, wire, execute, said, batch, writes, answer_lost](bool again) {
     if (away) return said("was on the way when it went away");
     const bool part = !again && batch > 1 && run_.chance(faults.part);
     if (part) {
       ++partial;
       rows.break_next_batch_after(run_.below(batch));
     }
+    const auto before = writes ? rows.rows() : support::FakeDriver::Rows();
     auto answer = execute();
+    if (writes) note_changes(before);
     said(again ? "executed later" : part ? "executed in part" : "executed");
     if (!answer_lost && !again) wire->answer.emplace(std::move(answer));
   };
@@ -83,7 +107,6 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
     // Counted from its beginning: the bound is promised from then on also where a kill cuts it off.
     const Time when = run_.between(arrives, run_.now() + window() * 9 / 10);
     ++(late ? landed_late : replayed);
-    if (!late) last_replayed = run_.now();
     run_.at(when, [perform] { perform(true); });
   }
   if (answered >= gives_up) {

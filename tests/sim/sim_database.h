@@ -27,9 +27,10 @@ class SimDatabase final : public protocols::Driver {
   NetworkFaults faults;
   bool away = false;
   uint64_t lost = 0, replayed = 0, partial = 0, landed_late = 0;  // so many
-  Time last_replayed = -1;  // when the last was sent of those that are executed twice
   // Whoever sent what is on the wire is dead: it may arrive late.
   void sender_died() { sender_died_ = run_.now(); }
+  // When this record became that version, in this time; nothing: when it went away.
+  std::vector<Time> became(const std::string& id, std::optional<int64_t> version, Time from, Time to) const;
   // Of a write that has ended without proof: until then it may still be executed.
   Time window() const;
 
@@ -69,8 +70,16 @@ class SimDatabase final : public protocols::Driver {
   template <class T>
   Result<T> exchange(std::string what, size_t batch, Deadline deadline, Execute<T> execute);
 
+  // What an execution made of each record, for became(). What changed nothing is not seen.
+  struct Change {
+    Time at;
+    std::optional<int64_t> version;
+  };
+  void note_changes(const support::FakeDriver::Rows& before);
+
   Scheduler& run_;
   const std::string name_;
+  std::map<std::string, std::vector<Change>> changes_;
   Time sender_died_ = -1;
 };
 

@@ -58,6 +58,7 @@ bool World::start() {
 
 void World::kill(bool machine) {
   run.note(machine ? "world: the machine ends" : "world: kill -9");
+  killed_.push_back(run.now());
   run.kill(group_);
   process_ = nullptr;
   running_ = false;
@@ -70,6 +71,11 @@ void World::kill(bool machine) {
     if (const auto waiting = call.lock()) run.notify(waiting.get());
   }
   calls_.clear();
+}
+
+Time World::died_after(Time when) const {
+  const auto at = std::lower_bound(killed_.begin(), killed_.end(), when);
+  return at == killed_.end() ? never : *at;
 }
 
 bool World::stop() {

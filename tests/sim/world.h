@@ -41,6 +41,8 @@ class World {
   bool start();
   // kill -9 of the process, or the end of its machine.
   void kill(bool machine);
+  // When the process died that ran then; never: nobody killed it.
+  Time died_after(Time when) const;
   // SIGTERM: what it serves ends, then it closes. False: it took too long and was killed.
   bool stop();
   bool serving() const { return process_ != nullptr; }
@@ -61,6 +63,7 @@ class World {
   Group group_ = 0;
   uint64_t lives_ = 0;
   std::vector<std::weak_ptr<Call>> calls_;
+  std::vector<Time> killed_;
 };
 
 }  // namespace vmproxy::sim
