@@ -49,7 +49,6 @@ struct Request {
 
 struct Captured {
   proxy::Ticket ticket;
-  bool included = true;
   bool in_doubt = false, unseen = false;
   std::vector<std::shared_ptr<const proxy::Collection>> before;
 };
@@ -123,8 +122,11 @@ Captured begin(proxy::Context& context, const proxy::Routing& routing, const Req
     return captured;
   }
   if (!context.collections.find("things")) (void)ask_source(context);
-  captured.included = context.collections.find("things") != nullptr;
-  if (!captured.included) return captured;
+  if (!context.collections.find("things")) {
+    // A name that the dialect does not know: nobody can say what the write will hit.
+    captured.ticket = context.mirror.begin_keyed(routing, request.operation, {}, {}, IntentClass::opaque);
+    return captured;
+  }
   if (request.cls != IntentClass::predicate) {
     captured.ticket =
         context.mirror.begin_keyed(routing, request.operation, things, request.keys, request.cls);
@@ -196,11 +198,6 @@ Result<void> make_durable(proxy::Context& context, const Request& request, proxy
 void capture(proxy::Context& context, const proxy::Routing& routing, const Request& request, Answer& answer) {
   auto captured = begin(context, routing, request);
   const std::string doubtful = "writes by names that may have been given to other collections";
-  if (!captured.included) {
-    end(request.at_source(), answer);
-    if (captured.in_doubt) gap(context, doubtful);
-    return;
-  }
   const bool changes = request.cls == IntentClass::ddl;
   if (auto durable = make_durable(context, request, captured.ticket); !durable) {
     context.mirror.drop(std::move(captured.ticket));

@@ -49,7 +49,7 @@ class Seed {
 
   void operate();
   std::string state();
-  void start();
+  void start(bool forced = false);
   void validate();
   bool control(const std::string& what, const std::function<Result<void>(cutover::Migration&)>& call);
   void disturb();
@@ -313,8 +313,11 @@ std::string Seed::state() {
   return *text;
 }
 
-void Seed::start() {
-  (void)control("start", [](auto& migration) { return migration.start("ready", {}); });
+// Forced where vmproxy says so: a late write of a collection's former life lies on the target.
+void Seed::start(bool forced) {
+  cutover::Actor actor;
+  if (forced) actor.force = {"target_not_empty"};
+  (void)control("start", [actor](auto& migration) { return migration.start("ready", actor); });
 }
 
 void Seed::validate() {
@@ -424,7 +427,9 @@ void Seed::heal() {
     if (attempt == 20) return violated("vmproxy does not start although nothing fails any more");
     if (!world_.start()) run_.sleep_until(run_.now() + second);
   }
-  while (!world_.source.rows.has_collection("things")) {
+  // Where the target is primary the application sees that one, and the mirror makes what the source lacks.
+  for (int attempt = 0; state() != "promoted" && !world_.source.rows.has_collection("things"); ++attempt) {
+    if (attempt == 100) return violated("the collection cannot be made although nothing fails any more");
     if (change("the application", Change::create) != Did::yes) run_.sleep_until(run_.now() + second);
   }
   std::string why;
@@ -441,7 +446,7 @@ void Seed::heal() {
     if (status.quarantined > 0)
       (void)control("retry", [](auto& migration) { return migration.quarantine_retry({}, {}); });
     if (status.primary == "source" && status.state != "ready" && status.validation.phase != "running")
-      start();
+      start(status.work.problem.find("--force target_not_empty") != std::string::npos);
     if (status.gaps > 0 && status.validation.phase != "running") validate();
   }
   run_.note("world: settled: " + why);
