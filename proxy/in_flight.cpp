@@ -172,6 +172,15 @@ std::vector<std::string> InFlight::close_collection_window(OpId window) {
   return end_broad(window).keys;
 }
 
+void InFlight::collect(const std::string& collection, const std::vector<std::string>& keys) {
+  std::lock_guard hold(mutex_);
+  const auto at = collections_.find(collection);
+  if (at == collections_.end()) return;
+  for (const OpId id : at->second.broad) {
+    if (Op& op = ops_.at(id); op.window) op.reread.insert(keys.begin(), keys.end());
+  }
+}
+
 bool InFlight::broad_in_flight(OpId op) const {
   std::lock_guard hold(mutex_);
   return ops_.contains(op);

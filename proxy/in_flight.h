@@ -65,6 +65,8 @@ class InFlight {
   // A collection's window: collects the keys written while it is open, and those in `keys`.
   OpId open_collection_window(const std::string& collection, std::vector<std::string> keys);
   std::vector<std::string> close_collection_window(OpId window);
+  // A write by filter has ended that hit these keys: every open window of the collection collects them as well.
+  void collect(const std::string& collection, const std::vector<std::string>& keys);
 
   bool broad_in_flight(OpId op) const;
   std::vector<OpId> broad_of(const std::string& collection) const;

@@ -190,6 +190,8 @@ void Mirror::finish_broad(Ticket& ticket, const journal::OutcomeRecord& outcome)
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   touch(ticket.collection_key, keys);
+  // H62: what windows are about may be executed late on a key that only this write has hit.
+  in_flight_.collect(ticket.collection_key, keys);
   if (outcome.whole == model::Outcome::uncertain && VMPROXY_RULE("predicate.window")) {
     // H42: it may still run and hit keys that are written later: everything in the window is read again at its end.
     const OpId window = in_flight_.open_collection_window(ticket.collection_key, keys);
