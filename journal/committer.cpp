@@ -150,8 +150,8 @@ void DurableJournal::commit_front(Lock& hold) {
         {0, nullptr, nullptr, first, front.batch.size()});  // only with its intents: a failure drops it
     next_marked_ = last;
   }
-  const bool sync = front.force_sync || (front.sync && options_.durability == Durability::fsync) ||
-                    unsynced_bytes_ > unsynced_bytes_max;
+  const bool promised = options_.durability == Durability::fsync;
+  const bool sync = front.force_sync || (promised && (front.sync || unsynced_bytes_ > unsynced_bytes_max));
   front_busy_ = true;
   hold.unlock();
 
@@ -188,7 +188,7 @@ void DurableJournal::commit_front(Lock& hold) {
   if (sync) {
     unsynced_.clear();
     unsynced_bytes_ = 0;
-  } else {
+  } else if (promised) {  // with `os` the operating system decides what of it is there after a failure
     unsynced_bytes_ += done.bytes;
     unsynced_.push_back(std::move(done.batch));
   }

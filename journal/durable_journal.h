@@ -142,7 +142,7 @@ class DurableJournal final : public Journal {
   bool front_busy_ = false;
   uint64_t pending_bytes_ = 0;
   // Committed and not yet synced, in order; the committer's alone. The store may lose them when it is reopened, and nobody here
-  // would know that they are gone: they are committed again then.
+  // would know that they are gone: they are committed again then. Empty with durability `os`.
   std::vector<store::Batch> unsynced_;
   uint64_t unsynced_bytes_ = 0;
   uint64_t group_last_ = 0;  // numbers of groups
