@@ -141,8 +141,8 @@ class DurableJournal final : public Journal {
   std::deque<Group> pending_;         // the front one may be at the store: then the committer alone moves it
   bool front_busy_ = false;
   uint64_t pending_bytes_ = 0;
-  // Committed and not yet synced, in order; the committer's alone. The store may lose them when it is reopened, and nobody here
-  // would know that they are gone: they are committed again then. Empty with durability `os`.
+  // Committed and not yet synced, in order; the committer's alone. The store may lose them when it is reopened, and
+  // nobody here would know that they are gone: they are committed again then. Empty with durability `os`.
   std::vector<store::Batch> unsynced_;
   uint64_t unsynced_bytes_ = 0;
   uint64_t group_last_ = 0;  // numbers of groups
