@@ -32,6 +32,8 @@ constexpr uint64_t remainder_max =
 constexpr double remainder_grows = 4;  // so many times, as the patience ends
 constexpr int repairs_max = 3;
 constexpr uint64_t urgent_keys_max = 100;  // keys compared in the fence of a rollback
+constexpr size_t windows_max = 10'000;     // keys of open windows that are read again before the fence
+constexpr size_t windows_in_fence_max = 300;
 constexpr Duration still_there_timeout = std::chrono::seconds(10);  // for all collections
 constexpr Duration still_there_patience = std::chrono::seconds(2);  // with a database that stumbles
 constexpr size_t asked_at_once = 16;
@@ -50,6 +52,7 @@ double seconds_of(Duration d) {
 Result<void> Migration::pre_drain(bool urgent) {
   auto reread = mirror_.reread_suspects();
   if (!reread) return reread.error().within("nothing changed");
+  mirror_.reread_windows(windows_max);
   const TimePoint began = clock_.now();
   const Deadline deadline = began + options_.pre_drain_max;
   const uint64_t first = mirror_.numbers().lag_changes;
@@ -266,6 +269,8 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
       given_up = caught->given_up;
     }
   } else if (done) {
+    // What such a write has done by now, readers may have seen.
+    mirror_.reread_windows(windows_in_fence_max);
     done = mirror_.catch_up(deadline);
   }
   lanes_stopped = static_cast<bool>(done);

@@ -181,6 +181,29 @@ void InFlight::collect(const std::string& collection, const std::vector<std::str
   }
 }
 
+std::vector<std::pair<std::string, std::string>> InFlight::in_windows(size_t max) const {
+  std::lock_guard hold(mutex_);
+  std::set<std::pair<std::string, std::string>> found;
+  const auto take = [&](const std::string& collection, const std::string& key) {
+    if (found.size() < max) found.emplace(collection, key);
+    return found.size() < max;
+  };
+  for (const auto& [name, collection] : collections_) {
+    for (const auto& [key, count] : collection.windows) {
+      if (!take(name, key)) break;
+    }
+    for (const OpId id : collection.broad) {
+      const Op& op = ops_.at(id);
+      if (!op.window) continue;
+      for (const auto& key : op.reread) {
+        if (!take(name, key)) break;
+      }
+    }
+    if (found.size() >= max) break;
+  }
+  return {found.begin(), found.end()};
+}
+
 bool InFlight::broad_in_flight(OpId op) const {
   std::lock_guard hold(mutex_);
   return ops_.contains(op);

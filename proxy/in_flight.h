@@ -68,6 +68,9 @@ class InFlight {
   // A write by filter has ended that hit these keys: every open window of the collection collects them as well.
   void collect(const std::string& collection, const std::vector<std::string>& keys);
 
+  // Collection and key of what open windows are about; more than `max`: only so many.
+  std::vector<std::pair<std::string, std::string>> in_windows(size_t max) const;
+
   bool broad_in_flight(OpId op) const;
   std::vector<OpId> broad_of(const std::string& collection) const;
   bool busy(const std::string& collection, const std::string& key) const;  // in flight or in a window

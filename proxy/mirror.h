@@ -157,6 +157,9 @@ class Mirror final : public journal::Sink {
   TimePoint primary_since() const { return primary_since_; }
   // Without a set_primary() before, what catch_up_without_primary() gave up is owed again.
   void resume_lanes();
+  // Reads the keys of open windows again (H53), at most `max`: what was executed late, readers may have seen already, and the
+  // next primary shall have it too. Of more than `max` the rest is left to the windows' end.
+  void reread_windows(size_t max);
   // Reads every suspect again. Blocking; an error: not all of them.
   Result<void> reread_suspects();
   // After a change of the primary. What was in doubt is what the former one may still do, and that one is the replica now:

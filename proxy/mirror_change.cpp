@@ -183,6 +183,15 @@ void Mirror::resume_lanes() {
   take_back_given_up();
 }
 
+void Mirror::reread_windows(size_t max) {
+  std::lock_guard ordered(finish_mutex_);
+  for (auto& [collection, key] : in_flight_.in_windows(max)) {
+    Entry entry = read_entry(collection, std::move(key));
+    entry.waits = in_flight_.broad_of(collection);
+    put(std::move(entry));
+  }
+}
+
 Result<void> Mirror::reread_suspects() {
   std::optional<SuspectKey> last;
   while (true) {

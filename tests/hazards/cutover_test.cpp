@@ -391,6 +391,43 @@ TEST_CASE("H53: an uncertain write does not hold up the promotion; its window is
   CHECK(move.target.find("a") == 1);
 }
 
+TEST_CASE("H53: what it has done by then, and reads may have shown, the new primary has too") {
+  Move move;
+  move.options.fence_max = seconds(600);
+  move.source.put("a", 1);
+  move.ready();
+  move.write_uncertain("a", 2);
+  REQUIRE(move.quiet());
+  SECTION("before the change begins") {
+    move.source.put("a", 2);  // executed after it was read for the mirror; its window is open
+    REQUIRE(move.promote());
+  }
+  SECTION("while the last writes are waited for") {
+    move.enter();
+    move.promote_aside();
+    REQUIRE(move.eventually([&] { return move.intended(); }));
+    move.source.put("a", 2);
+    move.leave();
+    REQUIRE(move.ended());
+  }
+  CHECK(move.target.find("a") == 2);
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  CHECK(move.source.find("a") == 2);
+}
+
+TEST_CASE("H53: a rollback brings back what an uncertain write of the target has done by then") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  REQUIRE(move.promote());
+  move.write_uncertain("a", 2);
+  REQUIRE(move.quiet());
+  move.target.put("a", 2);
+  REQUIRE(move.rollback());
+  CHECK(move.source.find("a") == 2);
+}
+
 TEST_CASE("H53: a carried window is closed after a crash too") {
   Move move;
   move.source.put("a", 1);
