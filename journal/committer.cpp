@@ -284,11 +284,20 @@ Result<void> DurableJournal::reopen() {
   return *reopened_;
 }
 
-// Over whatever of them is left the same comes of it: all of them, in their order.
+// Over whatever of them is left the same comes of it: all of them, in their order. The commit that failed is newer, and may be
+// on the disk with a trim that is dropped here: what it took away stays away.
 Result<void> DurableJournal::commit_unsynced() {
   if (unsynced_.empty()) return {};
+  auto trimmed = meta_number("trimmed", 1);
+  if (!trimmed) return trimmed.error();
+  auto bodies = meta_number("bodies", 1);
+  if (!bodies) return bodies.error();
   store::Batch all;
   for (store::Batch batch : unsynced_) all.append(std::move(batch));
+  *trimmed = std::max<Seq>(*trimmed, trimmed_);
+  put_meta(all, "trimmed", encode_number(*trimmed));
+  put_meta(all, "bodies", encode_number(std::max<Seq>(*bodies, bodies_dropped_)));
+  all.erase_range(seq_key(Kind::outcome, 0), seq_key(Kind::outcome, *trimmed));
   if (auto committed = store_.commit(all, store::Sync::yes); !committed) return committed;
   unsynced_.clear();
   unsynced_bytes_ = 0;

@@ -1,6 +1,7 @@
 #include <future>
 #include <thread>
 
+#include "journal/durable_journal.h"
 #include "tests/journal/fixture.h"
 
 using namespace vmproxy;
@@ -115,6 +116,40 @@ TEST_CASE(
   at.power_cut();
   at.open();
   CHECK(at.journal->row("d", "debt").value() == "2");
+}
+
+// Otherwise its mark would be back where it was, with nothing behind it: intents that seem to be lost.
+TEST_CASE(
+    "a trim that reached the disk with a failed commit is not taken back by an older one that is committed again") {
+  Fixture at;
+  at.open();
+  for (int i = 0; i < 5; ++i) at.append("k");
+  const auto lazily = [&](auto&& change) {
+    const auto before = at.store->commits();
+    change();
+    while (at.store->commits() == before) std::this_thread::yield();
+  };
+  lazily([&] { at.journal->outcome(2, {model::Outcome::applied, {}, {}}); });
+  lazily([&] { at.journal->trim_below(2); });
+  std::this_thread::sleep_for(trim_delay);  // so that the next group takes the trim along
+  at.store->hold_commits(true);
+  at.journal->trim_below(4);
+  at.store->fail_next_commit_after_applying();
+  const bool with_an_append = GENERATE(true, false);
+  CAPTURE(with_an_append);
+  Results<Seq> results;
+  if (with_an_append) at.journal->append(intent_of("lost"), body_of("x"), results.next());
+  while (at.store->waiting_commits() == 0) std::this_thread::yield();
+  at.store->hold_commits(false);
+  while (!at.journal->failure()) std::this_thread::yield();
+  REQUIRE(at.journal->reopen());
+  CHECK(at.append("after") == (with_an_append ? 7 : 6));
+  CHECK_FALSE(at.journal->outcome_of(2).value());
+  CHECK(at.journal->verify().value().problems.empty());
+  at.power_cut();
+  at.open();
+  CHECK(at.journal->verify().value().problems.empty());
+  CHECK_FALSE(at.journal->outcome_of(2).value());
 }
 
 // What is kept for a reopening is bounded so. With `os` nothing is kept, and nothing is synced for it.
