@@ -104,8 +104,12 @@ void Mirror::put(Entry entry) {
 
 void Mirror::place(Entry entry) {
   // What the target's journal has may be the last copy of an acknowledged write, if the target dies (C6): as a debt it would
-  // have to be read from there. Its bytes stay in the journal; the entry only says where.
-  const bool only_here = (entry.image || entry.journaled) && primary_ == Side::target;
+  // have to be read from there. Its bytes stay in the journal; the entry only says where. A READ that brings no write goes where
+  // the key's last one stands.
+  const bool brings_none = entry.seqs.empty() && !entry.unjournaled;
+  const bool only_here =
+      primary_ == Side::target &&
+      (entry.image || entry.journaled || (brings_none && lanes_.has_journaled(entry.collection, entry.key)));
   if (only_here || lanes_.size() < options_.entries_max) {
     lanes_.put(std::move(entry));
     return;

@@ -225,6 +225,8 @@ TEST_CASE(
   rig.source.down(Error(Code::refused_connection, "away"));
   for (int i = 0; i < 50; ++i) write_to_target(rig, "k" + std::to_string(i), i);
   for (int i = 0; i < 5; ++i) rig.uncertain(rig.begin("doubtful" + std::to_string(i), 1));
+  // A READ that brings no write, when a change of the primary was tried: the write before it stands for the key.
+  if (GENERATE(false, true)) rig.mirror->reread_windows(100);
   CHECK(rig.mirror->images_waiting() == 50);
   rig.target.down(Error(Code::refused_connection, "dead"));
   rig.source.down(std::nullopt);

@@ -301,17 +301,12 @@ TEST_CASE(
   rig.mirror->forget("things");
   rig.target.recreate("things");
   rig.applied(std::move(drop));
-  SECTION("in this run") {
-    rig.mirror->resume("things");
-  }
-  SECTION("with a kill") {
-    rig.linger();
-    rig.pass(seconds(2));  // whatever the journal may forget it forgets
-    rig.linger();
-    rig.crash();
-    rig.start();
-    rig.pass(seconds(60));
-  }
+  rig.linger();
+  rig.pass(seconds(2));  // whatever the journal may forget it forgets
+  rig.linger();
+  rig.crash();  // without it the drop's own READs find the record, too
+  rig.start();
+  rig.pass(seconds(60));
   REQUIRE(rig.quiet());
   CHECK(rig.target.rows() == FakeDriver::Rows{{"new", 1}});
 }
