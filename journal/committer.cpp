@@ -354,6 +354,10 @@ Result<void> DurableJournal::reopen_now() {
   failure_.reset();
   acknowledged_ = next - 1;  // a hole is as settled as an intent
   if (burnt_from != 0) next_marked_ = burnt_from;
+  // A trim of the commit that failed may be on the disk.
+  trimmed_ = std::max(trimmed_, recovered->trimmed);
+  trim_wanted_ = std::max(trim_wanted_, trimmed_);
+  bodies_dropped_ = std::max({bodies_dropped_, recovered->bodies_dropped, trimmed_});
   burnt_from_ = 0;
   rows_lost_ = false;
   house_kept_at_ = TimePoint();  // space is dear now: give back what was trimmed
