@@ -1,5 +1,6 @@
 // Loaded before the program's own libraries: writes and syncs of files below BAD_DISK_PATH end with the error whose number the
-// file BAD_DISK_VERDICT holds, as long as there is one. What was written before stays.
+// file BAD_DISK_VERDICT holds, as long as there is one; with a minus before it only those whose bytes are still to be found
+// room for. What was written before stays.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,9 +29,9 @@ static int verdict(int file) {
   target[length] = 0;
   const int error = strncmp(target, path, strlen(path)) == 0 ? atoi(text) : 0;
   const char *name = strrchr(target, '/');
-  // A full disk still lets these two be overwritten: they were given all their bytes when they were made.
-  if (error == ENOSPC && name != NULL && (strcmp(name, "/slot") == 0 || strcmp(name, "/synced") == 0)) return 0;
-  return error;
+  // These two were given all their bytes when they were made: they can be overwritten where no more can be had.
+  if (error < 0 && name != NULL && (strcmp(name, "/slot") == 0 || strcmp(name, "/synced") == 0)) return 0;
+  return abs(error);
 }
 
 #define GUARD(file)                        \
