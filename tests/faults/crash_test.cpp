@@ -190,7 +190,7 @@ TEST_CASE("whoever is killed at a fault point goes on where he was, and nothing 
     REQUIRE(surveys[i].well);
   }
   std::vector<Kill> kills;
-  size_t not_here = 0;
+  std::vector<std::string> not_here;
   for (const auto& point : fault::points) {
     if ((point.actions & fault::kill) == 0) continue;
     const std::string name(point.name);
@@ -201,14 +201,14 @@ TEST_CASE("whoever is killed at a fault point goes on where he was, and nothing 
     INFO(name);
     if (!by_chance.contains(name)) CHECK((first == nullptr) == beyond.contains(name));
     if (first != nullptr) kills.push_back({first, name});
-    if (first == nullptr) ++not_here;
+    if (first == nullptr) not_here.push_back(name);
   }
   for_each(kills.size(), [&](size_t i) { carry_out(kills[i]); });
   size_t killed = 0, lost = 0;
   for (const Kill& kill : kills) {
     INFO(kill.point << " in '" << kill.way->journey << "'\n" << kill.log);
     if (!kill.killed && by_chance.contains(kill.point)) {
-      ++not_here;
+      not_here.push_back(kill.point);
       continue;
     }
     ++killed;
@@ -216,6 +216,9 @@ TEST_CASE("whoever is killed at a fault point goes on where he was, and nothing 
     CHECK(kill.well);
     lost += kill.killed && kill.well ? 0 : 1;
   }
-  std::cout << "killed at " << killed << " fault points, " << lost << " not recovered; " << not_here
+  // scripts/torture kills at these between real databases.
+  std::cout << "beyond this test:";
+  for (const auto& name : not_here) std::cout << ' ' << name;
+  std::cout << "\nkilled at " << killed << " fault points, " << lost << " not recovered; " << not_here.size()
             << " are beyond this test\n";
 }

@@ -2,7 +2,7 @@
 
 For a build that has fault points, one after the other and not in scripts/test's default run:
     scripts/build torture
-    VMPROXY_BIN=build/torture/bin/vmproxy VMPROXY_TEST_SCALE=0.05 pytest -m faults [--points 1/4] [-k lane]
+    VMPROXY_BIN=build/torture/bin/vmproxy VMPROXY_TEST_SCALE=0.05 pytest -m faults [--points 1/4] [--points-also NAMES] [-k lane]
 The last line is the figure.
 """
 
@@ -79,7 +79,9 @@ def chosen(config) -> list:
     assert 1 <= index <= count, "--points I/N"
     order = list(dict.fromkeys(ACT.values()))
     able = [point.name for point in points() if "kill" in point.actions and point.name not in BEYOND]
-    return sorted(able, key=lambda name: order.index(act_of(name)))[index - 1::count]
+    able = sorted(able, key=lambda name: order.index(act_of(name)))
+    wanted = {*able[index - 1::count], *config.getoption("--points-also").split(",")}
+    return [name for name in able if name in wanted]
 
 
 def pytest_generate_tests(metafunc):
