@@ -13,10 +13,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Context:
-    def __init__(self, logs: pathlib.Path, say, nice: int = 0):
-        self.logs, self.say, self._nice = logs, say, nice
+    def __init__(self, logs: pathlib.Path, say):
+        self.logs, self.say = logs, say
         self._corpora = {}
-        self._running, self._ended = None, False
 
     def corpus(self, count: int):
         if count not in self._corpora:
@@ -44,31 +43,18 @@ class Context:
             out.write(f"$ {' '.join(map(str, command))}\n".encode())
             out.flush()
             start = out.tell()
-            process = self._running = subprocess.Popen(
-                ["nice", "-n", str(self._nice), *map(str, command)], stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, cwd=folder or ROOT, env={**os.environ, **(environment or {})}, start_new_session=True)
+            process = subprocess.Popen(
+                [*map(str, command)], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=folder or ROOT,
+                env={**os.environ, **(environment or {})}, start_new_session=True)
             try:
-                if self._ended:
-                    raise SystemExit
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired:
                 code = None
             finally:
-                self._kill()
-        if self._ended:
-            raise SystemExit  # what it said is not its own end
+                if process.poll() is None:
+                    os.killpg(process.pid, 9)  # with all that it started
+                    process.wait()
         return code, file.read_bytes()[start:].decode(errors="replace").splitlines()
-
-
-    def end(self) -> None:
-        """From another thread: what runs is killed, and whoever waits for it ends without a result."""
-        self._ended = True
-        self._kill()
-
-    def _kill(self) -> None:
-        if self._running is not None and self._running.poll() is None:
-            os.killpg(self._running.pid, 9)  # with all that it started
-            self._running.wait()
 
 
 def last_match(pattern: str, lines: list):

@@ -1,9 +1,9 @@
 """scripts/torture: runs rows, keeps what came of them, writes the report."""
 
 import argparse
-import contextlib
 import json
 import logging
+import multiprocessing
 import os
 import platform
 import random
@@ -22,10 +22,11 @@ from torture.merge import merge, missing_parts
 from torture.page import page
 from torture.plan import NIGHT_MINUTES, PART_MINUTES_MAX, PLANNED, budgets, parse_part, squeezed
 from torture.report import Report
-from torture.row import NotRun
+from torture.row import MAIN, NICE, NotRun
 from torture.state import RunFolder, write_whole
 
 ROWS = torture.rows.ROWS
+ENDS_WITHIN = 60.0  # seconds for the rows beside, when the run is ended
 
 
 def parse(words):
@@ -88,17 +89,20 @@ def run(chosen) -> int:
     began, planned = time.time(), budgets(chosen.rows, chosen.minutes, chosen.part, chosen.short)
     before = sum(result.seconds for result in known.values())
     rows = [row for row in chosen.rows if planned[row] is not None]
-    beside = [row for row in rows if row.beside and chosen.short]
-    with Beside(folder, chosen, planned, known, beside):
-        run_rows(context_of(folder), folder, chosen, planned, known, [row for row in rows if row not in beside])
+    lanes = {}
+    for row in rows:
+        lanes.setdefault(row.lane if chosen.short else MAIN, []).append(row)
+    with Beside(folder, chosen, planned, known, lanes):
+        run_rows(context_of(folder), folder, chosen, planned, known, lanes.get(MAIN, []))
+    known.update({result.name: result for result in folder.results()})  # of the other lanes
     took = before + time.time() - began
     report = Report(title_of(chosen), about(asked, began, took), [(row, known.get(row.name)) for row in chosen.rows],
                     [f"NOT RUN: row {row.name}" for row in rows if row.name not in known])
     return write(report, folder)
 
 
-def context_of(folder: RunFolder, nice: int = 0) -> Context:
-    return Context(folder.logs, lambda text: print(f"  {text}", file=sys.stderr, flush=True), nice)
+def context_of(folder: RunFolder) -> Context:
+    return Context(folder.logs, lambda text: print(f"  {text}", file=sys.stderr, flush=True))
 
 
 def run_rows(context: Context, folder: RunFolder, chosen, planned: dict, known: dict, rows: list) -> None:
@@ -122,26 +126,32 @@ def run_rows(context: Context, folder: RunFolder, chosen, planned: dict, known: 
 
 
 class Beside:
-    """Rows on a thread of their own, their programs of low priority: they take what the others, which mostly wait, leave."""
+    """The lanes beside the main one, a process each: an application's threads share no interpreter with another row's. They
+    leave their results in the folder; a row without one is in the report."""
 
-    def __init__(self, folder, chosen, planned, known, rows):
-        self._context = context_of(folder, nice=15)
-        self._thread = threading.Thread(target=self._run, args=(folder, chosen, planned, known, rows), name="beside", daemon=True)
+    def __init__(self, folder, chosen, planned, known, lanes):
+        fork = multiprocessing.get_context("fork")
+        self._processes = [fork.Process(target=self._run, args=(lane, context_of(folder), folder, chosen, planned, known, rows))
+                           for lane, rows in lanes.items() if lane != MAIN]
 
-    def _run(self, *arguments) -> None:
-        with contextlib.suppress(SystemExit):  # ended; a row without a result is in the report
-            run_rows(self._context, *arguments)
+    @staticmethod
+    def _run(lane: str, *arguments) -> None:
+        os.nice(NICE.get(lane, 0))
+        run_rows(*arguments)
 
     def __enter__(self) -> "Beside":
-        self._thread.start()
+        for process in self._processes:
+            process.start()
         return self
 
     def __exit__(self, kind, *_) -> None:
-        try:
-            if kind is None:
-                self._thread.join()
-        finally:
-            self._context.end()
+        if kind is not None:
+            for process in self._processes:
+                process.terminate()  # main()'s handler: its servers end with it
+        for process in self._processes:
+            process.join(None if kind is None else ENDS_WITHIN)
+            process.kill()
+            process.join()
 
 
 def run_row(context: Context, chosen, row, budget):

@@ -6,6 +6,7 @@ from torture.row import Budget, Row
 
 NIGHT_MINUTES = 240.0
 PART_MINUTES_MAX = 60.0
+SHORT_SECONDS = 16 * 60  # of a lane of the short form at the most; counts end it in less than half of that, but on a slow machine
 PLANNED = 0.95  # of the minutes; the rest is for what a row does after its time: a history judged, servers stopped
 
 

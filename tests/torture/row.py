@@ -5,6 +5,10 @@ import time
 from typing import Callable, Optional
 
 PASSED, FAILED, SHORT, NOT_RUN = "passed", "failed", "short", "not run"
+# Where a row runs in the short form: each lane is a process, so that rows that wait for databases wait together. In a night rows
+# run one after the other, so that figures are not disturbed.
+MAIN, STACKS, PROGRAMS, FUZZ = "main", "stacks", "programs", "fuzz"
+NICE = {PROGRAMS: 15, FUZZ: 19}  # no clock judges these: they take what the others, which mostly wait, leave
 ANOMALIES_KEPT = 50
 
 
@@ -23,6 +27,11 @@ class Budget:
 
     def left(self) -> float:
         return self.began + self.seconds - time.monotonic()
+
+    def limit(self, night: float, short: float) -> float:
+        """Of a figure. In scripts/test two stacks and compilers' leftovers share two cores: there a limit only says that something
+        is wrong; what was measured is printed anyway."""
+        return short if self.short else night
 
     def goes_on(self, done: int, unit_seconds: float = 0.0) -> bool:
         """Whether one more unit may begin, which will take about so long."""
@@ -147,7 +156,7 @@ class Row:
     night: tuple              # (count, seconds) of a whole night
     run: Callable             # (context, budget, seed) -> RowResult
     whole: bool = False       # cannot be cut: one part of a night has all of it
-    beside: bool = False      # programs of ours that no clock judges: in the short form they run beside the other rows
+    lane: str = MAIN
 
     def result(self, budget: Budget, seed: int) -> RowResult:
         return RowResult(self.name, self.unit, asked=budget.count, seed=seed)

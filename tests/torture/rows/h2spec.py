@@ -1,7 +1,7 @@
 """h2spec's strict suite against a listener, plain and over TLS."""
 
 from torture.context import last_match
-from torture.row import Row
+from torture.row import PROGRAMS, Row
 
 
 def run(context, budget, seed):
@@ -19,4 +19,4 @@ def run(context, budget, seed):
     return result
 
 
-ROW = Row("h2spec", "h2spec strict, h2c and TLS", "tests", (2 * 146, 120), (2 * 146, 120), run, whole=True, beside=True)
+ROW = Row("h2spec", "h2spec strict, h2c and TLS", "tests", (2 * 146, 120), (2 * 146, 120), run, whole=True, lane=PROGRAMS)

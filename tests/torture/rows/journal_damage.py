@@ -1,7 +1,7 @@
 """A journal whose files were damaged: it says so, or everything acknowledged is there. Never silence."""
 
 from torture.context import last_match
-from torture.row import Row
+from torture.row import PROGRAMS, Row
 from torture.rows.programs import called
 
 
@@ -33,5 +33,5 @@ def run(context, budget, seed):
 
 
 STEP = 200
-ROW = Row("journal_damage", "bit flips, zeros, truncations and swapped files in the journal", "damaged journals", (100, 60),
-          (2000, 600), run, beside=True)
+ROW = Row("journal_damage", "bit flips, zeros, truncations and swapped files in the journal", "damaged journals", (100, 120),
+          (2000, 600), run, lane=PROGRAMS)

@@ -5,7 +5,7 @@ import random
 import threading
 
 from chaos import drive
-from torture.row import NotRun, Row
+from torture.row import STACKS, NotRun, Row
 from torture.stack import Stack
 from torture.windows import WindowedWorkload
 from vmproxy import CommandError
@@ -130,5 +130,5 @@ def settle(stack, moment: str) -> None:
         vmproxy.wait(lambda status: status["lag"]["changes"] == 0, 120, "the target to have all that is known")
 
 
-ROW = Row("network_cells", "network faults on each link, in each direction, at four moments", "cells", (12, 150),
-          (len(CELLS), 2400), run)
+ROW = Row("network_cells", "network faults on each link, in each direction, at four moments", "cells", (12, 240),
+          (len(CELLS), 2400), run, lane=STACKS)

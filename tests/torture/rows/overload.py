@@ -3,7 +3,7 @@
 import threading
 
 from torture.memory import Memory
-from torture.row import Row
+from torture.row import STACKS, Row
 from torture.slow_relay import SlowRelay
 from torture.stack import Stack
 
@@ -51,4 +51,5 @@ def wait(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-ROW = Row("overload", "the replica takes a tenth of the arrival rate", "seconds", (20, 150), (600, 900), run, whole=True)
+ROW = Row("overload", "the replica takes a tenth of the arrival rate", "seconds", (20, 150), (600, 900), run, whole=True,
+          lane=STACKS)

@@ -1,6 +1,6 @@
 """Doubtful requests through the real HTTP code: what the client said, what was passed and what arrived must agree."""
 
-from torture.row import Row
+from torture.row import PROGRAMS, Row
 from torture.rows.programs import called
 
 
@@ -14,4 +14,4 @@ def run(context, budget, seed):
     return result
 
 
-ROW = Row("smuggling", "request smuggling: cases and mutations", "cases", (60, 30), (10_000, 300), run, beside=True)
+ROW = Row("smuggling", "request smuggling: cases and mutations", "cases", (60, 60), (10_000, 300), run, lane=PROGRAMS)
