@@ -14,7 +14,7 @@ from torture.merge import merge, missing_parts
 from torture.page import page
 from torture.plan import PLANNED, SHORT_SECONDS, budgets, parse_part, share, squeezed
 from torture.report import Report
-from torture.row import (FAILED, FUZZ, MAIN, NICE, NOT_RUN, PASSED, SHORT, STACKS, PROGRAMS, Budget, Figure, NotRun, Row,
+from torture.row import (FAILED, MAIN, NICE, NOT_RUN, PASSED, PROGRAMS, SHORT, SPARE, STACKS, Budget, Figure, NotRun, Row,
                          RowResult)
 from torture.rows import ROWS, outages
 from torture.state import RunFolder
@@ -94,7 +94,7 @@ def test_the_short_form_takes_what_was_promised():
     lanes = {}
     for planned, budget in budgets(ROWS, 60, short=True).items():
         lanes[planned.lane] = lanes.get(planned.lane, 0) + (budget.seconds if budget else 0)
-    assert set(lanes) == {MAIN, STACKS, PROGRAMS, FUZZ} and max(lanes.values()) <= SHORT_SECONDS, lanes
+    assert set(lanes) == {MAIN, STACKS, PROGRAMS, SPARE} and max(lanes.values()) <= SHORT_SECONDS, lanes
     assert [r.name for r, budget in budgets(ROWS, 60, short=True).items() if budget is None] == ["idle_connections"]
 
 
@@ -182,12 +182,12 @@ def test_lanes_are_processes_of_their_own_in_the_short_form(alone, tmp_path):
             result.add_load({"process": os.getpid(), "nice": os.nice(0)})
             return result
         return run
-    lanes = {"one": MAIN, "two": STACKS, "three": FUZZ}
+    lanes = {"one": MAIN, "two": STACKS, "three": SPARE}
     alone(*(row(noted(name), name=name, lane=lane) for name, lane in lanes.items()))
     assert program.main(["--short", "--seed", "1", "--out", str(tmp_path / "short")]) == 0
     loads = {result.name: result.load for result in RunFolder(tmp_path / "short").results()}
     assert len({load["process"] for load in loads.values()}) == 3 and loads["one"]["process"] == os.getpid()
-    assert loads["two"]["nice"] == os.nice(0) and loads["three"]["nice"] == min(19, os.nice(0) + NICE[FUZZ])
+    assert loads["two"]["nice"] == os.nice(0) and loads["three"]["nice"] == min(19, os.nice(0) + NICE[SPARE])
     report = json.loads((tmp_path / "short" / "report.json").read_text())
     assert [entry["name"] for entry in report["rows"]] == list(lanes)
     assert program.main(["--part", "1/1", "--seed", "1", "--out", str(tmp_path / "night")]) == 0

@@ -5,7 +5,7 @@ import subprocess
 
 from history import now
 from torture.raw_clients import RawClients
-from torture.row import STACKS, Row
+from torture.row import Row
 from torture.stack import Stack
 from torture.windows import WindowedWorkload
 
@@ -82,4 +82,4 @@ def twice(stack, result) -> float:
     return took
 
 
-ROW = Row("drain", "drain on SIGTERM under load", "SIGTERMs", (5, 120), (200, 900), run, lane=STACKS)
+ROW = Row("drain", "drain on SIGTERM under load", "SIGTERMs", (5, 120), (200, 900), run)

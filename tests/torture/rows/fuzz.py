@@ -1,7 +1,7 @@
 """libFuzzer on every parser, client and server side, under ASan and UBSan."""
 
 from torture.context import ROOT, last_match
-from torture.row import FUZZ, Row
+from torture.row import SPARE, Row
 
 TARGETS_MIN = 16
 
@@ -30,4 +30,4 @@ def run(context, budget, seed):
 
 
 ROW = Row("fuzz", "fuzz inputs for every parser under ASan and UBSan", "inputs", (10_000, 420), (10_000_000, 1800), run,
-          lane=FUZZ)
+          lane=SPARE)

@@ -1,7 +1,7 @@
 """A journal whose files were damaged: it says so, or everything acknowledged is there. Never silence."""
 
 from torture.context import last_match
-from torture.row import PROGRAMS, Row
+from torture.row import SPARE, Row
 from torture.rows.programs import called
 
 
@@ -34,4 +34,4 @@ def run(context, budget, seed):
 
 STEP = 200
 ROW = Row("journal_damage", "bit flips, zeros, truncations and swapped files in the journal", "damaged journals", (100, 120),
-          (2000, 600), run, lane=PROGRAMS)
+          (2000, 600), run, lane=SPARE)

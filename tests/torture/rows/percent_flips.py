@@ -4,7 +4,7 @@ import random
 import urllib.error
 
 from history import now
-from torture.row import STACKS, Row
+from torture.row import Row
 from torture.stack import Stack
 
 PERCENTS = (0, 1, 10, 50, 100)
@@ -67,5 +67,4 @@ def ordered(stack, result, action: str, **body) -> int:
     return REFUSALS_MAX
 
 
-ROW = Row("percent_flips", "percent changes, promotions and rollbacks under load", "flips", (100, 150), (10_000, 1500), run,
-          lane=STACKS)
+ROW = Row("percent_flips", "percent changes, promotions and rollbacks under load", "flips", (100, 150), (10_000, 1500), run)

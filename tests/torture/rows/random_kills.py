@@ -1,7 +1,7 @@
 """kill -9 at random moments, 500 records a second, while a migration goes to and fro: one unbroken history."""
 
 from chaos import Killer, drive
-from torture.row import Row
+from torture.row import STACKS, Row
 from torture.stack import AFTER_READY, Stack
 
 RECORDS_PER_SECOND = 500.0
@@ -63,4 +63,4 @@ def go_round(stack, over) -> None:
 
 
 ROW = Row("random_kills", "kill -9 of vmproxy at random moments under 500 records/s", "kills", (10, 240), (300, 1500), run,
-          whole=True)
+          whole=True, lane=STACKS)

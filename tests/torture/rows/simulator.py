@@ -2,7 +2,7 @@
 
 import re
 
-from torture.row import PROGRAMS, Row
+from torture.row import SPARE, Row
 from torture.rows.programs import called
 
 STEP = 500
@@ -31,4 +31,4 @@ def run(context, budget, seed):
     return result
 
 
-ROW = Row("simulator", "seeds of the simulator", "seeds", (300, 240), (20_000, 1200), run, lane=PROGRAMS)
+ROW = Row("simulator", "seeds of the simulator", "seeds", (300, 240), (20_000, 1200), run, lane=SPARE)
