@@ -16,7 +16,7 @@ import pytest
 
 import corpus as corpus_module
 import sides
-from chaos import drive
+from chaos import close_gaps, drive
 from fault_points import points
 from history import now
 from journey import Journey
@@ -110,7 +110,7 @@ class Stack:
 
     # The operator.
     def settle(self) -> None:
-        drive(self.vmproxy, lambda s: s["gaps"] == 0 and s["validation"]["phase"] != "running", "validate", "--full", "--repair")
+        close_gaps(self.vmproxy, timeout=600)
 
     def to_source(self) -> None:
         drive(self.vmproxy, lambda s: s["primary"] == "source", "rollback", "--force", "ddl", "--reason", "the next point")

@@ -77,3 +77,9 @@ def drive(vmproxy, reached, *command, begun=lambda status: False, timeout: float
         if now() > deadline:
             raise AssertionError(f"{' '.join(command)} not done within {timeout} s; last: {last}\n{vmproxy.log_tail()}")
         threading.Event().wait(0.1)  # between two attempts of an operator
+
+
+def close_gaps(vmproxy, timeout: float = 180.0) -> None:
+    """By full validations that repair, as many as it takes."""
+    drive(vmproxy, lambda s: s["gaps"] == 0 and s["validation"]["phase"] != "running", "validate", "--full", "--repair",
+          timeout=timeout)

@@ -10,6 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 
+from chaos import close_gaps
 from history import now
 from servers.base import ServerError, wait_until
 from torture.bad_disk import BadDisk, slot_works
@@ -83,15 +84,10 @@ def cycle(stack, disk, kind: str, policy: str, result) -> float:
     workload.wait_for(writes=3, reads=3, timeout=60, fail_fast=False)
     # What passed uncaptured is found and repaired, and only then may anything move. What passed unmarked nobody repairs here:
     # the comparison at the end finds it.
-    for words in (("validate", "--full", "--repair"), ("validate", "--full"), ("validate", "--full")):
-        if stack.status()["gaps"]:
-            try:
-                vmproxy.command(*words, timeout=180)
-            except CommandError as error:
-                if error.code != 4:
-                    result.anomaly(f"{where}: {error}")
-    if left := stack.status()["gaps"]:
-        result.anomaly(f"{where}: clean validations left {left} gaps")
+    try:
+        close_gaps(vmproxy)
+    except AssertionError as error:
+        result.anomaly(f"{where}: gaps that no validation closes: {error}")
     return took
 
 

@@ -4,7 +4,7 @@ import itertools
 import random
 import threading
 
-from chaos import drive
+from chaos import close_gaps, drive
 from torture.row import STACKS, NotRun, Row
 from torture.stack import Stack
 from torture.windows import WindowedWorkload
@@ -74,7 +74,7 @@ def one(stack, cell) -> None:
         stack.to_ready()
     if moment == "cutover" and stack.status()["gaps"]:
         # What earlier cells made uncertain; with a gap open no change of the primary would even begin.
-        stack.vmproxy.command("validate", "--full", "--repair", timeout=180)
+        close_gaps(stack.vmproxy)
     # A broken link to the target is nothing to the application while the source is the primary. One to the primary is an error
     # of the source's own kind, and an answer that breaks in its midst breaks for the application as well.
     felt = link != "target" or moment == "cutover"
