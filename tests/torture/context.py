@@ -1,14 +1,17 @@
 """What rows share: where things are, the programs, and how an outside program's run becomes a row."""
 
+import contextlib
 import os
 import pathlib
 import re
+import signal
 import subprocess
 
 import corpus as corpus_module
 import vmproxy as vmproxy_module
 from torture.row import NotRun
 
+ENDS_WITHIN = 20.0  # seconds
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -51,10 +54,20 @@ class Context:
             except subprocess.TimeoutExpired:
                 code = None
             finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, 9)  # with all that it started
-                    process.wait()
+                end(process)
         return code, file.read_bytes()[start:].decode(errors="replace").splitlines()
+
+
+def end(process) -> None:
+    """With all that it started; pytest ends its servers, which are in sessions of their own, when it is interrupted."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(ENDS_WITHIN)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def last_match(pattern: str, lines: list):

@@ -50,7 +50,7 @@ def real(context, budget, share: str, also: list, seed, result, program) -> None
     """Points of this share and these, with the vendor's SDK under load."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-m", "faults", "--points", share,
                "--points-also", ",".join(also), "test_kill_points.py"]
-    code, lines = context.run(f"{result.name}.real", command, max(60.0, budget.left() * (1.0 if budget.short else 0.6)),
+    code, lines = context.run(f"{result.name}.real", command, budget.seconds if budget.short else max(60.0, budget.left() * 0.6),
                               {"VMPROXY_BIN": program, "VMPROXY_TEST_SCALE": "0.05", "VMPROXY_TEST_SEED": str(seed)},
                               ROOT / "tests" / "integration")
     if code is None:
@@ -76,7 +76,7 @@ def fakes_once(context, budget, seed, result, program) -> list:
     folder = pathlib.Path(program).parent / "test_faults"
     command = [str(folder) if os.access(folder, os.X_OK) else context.program("test_faults", "torture", "dev"), "--rng-seed",
                str(seed % 100_000)]
-    code, lines = context.run(f"{result.name}.fakes", command, max(20.0, budget.left()))
+    code, lines = context.run(f"{result.name}.fakes", command, budget.seconds if budget.short else max(20.0, budget.left()))
     if code is None and not budget.short:
         return lines  # the night is over
     judge_fakes(result, code, lines, budget.short)
