@@ -49,7 +49,7 @@ def run(context, budget, seed):
             result.anomaly(text)
         stack.check_whole(result)
         result.figure("working, and the target up to date, after", max(recoveries, default=float("nan")), "s",
-                      at_most=budget.limit(10.0, short=30.0))
+                      at_most=budget.limit(10.0, short=90.0))
     return result
 
 
