@@ -14,8 +14,8 @@ from torture.merge import merge, missing_parts
 from torture.page import page
 from torture.plan import PLANNED, SHORT_SECONDS, budgets, parse_part, share, squeezed
 from torture.report import Report
-from torture.row import (FAILED, MAIN, NICE, NOT_RUN, PASSED, PROGRAMS, SHORT, SPARE, STACKS, Budget, Figure, NotRun, Row,
-                         RowResult)
+from torture.row import (FAILED, MAIN, NICE, NOT_RUN, PASSED, POINTS, PROGRAMS, SHORT, SPARE, STACKS, Budget, Figure, NotRun,
+                         Row, RowResult)
 from torture.rows import ROWS, outages
 from torture.state import RunFolder
 
@@ -94,7 +94,7 @@ def test_the_short_form_takes_what_was_promised():
     lanes = {}
     for planned, budget in budgets(ROWS, 60, short=True).items():
         lanes[planned.lane] = lanes.get(planned.lane, 0) + (budget.seconds if budget else 0)
-    assert set(lanes) == {MAIN, STACKS, PROGRAMS, SPARE} and max(lanes.values()) <= SHORT_SECONDS, lanes
+    assert set(lanes) == {MAIN, STACKS, POINTS, PROGRAMS, SPARE} and max(lanes.values()) <= SHORT_SECONDS, lanes
     assert [r.name for r, budget in budgets(ROWS, 60, short=True).items() if budget is None] == ["idle_connections"]
 
 

@@ -7,7 +7,7 @@ from typing import Callable, Optional
 PASSED, FAILED, SHORT, NOT_RUN = "passed", "failed", "short", "not run"
 # Where a row runs in the short form: each lane is a process, so that rows that wait for databases wait together. In a night rows
 # run one after the other, so that figures are not disturbed.
-MAIN, STACKS, PROGRAMS, SPARE = "main", "stacks", "programs", "spare"
+MAIN, STACKS, POINTS, PROGRAMS, SPARE = "main", "stacks", "points", "programs", "spare"
 NICE = {SPARE: 19}  # no clock judges what runs there: it takes what the others, which mostly wait, leave
 ANOMALIES_KEPT = 50
 

@@ -11,11 +11,11 @@ import sys
 import time
 
 from torture.context import ROOT, last_match
-from torture.row import NotRun, Row
+from torture.row import POINTS, NotRun, Row
 
 NAMES = 160         # about so many points; the programs say how many they passed
 ROUNDS_NIGHT = 20
-SHARES_SHORT = 16   # of the points, one with real databases
+SHARES_SHORT = 32   # of the points, one with real databases
 FAKES = r"killed at (\d+) fault points, (\d+) not recovered"
 REAL = r"killed at (\d+) fault points: (\d+) with loss or no recovery; serving again after ([\d.]+) s"
 FAKES_REPORT = "VMPROXY_KILLS_REPORT"  # of a run of tests/faults that has just been
@@ -111,5 +111,5 @@ def took(result, kills: int, between: str, short: bool) -> None:
     result.fault(f"kill at a fault point, {between}", kills)
 
 
-ROW = Row("fault_points", "kill -9 at each fault point, real and fake databases", "kills", (NAMES, 300),
-          (NAMES * ROUNDS_NIGHT, 2400), run)
+ROW = Row("fault_points", "kill -9 at each fault point, real and fake databases", "kills", (NAMES, 600),
+          (NAMES * ROUNDS_NIGHT, 2400), run, lane=POINTS)
