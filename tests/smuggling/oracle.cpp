@@ -34,6 +34,14 @@ bool same(const ReadRequest& a, const ReadRequest& b) {
          lasting(a.fields) == lasting(b.fields);
 }
 
+// Whether a request line says at its end that it is HTTP, of whatever version.
+bool names_http(std::string_view said) {
+  auto line = said.substr(0, said.find('\n'));
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  const auto space = line.rfind(' ');
+  return space != line.npos && line.substr(space + 1).starts_with("HTTP/");
+}
+
 // Status lines that begin so. A text of ours may name the protocol, but no status.
 size_t count_answers(std::string_view text, std::string_view status) {
   constexpr std::string_view begin = "HTTP/1.1 ";
@@ -129,7 +137,9 @@ class Judge {
     const bool all = arrived.size() == strict.requests.size() && strict.problem.empty();
     const size_t ok = count_answers(played.answers, "200"), refused = count_answers(played.answers, "400");
     const size_t answers = count_answers(played.answers, "");
-    if (ok != arrived.size() || refused != (all ? 0u : 1u) || answers != ok + refused)
+    // Who begins with something else than HTTP is not answered: he could not read it (RFC 9113, 3.4).
+    const bool without_a_word = arrived.empty() && answers == 0 && !names_http(said);
+    if (!without_a_word && (ok != arrived.size() || refused != (all ? 0u : 1u) || answers != ok + refused))
       find(played.prefix, "it was not answered by a 200 for each request and one 400 for the fault",
            played.answers);
     if (!all) ++verdict_.refused;
