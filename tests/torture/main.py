@@ -66,6 +66,7 @@ def main(words=None) -> int:
     logging.disable(logging.CRITICAL)  # the SDKs log each deliberate error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and mounts go away with their owners
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background: pytest below would ignore it, too
     if chosen.list:
         for row in ROWS:
             short = f"{row.short[0]:,}" if row.short else "-"
