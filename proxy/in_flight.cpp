@@ -185,21 +185,20 @@ std::vector<std::pair<std::string, std::string>> InFlight::in_windows(size_t max
   std::lock_guard hold(mutex_);
   std::set<std::pair<std::string, std::string>> found;
   const auto take = [&](const std::string& collection, const std::string& key) {
-    if (found.size() < max) found.emplace(collection, key);
-    return found.size() < max;
+    if (found.size() >= max) return false;
+    found.emplace(collection, key);
+    return true;
   };
   for (const auto& [name, collection] : collections_) {
     for (const auto& [key, count] : collection.windows) {
       if (!take(name, key)) break;
     }
-    for (const OpId id : collection.broad) {
-      const Op& op = ops_.at(id);
-      if (!op.window) continue;
-      for (const auto& key : op.reread) {
-        if (!take(name, key)) break;
-      }
+  }
+  for (const auto& [id, op] : ops_) {
+    if (!op.window) continue;
+    for (const auto& key : op.reread) {
+      if (!take(op.collection, key)) break;
     }
-    if (found.size() >= max) break;
   }
   return {found.begin(), found.end()};
 }

@@ -68,7 +68,7 @@ class InFlight {
   // A write by filter has ended that hit these keys: every open window of the collection collects them as well.
   void collect(const std::string& collection, const std::vector<std::string>& keys);
 
-  // Collection and key of what open windows are about; more than `max`: only so many.
+  // Collection and key of what open windows are about; more than `max`: only so many, those first whose own window is open.
   std::vector<std::pair<std::string, std::string>> in_windows(size_t max) const;
 
   bool broad_in_flight(OpId op) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "base/fault.h"
@@ -351,7 +352,7 @@ bool Lanes::step(Lane& lane) {
   if (allowed == 0) return false;
   const ReplicaHealth::Turn turn(health_, allowed);
   const size_t reads_allowed = primary_health_.allowed();
-  const ReplicaHealth::Turn reads_turn(primary_health_, reads_allowed);
+  std::optional<ReplicaHealth::Turn> reads_turn(std::in_place, primary_health_, reads_allowed);
   size_t reads = 0;
   const std::vector<Entry> entries =
       lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
@@ -364,8 +365,8 @@ bool Lanes::step(Lane& lane) {
         }
         return entry.image || reads++ < reads_allowed;
       });
-  // Not only with `reads_turn`: under load it would nearly always be some lane's that has nothing to read.
-  if (reads == 0 && reads_allowed != SIZE_MAX && reads_allowed > 0) primary_health_.unused();
+  // Not only in the end: under load it would nearly always be some lane's that has nothing to read.
+  if (reads == 0) reads_turn.reset();
   bool worked = !entries.empty();
   if (worked) lane.last_batch = entries.size();
   if (worked) VMPROXY_FAULT("lane.taken");

@@ -158,7 +158,9 @@ class Mirror final : public journal::Sink {
   // Without a set_primary() before, what catch_up_without_primary() gave up is owed again.
   void resume_lanes();
   // Reads the keys of open windows again (H53), at most `max`: what was executed late, readers may have seen already, and the
-  // next primary shall have it too. Of more than `max` the rest is left to the windows' end.
+  // next primary shall have it too. Of more than `max` the rest is left to the windows' end, and so is what is executed between
+  // its READ and the decision. A window that was carried over the last change is about what the replica may still do, so its key
+  // is not read: a primary that dies would leave a READ that nobody can do, and hold a rollback up.
   void reread_windows(size_t max);
   // Reads every suspect again. Blocking; an error: not all of them.
   Result<void> reread_suspects();

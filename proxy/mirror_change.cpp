@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 
+#include "base/log.h"
 #include "base/rule.h"
 
 namespace vmproxy::proxy {
@@ -185,7 +186,12 @@ void Mirror::resume_lanes() {
 
 void Mirror::reread_windows(size_t max) {
   std::lock_guard ordered(finish_mutex_);
-  for (auto& [collection, key] : in_flight_.in_windows(max)) {
+  auto keys = in_flight_.in_windows(max);
+  if (keys.size() == max)
+    log::info("more keys than these have open windows; the others are read when those end", {{"keys", max}});
+  for (auto& [collection, key] : keys) {
+    // What the target itself was asked to do as primary, it has been asked from the journal.
+    if (primary_ == Side::target && !lanes_.has_journaled(collection, key)) continue;
     Entry entry = read_entry(collection, std::move(key));
     entry.waits = in_flight_.broad_of(collection);
     put(std::move(entry));

@@ -416,6 +416,34 @@ TEST_CASE("H53: what it has done by then, and reads may have shown, the new prim
   CHECK(move.source.find("a") == 2);
 }
 
+TEST_CASE("H53: however many those are, they are read before the last writes are waited for") {
+  constexpr int many = 400;  // more than are read in the fence
+  Move move;
+  for (int i = 0; i < many; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.ready();
+  for (int i = 0; i < many; ++i) move.write_uncertain("k" + std::to_string(i), 2);
+  REQUIRE(move.quiet());
+  for (int i = 0; i < many; ++i) move.source.put("k" + std::to_string(i), 2);
+  REQUIRE(move.promote());
+  int there = 0;
+  for (int i = 0; i < many; ++i) there += move.target.find("k" + std::to_string(i)) == 2 ? 1 : 0;
+  CHECK(there == many);
+}
+
+TEST_CASE(
+    "H53: the window of a write of before the promotion asks nothing of the target that a rollback waits for") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  move.write_uncertain("a", 2);
+  REQUIRE(move.quiet());
+  REQUIRE(move.promote());
+  REQUIRE(move.quiet());
+  move.target.hide("a", Error(Code::unavailable, "this page cannot be read"));
+  REQUIRE(move.rollback());
+  CHECK(move.source.find("a") == 1);
+}
+
 TEST_CASE("H53: a rollback brings back what an uncertain write of the target has done by then") {
   Move move;
   move.source.put("a", 1);

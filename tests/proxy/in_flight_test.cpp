@@ -190,3 +190,25 @@ TEST_CASE(
     CHECK_FALSE(table.alone(op));
   }
 }
+
+TEST_CASE("H53: what open windows are about is a window's own key, and what was written in a collection's") {
+  using Keys = std::vector<std::pair<std::string, std::string>>;
+  InFlight table;
+  CHECK(table.in_windows(10).empty());
+  table.begin_keyed("c", {"in flight"});
+  table.open_window("c", "a");
+  table.open_window("c", "a");
+  const auto window = table.open_collection_window("d", {"b"});
+  table.end_keyed(table.begin_keyed("d", {"written"}));
+  table.begin_broad("c");  // an op like others, no window
+  CHECK(table.in_windows(10) == Keys{{"c", "a"}, {"d", "b"}, {"d", "written"}});
+  table.open_window("e", "own");
+  CHECK(table.in_windows(2) == Keys{{"c", "a"}, {"e", "own"}});
+  CHECK(table.in_windows(3).size() == 3);
+  table.close_window("e", "own");
+  table.close_window("c", "a");
+  CHECK(table.in_windows(1) == Keys{{"c", "a"}});
+  table.close_window("c", "a");
+  table.close_collection_window(window);
+  CHECK(table.in_windows(10).empty());
+}
