@@ -115,6 +115,7 @@ json::object to_json(const cutover::Status& s) {
   json::object lost;
   for (const auto& [field, records] : s.lost_fields) lost[field] = records;
   out["lost_fields"] = std::move(lost);
+  out["left_behind"] = json::array(s.left_behind.begin(), s.left_behind.end());
   json::object returned;
   for (const auto& [reason, count] : s.reads.returned) returned[reason] = count;
   out["reads"] = {

@@ -59,6 +59,7 @@ json::object status_schema() {
   validation["reason"] = nullable("string");
   p["validation"] = object_of(std::move(validation));
   p["lost_fields"] = json::object{{"type", "object"}, {"additionalProperties", type("integer")}};
+  p["left_behind"] = array_of(type("string"));
   json::object reads = counts({"to_target", "to_source"});
   reads["returned"] = json::object{{"type", "object"}, {"additionalProperties", type("integer")}};
   p["reads"] = object_of(std::move(reads));

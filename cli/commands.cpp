@@ -142,6 +142,8 @@ Ending print_validation(Session& session, AdminClient& client, const std::string
     out << grouped(count_at(status, "validation.compared")) << " compared: " << grouped(different)
         << " different, " << grouped(missing) << " missing, " << grouped(extra) << " extra"
         << unsettled_part(status) << '\n';
+    if (const auto names = left_behind_names(status); !names.empty())
+      out << "not compared, as the source has dropped them and the target still has them: " << names << '\n';
     for (const auto& item : differences) {
       if (!item.is_object()) continue;
       const auto& d = item.get_object();

@@ -240,6 +240,16 @@ std::string unsettled_part(const json::object& s) {
   return unsettled == 0 ? "" : ", " + grouped(unsettled) + " not compared (written all the while)";
 }
 
+std::string left_behind_names(const json::object& s) {
+  const auto& names = array_at(s, "left_behind");
+  std::string out;
+  for (size_t i = 0; i < names.size() && i < 3; ++i) {
+    if (names[i].is_string()) out += (i == 0 ? "" : ", ") + cut(std::string(names[i].get_string()), 60);
+  }
+  if (names.size() > 3) out += ", and " + grouped(names.size() - 3) + " more (-o json)";
+  return out;
+}
+
 std::string progress_line(const json::object& s) {
   if (const auto problem = text_at(s, "work.problem"); !problem.empty())
     return (truth_at(s, "work.retrying") ? "waiting: " : "stopped: ") + problem;
@@ -308,6 +318,8 @@ std::string status_screen(const json::object& s, const Terminal& terminal) {
   }
   if (const auto fields = lost(s); !fields.empty())
     out += wrap("lost on the target: " + fields, width, 2) + '\n';
+  if (const auto names = left_behind_names(s); !names.empty())
+    out += wrap("still on the target, dropped on the source: " + names, width, 2) + '\n';
   if (const auto when = text_at(s, "rolled_back_at"); !when.empty()) {
     const auto why = text_at(s, "rolled_back_reason");
     out += wrap("rolled back " + when + (why.empty() ? "" : ": " + why), width, 2) + '\n';

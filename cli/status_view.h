@@ -15,6 +15,8 @@ std::string progress_line(const boost::json::object& status);
 
 // ", 3 not compared (written all the while)"; empty when there are none.
 std::string unsettled_part(const boost::json::object& status);
+// Collections that the source has dropped and the target still has: the first three, and how many more; empty: none.
+std::string left_behind_names(const boost::json::object& status);
 
 // Members by a path like "backfill.records"; a default where absent or of another type.
 std::string text_at(const boost::json::object& object, std::string_view path);

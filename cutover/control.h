@@ -48,6 +48,8 @@ struct Status {
   // "collection.field" -> records of which the target could not hold that field, since vmproxy started: at most a hundred,
   // most first, then "others".
   std::vector<std::pair<std::string, uint64_t>> lost_fields;
+  // Collections that the source has dropped and the target still has, in its own name for them: at most a hundred.
+  std::vector<std::string> left_behind;
   struct {
     uint64_t to_target = 0, to_source = 0;                   // reads served
     std::vector<std::pair<std::string, uint64_t>> returned;  // reason -> reads sent back to the source

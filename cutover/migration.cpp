@@ -29,6 +29,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
       keys_(clock),
       renames_(journal, collections_, transfer_, mirror_, keys_, clock),
       drops_(journal, collections_, transfer_, mirror_, keys_, clock),
+      source_drops_(journal, collections_, transfer_, mirror_, clock, options_.proxy.mirror_drops),
       reads_(clock),
       read_counts_(metrics),
       target_reads_(clock, random),
@@ -49,6 +50,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
                keys_,
                renames_,
                drops_,
+               source_drops_,
                reads_,
                read_counts_,
                target_reads_,
@@ -101,6 +103,8 @@ Result<void> Migration::open() {
   if (!renames) return renames;
   auto drops = drops_.load();
   if (!drops) return drops;
+  auto source_drops = source_drops_.load();
+  if (!source_drops) return source_drops;
   auto bound = bind(state);
   if (!bound) return bound;
   // Not before the configuration is accepted: with another auth.header it forgets who was let in.
@@ -314,6 +318,10 @@ Status Migration::status() {
   if (state.validated && s.validation.phase == "none") s.validation.phase = "clean";
   if (!problem.empty() && s.backfill.reason.empty()) s.backfill.reason = problem;
   s.lost_fields = losses_of(collections_, 100);
+  for (const auto& left : collections_.left_behind()) {
+    if (s.left_behind.size() == 100) break;
+    s.left_behind.push_back(left.target);
+  }
   s.reads.to_target = read_counts_.target_reads();
   s.reads.to_source = read_counts_.source_reads();
   for (const auto& [reason, count] : read_counts_.returned_by_reason())

@@ -115,6 +115,7 @@ class Migration final : public Control {
   Result<void> do_work(Wanted wanted, const ValidateOptions& options);  // nothing is thrown out of it
   void ask_in_doubt();
   void settle_changes();
+  void settle_source_drops();
   void conclude_report(const Result<void>& done, bool ended, bool again);
   Result<void> run_start();
   Result<void> arm();  // catalog, target collections, capture barrier, settle
@@ -195,6 +196,7 @@ class Migration final : public Control {
   proxy::KeyQueue keys_;
   proxy::Renames renames_;
   proxy::Drops drops_;
+  proxy::SourceDrops source_drops_;
   proxy::ReadRouter reads_;
   proxy::ReadCounts read_counts_;
   proxy::ReplicaHealth target_reads_, source_reads_;

@@ -182,6 +182,9 @@ Result<void> Migration::promote(const Actor& actor) {
   // Facts, spaces and collections as they are now: afterwards they are answered from the state.
   auto refreshed = ask_the_source();
   if (!refreshed) return refreshed.error().within("promote refused, nothing changed");
+  // Afterwards nobody knows any more what was dropped while the source was the primary.
+  auto settled = source_drops_.settle(clock_.in(std::chrono::seconds(10)));
+  if (!settled) return settled.error().within("promote refused, nothing changed");
   auto open = check(gates_for_promotion(), actor, "promote");
   if (!open) {
     audit_.note(actor, "promote", open.error().message);

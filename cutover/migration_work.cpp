@@ -89,6 +89,7 @@ Result<void> Migration::do_work(Wanted wanted, const ValidateOptions& options) {
     }
     ask_in_doubt();
     settle_changes();
+    settle_source_drops();
     compare_written_beside();
     return {};
   } catch (const std::exception& broken) {
@@ -112,6 +113,19 @@ void Migration::settle_changes() {
   const Deadline deadline = clock_.in(std::chrono::seconds(2));
   renames_.settle("", *routing_.get(), deadline);
   drops_.settle("", *routing_.get(), deadline);
+}
+
+// The same of drops at the source.
+void Migration::settle_source_drops() {
+  if (!source_drops_.any_open()) return;
+  std::lock_guard one(transition_);
+  const State now = state();
+  if (now.primary == Side::target) return source_drops_.forget();
+  if (!now.capture || !source_drops_.should_settle()) return;
+  if (auto settled = source_drops_.settle(clock_.in(std::chrono::seconds(2))); !settled) {
+    log::warn("a drop on the source is not followed on the target yet; it is tried again",
+              {{"migration", options_.name}, {"error", settled.error().message}});
+  }
 }
 
 // Who asked for a comparison waits for its end, so "running" never stays when nothing runs. With mutex_ held.

@@ -70,16 +70,21 @@ Result<void> Collections::load() {
   return {};
 }
 
-Result<std::shared_ptr<const Collection>> Collections::make(const model::Schema& schema) const {
-  auto target_name = target_.name_for(schema.name);
-  const auto chosen = names_.find(model::to_string(schema.name));
-  const auto chosen_short = names_.find(schema.name.name);
+model::CollectionName Collections::target_name(const model::CollectionName& source) const {
+  auto name = target_.name_for(source);
+  const auto chosen = names_.find(model::to_string(source));
+  const auto chosen_short = names_.find(source.name);
   if (chosen != names_.end()) {
-    target_name.name = chosen->second;
+    name.name = chosen->second;
   } else if (chosen_short != names_.end()) {
-    target_name.name = chosen_short->second;
+    name.name = chosen_short->second;
   }
-  auto plan = mapping::Plan::make(schema, source_.capabilities(), target_name, target_.capabilities());
+  return name;
+}
+
+Result<std::shared_ptr<const Collection>> Collections::make(const model::Schema& schema) const {
+  auto plan =
+      mapping::Plan::make(schema, source_.capabilities(), target_name(schema.name), target_.capabilities());
   if (!plan) return plan.error().within("collection '" + model::to_string(schema.name) + "'");
   auto collection = std::make_shared<Collection>();
   collection->name = schema.name;

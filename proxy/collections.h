@@ -8,7 +8,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -81,6 +80,8 @@ class Collections {
   std::shared_ptr<const protocols::Catalog> catalog() const;
   // Nothing when it is not known or not included.
   std::shared_ptr<const Collection> find(const std::string& key) const;
+  // What a collection of the source is called on the target, whether there is one or not.
+  model::CollectionName target_name(const model::CollectionName& source) const;
   std::vector<std::shared_ptr<const Collection>> all() const;
   bool included(const model::CollectionName& name) const { return included_(name); }
   // What the configuration includes and the source, when it was last asked, held without being able to show it as a collection:
@@ -125,6 +126,13 @@ class Collections {
   Result<void> move_claim(const Collection& from, const Collection& to);
   // Dropped from the target: what somebody makes there under that name later is not ours.
   Result<void> release(const Collection& collection);
+  // Ours on the target, while the source has no such collection (any more: the catalog lacks it): it was dropped there, and kept
+  // here. `target` is the name it has there, written out.
+  struct LeftBehind {
+    std::string key, target;
+  };
+  std::vector<LeftBehind> left_behind() const;
+  Result<void> release(const LeftBehind& gone);
   // The target is another database, or may be: nothing there is known to be ours.
   Result<void> release_all();
 
@@ -186,7 +194,7 @@ class Collections {
   std::vector<protocols::LeftOut> left_out_;
   bool left_out_known_ = false;
   std::vector<Change> reconfigured_;
-  std::set<std::string> claimed_;  // names on the target
+  std::map<std::string, std::string> claimed_;  // name on the target -> key
   uint64_t incarnations_ = 0;
   std::atomic<bool> in_doubt_{false};
   TimePoint settles_{};    // mutex_: when the last doubtful change cannot act any more

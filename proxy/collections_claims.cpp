@@ -1,6 +1,7 @@
 // What of the target is ours: claims, each durable before the first record goes there; and the making of what one of the sides
 // lacks, which claims it, or is a gap when it was there before.
 #include <algorithm>
+#include <set>
 
 #include "base/fault.h"
 #include "base/log.h"
@@ -24,8 +25,8 @@ bool lacks_partitions(const model::Schema& there, const model::Schema& wanted) {
 
 Result<void> Collections::load_claims() {
   return journal_.scan_rows(journal::rows::state, claim_rows, "",
-                            [this](std::string_view key, std::string_view) {
-                              claimed_.emplace(key.substr(claim_rows.size()));
+                            [this](std::string_view row, std::string_view key) {
+                              claimed_.emplace(row.substr(claim_rows.size()), key);
                               return true;
                             });
 }
@@ -166,6 +167,28 @@ Result<void> Collections::move_claim(const Collection& from, const Collection& t
   return change_claims(&from, &to);
 }
 
+std::vector<Collections::LeftBehind> Collections::left_behind() const {
+  std::lock_guard hold(mutex_);
+  std::set<std::string> known;
+  for (const auto& schema : catalog_->collections) known.insert(model::to_string(schema.name));
+  std::vector<LeftBehind> result;
+  for (const auto& [target, key] : claimed_) {
+    if (!known.contains(key)) result.push_back({key, target});
+  }
+  return result;
+}
+
+Result<void> Collections::release(const LeftBehind& gone) {
+  std::lock_guard changing(claims_mutex_);
+  auto kept = journal_.commit_rows(
+      {{std::string(journal::rows::state), std::string(claim_rows) + gone.target, std::nullopt}});
+  if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
+  VMPROXY_FAULT("claim.kept");
+  std::lock_guard hold(mutex_);
+  claimed_.erase(gone.target);
+  return {};
+}
+
 Result<void> Collections::release_all() {
   std::lock_guard changing(claims_mutex_);
   auto gone = journal_.erase_rows(journal::rows::state, claim_rows);
@@ -200,7 +223,7 @@ std::vector<journal::Row> Collections::rows_of_claims(const Collection* gone, co
 
 void Collections::claims_are(const Collection* gone, const Collection* ours) {
   if (gone != nullptr) claimed_.erase(model::to_string(gone->plan->target().name));
-  if (ours != nullptr) claimed_.insert(model::to_string(ours->plan->target().name));
+  if (ours != nullptr) claimed_.insert_or_assign(model::to_string(ours->plan->target().name), ours->key);
 }
 
 }  // namespace vmproxy::proxy

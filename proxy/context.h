@@ -23,6 +23,7 @@
 #include "proxy/renames.h"
 #include "proxy/replica_health.h"
 #include "proxy/routing.h"
+#include "proxy/source_drops.h"
 #include "proxy/transfer.h"
 
 namespace vmproxy::net {
@@ -93,6 +94,7 @@ struct Context {
   KeyQueue& keys;
   Renames& renames;
   Drops& drops;
+  SourceDrops& source_drops;
   ReadRouter& reads;
   ReadCounts& read_counts;
   ReplicaHealth&

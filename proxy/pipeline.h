@@ -50,6 +50,8 @@ class Pipeline {
     std::optional<InFlight::Passing> passing;  // until it has a ticket; an excluded one gets none
     std::vector<std::shared_ptr<const Collection>>
         before;  // a change of collections: what there was when it began
+    std::optional<SourceDrops::Call> dropping;
+    bool followed = false;  // what it dropped is gone on the target, too
   };
   boost::asio::awaitable<Captured> begin(net::Exchange& exchange, const Row* row, const Routing& routing);
   boost::asio::awaitable<Result<void>> ask_source(net::Exchange& exchange);
@@ -60,8 +62,7 @@ class Pipeline {
   boost::asio::awaitable<void> look_before(net::Exchange& exchange, Captured& captured);
   void gap(const std::string& what);
   void follow(const Collection& before, const Collection& now);
-  boost::asio::awaitable<void> after_ddl(net::Exchange& exchange, const Captured& captured,
-                                         model::Outcome outcome);
+  boost::asio::awaitable<void> after_ddl(net::Exchange& exchange, Captured& captured, model::Outcome outcome);
 
   boost::asio::awaitable<bool> replica_has(net::Exchange& exchange, const protocols::Operation& operation);
 

@@ -28,7 +28,7 @@ void Pipeline::follow(const Collection& before, const Collection& now) {
 }
 
 // The collection stays paused on the replica until the source was asked what exists now (H43, H60).
-asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Captured& captured,
+asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, Captured& captured,
                                           model::Outcome outcome) {
   const model::CollectionName name = captured.operation.collection;
   const std::string key = model::to_string(name);
@@ -83,9 +83,8 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
         }
         (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key +
                                         "'");
-      } else if (drops && context_.options.mirror_drops) {
+      } else if (now && drops && context_.options.mirror_drops) {
         auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
-        VMPROXY_FAULT("ddl.dropped");
         if (!dropped && dropped.error().code != Code::not_found) {
           (void)context_.journal.mark_gap(
               "collection '" + old->key +
@@ -98,6 +97,11 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
             "collection '" + old->key +
             "' was dropped and created again; the target holds records of its former life");
       }
+    }
+    if (drops) {
+      auto followed = context_.source_drops.follow(name, deadline);
+      if (!followed) (void)context_.journal.mark_gap(followed.error().message);
+      captured.followed = static_cast<bool>(followed);
     }
     for (const auto& c : context_.collections.all()) {
       bool known = false;
@@ -126,6 +130,15 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, const Capture
         {{"collection", key}, {"error", settled.error().message}});
     gap("what exists after a change of '" + key + "' could not be asked");
   }
+  // Else it is followed later, also what is not known to be done.
+  if (captured.dropping && outcome == model::Outcome::applied) {
+    if (captured.followed) {
+      captured.dropping->settled();
+    } else {
+      captured.dropping->executed();
+    }
+  }
+  captured.dropping.reset();
   VMPROXY_FAULT("ddl.settled");
 }
 

@@ -214,6 +214,7 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
     captured.ticket = context_.mirror.begin_broad(routing, captured.name, operation.collection, cls);
     if (cls == journal::IntentClass::ddl) {
       context_.mirror.pause(model::to_string(operation.collection));
+      if (operation.drops_collection) captured.dropping = context_.source_drops.begin(operation.collection);
       VMPROXY_FAULT("ddl.paused");
     } else {
       co_await enumerate(exchange, captured);
@@ -273,6 +274,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Sha
   const bool ddl = captured.ticket.cls == journal::IntentClass::ddl;
   if (!durable || exchange.client_gone()) {
     context_.mirror.drop(std::move(captured.ticket));
+    if (captured.dropping) captured.dropping->settled();
     if (ddl) context_.mirror.resume(collection);
     if (!durable) co_await reply_error(exchange, Error(Code::unavailable, durable.error().message), row);
     co_return;
@@ -316,6 +318,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Sha
   const model::Outcome whole = report.whole;
   // Of a change of collections once the catalog has what it left: a replay without an outcome asks again.
   if (ddl && whole != model::Outcome::rejected) co_await after_ddl(exchange, captured, whole);
+  if (captured.dropping && whole == model::Outcome::rejected) captured.dropping->settled();
   if (captured.in_doubt && whole != model::Outcome::rejected) gap(std::string(doubtful));
   context_.mirror.finish(std::move(captured.ticket), std::move(outcome));
   VMPROXY_FAULT("write.finished");

@@ -34,6 +34,7 @@ TEST_CASE_METHOD(AdminFixture, "the status of a migration has every field of the
   s.backfill = {"copying", "", 50, 200, 1000.0, 0.15};
   s.validation = {"running", "", 10, 1, 2, 3, 4};
   s.lost_fields = {{"things.metadata.color: null", 15}};
+  s.left_behind = {"old_things"};
   s.reads.returned = {{"lag", 9}};
   s.gates = {{"lag", false, "12 s", "at most 5 s", "wait"}};
   auto body = object(send("GET", "/api/v1/migrations/m"));
@@ -59,6 +60,7 @@ TEST_CASE_METHOD(AdminFixture, "the status of a migration has every field of the
   CHECK(body["validation"].as_object()["missing"] == 2);
   CHECK(body["validation"].as_object()["extra"] == 3);
   CHECK(body["lost_fields"] == json::value({{"things.metadata.color: null", 15}}));
+  CHECK(body["left_behind"] == json::value({"old_things"}));
   CHECK(body["validation"].as_object()["unsettled"] == 4);
   CHECK(body["reads"].as_object()["returned"] == json::value({{"lag", 9}}));
   CHECK(body["gates"] == json::value({{{"name", "lag"},

@@ -59,6 +59,16 @@ TEST_CASE_METHOD(CliFixture, "what the target could not hold is told, the first 
   CHECK(json()["lost_fields"].as_object()["others"] == 7);
 }
 
+TEST_CASE_METHOD(CliFixture, "what the source has dropped and the target still has is told by name") {
+  ready(control.answer);
+  control.answer.left_behind = {"a", "b", "c"};
+  CHECK(run({"status"}) == 0);
+  CHECK_THAT(out, Contains("still on the target, dropped on the source: a, b, c\n"));
+  control.answer.left_behind.push_back("d");
+  CHECK(run({"status"}) == 0);
+  CHECK_THAT(out, Contains("a, b, c, and 1 more (-o\n  json)"));
+}
+
 TEST_CASE_METHOD(CliFixture, "without UTF-8 the screen is ASCII") {
   ready(control.answer);
   unicode = false;

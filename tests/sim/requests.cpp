@@ -51,6 +51,7 @@ struct Captured {
   proxy::Ticket ticket;
   bool in_doubt = false, unseen = false;
   std::vector<std::shared_ptr<const proxy::Collection>> before;
+  std::optional<proxy::SourceDrops::Call> dropping;
 };
 
 class UncapturedWrite {
@@ -119,6 +120,7 @@ Captured begin(proxy::Context& context, const proxy::Routing& routing, const Req
     passing.reset();
     captured.ticket = context.mirror.begin_broad(routing, request.operation, things, request.cls);
     context.mirror.pause("things");
+    if (request.drops) captured.dropping = context.source_drops.begin(things);
     return captured;
   }
   if (!context.collections.find("things")) (void)ask_source(context);
@@ -138,7 +140,8 @@ Captured begin(proxy::Context& context, const proxy::Routing& routing, const Req
 }
 
 // The collection stays paused until the source was asked what exists now.
-void after_change(proxy::Context& context, const Request& request, const Captured& captured) {
+void after_change(proxy::Context& context, const Request& request, Captured& captured, Outcome outcome) {
+  bool followed = false;
   if (captured.unseen) gap(context, "collection 'things' may have been made beside the proxy before");
   const auto settle = [&]() -> Result<void> {
     const Deadline deadline = context.clock.in(std::chrono::seconds(10));
@@ -154,16 +157,22 @@ void after_change(proxy::Context& context, const Request& request, const Capture
     for (const auto& old : before) {
       if (find(context.collections.all(), *old)) continue;
       context.mirror.forget(old->key);
-      if (request.drops && context.options.mirror_drops) {
+      const bool reborn = context.collections.find(old->key) != nullptr;
+      if (reborn && request.drops && context.options.mirror_drops) {
         auto dropped = context.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
         if (!dropped && dropped.error().code != Code::not_found) {
           gap(context, "'things' was dropped and the target still holds it: " + dropped.error().message);
         } else {
           (void)context.collections.release(*old);
         }
-      } else if (context.collections.find(old->key)) {
+      } else if (reborn) {
         gap(context, "'things' was dropped and created again; the target holds records of its former life");
       }
+    }
+    if (request.drops) {
+      auto gone = context.source_drops.follow(things, deadline);
+      if (!gone) gap(context, gone.error().message);
+      followed = static_cast<bool>(gone);
     }
     for (const auto& c : context.collections.all()) {
       if (find(before, *c)) continue;
@@ -172,9 +181,18 @@ void after_change(proxy::Context& context, const Request& request, const Capture
     }
     return {};
   };
-  if (settle()) return;
-  context.collections.doubt(Duration::zero());
-  gap(context, "what exists after a change of 'things' could not be asked");
+  if (!settle()) {
+    context.collections.doubt(Duration::zero());
+    gap(context, "what exists after a change of 'things' could not be asked");
+  }
+  if (captured.dropping && outcome == Outcome::applied) {
+    if (followed) {
+      captured.dropping->settled();
+    } else {
+      captured.dropping->executed();
+    }
+  }
+  captured.dropping.reset();
 }
 
 // Durable before a byte goes out; else a gap is, and it goes on.
@@ -201,6 +219,7 @@ void capture(proxy::Context& context, const proxy::Routing& routing, const Reque
   const bool changes = request.cls == IntentClass::ddl;
   if (auto durable = make_durable(context, request, captured.ticket); !durable) {
     context.mirror.drop(std::move(captured.ticket));
+    if (captured.dropping) captured.dropping->settled();
     if (changes) context.mirror.resume("things");
     answer.did = Answer::Did::no;
     answer.error = durable.error().message;
@@ -213,7 +232,8 @@ void capture(proxy::Context& context, const proxy::Routing& routing, const Reque
   journal::OutcomeRecord outcome;
   outcome.whole = outcome_of(answer.did);
   const bool rejected = outcome.whole == Outcome::rejected;
-  if (changes && !rejected) after_change(context, request, captured);
+  if (changes && !rejected) after_change(context, request, captured, outcome.whole);
+  if (captured.dropping && rejected) captured.dropping->settled();
   if (captured.in_doubt && !rejected) gap(context, doubtful);
   context.mirror.finish(std::move(captured.ticket), std::move(outcome));
   if (changes) context.mirror.resume("things");

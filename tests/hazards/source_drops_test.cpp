@@ -1,0 +1,241 @@
+// Drops at the source with mirror.ddl: full: followed on the target whatever became of the answer, of vmproxy or of the catalog.
+#include "tests/hazards/fake_proxy.h"
+
+using namespace vmproxy::support;
+using vmproxy::Code;
+using vmproxy::Error;
+namespace net = vmproxy::net;
+
+namespace {
+
+struct Dropping : Proxy {
+  Dropping() { move.options.proxy.mirror_drops = true; }
+  bool on_target() const { return move.target.has_collection("things"); }
+  bool claimed() {
+    const auto left = move.context().collections.left_behind();
+    return !left.empty() || move.context().collections.find("things") != nullptr;
+  }
+  net::Response execute() {
+    move.source.drop_collection("things");
+    return {200, {}, "", {}};
+  }
+  // A drop that is on its way to the source when vmproxy is killed.
+  void kill_in_a_drop() {
+    auto call = exchange({"POST", "/drop", {}, ""}, [&](const net::Request&) {
+      disk_ = move.disk();
+      return net::Response{500, {}, "", {}};
+    });
+    handle(call);
+    restart(disk_);
+  }
+  void drop(const FakeExchange::Source& source) {
+    auto call = exchange({"POST", "/drop", {}, ""}, source);
+    handle(call);
+    REQUIRE(call.answer);
+  }
+  void windows_pass() { move.clock.advance(seconds(61)); }
+
+ private:
+  Move::Disk disk_;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "H60: a drop that a kill took the answer of is followed on the target, once the source has done it") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.kill_in_a_drop();
+  SECTION("after the next start") {
+    proxy.validate();
+  }
+  SECTION("before it") {}
+  REQUIRE(proxy.on_target());
+  proxy.move.source.drop_collection("things");
+  CHECK(proxy.until([&] { return !proxy.on_target(); }));
+  CHECK(proxy.until([&] { return !proxy.claimed(); }));  // what somebody makes there later is not ours
+  proxy.windows_pass();
+  CHECK(proxy.until([&] { return !proxy.move.context().source_drops.any_open(); }));
+  proxy.validate();
+  CHECK(proxy.until([&] { return proxy.move.status().gaps == 0; }));
+  CHECK(proxy.move.promote());
+}
+
+TEST_CASE(
+    "H60: a drop that was followed when a kill came is followed once more, and only what is left of it") {
+  Dropping proxy;
+  proxy.ready();
+  Move::Disk disk;
+  proxy.move.target.hold(Call::drop);
+  auto call = proxy.exchange({"POST", "/drop", {}, ""}, [&](const net::Request&) { return proxy.execute(); });
+  const auto ended = proxy.begin(call);
+  REQUIRE(proxy.until([&] { return proxy.move.target.held() > 0; }));
+  disk = proxy.move.disk();  // the catalog has it no more
+  bool arrives = true;
+  SECTION("the target did it") {}
+  SECTION("the target did not do it") {
+    arrives = false;
+    proxy.move.target.fail(Call::drop, Error(Code::refused_connection, "away"));
+  }
+  proxy.move.target.release();
+  REQUIRE(proxy.until([&] { return *ended; }));
+  REQUIRE(proxy.on_target() != arrives);
+  proxy.restart(disk);
+  CHECK(proxy.until([&] { return !proxy.on_target() && !proxy.claimed(); }));
+}
+
+TEST_CASE(
+    "H60: a drop that the source never did drops nothing on the target, also when its collection goes another way later") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.kill_in_a_drop();
+  proxy.windows_pass();
+  CHECK(proxy.until([&] { return !proxy.move.context().source_drops.any_open(); }));
+  REQUIRE(proxy.on_target());
+  proxy.move.source.drop_collection("things");  // beside the proxy
+  proxy.validate();
+  proxy.move.linger();
+  CHECK(proxy.on_target());
+  CHECK(proxy.move.target.calls(Call::drop) == 0);
+  CHECK(proxy.move.status().left_behind == std::vector<std::string>{"things"});  // said, not done
+}
+
+TEST_CASE("H60: a promotion does not pass before a drop of which nobody knew the end is followed") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.kill_in_a_drop();
+  proxy.windows_pass();
+  proxy.validate();
+  REQUIRE(proxy.until([&] { return proxy.move.status().gaps == 0; }));
+  // Known to be open again, with a target that does not drop.
+  proxy.drop([](const net::Request&) { return net::Response{500, {}, "", {}}; });
+  proxy.move.target.down(Error(Code::overloaded, "busy"));
+  proxy.move.source.drop_collection("things");
+  const auto refused = proxy.move.promote();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("nothing changed") != std::string::npos);
+  CHECK(refused.error().message.find("'things' was dropped and the target still holds it") !=
+        std::string::npos);
+  CHECK(proxy.move.primary() == "source");
+  proxy.move.target.down(std::nullopt);
+  CHECK(proxy.move.promote());
+  CHECK_FALSE(proxy.on_target());
+}
+
+TEST_CASE("H60: a drop whose answer was lost is followed when the source does it late") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.drop([](const net::Request&) { return net::Response{500, {}, "", {}}; });
+  proxy.move.linger();
+  REQUIRE(proxy.on_target());
+  CHECK(proxy.put("b", 1) == 200);  // it goes on
+  CHECK(proxy.until([&] { return proxy.move.target.find("b") == 1; }));
+  proxy.move.source.drop_collection("things");
+  CHECK(proxy.until([&] { return !proxy.on_target() && !proxy.claimed(); }));
+}
+
+TEST_CASE("H60: a drop is followed when another request asked the source first what it left") {
+  Dropping proxy;
+  proxy.ready();
+  auto& collections = proxy.move.context().collections;
+  proxy.drop([&](const net::Request&) {
+    auto answer = proxy.execute();
+    REQUIRE(collections.refresh(proxy.move.clock.in(seconds(5))));
+    REQUIRE_FALSE(collections.find("things"));
+    return answer;
+  });
+  CHECK_FALSE(proxy.on_target());
+  CHECK_FALSE(proxy.claimed());
+  CHECK(proxy.move.target.calls(Call::drop) == 1);
+}
+
+TEST_CASE("H60: a drop is followed when the source could not be asked at first what it left") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.drop([&](const net::Request&) {
+    auto answer = proxy.execute();
+    proxy.move.source.down(Error(Code::unavailable, "busy"));
+    return answer;
+  });
+  REQUIRE(proxy.on_target());
+  proxy.move.source.down(std::nullopt);
+  CHECK(proxy.until([&] { return !proxy.on_target() && !proxy.claimed(); }));
+}
+
+TEST_CASE("H60: a drop that the target refused at first is followed when it does it, and is done with then") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.move.target.down(Error(Code::overloaded, "busy"));
+  proxy.drop([&](const net::Request&) { return proxy.execute(); });
+  proxy.move.linger();
+  REQUIRE(proxy.on_target());
+  SECTION("in this run") {}
+  SECTION("in the next one") {
+    proxy.restart(proxy.move.disk());
+  }
+  proxy.move.target.down(std::nullopt);
+  CHECK(proxy.until([&] { return !proxy.on_target(); }));
+  proxy.windows_pass();
+  CHECK(proxy.until([&] { return !proxy.move.context().source_drops.any_open(); }));
+}
+
+TEST_CASE("H60: a drop that the source refused leaves nothing open") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.drop([](const net::Request&) { return net::Response{409, {}, "in use", {}}; });
+  CHECK_FALSE(proxy.move.context().source_drops.any_open());
+  proxy.move.source.drop_collection("things");
+  proxy.restart(proxy.move.disk());
+  proxy.move.linger();
+  CHECK(proxy.move.target.calls(Call::drop) == 0);
+}
+
+TEST_CASE(
+    "H60: what was made again under the name of an open drop stays on the target, with all that was written to it") {
+  Dropping proxy;
+  proxy.move.dialect.creates = things().name;
+  proxy.ready();
+  proxy.drop([](const net::Request&) { return net::Response{500, {}, "", {}}; });
+  proxy.move.source.drop_collection("things");
+  // Made again while the target is about to drop the former one.
+  proxy.move.target.hold(Call::drop);
+  REQUIRE(proxy.until([&] { return proxy.move.target.held() > 0; }));
+  auto create = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.add_collection(things());
+    return net::Response{};
+  });
+  proxy.handle(create);
+  CHECK(proxy.put("x", 1) == 200);
+  proxy.move.target.release();
+  CHECK(proxy.until([&] { return proxy.move.target.rows() == FakeDriver::Rows{{"x", 1}}; }));
+  proxy.windows_pass();
+  CHECK(proxy.until([&] { return !proxy.move.context().source_drops.any_open(); }));
+  proxy.move.linger();
+  CHECK(proxy.move.target.rows() == FakeDriver::Rows{{"x", 1}});
+  CHECK(proxy.claimed());
+}
+
+TEST_CASE("H60: after a promotion nothing is left of the source's open drops") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.drop([](const net::Request&) { return net::Response{500, {}, "", {}}; });
+  REQUIRE(proxy.move.promote());
+  proxy.move.source.drop_collection("things");  // late
+  CHECK(proxy.until([&] { return !proxy.move.context().source_drops.any_open(); }));
+  CHECK(proxy.on_target());
+  CHECK(proxy.move.target.calls(Call::drop) == 0);
+}
+
+TEST_CASE("where drops are not mirrored the target keeps what the source drops, and the status says so") {
+  Proxy proxy;
+  proxy.ready();
+  auto call = proxy.exchange({"POST", "/drop", {}, ""}, [&](const net::Request&) {
+    proxy.move.source.drop_collection("things");
+    return net::Response{};
+  });
+  proxy.handle(call);
+  proxy.move.linger();
+  CHECK(proxy.move.target.has_collection("things"));
+  CHECK_FALSE(proxy.move.context().source_drops.any_open());
+  CHECK(proxy.move.status().left_behind == std::vector<std::string>{"things"});
+}
