@@ -239,3 +239,23 @@ TEST_CASE("where drops are not mirrored the target keeps what the source drops, 
   CHECK_FALSE(proxy.move.context().source_drops.any_open());
   CHECK(proxy.move.status().left_behind == std::vector<std::string>{"things"});
 }
+
+TEST_CASE("a drop on the source that a newer vmproxy has noted is refused with its format, and stays") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.kill_in_a_drop();
+  const std::string row = "source-drop/things";
+  const auto noted = proxy.move.journal->row("x", row);
+  REQUIRE(noted);
+  REQUIRE(*noted);
+  std::string newer = **noted;
+  newer[0] = 7;
+  REQUIRE(proxy.move.journal->commit_rows({{"x", row, newer}}));
+  proxy.pipeline.reset();
+  const auto disk = proxy.move.disk();
+  proxy.move.crash(disk);
+  const auto refused = proxy.move.try_start();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("the drop of 'things' on the source has format 7") != std::string::npos);
+  CHECK(*proxy.move.journal->row("x", row) == newer);
+}

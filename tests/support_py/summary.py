@@ -4,20 +4,33 @@ usage: summary.py RESULTS_DIR SECONDS. Exit code 0 only if every step and every 
 a skipped test counts as failed, for an absent server is no reason to be content.
 """
 
+import itertools
 import json
 import pathlib
 import sys
 import xml.etree.ElementTree as ElementTree
 
 
+WHY_LINES, WHY_COLUMNS, WHY_TESTS = 12, 240, 10
+
+
+def why(case):
+    """The first lines of what pytest says of a failure; of ctest, which says nothing, the last that the program printed."""
+    for child in case:
+        if child.tag in ("failure", "error", "skipped") and child.get("message"):
+            return "".join(f"\n    {line[:WHY_COLUMNS]}" for line in child.get("message").splitlines()[:WHY_LINES])
+    printed = [line for line in (case.findtext("system-out") or "").splitlines() if line.strip()]
+    return "".join(f"\n    {line[:WHY_COLUMNS]}" for line in printed[-WHY_LINES:])
+
+
 def count(report: pathlib.Path):
-    """(passed, names of the others) of a JUnit file."""
+    """(passed, the others with what they say) of a JUnit file."""
     passed, bad = 0, []
     for case in ElementTree.parse(report).getroot().iter("testcase"):
         kinds = {child.tag for child in case}
         status = case.get("status", "")
         if kinds & {"failure", "error", "skipped"} or status in ("fail", "notrun", "disabled"):
-            bad.append(f"{case.get('classname', '')}::{case.get('name')}")
+            bad.append(f"{case.get('classname', '')}::{case.get('name')}{why(case)}")
         else:
             passed += 1
     return passed, bad
@@ -66,8 +79,10 @@ def main():
         print(f"  {row[0]:<24}{row[1]:<10}{row[2]:>7}   {row[3]}")
     if failed:
         print("\nfailed:")
-        for name in failed:
+        for name in itertools.islice(failed, WHY_TESTS):
             print(f"  {name}")
+        for name in itertools.islice(failed, WHY_TESTS, None):
+            print(f"  {name.splitlines()[0]}")
     print(f"\nlogs and reports: {results.name}/")
     bad_text = f"{len(failed)} failed, " if failed else ""
     print(f"{bad_text}{passed} passed in {seconds:.2f}s ({int(seconds) // 60}:{int(seconds) % 60:02d})")
