@@ -180,11 +180,19 @@ Result<void> Migration::promote(const Actor& actor) {
   if (now.phase < Phase::ready || now.phase > Phase::reads_moved)
     return wrong_state("promote", now.phase, not_ready_hint());
   // Facts, spaces and collections as they are now: afterwards they are answered from the state.
+  const TimePoint asked = clock_.now();
   auto refreshed = ask_the_source();
   if (!refreshed) return refreshed.error().within("promote refused, nothing changed");
   // Afterwards nobody knows any more what was dropped while the source was the primary.
-  auto settled = source_drops_.settle(clock_.in(std::chrono::seconds(10)));
+  auto settled = source_drops_.settle(asked, clock_.in(std::chrono::seconds(10)));
   if (!settled) return settled.error().within("promote refused, nothing changed");
+  if (const TimePoint until = source_drops_.lands_on_target_until(); clock_.now() < until) {
+    return Error(
+        Code::unavailable,
+        "promote refused, nothing changed: the target did not answer the drop of a collection and may still do it, also "
+        "to one that is made under its name after the promotion. Ask again in " +
+            std::to_string(std::chrono::ceil<std::chrono::seconds>(until - clock_.now()).count()) + " s");
+  }
   auto open = check(gates_for_promotion(), actor, "promote");
   if (!open) {
     audit_.note(actor, "promote", open.error().message);
@@ -192,7 +200,10 @@ Result<void> Migration::promote(const Actor& actor) {
   }
   (void)journal_.erase_rows(journal::rows::state, "ddl/");
   VMPROXY_FAULT("flip.erased");
-  return flip(Side::target, Phase::promoted, actor, "promote");
+  auto flipped = flip(Side::target, Phase::promoted, actor, "promote");
+  // What the source drops now is not what the application sees, also if it comes back.
+  if (flipped) source_drops_.forget();
+  return flipped;
 }
 
 Result<void> Migration::ask_the_source() {

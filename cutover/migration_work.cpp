@@ -117,12 +117,14 @@ void Migration::settle_changes() {
 
 // The same of drops at the source.
 void Migration::settle_source_drops() {
-  if (!source_drops_.any_open()) return;
+  if (!source_drops_.should_settle() || !state().capture || state().primary != Side::source) return;
+  // Before the turn: where there is much it takes its time.
+  const TimePoint asked = clock_.now();
+  if (!ask_the_source()) return;  // asked again later
   std::lock_guard one(transition_);
   const State now = state();
-  if (now.primary == Side::target) return source_drops_.forget();
-  if (!now.capture || !source_drops_.should_settle()) return;
-  if (auto settled = source_drops_.settle(clock_.in(std::chrono::seconds(2))); !settled) {
+  if (!now.capture || now.primary != Side::source) return;
+  if (auto settled = source_drops_.settle(asked, clock_.in(std::chrono::seconds(5))); !settled) {
     log::warn("a drop on the source is not followed on the target yet; it is tried again",
               {{"migration", options_.name}, {"error", settled.error().message}});
   }
@@ -193,6 +195,7 @@ Result<void> Migration::arm() {
     for (const auto& collection : jobs()) names.push_back(collection->key);
     windows.open(names);
     again = next.capture;
+    if (!again) source_drops_.forget();  // of a life before this one: what happened since, nobody watched
     next.capture = true;
     next.phase = Phase::mirroring;
     next.settled = false;

@@ -214,7 +214,8 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
     captured.ticket = context_.mirror.begin_broad(routing, captured.name, operation.collection, cls);
     if (cls == journal::IntentClass::ddl) {
       context_.mirror.pause(model::to_string(operation.collection));
-      if (operation.drops_collection) captured.dropping = context_.source_drops.begin(operation.collection);
+      if (operation.drops_collection && !operation.creates_collection)  // not: it is renamed
+        captured.dropping = context_.source_drops.begin(operation.collection);
       VMPROXY_FAULT("ddl.paused");
     } else {
       co_await enumerate(exchange, captured);

@@ -76,6 +76,7 @@ Result<void> SourceDrops::load() {
       });
   if (!scanned) return scanned;
   if (broken) return *broken;
+  if (!found.empty()) may_land();  // what the last run may have asked the target for
   std::lock_guard hold(mutex_);
   expected_ = std::move(found);
   count_locked();
@@ -136,9 +137,8 @@ bool SourceDrops::should_settle() {
   return true;
 }
 
-Result<void> SourceDrops::settle(Deadline deadline) {
+Result<void> SourceDrops::settle(TimePoint asked, Deadline deadline) {
   if (open_ == 0) return {};
-  const TimePoint began = clock_.now();
   std::map<std::string, Expected> open;
   {
     std::lock_guard hold(mutex_);
@@ -146,18 +146,16 @@ Result<void> SourceDrops::settle(Deadline deadline) {
       if (item.second.lands_until) open.insert(item);
     }
   }
-  auto refreshed = collections_.refresh(deadline, [this](const model::Schema& schema) {
-    return mirror_.paused(model::to_string(schema.name));
-  });
-  if (!refreshed) return refreshed;
   Result<void> first;
   for (const auto& [key, expected] : open) {
     auto followed = follow(expected.name, deadline);
+    const bool again = !followed && followed.error().retryable();
+    if (again && first) first = std::move(followed);
+    if (again || asked < *expected.lands_until) continue;
     if (!followed) {
-      if (first) first = std::move(followed);
-      continue;
+      log::warn("a drop on the source is not followed: the target refuses it, and keeps the collection",
+                {{"collection", key}, {"error", followed.error().message}});
     }
-    if (began < *expected.lands_until) continue;
     std::lock_guard hold(mutex_);
     const auto at = expected_.find(key);
     // Another drop of the name may have come and gone meanwhile.
@@ -170,6 +168,17 @@ Result<void> SourceDrops::settle(Deadline deadline) {
     count_locked();
   }
   return first;
+}
+
+void SourceDrops::may_land() {
+  const TimePoint until = clock_.in(transfer_.driver(Side::target).capabilities().max_zombie);
+  std::lock_guard hold(mutex_);
+  lands_on_target_until_ = std::max(lands_on_target_until_, until);
+}
+
+TimePoint SourceDrops::lands_on_target_until() const {
+  std::lock_guard hold(mutex_);
+  return lands_on_target_until_;
 }
 
 void SourceDrops::forget() {
@@ -211,7 +220,10 @@ Result<void> SourceDrops::drop(const Collections::LeftBehind& left, const model:
   if (there && *there) return {};  // made again; who made it looks what the target has of it
   mirror_.forget(left.key);
   auto dropped = transfer_.driver(Side::target).drop(target, deadline);
-  if (!dropped && dropped.error().code != Code::not_found) return dropped;
+  if (!dropped && dropped.error().code != Code::not_found) {
+    if (!dropped.error().surely_not_done()) may_land();
+    return dropped;
+  }
   VMPROXY_FAULT("ddl.dropped");
   auto released = collections_.release(left);
   if (!released) return released;

@@ -60,10 +60,13 @@ class SourceDrops {
   bool any_open() const { return open_ > 0; }
   // The same: true for one caller every few seconds, who is to settle() then.
   bool should_settle();
-  // Asks the source what exists and follows those. What cannot be told or done yet stays open; the first error says why. Nobody may
-  // change the primary meanwhile: by who has the turn of the migration.
-  Result<void> settle(Deadline deadline);
-  // The target is the primary: what the source drops now is no longer what the application sees. Same turn.
+  // Follows those, as the catalog shows what exists, for which the source was asked at `asked` or later. What cannot be done yet
+  // stays open; the first error says why. What the target refuses for good is left to it. Nobody may change the primary
+  // meanwhile: by who has the turn of the migration.
+  Result<void> settle(TimePoint asked, Deadline deadline);
+  // Until then a drop that the target never answered may still be done there, whatever has that name by then.
+  TimePoint lands_on_target_until() const;
+  // Nobody watches the source's drops any more, or did not until now: the target is the primary, or nothing is mirrored. Same turn.
   void forget();
 
  private:
@@ -74,6 +77,7 @@ class SourceDrops {
   };
   void ended(const std::string& key, std::optional<TimePoint> lands_until);
   void count_locked();
+  void may_land();
   Result<void> drop(const Collections::LeftBehind& left, const model::CollectionName& name,
                     Deadline deadline);
 
@@ -88,7 +92,8 @@ class SourceDrops {
   mutable std::mutex mutex_;
   std::map<std::string, Expected> expected_;  // by name
   std::atomic<size_t> open_{0};
-  TimePoint look_again_{};  // mutex_
+  TimePoint look_again_{};             // mutex_
+  TimePoint lands_on_target_until_{};  // mutex_
 };
 
 }  // namespace vmproxy::proxy

@@ -220,8 +220,59 @@ TEST_CASE("H60: after a promotion nothing is left of the source's open drops") {
   proxy.ready();
   proxy.drop([](const net::Request&) { return net::Response{500, {}, "", {}}; });
   REQUIRE(proxy.move.promote());
+  CHECK_FALSE(proxy.move.context().source_drops.any_open());
   proxy.move.source.drop_collection("things");  // late
+  proxy.move.linger();
+  CHECK(proxy.on_target());
+  CHECK(proxy.move.target.calls(Call::drop) == 0);
+}
+
+TEST_CASE("H60: a promotion does not pass while a drop that the target did not answer may still land there") {
+  Dropping proxy;
+  proxy.move.target.caps.max_zombie = seconds(30);
+  proxy.ready();
+  proxy.move.target.fail(Call::drop, Error(Code::timeout, "no answer"));
+  proxy.drop([&](const net::Request&) { return proxy.execute(); });
+  CHECK(proxy.until([&] { return !proxy.on_target(); }));  // asked again
+  proxy.validate();
+  REQUIRE(proxy.until([&] { return proxy.move.status().gaps == 0; }));
+  const auto refused = proxy.move.migration->promote({});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Code::unavailable);
+  CHECK(refused.error().message.find("did not answer the drop of a collection") != std::string::npos);
+  proxy.move.clock.advance(seconds(31));
+  CHECK(proxy.move.promote());
+}
+
+TEST_CASE(
+    "H60: what the target refuses to drop for good is said, and does not keep a promotion from passing") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.move.target.fail(Call::drop, Error(Code::invalid, "a view depends on it"), 1000);
+  proxy.drop([&](const net::Request&) { return proxy.execute(); });
   CHECK(proxy.until([&] { return !proxy.move.context().source_drops.any_open(); }));
+  proxy.validate();
+  REQUIRE(proxy.until([&] { return proxy.move.status().gaps == 0; }));
+  CHECK(proxy.move.promote());
+  CHECK(proxy.on_target());
+  CHECK(proxy.move.status().left_behind == std::vector<std::string>{"things"});
+}
+
+TEST_CASE(
+    "H60: a drop that was open when the migration was abandoned drops nothing when it is started again") {
+  Dropping proxy;
+  proxy.ready();
+  proxy.drop([](const net::Request&) { return net::Response{500, {}, "", {}}; });
+  REQUIRE(proxy.move.migration->abandon({}));
+  proxy.move.linger();
+  SECTION("in this run") {}
+  SECTION("in the next one") {
+    proxy.restart(proxy.move.disk());
+  }
+  proxy.move.source.drop_collection("things");  // unwatched
+  REQUIRE(proxy.move.migration->start("ready", {}));
+  CHECK(proxy.move.reaches("ready"));
+  proxy.move.linger();
   CHECK(proxy.on_target());
   CHECK(proxy.move.target.calls(Call::drop) == 0);
 }
