@@ -66,7 +66,7 @@ TEST_CASE_METHOD(CliFixture, "what the source has dropped and the target still h
   CHECK_THAT(out, Contains("still on the target, dropped on the source: a, b, c\n"));
   control.answer.left_behind.push_back("d");
   CHECK(run({"status"}) == 0);
-  CHECK_THAT(out, Contains("a, b, c, and 1 more (-o\n  json)"));
+  CHECK_THAT(out, Contains("a, b, c, and 1 more (-o json)"));
 }
 
 TEST_CASE_METHOD(CliFixture, "without UTF-8 the screen is ASCII") {
