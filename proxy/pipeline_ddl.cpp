@@ -43,84 +43,82 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, Captured& cap
   const bool drops = captured.operation.drops_collection, creates = captured.operation.creates_collection;
   co_await wait_for_change_slot(exchange);
   const ByteBudget::Share slot(context_.change_slots, 1);
-  auto settled =
-      co_await on_pool<void>(exchange, [this, name, key, drops, creates, &captured]() -> Result<void> {
-        const Deadline deadline = context_.clock.in(std::chrono::seconds(10));
-        std::map<std::string, std::shared_ptr<const Collection>> before;  // by the source's own id
-        for (const auto& c : context_.collections.all())
-          before[c->plan->source().native_id + '\0' + c->key] = c;
-        const auto was_there = [&](const model::Schema& now) {
-          return std::any_of(before.begin(), before.end(), [&](const auto& known) {
-            return !now.native_id.empty() && known.second->plan->source().native_id == now.native_id;
-          });
-        };
-        auto refreshed = context_.collections.refresh(deadline, [&](const model::Schema& appeared) {
-          if (appeared.name == name) return creates;
-          return context_.mirror.paused(model::to_string(appeared.name)) || was_there(appeared);
-        });
-        if (!refreshed) return refreshed;
-        VMPROXY_FAULT("ddl.asked");
-        // Since the call began, not since just now: somebody else may have asked what exists in between.
-        for (const auto& old : captured.before) {
-          const auto now = context_.collections.find(old->key);
-          if (now && now->plan->source().incarnation == old->plan->source().incarnation) follow(*old, *now);
-        }
-        bool moved = false;  // it lives on under another name
-        for (const auto& [id, old] : before) {
-          const auto now = context_.collections.find(old->key);
-          if (now && now->plan->source().incarnation == old->plan->source().incarnation) continue;
-          context_.mirror.forget(old->key);
-          VMPROXY_FAULT("ddl.forgot");
-          std::shared_ptr<const Collection> renamed;
-          for (const auto& c : context_.collections.all()) {
-            if (!old->plan->source().native_id.empty() &&
-                c->plan->source().native_id == old->plan->source().native_id)
-              renamed = c;
-          }
-          if (renamed) {
-            // What the lanes have under the old name they find nowhere: all that was under way is found by a full validation.
-            moved = moved || old->key == key;
-            if (context_.transfer.driver(Side::target)
-                    .alter(old->plan->target().name, renamed->plan->target(), deadline)) {
-              VMPROXY_FAULT("ddl.renamed");
-              (void)context_.collections.move_claim(*old, *renamed);
-            }
-            (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key +
-                                            "'");
-          } else if (now && drops && context_.options.mirror_drops) {
-            auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
-            if (!dropped && dropped.error().code != Code::not_found) {
-              (void)context_.journal.mark_gap(
-                  "collection '" + old->key +
-                  "' was dropped and the target still holds it: " + dropped.error().message);
-            } else {
-              (void)context_.collections.release(*old);
-            }
-          } else if (now) {
-            (void)context_.journal.mark_gap(
-                "collection '" + old->key +
-                "' was dropped and created again; the target holds records of its former life");
-          }
-        }
-        if (drops && !moved) {
-          auto followed = context_.source_drops.follow(name, deadline);
-          if (!followed) (void)context_.journal.mark_gap(followed.error().message);
-          captured.followed = static_cast<bool>(followed);
-        }
-        for (const auto& c : context_.collections.all()) {
-          bool known = false;
-          for (const auto& [id, old] : before)
-            known = known ||
-                    (old->key == c->key && old->plan->source().incarnation == c->plan->source().incarnation);
-          // Not on the application's time when the target is down: the lanes create what they find missing.
-          if (known) continue;
-          const auto created =
-              context_.collections.create_on_target(*c, context_.clock.in(std::chrono::seconds(2)));
-          if (!created && created.error().code == Code::precondition)
-            (void)context_.journal.mark_gap(created.error().message);
-        }
-        return {};
+  auto settled = co_await on_pool<void>(exchange, [this, name, drops, creates, &captured]() -> Result<void> {
+    const Deadline deadline = context_.clock.in(std::chrono::seconds(10));
+    std::map<std::string, std::shared_ptr<const Collection>> before;  // by the source's own id
+    for (const auto& c : context_.collections.all()) before[c->plan->source().native_id + '\0' + c->key] = c;
+    const auto was_there = [&](const model::Schema& now) {
+      return std::any_of(before.begin(), before.end(), [&](const auto& known) {
+        return !now.native_id.empty() && known.second->plan->source().native_id == now.native_id;
       });
+    };
+    auto refreshed = context_.collections.refresh(deadline, [&](const model::Schema& appeared) {
+      if (appeared.name == name) return creates;
+      return context_.mirror.paused(model::to_string(appeared.name)) || was_there(appeared);
+    });
+    if (!refreshed) return refreshed;
+    VMPROXY_FAULT("ddl.asked");
+    // Since the call began, not since just now: somebody else may have asked what exists in between.
+    for (const auto& old : captured.before) {
+      const auto now = context_.collections.find(old->key);
+      if (now && now->plan->source().incarnation == old->plan->source().incarnation) follow(*old, *now);
+    }
+    bool moved = false;  // it lives on under another name
+    for (const auto& [id, old] : before) {
+      const auto now = context_.collections.find(old->key);
+      if (now && now->plan->source().incarnation == old->plan->source().incarnation) continue;
+      context_.mirror.forget(old->key);
+      VMPROXY_FAULT("ddl.forgot");
+      std::shared_ptr<const Collection> renamed;
+      for (const auto& c : context_.collections.all()) {
+        if (!old->plan->source().native_id.empty() &&
+            c->plan->source().native_id == old->plan->source().native_id)
+          renamed = c;
+      }
+      if (renamed) {
+        // What the lanes have under the old name they find nowhere: all that was under way is found by a full validation.
+        moved = moved || old->name == name;
+        if (context_.transfer.driver(Side::target)
+                .alter(old->plan->target().name, renamed->plan->target(), deadline)) {
+          VMPROXY_FAULT("ddl.renamed");
+          (void)context_.collections.move_claim(*old, *renamed);
+        }
+        (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key +
+                                        "'");
+      } else if (now && drops && context_.options.mirror_drops) {
+        auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
+        if (!dropped && dropped.error().code != Code::not_found) {
+          (void)context_.journal.mark_gap(
+              "collection '" + old->key +
+              "' was dropped and the target still holds it: " + dropped.error().message);
+        } else {
+          (void)context_.collections.release(*old);
+        }
+      } else if (now) {
+        (void)context_.journal.mark_gap(
+            "collection '" + old->key +
+            "' was dropped and created again; the target holds records of its former life");
+      }
+    }
+    if (drops && !moved) {
+      auto followed = context_.source_drops.follow(name, deadline);
+      if (!followed) (void)context_.journal.mark_gap(followed.error().message);
+      captured.followed = static_cast<bool>(followed);
+    }
+    for (const auto& c : context_.collections.all()) {
+      bool known = false;
+      for (const auto& [id, old] : before)
+        known =
+            known || (old->key == c->key && old->plan->source().incarnation == c->plan->source().incarnation);
+      // Not on the application's time when the target is down: the lanes create what they find missing.
+      if (known) continue;
+      const auto created =
+          context_.collections.create_on_target(*c, context_.clock.in(std::chrono::seconds(2)));
+      if (!created && created.error().code == Code::precondition)
+        (void)context_.journal.mark_gap(created.error().message);
+    }
+    return {};
+  });
   const bool moved_late = captured.operation.moves_name && outcome == model::Outcome::uncertain;
   if (moved_late || !settled)
     context_.collections.doubt(moved_late ? context_.mirror.window_of(Side::source) : Duration::zero());
