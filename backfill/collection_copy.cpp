@@ -13,10 +13,6 @@ namespace {
 constexpr Duration plan_timeout = std::chrono::minutes(30);
 constexpr uint64_t page_bytes_max = 8u << 20;
 
-Error stopped() {
-  return {Code::cancelled, "the copy was stopped"};
-}
-
 }  // namespace
 
 CollectionCopy::CollectionCopy(Parts& parts, const Checkpoints& checkpoints, Job job)
@@ -79,7 +75,7 @@ Result<void> CollectionCopy::plan(size_t ranges_wanted_max) {
   }
   Backoff backoff(parts_.random);
   while (true) {
-    if (parts_.stopping()) return stopped();
+    if (parts_.stopping()) return parts_.stopped();
     Result<std::vector<protocols::ScanRange>> ranges = Error();
     auto total = count();
     // A source that cannot count is copied without an ETA.
@@ -130,7 +126,7 @@ Result<void> CollectionCopy::build_indexes() {
   if (*built) return {};
   Backoff backoff(parts_.random);
   while (true) {
-    if (parts_.stopping()) return stopped();
+    if (parts_.stopping()) return parts_.stopped();
     auto done =
         parts_.target.build_indexes(job_.plan->target(), parts_.clock.in(parts_.options.index_timeout));
     if (done) {

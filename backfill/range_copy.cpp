@@ -7,18 +7,6 @@
 #include "base/log.h"
 
 namespace vmproxy::backfill {
-namespace {
-
-double seconds_of(Duration d) {
-  return std::chrono::duration<double>(d).count();
-}
-
-Error stopped() {
-  return {Code::cancelled, "the copy was stopped"};
-}
-
-}  // namespace
-
 RangeCopy::RangeCopy(Parts& parts, CollectionCopy& collection, uint32_t index, size_t worker)
     : parts_(parts),
       collection_(collection),
@@ -54,7 +42,7 @@ Result<void> RangeCopy::copy() {
     if (parts_.stopping() || collection_.error()) {
       release(reserved);
       (void)settle();  // what is acknowledged by now need not be copied again
-      return stopped();
+      return parts_.stopped();
     }
     if (!turn) continue;
     if (auto done = scan(reserved); !done) return done;
@@ -239,7 +227,7 @@ Result<void> RangeCopy::finish() {
     auto kept = collection_.checkpoints().commit(collection_.job().name, index_, row_);
     VMPROXY_FAULT("range.finished");
     if (kept) return {};
-    if (parts_.stopping()) return stopped();
+    if (parts_.stopping()) return parts_.stopped();
     waits(target_wait_, "the journal cannot be written, tried again: " + kept.error().message);
     parts_.wait(target_backoff_.next());
   }

@@ -7,7 +7,7 @@
 namespace vmproxy::config {
 namespace {
 
-bool contains(const std::vector<std::string>& names, const std::string& name) {
+bool is_among(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
@@ -30,12 +30,12 @@ Result<void> validate(const Config& config, const KnownNames& known, const std::
   };
 
   for (const auto& [name, database] : config.databases) {
-    if (!contains(known.systems, database.system))
+    if (!is_among(known.systems, database.system))
       problem(database.at, unknown("system", database.system, known.systems));
   }
   for (const auto& listener : config.listeners) {
-    if (!contains(known.dialects, listener.dialect)) {
-      if (contains(known.systems, listener.dialect)) {
+    if (!is_among(known.dialects, listener.dialect)) {
+      if (is_among(known.systems, listener.dialect)) {
         problem(listener.at, "vmproxy can read and write " + listener.dialect +
                                  ", but a listener cannot speak it yet; dialects are " +
                                  one_of(known.dialects));

@@ -42,10 +42,6 @@ bool gives_up_unread(const Actor& actor) {
   return std::find(actor.force.begin(), actor.force.end(), "unread") != actor.force.end();
 }
 
-double seconds_of(Duration d) {
-  return std::chrono::duration<double>(d).count();
-}
-
 }  // namespace
 
 // Outside the fence: everything that can be paid while writes go on is paid, so that the fence is short.

@@ -16,10 +16,6 @@ std::string seconds_text(double seconds) {
   return text;
 }
 
-double seconds_of(Duration d) {
-  return std::chrono::duration<double>(d).count();
-}
-
 // The others stand for what cannot be done, whatever is forced: nothing was copied, nothing can be made durable.
 bool can_be_forced(const Gate& gate) {
   return gate.name != "backfill" && gate.name != "journal";

@@ -10,7 +10,7 @@ namespace vmproxy::net {
 namespace {
 
 constexpr size_t flush_bytes = 64 * 1024;
-constexpr size_t read_bytes = 64 * 1024;
+constexpr size_t read_bytes_max = 64 * 1024;
 // Frames that wait for a peer who does not read. In order there are an answer's head for each stream and some
 // acknowledgements.
 constexpr size_t frames_waiting_max = 4096;
@@ -54,7 +54,7 @@ asio::awaitable<void> Http2Session::run(Buffer& buffer) {
   while (!dead_) {
     if (buffer.empty()) {
       Stream::ReadResult read;
-      const auto room = buffer.space(read_bytes);
+      const auto room = buffer.space(read_bytes_max);
       if (!stream_.read_now(room, read)) read = co_await stream_.read_some(room);
       const auto [failed, bytes] = read;
       if (failed || dead_) break;

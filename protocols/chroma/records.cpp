@@ -32,20 +32,8 @@ const DenseVector* vector_of(const Record& record, const std::string& name) {
   return found == record.vectors.end() ? nullptr : std::get_if<DenseVector>(&found->second);
 }
 
-template <class Items, class Append>
-void append_list(std::string& out, const Items& items, Append append) {
-  out += '[';
-  bool first = true;
-  for (const auto& item : items) {
-    if (!first) out += ',';
-    first = false;
-    append(item);
-  }
-  out += ']';
-}
-
 void append_numbers(std::string& out, const DenseVector& vector) {
-  append_list(out, vector, [&](float x) { wire::append_json_number(out, x); });
+  wire::append_json_list(out, vector, [&](float x) { wire::append_json_number(out, x); });
 }
 
 void append_sent_metadata(std::string& out, const Sent& sent) {
@@ -78,7 +66,7 @@ void append_sent_metadata(std::string& out, const Sent& sent) {
 void append_filter(std::string& out, const GetBody& body) {
   out += "\"ids\":";
   if (body.by_ids) {
-    append_list(out, body.ids, [&](std::string_view id) { wire::append_json_string(out, id); });
+    wire::append_json_list(out, body.ids, [&](std::string_view id) { wire::append_json_string(out, id); });
   } else {
     out += "null";
   }
@@ -201,10 +189,10 @@ std::string records_body(std::span<const Sent> records, const std::string& vecto
   for (const Sent& sent : records) bytes += 256 + bulk_bytes(*sent.record, base64);
   out.reserve(bytes);
   out += "{\"ids\":";
-  append_list(out, records,
-              [&](const Sent& sent) { wire::append_json_string(out, id_of(sent.record->key)); });
+  wire::append_json_list(out, records,
+                         [&](const Sent& sent) { wire::append_json_string(out, id_of(sent.record->key)); });
   out += ",\"embeddings\":";
-  append_list(out, records, [&](const Sent& sent) {
+  wire::append_json_list(out, records, [&](const Sent& sent) {
     const DenseVector& vector = *vector_of(*sent.record, vector_name);  // record_objection() saw to it
     if (base64) {
       out += '"';
@@ -215,7 +203,7 @@ std::string records_body(std::span<const Sent> records, const std::string& vecto
     }
   });
   out += ",\"documents\":";
-  append_list(out, records, [&](const Sent& sent) {
+  wire::append_json_list(out, records, [&](const Sent& sent) {
     if (sent.record->document) {
       wire::append_json_string(out, *sent.record->document);
     } else {
@@ -223,7 +211,7 @@ std::string records_body(std::span<const Sent> records, const std::string& vecto
     }
   });
   out += ",\"metadatas\":";
-  append_list(out, records, [&](const Sent& sent) { append_sent_metadata(out, sent); });
+  wire::append_json_list(out, records, [&](const Sent& sent) { append_sent_metadata(out, sent); });
   out += '}';
   return out;
 }
@@ -241,8 +229,9 @@ std::string query_body(const model::Query& query, const GetBody& filter, uint64_
   std::string out = "{";
   append_filter(out, filter);
   out += ",\"query_embeddings\":";
-  append_list(out, query.vectors,
-              [&](const model::Vector& vector) { append_numbers(out, std::get<DenseVector>(vector)); });
+  wire::append_json_list(out, query.vectors, [&](const model::Vector& vector) {
+    append_numbers(out, std::get<DenseVector>(vector));
+  });
   out += ",\"n_results\":" + std::to_string(results);
   append_include(out, filter.parts, true);
   return out;

@@ -131,7 +131,7 @@ Answer get_by_id(const Asked& asked) {
   return show(*schema);
 }
 
-Answer remove(Asked& asked) {
+Answer drop(Asked& asked) {
   if (auto refusal = refuse_database(asked.path[1])) return std::move(*refusal);
   const Schema* schema = asked.backend.catalog().find({space_of(asked), asked.path[2]});
   if (schema == nullptr) return unknown(asked.path[2]);
@@ -197,7 +197,7 @@ Answer serve_collections(Asked& asked) {
     case Call::get_collection: return get(asked);
     case Call::get_collection_by_id: return get_by_id(asked);
     case Call::update_collection: return modify(asked);
-    case Call::delete_collection: return remove(asked);
+    case Call::delete_collection: return drop(asked);
     default: return Error(Code::internal, "no answer is written for this call");
   }
 }

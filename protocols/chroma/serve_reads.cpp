@@ -60,21 +60,9 @@ void append_part(std::string& out, Include part, const Record& record) {
   }
 }
 
-template <class Items, class Append>
-void append_list(std::string& out, const Items& items, Append append) {
-  out += '[';
-  bool first = true;
-  for (const auto& item : items) {
-    if (!first) out += ',';
-    first = false;
-    append(item);
-  }
-  out += ']';
-}
-
 void append_includes(std::string& out, const std::vector<Include>& include) {
   out += ",\"include\":";
-  append_list(out, include, [&](Include what) { wire::append_json_string(out, name_of(what)); });
+  wire::append_json_list(out, include, [&](Include what) { wire::append_json_string(out, name_of(what)); });
   out += '}';
 }
 
@@ -119,11 +107,12 @@ Answer get(Asked& asked) {
     result = std::move(*answered);
   }
   std::string body = "{\"ids\":";
-  append_list(body, result.records, [&](const Record& r) { wire::append_json_string(body, id_of(r.key)); });
+  wire::append_json_list(body, result.records,
+                         [&](const Record& r) { wire::append_json_string(body, id_of(r.key)); });
   for (const Include column : columns) {
     body += ",\"" + std::string(name_of(column)) + "\":";
     if (includes(payload.include, column)) {
-      append_list(body, result.records, [&](const Record& r) { append_part(body, column, r); });
+      wire::append_json_list(body, result.records, [&](const Record& r) { append_part(body, column, r); });
     } else {
       body += "null";
     }
@@ -136,7 +125,9 @@ std::string show_hits(const std::vector<std::vector<model::Hit>>& lists,
                       const std::vector<Include>& include) {
   std::string body = "{\"ids\":";
   const auto append_all = [&](auto append) {
-    append_list(body, lists, [&](const std::vector<model::Hit>& hits) { append_list(body, hits, append); });
+    wire::append_json_list(body, lists, [&](const std::vector<model::Hit>& hits) {
+      wire::append_json_list(body, hits, append);
+    });
   };
   append_all([&](const model::Hit& hit) { wire::append_json_string(body, id_of(hit.record.key)); });
   for (const Include column : columns) {

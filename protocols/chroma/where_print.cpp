@@ -33,7 +33,7 @@ Value condition(std::string name, std::string_view op, Value operand) {
   return Object{{std::move(name), Object{{std::string(op), std::move(operand)}}}};
 }
 
-bool is_scalar(const Value& v) {
+bool is_finite_scalar(const Value& v) {
   const auto* number = std::get_if<double>(&v.data);
   return v.is_string() || v.is_bool() || std::holds_alternative<int64_t>(v.data) ||
          (number != nullptr && std::isfinite(*number));
@@ -101,7 +101,7 @@ Result<Value> print_order(const Filter& filter, bool negated) {
   if (filter.absent_matches)
     return unsupported("filter.absent", "a comparison by order that matches absent fields");
   const Value& literal = filter.children[1].value;
-  if (!literal.is_number() || !is_scalar(literal))
+  if (!literal.is_number() || !is_finite_scalar(literal))
     return unsupported("filter.order", "only numbers within 64 bits have an order");
   if (!filter.numbers_by_value)
     return unsupported("filter.number_types", "integers and floating-point numbers are ordered by value");
@@ -121,7 +121,7 @@ Result<Value> print_order(const Filter& filter, bool negated) {
 
 // `field == literal`, or its negation, which also matches records without the field.
 Result<Value> print_equal(const std::string& name, const Value& literal, bool by_value, bool negated) {
-  if (!is_scalar(literal))
+  if (!is_finite_scalar(literal))
     return unsupported("filter.literal", "only strings, booleans and numbers can be compared");
   Value plain = condition(name, negated ? "$ne" : "$eq", literal);
   if (!literal.is_number()) return plain;
@@ -193,7 +193,7 @@ Result<Value> print_array_contains(const Filter& filter, const Value& literal, b
   if (document) return group(negated, {});
   auto name = field_name(list);
   if (!name) return name.error();
-  if (!is_scalar(literal))
+  if (!is_finite_scalar(literal))
     return unsupported("filter.literal", "only strings, booleans and numbers can be elements");
   const std::string_view op = negated ? "$not_contains" : "$contains";
   if (!filter.numbers_by_value || !literal.is_number()) return condition(*name, op, literal);

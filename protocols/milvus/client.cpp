@@ -18,6 +18,7 @@ std::string base64(std::string_view bytes) {
 }
 
 // merr codes of 2.3 and later (pkg/merr/errors.go).
+namespace merr {
 enum : int32_t {
   service_not_ready = 1,
   service_memory_limit = 3,
@@ -33,6 +34,7 @@ enum : int32_t {
   invalid_parameter = 1100,
   unknown = 65535,
 };
+}  // namespace merr
 
 // Words of checks that the proxy component makes before it sends a message on; their code is only "unknown".
 bool is_check(std::string_view reason) {
@@ -77,18 +79,18 @@ Error grpc_error(int code, std::string message) {
 
 bool refused_before_start(const Status& status) {
   switch (status.code) {
-    case service_rate_limit:
-    case service_force_deny:
-    case service_memory_limit:
-    case collection_not_found:
-    case collection_not_loaded:
-    case partition_not_found:
-    case database_not_found:
-    case index_not_found:
-    case invalid_parameter: return true;
-    case io_failed:  // 2.3: a JSON field may hold objects only
+    case merr::service_rate_limit:
+    case merr::service_force_deny:
+    case merr::service_memory_limit:
+    case merr::collection_not_found:
+    case merr::collection_not_loaded:
+    case merr::partition_not_found:
+    case merr::database_not_found:
+    case merr::index_not_found:
+    case merr::invalid_parameter: return true;
+    case merr::io_failed:  // 2.3: a JSON field may hold objects only
       return status.reason.starts_with("IO failed: json: cannot unmarshal ");
-    case unknown: return is_check(status.reason);
+    case merr::unknown: return is_check(status.reason);
     default: break;
   }
   // 1101 to 1199 are kinds of invalid parameters; 1700 to 1799 of fields that do not fit; 1400 to 1499 of
@@ -101,16 +103,16 @@ Error status_error(const Status& status) {
   const std::string message = (status.reason.empty() ? "no explanation" : status.reason) + " (Milvus code " +
                               std::to_string(status.code != 0 ? status.code : status.error_code) + ")";
   switch (status.code) {
-    case collection_not_found:
-    case partition_not_found:
-    case database_not_found:
-    case index_not_found: return {Code::not_found, message};
-    case collection_not_loaded: return {Code::precondition, message};
-    case service_rate_limit:
-    case service_force_deny:
-    case service_memory_limit:
-    case request_limit: return {Code::quota, message};
-    case service_not_ready: return {Code::unavailable, message};
+    case merr::collection_not_found:
+    case merr::partition_not_found:
+    case merr::database_not_found:
+    case merr::index_not_found: return {Code::not_found, message};
+    case merr::collection_not_loaded: return {Code::precondition, message};
+    case merr::service_rate_limit:
+    case merr::service_force_deny:
+    case merr::service_memory_limit:
+    case merr::request_limit: return {Code::quota, message};
+    case merr::service_not_ready: return {Code::unavailable, message};
     default: break;
   }
   // Milvus Lite finds out late what it cannot evaluate.

@@ -13,7 +13,6 @@ using model::Query;
 using model::QueryResult;
 using model::Record;
 
-constexpr uint64_t window_max = 16384;  // Milvus' own bound on offset + limit
 constexpr uint64_t page_records = 4096;
 
 Error unsupported(std::string text) {

@@ -9,7 +9,7 @@
 namespace vmproxy::protocols::milvus {
 namespace {
 
-using Kind = Token::Kind;
+using TokenKind = Token::Kind;
 
 constexpr std::string_view words[] = {"in",
                                       "and",
@@ -102,7 +102,7 @@ class Lexer {
     if (letter(c)) return name(token);
     if (text_.substr(at_).starts_with("$meta")) {
       at_ += 5;
-      token.kind = Kind::meta;
+      token.kind = TokenKind::meta;
       return true;
     }
     return symbol(token);
@@ -115,10 +115,10 @@ class Lexer {
     for (const auto candidate : symbols) {
       if (!text_.substr(at_).starts_with(candidate)) continue;
       at_ += candidate.size();
-      token.kind = Kind::symbol;
+      token.kind = TokenKind::symbol;
       token.spelling = candidate;
       if (candidate == "&&" || candidate == "||" || candidate == "!") {
-        token.kind = Kind::word;
+        token.kind = TokenKind::word;
         token.spelling = candidate == "&&" ? "and" : candidate == "||" ? "or" : "not";
       }
       return true;
@@ -130,14 +130,14 @@ class Lexer {
     while (at_ < text_.size() && (letter(text_[at_]) || digit(text_[at_]))) ++at_;
     const auto spelled = text_.substr(begin_, at_ - begin_);
     const std::string word = lower(spelled);
-    token.kind = Kind::name;
+    token.kind = TokenKind::name;
     token.spelling = spelled;
     if ((word == "true" || word == "false") &&
         (one_case(spelled) || spelled == "True" || spelled == "False")) {
-      token.kind = Kind::boolean;
+      token.kind = TokenKind::boolean;
       token.value = word == "true";
     } else if (one_case(spelled) && std::ranges::find(words, word) != std::end(words)) {
-      token.kind = Kind::word;
+      token.kind = TokenKind::word;
       token.spelling = word;
     }
     return true;
@@ -149,7 +149,7 @@ class Lexer {
     int base = 10;
     if (prefix == "0x") base = 16;
     if (prefix == "0b") base = 2;
-    token.kind = Kind::number;
+    token.kind = TokenKind::number;
     if (base != 10) {
       uint64_t value = 0;
       const auto [end, error] = std::from_chars(rest.data() + 2, rest.data() + rest.size(), value, base);
@@ -252,7 +252,7 @@ class Lexer {
     }
     if (at_ == text_.size()) return refuse();
     ++at_;
-    token.kind = Kind::text;
+    token.kind = TokenKind::text;
     token.value = std::move(out);
     return true;
   }

@@ -15,6 +15,8 @@
 
 namespace vmproxy::protocols::milvus {
 
+inline constexpr uint64_t window_max = 16384;  // Milvus' own bound on offset + limit
+
 using wire::ProtoReader;
 using wire::ProtoWriter;
 

@@ -8,8 +8,6 @@
 namespace vmproxy::protocols::milvus {
 namespace {
 
-constexpr uint64_t window_max = 16384;
-
 bool number_param(const Pairs& params, std::string_view name, std::optional<uint64_t>& value,
                   Status& refusal) {
   const std::string* text = find(params, name);

@@ -9,8 +9,6 @@
 namespace vmproxy::protocols::milvus {
 namespace {
 
-constexpr uint64_t window_max = 16384;
-
 const FieldSchema* vector_field(const CollectionSchema& schema, const std::string& name) {
   const FieldSchema* found = nullptr;
   for (const auto& field : schema.fields) {

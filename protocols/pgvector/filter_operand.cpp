@@ -16,10 +16,6 @@ using Type = Operand::Type;
 
 constexpr size_t path_steps_max = 64;
 
-Error refused(std::string_view code, const std::string& why) {
-  return {Code::unsupported, std::string(code) + ": " + why};
-}
-
 Operand column_operand(const Column& column) {
   const std::string self = "t." + quoted(column.name);
   switch (column.codec) {
@@ -55,7 +51,7 @@ Result<Operand> field_operand(const Table& table, const Filter& filter, Argument
         "(t." + quoted(table.columns[*table.metadata].name) + " -> " + arguments.text(filter.name) + ")";
   }
   if (filter.path.size() > path_steps_max)
-    return refused("filter.depth", "a path of more than " + std::to_string(path_steps_max) + " steps");
+    return filter_refused("filter.depth", "a path of more than " + std::to_string(path_steps_max) + " steps");
   for (const Value& step : filter.path) {
     if (step.is_string()) {
       if (text_fault(step.string())) return Operand{Type::json, "NULL::jsonb", false};
@@ -101,15 +97,15 @@ Result<std::string> compare_json(const std::string& json, Kind kind, const Value
   if (kind != Kind::equal) {
     if (constant.is_string()) {
       if (text_fault(constant.string()))
-        return refused("filter.value", "a constant " + *text_fault(constant.string()));
+        return filter_refused("filter.value", "a constant " + *text_fault(constant.string()));
       return there + "jsonb_typeof(" + json + ") = 'string' AND (" + json + " #>> '{}') COLLATE \"C\"" +
              std::string(sign(kind)) + arguments.text(constant.string()) + ")";
     }
     if (!constant.is_number() && !constant.is_bool()) return std::string("FALSE");  // these have no order
   }
   if (!by_value && (constant.is_array() || constant.is_object()) && has_number(constant)) {
-    return refused("filter.value_kind",
-                   "an array or object with numbers in it can only be compared by value");
+    return filter_refused("filter.value_kind",
+                          "an array or object with numbers in it can only be compared by value");
   }
   auto literal = arguments.json(constant);
   if (!literal) return literal.error();
@@ -130,7 +126,7 @@ Result<std::string> compare_number(const Operand& left, Kind kind, const Value& 
   const auto* integer = std::get_if<int64_t>(&constant.data);
   const auto* real = std::get_if<double>(&constant.data);
   if (real != nullptr && !std::isfinite(*real))
-    return refused("filter.value", "a constant is not a finite number");
+    return filter_refused("filter.value", "a constant is not a finite number");
   if (!by_value && (real == nullptr) != (left.type == Type::integer)) return std::string("FALSE");
   const std::string there = "(" + left.sql + " IS NOT NULL AND " + left.sql;
   if (left.type == Type::integer) {
@@ -142,8 +138,9 @@ Result<std::string> compare_number(const Operand& left, Kind kind, const Value& 
   }
   const double number = constant.number();
   if (real == nullptr && !model::equal_number(Value(number), constant)) {
-    return refused("filter.value",
-                   "the integer in a comparison has more digits than the column's floating-point type holds");
+    return filter_refused(
+        "filter.value",
+        "the integer in a comparison has more digits than the column's floating-point type holds");
   }
   // PostgreSQL's NaN equals itself and is above all numbers; ours has no order and equals nothing.
   return there + std::string(sign(kind)) + arguments.add(oid::float8, bytes_of(number)) + " AND " + left.sql +
@@ -162,9 +159,10 @@ Result<std::string> integer_sql(const Table& table, const Filter& filter, Argume
     const bool large = filter.kind == Kind::id && table.id_column().codec == Codec::numeric;
     if (operand->type == Type::integer && !large) return operand->sql + "::numeric";
   }
-  return refused("filter.arithmetic",
-                 "only 64-bit integers of declared columns can be computed with: with others overflow and "
-                 "division by zero are errors in PostgreSQL");
+  return filter_refused(
+      "filter.arithmetic",
+      "only 64-bit integers of declared columns can be computed with: with others overflow and "
+      "division by zero are errors in PostgreSQL");
 }
 
 // As the model computes: in 64 bits, dividing towards zero; overflow and division by zero give nothing.
@@ -190,6 +188,10 @@ Result<Operand> arithmetic(const Table& table, const Filter& filter, Arguments& 
 
 }  // namespace
 
+Error filter_refused(std::string_view code, const std::string& why) {
+  return {Code::unsupported, std::string(code) + ": " + why};
+}
+
 std::string Arguments::text(std::string_view value) {
   return add(oid::text, std::string(value)) + "::text";
 }
@@ -201,7 +203,7 @@ std::string Arguments::add(unsigned type, std::string bytes) {
 
 Result<std::string> Arguments::json(const Value& value) {
   auto bytes = jsonb_bytes(value);
-  if (!bytes) return refused("filter.value", "a constant " + bytes.error().message);
+  if (!bytes) return filter_refused("filter.value", "a constant " + bytes.error().message);
   return add(oid::jsonb, std::move(*bytes)) + "::jsonb";
 }
 
@@ -233,20 +235,21 @@ Result<Operand> operand_sql(const Table& table, const Filter& filter, Arguments&
     case Kind::divide:
     case Kind::modulo: return arithmetic(table, filter, arguments);
     case Kind::power:
-    case Kind::minus: return refused("filter.arithmetic", "powers and negation are not supported");
-    default: return refused("filter.operand", "this kind of operand is not supported");
+    case Kind::minus: return filter_refused("filter.arithmetic", "powers and negation are not supported");
+    default: return filter_refused("filter.operand", "this kind of operand is not supported");
   }
 }
 
 Result<std::string> compare_sql(const Operand& left, Kind kind, const Value& constant, bool by_value,
                                 Arguments& arguments) {
   if (left.loses_type && !by_value && has_number(constant))
-    return refused("filter.value", "elements of a floating-point array can be compared by value only");
+    return filter_refused("filter.value", "elements of a floating-point array can be compared by value only");
   if (left.type == Type::json) return compare_json(left.sql, kind, constant, by_value, arguments);
   const std::string there = "(" + left.sql + " IS NOT NULL AND ";
   if (left.type == Type::text) {
     if (!constant.is_string()) return std::string("FALSE");
-    if (auto fault = text_fault(constant.string())) return refused("filter.value", "a constant " + *fault);
+    if (auto fault = text_fault(constant.string()))
+      return filter_refused("filter.value", "a constant " + *fault);
     return there + left.sql + (kind == Kind::equal ? "" : " COLLATE \"C\"") + std::string(sign(kind)) +
            arguments.text(constant.string()) + ")";
   }

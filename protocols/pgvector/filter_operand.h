@@ -3,12 +3,16 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/filter.h"
 #include "protocols/pgvector/table.h"
 
 namespace vmproxy::protocols::pgvector {
+
+// Error unsupported; `code` is the stable one ("filter.value").
+Error filter_refused(std::string_view code, const std::string& why);
 
 // Collects parameters and gives each its "$n".
 class Arguments {

@@ -15,10 +15,6 @@ using Type = Operand::Type;
 constexpr int depth_max = 200;
 constexpr size_t arguments_max = 60'000;  // a statement takes 65,535, and there are others than the filter's
 
-Error refused(std::string_view code, const std::string& why) {
-  return {Code::unsupported, std::string(code) + ": " + why};
-}
-
 bool is_condition(Kind kind) {
   return kind < Kind::literal;
 }
@@ -39,7 +35,7 @@ class Translator {
 
   Result<std::string> condition(const Filter& filter, int depth = 0) {
     if (depth > depth_max)
-      return refused("filter.depth", "nested more than " + std::to_string(depth_max) + " levels deep");
+      return filter_refused("filter.depth", "nested more than " + std::to_string(depth_max) + " levels deep");
     switch (filter.kind) {
       case Kind::always: return std::string("TRUE");
       case Kind::all_of: return junction(filter, " AND ", "TRUE", depth);
@@ -79,7 +75,8 @@ class Translator {
   Result<std::string> presence(const Filter& filter) {
     const Filter& child = filter.children[0];
     if (is_constant(child) || is_condition(child.kind))
-      return refused("filter.operand", "only a field, the document or the id can be asked for presence");
+      return filter_refused("filter.operand",
+                            "only a field, the document or the id can be asked for presence");
     auto operand = operand_sql(table_, child, arguments_);
     if (!operand) return operand.error();
     if (filter.kind == Kind::exists) return "(" + operand->sql + " IS NOT NULL)";
@@ -89,13 +86,13 @@ class Translator {
 
   Result<std::string> comparison(const Filter& filter) {
     if (filter.kind == Kind::matches && is_constant(filter))
-      return refused("filter.operand", "a pattern must be asked of a field, the document or the id");
+      return filter_refused("filter.operand", "a pattern must be asked of a field, the document or the id");
     if (is_constant(filter)) return std::string(model::evaluate(filter, {}) ? "TRUE" : "FALSE");
     const Filter& right = filter.children[1];
     if (is_condition(filter.children[0].kind) || is_condition(right.kind))
-      return refused("filter.operand", "a condition cannot be compared");
+      return filter_refused("filter.operand", "a condition cannot be compared");
     if (filter.children[0].kind == Kind::literal)
-      return refused("filter.operand", "the constant of a comparison must stand on its right");
+      return filter_refused("filter.operand", "the constant of a comparison must stand on its right");
     auto left = operand_sql(table_, filter.children[0], arguments_);
     if (!left) return left.error();
     if (right.kind != Kind::literal) return between_operands(filter, *left);
@@ -145,7 +142,7 @@ class Translator {
             constant.array(), all ? " AND " : " OR ", all ? is_array : "FALSE",
             [&](const Value& element) { return array_has(left, element, filter.numbers_by_value); });
       }
-      default: return refused("filter.operator", "this comparison is not supported");
+      default: return filter_refused("filter.operator", "this comparison is not supported");
     }
   }
 
@@ -164,7 +161,7 @@ class Translator {
         continue;
       }
       if (auto fault = text ? text_fault(one.string()) : std::nullopt)
-        return refused("filter.value", "a constant " + *fault);
+        return filter_refused("filter.value", "a constant " + *fault);
       put_cell(cells, text ? one.string() : bytes_of(std::get<int64_t>(one.data)));
       ++count;
     }
@@ -195,7 +192,7 @@ class Translator {
 
   Result<std::string> text_condition(Kind kind, const Operand& left, const std::string& constant) {
     if (left.type != Type::text && left.type != Type::json) return std::string("FALSE");
-    if (auto fault = text_fault(constant)) return refused("filter.value", "a constant " + *fault);
+    if (auto fault = text_fault(constant)) return filter_refused("filter.value", "a constant " + *fault);
     const bool json = left.type == Type::json;
     const std::string text = (json ? "(" + left.sql + " #>> '{}')" : left.sql) + " COLLATE \"C\"";
     std::string sql = "(" + left.sql + " IS NOT NULL AND ";
@@ -232,8 +229,9 @@ class Translator {
     auto right = operand_sql(table_, filter.children[1], arguments_);
     if (!right) return right.error();
     if (left.type == Type::number || right->type == Type::number || !filter.numbers_by_value) {
-      return refused("filter.operands",
-                     "two fields can be compared by value only, and not when one is a floating-point column");
+      return filter_refused(
+          "filter.operands",
+          "two fields can be compared by value only, and not when one is a floating-point column");
     }
     const std::string a = left.as_json(), b = right->as_json();
     const std::string both = "(" + a + " IS NOT NULL AND " + b + " IS NOT NULL)";
@@ -245,7 +243,8 @@ class Translator {
       case Kind::less_equal: present = order(a, " <= ", b); break;
       case Kind::greater: present = order(a, " > ", b); break;
       case Kind::greater_equal: present = order(a, " >= ", b); break;
-      default: return refused("filter.operands", "two fields can only be compared for equality and order");
+      default:
+        return filter_refused("filter.operands", "two fields can only be compared for equality and order");
     }
     return "(CASE WHEN " + both + " THEN " + present + " ELSE " + (filter.absent_matches ? "TRUE" : "FALSE") +
            " END)";
@@ -267,7 +266,7 @@ class Translator {
 Result<std::string> filter_sql(const Table& table, const Filter& filter, std::vector<Parameter>& parameters) {
   auto condition = Translator(table, parameters).condition(filter);
   if (condition && parameters.size() > arguments_max)
-    return refused("filter.size", "more than " + std::to_string(arguments_max) + " constants");
+    return filter_refused("filter.size", "more than " + std::to_string(arguments_max) + " constants");
   return condition;
 }
 

@@ -20,6 +20,18 @@ void append_json(std::string& out, const model::Value& value);
 void append_json_string(std::string& out, std::string_view text);
 void append_json_number(std::string& out, double number);
 void append_json_number(std::string& out, float number);  // shortest for float
+// "[...]": `append` writes one item to `out`.
+template <class Items, class Append>
+void append_json_list(std::string& out, const Items& items, Append append) {
+  out += '[';
+  bool first = true;
+  for (const auto& item : items) {
+    if (!first) out += ',';
+    first = false;
+    append(item);
+  }
+  out += ']';
+}
 inline std::string to_json(const model::Value& value) {
   std::string out;
   append_json(out, value);

@@ -6,8 +6,6 @@ using namespace vmproxy::checker;
 
 namespace {
 
-constexpr std::optional<std::string_view> absent;
-
 void clean(const Story& story) {
   const Report report = check(story.history);
   INFO(to_text(report));

@@ -11,7 +11,6 @@ using namespace vmproxy::checker;
 
 namespace {
 
-constexpr std::optional<std::string_view> absent;
 using By = Request::By;
 
 struct Planted {

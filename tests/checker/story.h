@@ -1,9 +1,14 @@
 // Short histories for tests, one call a record.
 #pragma once
 
+#include <optional>
+#include <string_view>
+
 #include "tests/checker/check.h"
 
 namespace vmproxy::checker {
+
+inline constexpr std::optional<std::string_view> absent;  // a read's value
 
 struct Story {
   History history;

@@ -12,7 +12,7 @@ from vmproxy import binary
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.long
+@pytest.mark.live(last=True)
 def test_the_demo(scale):
     quick = ["--quick"] if scale.factor < 1 else []
     result = subprocess.run([ROOT / "scripts" / "demo", *quick], capture_output=True, text=True, timeout=600,

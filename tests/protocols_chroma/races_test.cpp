@@ -67,14 +67,14 @@ struct RacingChroma {
 };
 
 using Ids = std::vector<std::string>;
-const std::string nothing = R"({"ids":[],"documents":[],"metadatas":[]})";
+const std::string no_records = R"({"ids":[],"documents":[],"metadatas":[]})";
 const std::string a_bare = R"({"ids":["a"],"documents":[null],"metadatas":[null]})";
 const std::string a_whole = R"({"ids":["a"],"documents":["new"],"metadatas":[{"n":2}]})";
 
 }  // namespace
 
 TEST_CASE("a search that names a record deleted meanwhile is asked again") {
-  RacingChroma chroma({torn_hit, whole_hit}, {nothing});
+  RacingChroma chroma({torn_hit, whole_hit}, {no_records});
   CHECK(chroma.search() == Ids{"b"});
   CHECK(chroma.searched == 2);
 }
@@ -92,7 +92,7 @@ TEST_CASE("a record that has neither document nor metadata is a hit like any oth
 }
 
 TEST_CASE("where records go away under every search, what is not there is left out, and it ends") {
-  RacingChroma chroma({torn_hit}, {nothing});
+  RacingChroma chroma({torn_hit}, {no_records});
   CHECK(chroma.search() == Ids{"b"});
   CHECK(chroma.searched == 5);
 }
