@@ -47,8 +47,8 @@ endfunction()
 
 # vmproxy_test(net_http1 LABEL unit SOURCES http1_test.cpp DEPS vmproxy::net)
 # Labels: unit (no sockets), component (loopback, fakes), integration (real servers), hazard, crash (processes that are
-# killed: alone on the machine), model (alone too, without sanitisers), simulator (all processor: beside nothing that bets on
-# time).
+# killed: alone on the machine), model (minutes of one processor, without sanitisers), simulator (all processor: beside nothing
+# that bets on time).
 function(vmproxy_test name)
   cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
   add_executable(test_${name} ${arg_SOURCES})
