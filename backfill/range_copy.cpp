@@ -5,6 +5,7 @@
 #include "backfill/record_bytes.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/seconds.h"
 
 namespace vmproxy::backfill {
 RangeCopy::RangeCopy(Parts& parts, CollectionCopy& collection, uint32_t index, size_t worker)

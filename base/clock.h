@@ -13,10 +13,6 @@ using TimePoint = std::chrono::steady_clock::time_point;
 using Deadline = TimePoint;
 using WallTime = std::chrono::system_clock::time_point;
 
-inline double seconds_of(Duration d) {
-  return std::chrono::duration<double>(d).count();
-}
-
 class Clock {
  public:
   virtual ~Clock() = default;

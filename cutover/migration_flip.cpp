@@ -8,6 +8,7 @@
 #include "base/beside.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/seconds.h"
 #include "cutover/flip_guards.h"
 #include "cutover/migration.h"
 #include "cutover/pacer.h"

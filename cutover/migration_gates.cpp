@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/seconds.h"
 #include "cutover/migration.h"
 
 namespace vmproxy::cutover {
