@@ -33,6 +33,7 @@ struct Parts {
     std::lock_guard hold(state->mutex);
     return state->stopping;
   }
+  // What a copy ends with then.
   static Error stopped() { return {Code::cancelled, "the copy was stopped"}; }
   // Shown to people while `who` waits; empty: it goes on. True when that is news.
   bool waiting(const std::string& who, const std::string& why) {

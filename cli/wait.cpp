@@ -1,5 +1,6 @@
 #include "cli/wait.h"
 
+#include "base/seconds.h"
 #include "cli/format.h"
 #include "cli/status_view.h"
 
@@ -15,10 +16,6 @@ constexpr Duration line_every = seconds(10);  // where progress cannot be redraw
 constexpr Duration absence_max = seconds(30);
 constexpr Duration start_trouble_max =
     seconds(10);  // of databases that cannot be reached, before anything has begun
-
-double as_seconds(Duration d) {
-  return std::chrono::duration<double>(d).count();
-}
 
 }  // namespace
 
@@ -58,7 +55,7 @@ Answer wait_for(Session& session, AdminClient& client, const Wait& wait) {
                                  ? "nothing was heard"
                                  : progress_line(status) + " (state " + text_at(status, "state") + ")";
       return Failure{exit_timeout,
-                     "not " + wait.what + " after " + short_duration(as_seconds(*wait.timeout)) + ": " + at,
+                     "not " + wait.what + " after " + short_duration(seconds_of(*wait.timeout)) + ": " + at,
                      "The work itself goes on. Watch it with: vmproxy status --watch"};
     }
     session.program.pause(poll_every);

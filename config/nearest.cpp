@@ -29,6 +29,10 @@ size_t distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+bool contains(const std::vector<std::string>& known, const std::string& word) {
+  return std::ranges::find(known, word) != known.end();
+}
+
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& known) {
   constexpr size_t word_length_max = 64;  // longer ones are no typing mistakes, and the table would grow
   if (word.empty() || word.size() > word_length_max) return std::nullopt;

@@ -1,12 +1,12 @@
 // The shape of the configuration: which key stands where, of which type, with which bounds
 // (docs/configuration.md).
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "config/address.h"
 #include "config/config.h"
+#include "config/nearest.h"
 #include "config/reader.h"
 
 namespace vmproxy::config {
@@ -108,10 +108,6 @@ std::vector<std::string> names_in(const Node* section) {
     for (const auto& member : section->members) names.push_back(member.key);
   }
   return names;
-}
-
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 void read_collections(MapReader& reader, Migration& migration, Context& context) {

@@ -1,15 +1,9 @@
 // What needs the list of systems, which config/ does not know: the caller passes their names.
-#include <algorithm>
-
 #include "config/config.h"
 #include "config/nearest.h"
 
 namespace vmproxy::config {
 namespace {
-
-bool is_among(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 
 std::string unknown(const std::string& what, const std::string& name, const std::vector<std::string>& known) {
   std::string text = "unknown " + what + " '" + name + "'";
@@ -30,12 +24,12 @@ Result<void> validate(const Config& config, const KnownNames& known, const std::
   };
 
   for (const auto& [name, database] : config.databases) {
-    if (!is_among(known.systems, database.system))
+    if (!contains(known.systems, database.system))
       problem(database.at, unknown("system", database.system, known.systems));
   }
   for (const auto& listener : config.listeners) {
-    if (!is_among(known.dialects, listener.dialect)) {
-      if (is_among(known.systems, listener.dialect)) {
+    if (!contains(known.dialects, listener.dialect)) {
+      if (contains(known.systems, listener.dialect)) {
         problem(listener.at, "vmproxy can read and write " + listener.dialect +
                                  ", but a listener cannot speak it yet; dialects are " +
                                  one_of(known.dialects));

@@ -23,14 +23,7 @@ void append_embedding(std::string& out, const Record& record) {
     out += "null";
     return;
   }
-  out += '[';
-  bool first = true;
-  for (const float x : *dense) {
-    if (!first) out += ',';
-    first = false;
-    wire::append_json_number(out, x);
-  }
-  out += ']';
+  wire::append_json_list(out, *dense, [&](float x) { wire::append_json_number(out, x); });
 }
 
 void append_text(std::string& out, const std::string* text) {

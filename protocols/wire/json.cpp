@@ -138,14 +138,7 @@ void append_json(std::string& out, const Value& value) {
   } else if (value.is_string()) {
     append_json_string(out, value.string());
   } else if (value.is_array()) {
-    out += '[';
-    bool first = true;
-    for (const Value& element : value.array()) {
-      if (!first) out += ',';
-      first = false;
-      append_json(out, element);
-    }
-    out += ']';
+    append_json_list(out, value.array(), [&](const Value& element) { append_json(out, element); });
   } else {
     out += '{';
     bool first = true;
