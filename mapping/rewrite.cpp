@@ -26,6 +26,11 @@ Filter unary(Kind kind, Filter operand) {
   f.children.push_back(std::move(operand));
   return f;
 }
+Filter id_number() {
+  Filter f;
+  f.kind = Kind::id_number;
+  return f;
+}
 Filter exists(const std::string& name) {
   return unary(Kind::exists, Filter::field_of(name));
 }
@@ -34,18 +39,35 @@ bool is_condition(Kind kind) {
   return kind < Kind::literal;
 }
 
-bool mentions(const Filter& filter, Kind kind) {
-  return filter.kind == kind ||
-         std::ranges::any_of(filter.children, [&](const Filter& child) { return mentions(child, kind); });
-}
-
 // A field of the source as the target holds it.
 struct Place {
   Filter plain;                     // where a value lies that fits
   std::vector<std::string> tagged;  // fields that exist instead when it does not
   std::string u64;                  // of these: the large integer as text; empty: not possible here
   std::string null;
+  bool always = false;  // the source declares it, so that every record has it
 };
+
+bool is_number(model::IdKind kind) {
+  return kind == model::IdKind::u64 || kind == model::IdKind::i64;
+}
+
+bool is_integer(model::FieldKind kind) {
+  using model::FieldKind;
+  return kind == FieldKind::int8 || kind == FieldKind::int16 || kind == FieldKind::int32 ||
+         kind == FieldKind::int64;
+}
+
+// The order that holds where this one does not.
+std::optional<Kind> opposite(Kind order) {
+  switch (order) {
+    case Kind::less: return Kind::greater_equal;
+    case Kind::less_equal: return Kind::greater;
+    case Kind::greater: return Kind::less_equal;
+    case Kind::greater_equal: return Kind::less;
+    default: return std::nullopt;
+  }
+}
 
 class Rewriter {
  public:
@@ -55,8 +77,8 @@ class Rewriter {
     switch (filter.kind) {
       case Kind::always: return filter;
       case Kind::all_of:
-      case Kind::any_of:
-      case Kind::negate: return junction(filter);
+      case Kind::any_of: return junction(filter);
+      case Kind::negate: return negation(filter);
       case Kind::field: {
         auto found = place(filter);
         return found ? Result<Filter>(found->plain) : found.error();
@@ -76,6 +98,29 @@ class Rewriter {
       child = std::move(*rewritten);
     }
     return out;
+  }
+
+  // A field of integers that every record has is on one side of a number or on the other, which more systems can answer
+  // than "not".
+  Result<Filter> negation(const Filter& filter) const {
+    const Filter& inner = filter.children[0];
+    const auto turned = opposite(inner.kind);
+    if (!turned || !rules_.flatten || inner.children.size() < 2) return junction(filter);
+    const model::Field* field = declared_as(inner.children[0]);
+    const Filter& right = inner.children[1];
+    if (field == nullptr || field->nullable || !is_integer(field->kind) || right.kind != Kind::literal ||
+        !right.value.is_number() || std::isnan(right.value.number()) || !inner.numbers_by_value)
+      return junction(filter);
+    Filter other = inner;
+    other.kind = *turned;
+    return condition(other);
+  }
+
+  // What the source declares of this very field, not of something inside it.
+  const model::Field* declared_as(const Filter& field) const {
+    if (field.kind != Kind::field || !field.path.empty()) return nullptr;
+    const auto found = rules_.typed.find(field.name);
+    return found == rules_.typed.end() ? nullptr : &found->second;
   }
 
   Result<Place> place(const Filter& field) const {
@@ -107,15 +152,19 @@ class Rewriter {
       name += "." + escape_name(step.string());
     }
     place.plain = Filter::field_of(rules_.shifted(name));
-    const auto tagged = [&](bool held, std::string_view tag) {
-      if (held) return std::string();
+    using model::FieldKind;
+    const model::Field* typed = declared_as(field);
+    const bool any_type = typed == nullptr || typed->kind == FieldKind::json;
+    place.always = !any_type && !typed->nullable;
+    const auto tagged = [&](bool never, std::string_view tag) {
+      if (never) return std::string();
       place.tagged.push_back(name + std::string(tag));
       return place.tagged.back();
     };
-    tagged(rules_.target.objects, tag_object);
-    tagged(rules_.target.arrays_any, tag_array);
-    place.null = tagged(rules_.target.nulls, tag_null);
-    place.u64 = tagged(rules_.target.u64, tag_u64);
+    tagged(rules_.target.objects || !any_type, tag_object);
+    tagged(rules_.target.arrays_any || !(any_type || typed->kind == FieldKind::array), tag_array);
+    place.null = tagged(rules_.target.nulls || place.always, tag_null);
+    place.u64 = tagged(rules_.target.u64 || !any_type, tag_u64);
     return place;
   }
 
@@ -127,6 +176,7 @@ class Rewriter {
     }
     auto found = place(operand);
     if (!found) return found.error();
+    if (found->always) return filter.kind == Kind::exists ? Filter() : never();
     if (found->tagged.empty()) return unary(filter.kind, found->plain);
     std::vector<Filter> anywhere;
     if (filter.kind == Kind::exists) anywhere.push_back(unary(Kind::exists, found->plain));
@@ -142,15 +192,15 @@ class Rewriter {
     if (filter.children.size() < 2) return filter;
     const Filter& left = filter.children[0];
     const Filter& right = filter.children[1];
-    if (mentions(filter, Kind::id) &&
-        (rules_.source_id != rules_.target_id || !rules_.partition_field.empty()))
-      return on_id(filter);
+    if (ids_differ() && is_on_listed_ids(filter)) return on_listed_ids(filter);
+    Filter out = filter;
     if (left.kind == Kind::field && right.kind == Kind::literal) {
       auto found = place(left);
       if (!found) return found.error();
       if (!found->tagged.empty()) return on_tagged(filter, *found);
+      // It is there anyway: said so that more systems can answer it.
+      if (found->always) out.absent_matches = filter.kind == Kind::not_equal || filter.kind == Kind::not_in;
     }
-    Filter out = filter;
     for (Filter& child : out.children) {
       auto rewritten = plain_operand(child);
       if (!rewritten) return rewritten.error();
@@ -159,8 +209,16 @@ class Rewriter {
     return out;
   }
 
+  bool ids_differ() const { return rules_.source_id != rules_.target_id || !rules_.partition_field.empty(); }
+
   // An operand whose fields are all held as they are.
   Result<Filter> plain_operand(const Filter& operand) const {
+    if (operand.kind == Kind::id && ids_differ()) {
+      if (is_number(rules_.source_id) && rules_.target_id == model::IdKind::string) return id_number();
+      return refused(
+          "filter.id",
+          "ids have another form in the target; only equality with constants can be asked exactly");
+    }
     if (operand.kind == Kind::document && !rules_.document_field.empty())
       return Filter::field_of(rules_.document_field);
     if (operand.kind == Kind::field) {
@@ -183,16 +241,18 @@ class Rewriter {
     return out;
   }
 
-  Result<Filter> on_id(const Filter& filter) const {
+  // The id compared with constants: each has its own form in the target, whatever kinds of ids they are.
+  bool is_on_listed_ids(const Filter& filter) const {
     const Filter& right = filter.children[1];
     const bool one = filter.kind == Kind::equal || filter.kind == Kind::not_equal;
     const bool several = filter.kind == Kind::in || filter.kind == Kind::not_in;
-    if (!rules_.partition_field.empty() || filter.children[0].kind != Kind::id ||
-        right.kind != Kind::literal || !(one || several) || (several && !right.value.is_array())) {
-      return refused(
-          "filter.id",
-          "ids have another form in the target; only equality with constants can be asked exactly");
-    }
+    return rules_.partition_field.empty() && filter.children[0].kind == Kind::id &&
+           right.kind == Kind::literal && (one || (several && right.value.is_array()));
+  }
+
+  Result<Filter> on_listed_ids(const Filter& filter) const {
+    const Filter& right = filter.children[1];
+    const bool one = filter.kind == Kind::equal || filter.kind == Kind::not_equal;
     const Array wanted = one ? Array{right.value} : right.value.array();
     Array there;
     for (const Value& value : wanted) {

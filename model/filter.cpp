@@ -1,5 +1,6 @@
 #include "model/filter.h"
 
+#include <charconv>
 #include <cmath>
 #include <optional>
 #include <regex>
@@ -15,6 +16,19 @@ std::optional<Value> id_value(const Id& id) {
     case IdKind::i64: return Value(std::get<int64_t>(id.value));
     default: return Value(to_string(id));
   }
+}
+
+std::optional<Value> id_number(const Id& id) {
+  const std::string text = to_string(id);
+  const char* begin = text.data() + text.rfind(':') + 1;
+  const char* end = text.data() + text.size();
+  int64_t number = 0;
+  if (const auto read = std::from_chars(begin, end, number); read.ec == std::errc() && read.ptr == end)
+    return Value(number);
+  uint64_t large = 0;
+  if (const auto read = std::from_chars(begin, end, large); read.ec == std::errc() && read.ptr == end)
+    return Value(large);
+  return std::nullopt;
 }
 
 std::optional<Value> field_value(const Filter& field, const Record& record) {
@@ -80,6 +94,7 @@ std::optional<Value> operand(const Filter& filter, const Record& record) {
     case Kind::field: return field_value(filter, record);
     case Kind::document: return record.document ? std::optional<Value>(*record.document) : std::nullopt;
     case Kind::id: return id_value(record.key.id);
+    case Kind::id_number: return id_number(record.key.id);
     case Kind::array_length: {
       const auto value = operand(filter.children[0], record);
       if (!value || !value->is_array()) return std::nullopt;

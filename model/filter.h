@@ -46,6 +46,9 @@ struct Filter {
     modulo,
     power,  // child 0 op child 1
     minus,  // child 0
+    // The integer that the id says as decimal text: all of it, or what follows its last ':'. Absent in other ids. Where
+    // integers live in a system that has ids of text only.
+    id_number,
   };
 
   Kind kind = Kind::always;

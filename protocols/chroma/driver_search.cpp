@@ -16,6 +16,7 @@ using HitLists = std::vector<std::vector<Hit>>;
 
 constexpr size_t search_ids_max = 50'000;  // ids sent along with a search
 constexpr int asked_again_max = 4;
+constexpr uint64_t near_hits_max = 65'536;  // asked for to find those beyond a bound
 
 Error unsupported(const std::string& what) {
   return Error(Code::unsupported, what);
@@ -82,13 +83,33 @@ Result<HitLists> ChromaDriver::nearest(const Schema& schema, const Query& query,
   }
 }
 
+// As many as are wanted among those that are not nearer than the bound, which the server knows nothing of: it is asked for
+// more until there are enough of them, or no more hits.
+Result<HitLists> ChromaDriver::nearest_beyond(const Schema& schema, const Query& query, const GetBody& filter,
+                                              uint64_t wanted, double bound, Deadline deadline) {
+  for (uint64_t asked = wanted;; asked = std::min(asked * 4, near_hits_max)) {
+    auto lists = nearest(schema, query, filter, asked, deadline);
+    if (!lists) return lists;
+    bool enough = true;
+    for (auto& hits : *lists) {
+      const bool may_be_more = hits.size() >= asked;
+      std::erase_if(hits, [&](const Hit& hit) { return hit.distance < bound; });
+      enough = enough && (!may_be_more || hits.size() >= wanted);
+      if (hits.size() > wanted) hits.resize(wanted);
+    }
+    if (enough) return lists;
+    if (asked >= near_hits_max) {
+      return unsupported("search.range_filter: among the nearest " + std::to_string(asked) +
+                         " hits are too few beyond the bound");
+    }
+  }
+}
+
 Result<QueryResult> ChromaDriver::search(const Schema& schema, const Query& query, GetBody filter,
                                          const std::vector<model::Filter>& on_id, Deadline deadline) {
   const auto metric = schema.vectors.empty() ? model::Metric::l2 : schema.vectors[0].metric;
   if (query.metric && *query.metric != metric)
     return unsupported("search.metric: the collection measures otherwise");
-  if (query.range_filter)
-    return unsupported("search.range_filter: hits nearer than a bound cannot be left out");
   for (const auto& vector : query.vectors) {
     if (!std::holds_alternative<model::DenseVector>(vector))
       return unsupported("search.sparse: only dense vectors can be searched");
@@ -113,7 +134,9 @@ Result<QueryResult> ChromaDriver::search(const Schema& schema, const Query& quer
   const model::Value always = model::Object{{"$and", model::Array()}};
   if (filter.by_ids && filter.where == nullptr) filter.where = &always;
   filter.parts = parts_of(query);
-  auto hits = nearest(schema, query, filter, wanted, deadline);
+  auto hits = query.range_filter
+                  ? nearest_beyond(schema, query, filter, wanted, *query.range_filter, deadline)
+                  : nearest(schema, query, filter, wanted, deadline);
   if (!hits) return hits.error();
   hits->resize(query.vectors.size());
   for (auto& list : *hits) {

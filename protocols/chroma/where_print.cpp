@@ -19,7 +19,7 @@ Error unsupported(std::string_view code, std::string_view why) {
 }
 
 bool mentions_id(const Filter& filter) {
-  if (filter.kind == Kind::id) return true;
+  if (filter.kind == Kind::id || filter.kind == Kind::id_number) return true;
   for (const Filter& child : filter.children) {
     if (mentions_id(child)) return true;
   }

@@ -99,6 +99,18 @@ bool refused_before_start(const Status& status) {
          (status.code >= 1400 && status.code < 1500);
 }
 
+namespace {
+
+bool refuses_filter(std::string_view reason) {
+  constexpr std::string_view of_search = "failed to create query plan: ";
+  if (reason.starts_with(of_search)) reason.remove_prefix(of_search.size());
+  // Milvus Lite finds out late what it cannot evaluate.
+  return reason.starts_with("cannot parse expression:") || reason.starts_with("Invalid expr: ") ||
+         reason.find("unsupported expr proto node") != std::string_view::npos;
+}
+
+}  // namespace
+
 Error status_error(const Status& status) {
   const std::string message = (status.reason.empty() ? "no explanation" : status.reason) + " (Milvus code " +
                               std::to_string(status.code != 0 ? status.code : status.error_code) + ")";
@@ -115,15 +127,8 @@ Error status_error(const Status& status) {
     case merr::service_not_ready: return {Code::unavailable, message};
     default: break;
   }
-  // Milvus Lite finds out late what it cannot evaluate.
-  if (status.reason.find("unsupported expr proto node") != std::string::npos)
-    return {Code::unsupported, "filter.refused: " + message};
-  if (refused_before_start(status)) {
-    const bool filter =
-        status.reason.starts_with("cannot parse expression:") || status.reason.starts_with("Invalid expr: ");
-    if (filter) return {Code::unsupported, "filter.refused: " + message};
-    return {Code::invalid, message};
-  }
+  if (refuses_filter(status.reason)) return {Code::unsupported, "filter.refused: " + message};
+  if (refused_before_start(status)) return {Code::invalid, message};
   return {Code::unavailable, message};
 }
 

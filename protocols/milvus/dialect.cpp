@@ -37,6 +37,23 @@ int grpc_number(Code code) {
   }
 }
 
+// Of a call that the table has: it may well be that the server had answered it. The Node SDK takes UNIMPLEMENTED for an
+// empty success, and neither SDK tries INVALID_ARGUMENT again (@zilliz/milvus2-sdk-node, utils/Grpc; pymilvus, decorators).
+net::Response not_passed_on(const OperationRow& row, const std::string& why) {
+  constexpr int invalid_argument = 3;
+  switch (const Rpc rpc = rpc_of(row)) {
+    case Rpc::other_read:
+    case Rpc::other_session:
+    case Rpc::other_admin:
+    case Rpc::grpc_health:
+    case Rpc::grpc_health_watch:
+    case Rpc::client_heartbeat:
+    case Rpc::unknown:
+      return grpc_refusal(invalid_argument, why);  // the shape of its answer is not known here
+    default: return answer(rpc, failure(65535, why));
+  }
+}
+
 // A body without one whole message, as the server's own transport refuses it.
 net::Response refuse_frames(std::string_view body, const Error& error) {
   if (error.code == Code::overloaded) return grpc_refusal(8, error.message);
@@ -109,15 +126,15 @@ Result<net::Response> MilvusDialect::serve(const OperationRow& row, const net::R
   }
 }
 
-// A call that failed on our side is a gRPC error: Milvus' own Status is said by Milvus, or in serve().
+// A call that failed on our side is a gRPC error, which applications try again where that helps. What cannot be answered
+// faithfully is refused as Milvus refuses.
 net::Response MilvusDialect::error(const Error& error, const net::RequestHead& head) const {
   const auto* row = classify(head);
   const bool call_unknown = row == nullptr || row->cls == OperationClass::unknown;
   if (is_grpc(head)) {
+    if (row != nullptr && error.code == Code::unsupported) return not_passed_on(*row, error.message);
     std::string text = error.message;
-    // Of a call that it has, only not_found is the server's word; unsupported says why we do not pass it on.
-    if (call_unknown &&
-        (error.code == Code::not_found || (row == nullptr && error.code == Code::unsupported))) {
+    if (call_unknown && (error.code == Code::not_found || error.code == Code::unsupported)) {
       const auto path = head.path();
       const auto slash = path.rfind('/');
       const bool service = path.starts_with("/milvus.proto.milvus.MilvusService/");

@@ -21,7 +21,9 @@ bool is_condition(Kind kind) {
 
 // Depends on no record, so its value is known.
 bool is_constant(const Filter& filter) {
-  if (filter.kind == Kind::field || filter.kind == Kind::document || filter.kind == Kind::id) return false;
+  if (filter.kind == Kind::field || filter.kind == Kind::document || filter.kind == Kind::id ||
+      filter.kind == Kind::id_number)
+    return false;
   for (const Filter& child : filter.children) {
     if (!is_constant(child)) return false;
   }

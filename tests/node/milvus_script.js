@@ -10,9 +10,14 @@ const volatileKeys = new Set(["timestamp", "collectionID", "db_id", "created_tim
   "coll_seal_times", "coll_flush_ts", "channel_cps", "properties_timestamp", "fieldID", "build_time", "server_info",
   "identifier"]);
 
+function shownError(error) {
+  return { error: error.constructor.name, code: error.code, message: plain(error.message) };
+}
+
 function plain(value) {
   if (typeof value === "string") return value.replace(/(?<!\d)[1-9]\d{17,18}(?!\d)/g, "<id>").replace(/127\.0\.0\.1:\d+/g, "<address>");
   if (value === null || value === undefined || typeof value !== "object") return value;
+  if (value instanceof Error) return shownError(value);  // some calls give it back as their answer
   if (Buffer.isBuffer(value)) return value.toString("hex");
   if (Array.isArray(value)) return value.map(plain);
   if (ArrayBuffer.isView(value)) return Array.from(value);
@@ -36,7 +41,7 @@ async function main(address) {
     try {
       shown = plain(await make());
     } catch (error) {
-      shown = { error: error.constructor.name, code: error.code, message: plain(error.message) };
+      shown = shownError(error);
     }
     answers.push([name, shown === undefined ? null : shown]);
   }

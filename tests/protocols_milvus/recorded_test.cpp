@@ -474,8 +474,24 @@ TEST_CASE("errors of ours are gRPC errors") {
   CHECK(status(Code::timeout) == "4");
   CHECK(status(Code::unauthenticated) == "16");
   CHECK(status(Code::overloaded) == "8");
-  CHECK(status(Code::unsupported) == "12");
+  // What is not passed on is refused as the server refuses: the Node SDK takes UNIMPLEMENTED for an empty success.
+  for (const auto* call : {"Insert", "CreatePartition", "HybridSearch"}) {
+    head.target = "/milvus.proto.milvus.MilvusService/" + std::string(call);
+    const auto refused = dialect.error(Error(Code::unsupported, "filter.like: why"), head);
+    CHECK(refused.trailers.find("grpc-status").value() == "0");
+    const std::string message = refused.body.substr(5);  // behind the frame's head
+    ProtoReader first(message);
+    const bool whole = call == std::string("CreatePartition");
+    REQUIRE((whole || first.next()));
+    const auto said = read_status(whole ? std::string_view(message) : first.bytes());
+    REQUIRE(said);
+    CHECK(said->code == 65535);
+    CHECK(said->reason == "filter.like: why");
+  }
+  head.target = "/milvus.proto.milvus.MilvusService/CreateRole";
+  CHECK(status(Code::unsupported) == "3");
   head.target = "/milvus.proto.milvus.MilvusService/Nothing";
+  CHECK(dialect.error(Error(Code::unsupported, "x"), head).trailers.find("grpc-status").value() == "12");
   const auto unknown = dialect.error(Error(Code::not_found, "x"), head);
   CHECK(unknown.trailers.find("grpc-message").value() ==
         "unknown method Nothing for service milvus.proto.milvus.MilvusService");
@@ -486,13 +502,26 @@ TEST_CASE("errors of ours are gRPC errors") {
         "unknown method Import for service milvus.proto.milvus.MilvusService");
   const auto unfollowed = dialect.error(Error(Code::unsupported, "request.unfollowed: why"), head);
   CHECK(unfollowed.trailers.find("grpc-message").value() == "request.unfollowed: why");
-  CHECK(unfollowed.trailers.find("grpc-status").value() == "12");
+  CHECK(unfollowed.trailers.find("grpc-status").value() == "3");
   head.http2 = false;
   head.target = "/v1/vector/insert";
   CHECK(dialect.classify(head)->cls == OperationClass::unknown);
   const auto rest = dialect.error(Error(Code::unavailable, "x"), head);
   CHECK(rest.status == 503);
   CHECK(rest.body.find("\"message\"") != std::string::npos);
+}
+
+TEST_CASE("a filter that the server cannot take is unsupported, of a query and of a search") {
+  for (const auto* reason :
+       {"cannot parse expression: (x), error: unsupported pattern",
+        "failed to create query plan: cannot parse expression: (x), error: unsupported pattern"}) {
+    Status refused;
+    refused.code = 65535;
+    refused.reason = reason;
+    const Error error = status_error(refused);
+    CHECK(error.code == Code::unsupported);
+    CHECK(error.message.starts_with("filter.refused: "));
+  }
 }
 
 TEST_CASE("every metadata key that may carry a credential counts, and the one that the configuration names") {
