@@ -36,18 +36,27 @@ class Killer:
         except Exception:
             self.error = traceback.format_exc()
 
+    def again(self, kills: int):
+        """So many more, when the ones before are over."""
+        self.finish()
+        self.kills += kills
+        self._thread = threading.Thread(target=self._run, name="killer", daemon=True)
+        return self.start()
+
     @property
     def done(self) -> bool:
         return len(self.down) >= self.kills
 
     def finish(self, timeout: float = 300.0) -> None:
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
         assert self.error is None, self.error
         assert self.done, f"only {len(self.down)} of {self.kills} kills"
 
     def cancel(self) -> None:
         self._stop.set()
-        self._thread.join(90)
+        if self._thread.ident is not None:
+            self._thread.join(90)
 
     def outside(self, tolerated, slack: float = 0.05) -> list:
         """Connection errors that no kill explains."""

@@ -344,7 +344,7 @@ def differences(expected: list, actual: list, exact: bool = True) -> dict:
     wanted, got = dict(expected), dict(actual)
     for name in wanted.keys() | got.keys():
         left, right = wanted.get(name, "not called"), got.get(name, "not called")
-        if left != right and (exact or not _alike(left, right)):
+        if (left != right or not _same_types(left, right)) and (exact or not _alike(left, right)):
             found[name] = f"expected {_short(left)}, got {_short(right)}"
     return dict(sorted(found.items()))
 
@@ -352,6 +352,15 @@ def differences(expected: list, actual: list, exact: bool = True) -> dict:
 def _short(value) -> str:
     text = repr(value)
     return text if len(text) <= 1500 else text[:1500] + "..."
+
+
+def _same_types(left, right) -> bool:
+    """To Python 1, 1.0 and True are equal; to an application they are not the same."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return all(_same_types(left[key], right[key]) for key in left.keys() & right.keys())
+    if isinstance(left, list) and isinstance(right, list):
+        return all(map(_same_types, left, right))
+    return type(left) is type(right)
 
 
 def _alike(left, right) -> bool:

@@ -16,6 +16,7 @@ class Journey:
         self.vmproxy, self.workload, self.source = vmproxy, workload, source
         self.read_source, self.read_target = read_source, read_target
         self.some = some
+        self.records = 0  # on each side, when they were compared
         self.pause_max = pause_max  # seconds that a write may wait in a promotion
 
     def assert_equal_sides(self) -> None:
@@ -30,7 +31,7 @@ class Journey:
                 ["the sides differ (left: source, right: target):", *unequal,
                  "the source against the acknowledged history:", *wrong,
                  "the target against it:", *sides.illegal_final(self.workload.history, right), str(status)])
-            assert len(left) > 0
+            self.records = len(left)
 
     def go_on(self) -> None:
         self.workload.wait_for(**self.some)
@@ -57,7 +58,10 @@ class Journey:
         self.go_on()
         self.promote()
         self.assert_equal_sides()
+        assert self.records > preloaded / 2, f"of {preloaded} records {self.records} are left to compare"
         self.finalize()
+        unseen = [kind for kind in self.workload.kinds if not self.workload.counts[kind]]
+        assert not unseen, f"no acknowledged write of these kinds: {unseen}"
 
     def when_near_enough(self, *command: str) -> float:
         """As its operator would: a target that is too far behind just now closes the gate `lag`, and is waited for. A promotion

@@ -20,6 +20,7 @@ def separate_client(host: str, port: int, ca=None):
 
 class MilvusWorkload(Workload):
     connection_errors = ()  # the SDK repeats a lost call by itself
+    kinds = ("upsert", "insert", "delete", "delete where")
 
     def __init__(self, make_client, corpus, **options):
         super().__init__(make_client, corpus, **options)

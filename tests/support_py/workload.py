@@ -45,6 +45,7 @@ _client_lock = threading.Lock()
 
 class Workload:
     connection_errors = CONNECTION_ERRORS
+    kinds = ("upsert", "update", "add", "delete", "delete where")  # of write requests
 
     def __init__(self, make_client, corpus, *, collection="packages", writers=8, readers=4,
                  pool=6, groups=20, batch=8, write_rate=50.0, pause=0.01, seed=None, tolerate_connection_errors=False,
