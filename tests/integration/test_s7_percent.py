@@ -64,6 +64,52 @@ def test_ten_percent_of_ten_thousand_reads(ready, corpus, scale, seed):
     assert 0.08 - slack <= (served + returned) / count <= 0.12 + slack
 
 
+def test_reads_that_are_sent_back_are_counted_by_reason(ready, corpus, pgvector):
+    """And the application sees none of it."""
+    vmproxy, collection = ready
+    vmproxy.command("cutover", "--percent", "100")
+    ids = corpus.ids[:50]
+
+    def returned(reason, reads):
+        """How many more were sent back for this reason, and for others."""
+        def counts():
+            by = vmproxy.metrics().get("reads_returned_total", {})
+            mine = sum(value for labels, value in by.items() if ("reason", reason) in labels)
+            return mine, sum(by.values()) - mine
+        before = counts()
+        reads()
+        return tuple(later - earlier for later, earlier in zip(counts(), before))
+
+    def read_all():
+        for key in ids:
+            assert collection.get(ids=[key])["ids"] == [key]
+
+    assert returned("stale", read_all) == (0, 0)
+    # The target does not have what was written last.
+    pgvector.suspend()
+    collection.update(ids=ids[:5], metadatas=[{"fresh": True}] * 5)
+
+    def read_written():
+        for key in ids[:5]:
+            assert collection.get(ids=[key], include=["metadatas"])["metadatas"][0]["fresh"] is True
+
+    assert returned("stale", read_written) == (5, 0)
+    pgvector.resume()
+    vmproxy.wait_drained()
+    # The target cannot answer: of this sort no promotion may lose any, so its gate closes.
+    cannot = {"$and": [{"section": "x"}, {"size": {"$gt": 1}}]}
+    matching = {"$regex": r"\w+"}
+    assert returned("filter.matches", lambda: collection.get(where=cannot, where_document=matching)) == (1, 0)
+    assert vmproxy.run("promote", "--yes").returncode == 3
+    # The target answers errors.
+    with pgvector.client() as connection:
+        connection.execute("alter table packages rename to elsewhere")
+    errors = returned("none", read_all)[1]
+    with pgvector.client() as connection:
+        connection.execute("alter table elsewhere rename to packages")
+    assert errors == len(ids)
+
+
 def test_twenty_percent_keeps_the_first_ten(ready, corpus, scale, seed):
     vmproxy, collection = ready
     reads = mixed_reads(collection, corpus, scale(600, 150), random.Random(seed))

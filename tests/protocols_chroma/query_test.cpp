@@ -197,3 +197,36 @@ TEST_CASE("searches give the model's distances for each metric") {
     CHECK(refused.error().code == Code::unsupported);
   }
 }
+
+TEST_CASE("hits beyond a bound are found behind any number of nearer ones") {
+  const auto driver = make_driver();
+  const auto schema = make_collection(*driver, model::Metric::l2);
+  std::vector<Record> all;
+  for (int n = 0; n < 300; ++n) all.push_back(record(std::to_string(n), {float(n), 0}));
+  CHECK(good(driver->upsert(schema, all, UpsertMode::replace, soon())).refused.empty());
+  Query query;
+  query.kind = Query::Kind::search;
+  query.vectors = {model::DenseVector{0, 0}, model::DenseVector{299, 0}};
+  query.top_k = 3;
+  const auto distances = [&] {
+    std::vector<std::vector<double>> found;
+    for (const auto& hits : good(driver->query(schema, query, soon())).hits) {
+      found.emplace_back();
+      for (const auto& hit : hits) found.back().push_back(hit.distance);
+    }
+    return found;
+  };
+  using Lists = std::vector<std::vector<double>>;
+  query.range_filter = 10'000;  // that of "100": it belongs to them
+  CHECK(distances() == Lists{{10'000, 10'201, 10'404}, {10'000, 10'201, 10'404}});
+  query.search_offset = 1;
+  CHECK(distances() == Lists{{10'201, 10'404, 10'609}, {10'201, 10'404, 10'609}});
+  query.radius = 10'404;
+  CHECK(distances() == Lists{{10'201}, {10'201}});
+  query.radius.reset();
+  query.search_offset = 0;
+  query.range_filter = 298.0 * 298;
+  CHECK(distances() == Lists{{298.0 * 298, 299.0 * 299}, {298.0 * 298, 299.0 * 299}});
+  query.range_filter = 1e6;
+  CHECK(distances() == Lists{{}, {}});
+}

@@ -85,7 +85,7 @@ class MilvusWorkload(Workload):
                 return
             if state is not None and (state.metadata["writer"], state.metadata["grp"]) == (number, group):
                 states[key] = None
-        if 0 < len(states) <= max(40, len(self._keys[number]) // self._groups):
+        if 0 < len(states) <= 40:
             self._request("delete where", states, lambda c: c.delete(
                 self.collection_name, filter=f"writer == {number} and grp == {group}"))
 

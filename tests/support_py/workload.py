@@ -48,7 +48,7 @@ class Workload:
     kinds = ("upsert", "update", "add", "delete", "delete where")  # of write requests
 
     def __init__(self, make_client, corpus, *, collection="packages", writers=8, readers=4,
-                 pool=6, groups=20, batch=8, write_rate=50.0, pause=0.01, seed=None, tolerate_connection_errors=False,
+                 pool=6, groups=None, batch=8, write_rate=50.0, pause=0.01, seed=None, tolerate_connection_errors=False,
                  history_log=None, lean=False):
         """lean: records without a document and with three fields of metadata. Chroma writes a row for each field and an index of
         each document's parts, so that is what makes the difference where many records a second are asked for."""
@@ -62,7 +62,9 @@ class Workload:
         self.counts = collections.Counter()
         self._make_client, self._pool_size = make_client, pool
         self._writer_count, self._reader_count = writers, readers
-        self._groups, self._batch, self._pause, self._lean = groups, batch, pause, lean
+        # Some twenty keys of a writer in each: what a delete by filter takes. With more of them a collection bleeds out.
+        self._groups = groups or max(20, len(corpus) // (writers * 20))
+        self._batch, self._pause, self._lean = batch, pause, lean
         # The application's own pace, whatever the database could take: an application that writes
         # faster to the one than the other can ever follow has no way back.
         self._write_interval = writers / write_rate
@@ -242,8 +244,7 @@ class Workload:
                 return  # what the filter would match is not known
             if state is not None and all(state.metadata.get(n) == v for n, v in wanted.items()):
                 states[key] = None
-        # Few records a time, or the collection would bleed out.
-        if not 0 < len(states) <= max(40, len(self._keys[number]) // self._groups):
+        if not 0 < len(states) <= 40:
             return
         self._request("delete where", states, lambda c: c.delete(
             where={"$and": [{name: value} for name, value in wanted.items()]}))
