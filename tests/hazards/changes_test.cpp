@@ -513,7 +513,10 @@ TEST_CASE(
   proxy.ready();
   REQUIRE(proxy.move.promote());
   proxy.move.source.down(Error(Code::refused_connection, "away"));
+  const auto attempts = proxy.move.source.calls(Call::upsert);
   proxy.move.write("b", 2);
+  // The lane has it back: what it holds while it is paused goes on.
+  REQUIRE(proxy.move.eventually([&] { return proxy.move.source.calls(Call::upsert) > attempts; }));
   vmproxy::model::SchemaChange rename;
   rename.kind = vmproxy::model::SchemaChange::Kind::alter_collection;
   rename.name = things().name;
