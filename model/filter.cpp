@@ -20,7 +20,8 @@ std::optional<Value> id_value(const Id& id) {
 
 std::optional<Value> id_number(const Id& id) {
   const std::string text = to_string(id);
-  const char* begin = text.data() + text.rfind(':') + 1;
+  const size_t colon = text.rfind(':');
+  const char* begin = text.data() + (colon == std::string::npos ? 0 : colon + 1);
   const char* end = text.data() + text.size();
   int64_t number = 0;
   if (const auto read = std::from_chars(begin, end, number); read.ec == std::errc() && read.ptr == end)
