@@ -83,8 +83,9 @@ class ChromaDriver final : public Driver {
   using HitLists = std::vector<std::vector<model::Hit>>;
   Result<HitLists> nearest(const model::Schema& schema, const model::Query& query, const GetBody& filter,
                            uint64_t wanted, Deadline deadline);
-  Result<HitLists> nearest_beyond(const model::Schema& schema, const model::Query& query,
-                                  const GetBody& filter, uint64_t wanted, double bound, Deadline deadline);
+  Result<HitLists> nearest_beyond(const model::Schema& schema, const model::Query& query, GetBody filter,
+                                  uint64_t wanted, double bound, Deadline deadline);
+  Result<void> read_hits(const model::Schema& schema, HitLists& lists, Included parts, Deadline deadline);
   using Torn = std::map<std::string, std::optional<model::Record>>;  // by id: what is there now
   Result<Torn> torn(const model::Schema& schema, const HitLists& lists, Included parts, Deadline deadline);
 

@@ -1,6 +1,8 @@
 // search, and what to make of hits on records that are deleted while Chroma answers.
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "protocols/chroma/driver.h"
 #include "protocols/chroma/filters.h"
@@ -84,10 +86,13 @@ Result<HitLists> ChromaDriver::nearest(const Schema& schema, const Query& query,
 }
 
 // As many as are wanted among those that are not nearer than the bound, which the server knows nothing of: it is asked for
-// more until there are enough of them, or no more hits.
-Result<HitLists> ChromaDriver::nearest_beyond(const Schema& schema, const Query& query, const GetBody& filter,
+// more ids and distances until there are enough of them, or no more hits. Then the records of those are read.
+Result<HitLists> ChromaDriver::nearest_beyond(const Schema& schema, const Query& query, GetBody filter,
                                               uint64_t wanted, double bound, Deadline deadline) {
-  for (uint64_t asked = wanted;; asked = std::min(asked * 4, near_hits_max)) {
+  const Included parts = std::exchange(filter.parts, Included(ReadParts{false, false}));
+  const uint64_t most =
+      std::min(near_hits_max, std::max<uint64_t>(1, 16 * near_hits_max / query.vectors.size()));
+  for (uint64_t asked = wanted;; asked = std::min(asked * 4, most)) {
     auto lists = nearest(schema, query, filter, asked, deadline);
     if (!lists) return lists;
     bool enough = true;
@@ -97,12 +102,38 @@ Result<HitLists> ChromaDriver::nearest_beyond(const Schema& schema, const Query&
       enough = enough && (!may_be_more || hits.size() >= wanted);
       if (hits.size() > wanted) hits.resize(wanted);
     }
-    if (enough) return lists;
-    if (asked >= near_hits_max) {
+    if (enough) {
+      auto read = read_hits(schema, *lists, parts, deadline);
+      return read ? lists : Result<HitLists>(read.error());
+    }
+    if (asked >= most) {
       return unsupported("search.range_filter: among the nearest " + std::to_string(asked) +
                          " hits are too few beyond the bound");
     }
   }
+}
+
+// Those that are gone meanwhile are left out.
+Result<void> ChromaDriver::read_hits(const Schema& schema, HitLists& lists, Included parts,
+                                     Deadline deadline) {
+  if (!parts.vectors && !parts.content) return {};
+  std::set<std::string> ids;
+  for (const auto& hits : lists) {
+    for (const Hit& hit : hits) ids.insert(id_of(hit.record.key));
+  }
+  const std::vector<std::string_view> all(ids.begin(), ids.end());
+  auto there = read_ids(schema, all, parts, deadline);
+  if (!there) return there.error();
+  std::map<std::string, const model::Record*> records;
+  for (const auto& record : *there) records.emplace(id_of(record.key), &record);
+  for (auto& hits : lists) {
+    std::erase_if(hits, [&](Hit& hit) {
+      const auto found = records.find(id_of(hit.record.key));
+      if (found != records.end()) hit.record = *found->second;
+      return found == records.end();
+    });
+  }
+  return {};
 }
 
 Result<QueryResult> ChromaDriver::search(const Schema& schema, const Query& query, GetBody filter,

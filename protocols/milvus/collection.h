@@ -80,5 +80,8 @@ std::string_view name_of(model::Metric metric);
 // Scores as the API shows them from distances as the model holds them, and back.
 double score_of(model::Metric metric, double distance);
 double distance_of(model::Metric metric, double score);
+// Scores are shown as float32, and come back as the bound of a search iterator's next page: the least distance whose score is
+// shown as this one, so that hits that look equal lie on the same side of the bound.
+double bound_of(model::Metric metric, double score);
 
 }  // namespace vmproxy::protocols::milvus

@@ -1,6 +1,7 @@
 // A collection of Milvus as a model::Schema and back; metrics, scores and distances.
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <set>
 
 #include "protocols/milvus/collection.h"
@@ -205,6 +206,17 @@ double score_of(model::Metric metric, double distance) {
 
 double distance_of(model::Metric metric, double score) {
   return metric == model::Metric::l2 ? score : 1 - score;
+}
+
+double bound_of(model::Metric metric, double score) {
+  const auto shown = static_cast<float>(score);
+  // Towards the better: small distances, large scores.
+  const bool less_is_better = metric == model::Metric::l2;
+  const float better = std::nextafter(shown, less_is_better ? -INFINITY : INFINITY);
+  if (!std::isfinite(shown) || !std::isfinite(better)) return distance_of(metric, score);
+  const double between = (static_cast<double>(shown) + static_cast<double>(better)) / 2;
+  const double edge = distance_of(metric, between);
+  return static_cast<float>(between) == shown ? edge : std::nextafter(edge, INFINITY);  // half goes to even
 }
 
 }  // namespace vmproxy::protocols::milvus

@@ -42,6 +42,7 @@ int grpc_number(Code code) {
 net::Response not_passed_on(const OperationRow& row, const std::string& why) {
   constexpr int invalid_argument = 3;
   switch (const Rpc rpc = rpc_of(row)) {
+    case Rpc::rest_read:
     case Rpc::other_read:
     case Rpc::other_session:
     case Rpc::other_admin:

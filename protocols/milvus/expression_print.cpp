@@ -108,6 +108,8 @@ class Printer {
 
   Printed field(const Filter& filter) const {
     if (filter.kind == Kind::document) return cannot("document", "Milvus keeps no document apart");
+    if (filter.kind == Kind::id_number)
+      return cannot("operand", "Milvus cannot read a number in the text of an id");
     if (filter.kind == Kind::id) return schema_.primary() == nullptr ? "id" : schema_.primary()->name;
     std::string out;
     if (const auto* found = declared(filter)) {

@@ -119,8 +119,8 @@ Answer serve_search(Asked& asked) {
   query.top_k = read->top_k;
   query.search_offset = read->offset;
   query.metric = metric;
-  if (read->radius) query.radius = distance_of(metric, *read->radius);
-  if (read->range_filter) query.range_filter = distance_of(metric, *read->range_filter);
+  if (read->radius) query.radius = bound_of(metric, *read->radius);
+  if (read->range_filter) query.range_filter = bound_of(metric, *read->range_filter);
   query.with_vectors = wanted->vectors;
   query.with_metadata = wanted->metadata;
   query.with_document = false;

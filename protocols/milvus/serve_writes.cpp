@@ -7,6 +7,7 @@
 
 #include "protocols/milvus/rows.h"
 #include "protocols/milvus/serve.h"
+#include "protocols/wire/json.h"
 
 namespace vmproxy::protocols::milvus {
 namespace {
@@ -18,7 +19,25 @@ constexpr uint64_t timestamp_past = 1;
 // The number of rows is what a request says, and need not be true.
 constexpr uint32_t rows_named_max = 1 << 20;
 
+// Filters rely on both of these (mapping/rewrite.h): a declared field that cannot be null is in every record, as what it was
+// declared. Milvus refuses them as well; its words are other ones.
+std::optional<Status> not_as_declared(const CollectionSchema& schema, const Column& meta) {
+  for (const auto& text : meta.texts) {
+    const auto members = wire::parse_json(text);
+    if (!members || !members->is_object()) continue;  // read_rows() says what is wrong with it
+    for (const auto& [name, member] : members->object()) {
+      const FieldSchema* field = schema.find(name);
+      if (field != nullptr && !field->dynamic)
+        return failure(1100,
+                       "dynamic field '" + name + "' has the name of a declared field: invalid parameter");
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<Status> misfit(const FieldSchema& field, const Column& column, size_t rows) {
+  if (!field.nullable && !field.default_value && std::ranges::find(column.valid, 0) != column.valid.end())
+    return failure(1100, "field '" + field.name + "' must have a value in every row: invalid parameter");
   if (field.type == DataType::float_vector) {
     const uint32_t dimension = number_param(field, "dim");
     const size_t floats = column.floats.size();
@@ -53,7 +72,10 @@ std::optional<Status> misfit(const FieldSchema& field, const Column& column, siz
 std::optional<Status> misfit(const CollectionSchema& schema, const MutationRequest& request, bool generated) {
   if (request.rows == 0) return failure(65535, "num_rows should be greater than 0");
   for (const auto& column : request.columns) {
-    if (column.dynamic || column.name == meta_field) continue;
+    if (column.dynamic || column.name == meta_field) {
+      if (auto found = not_as_declared(schema, column)) return found;
+      continue;
+    }
     if (schema.find(column.name) == nullptr) return failure(65535, "field " + column.name + " not exist");
   }
   for (const auto& field : schema.fields) {

@@ -142,3 +142,52 @@ TEST_CASE("a window that wraps around is refused") {
   raw.raw(encode(search));
   CHECK(asked("Search", std::move(raw), "topk") == "topk [9223372036854775808] is invalid");
 }
+
+TEST_CASE("a declared field is in every row, as a column of its own: filters rely on it") {
+  const MilvusDialect dialect;
+  Things things;
+  things.described.schema.dynamic = true;
+  FieldSchema year;
+  year.name = "year";
+  year.type = DataType::int32;
+  things.described.schema.fields.push_back(year);
+  test::MemoryBackend backend;
+  Collection shown;
+  shown.described = things.described;
+  backend.catalog_.collections.push_back(to_schema(shown));
+  const auto inserted = [&](std::vector<uint8_t> valid, const char* meta) {
+    Column ids, vectors, years, members;
+    ids.name = "id";
+    ids.type = DataType::int64;
+    ids.longs = {1};
+    vectors.name = "vector";
+    vectors.type = DataType::float_vector;
+    vectors.dimension = 2;
+    vectors.floats = {1, 2};
+    years.name = "year";
+    years.type = DataType::int32;
+    years.ints = {5};
+    years.valid = std::move(valid);
+    members.type = DataType::json;
+    members.dynamic = true;
+    members.texts = {meta};
+    ProtoWriter message;
+    message.bytes(3, "things");
+    for (const auto* column : {&ids, &vectors, &years, &members}) message.always_bytes(5, encode(*column));
+    message.u64(7, 1);
+    const std::string path = "/milvus.proto.milvus.MilvusService/Insert";
+    net::RequestHead head;
+    head.method = "POST";
+    head.target = path;
+    const net::Request request{"POST", path, {}, wire::grpc_frame(message.view())};
+    const auto answer = dialect.serve(*dialect.classify(head), request, backend);
+    const std::string answered = wire::grpc_message(answer.value().body, "", 1 << 20).value();
+    ProtoReader reader(answered);
+    REQUIRE(reader.next());
+    return read_status(reader.bytes()).value();
+  };
+  CHECK(inserted({0}, R"({"other": 1})").code == 1100);
+  CHECK(inserted({}, R"({"year": "x"})").code == 1100);
+  CHECK(inserted({}, R"({"\u0079ear": {"a": 1}})").reason.find("'year'") != std::string::npos);
+  CHECK(inserted({1}, R"({"other": 1})").code == 0);
+}

@@ -511,6 +511,27 @@ TEST_CASE("errors of ours are gRPC errors") {
   CHECK(rest.body.find("\"message\"") != std::string::npos);
 }
 
+TEST_CASE("hits whose scores look equal lie on the same side of a bound that came from one of them") {
+  std::mt19937_64 random(7);
+  for (const auto metric : {model::Metric::l2, model::Metric::cosine, model::Metric::inner_product}) {
+    const auto shown = [&](double distance) { return static_cast<float>(score_of(metric, distance)); };
+    for (int round = 0; round < 20'000; ++round) {
+      const double size = std::pow(10, static_cast<double>(random() % 8) - 6);
+      const double distance = std::uniform_real_distribution<double>(0, size)(random);
+      const double bound = bound_of(metric, shown(distance));
+      INFO(distance);
+      REQUIRE(distance >= bound);
+      for (const double other :
+           {distance * (1 - 1e-9), distance * (1 + 1e-9), distance * (1 - 1e-6), distance * 1.5, distance / 2,
+            static_cast<double>(static_cast<float>(distance))}) {
+        const bool nearer =
+            metric == model::Metric::l2 ? shown(other) < shown(distance) : shown(other) > shown(distance);
+        REQUIRE((other < bound) == nearer);
+      }
+    }
+  }
+}
+
 TEST_CASE("a filter that the server cannot take is unsupported, of a query and of a search") {
   for (const auto* reason :
        {"cannot parse expression: (x), error: unsupported pattern",
