@@ -10,9 +10,9 @@ import pytest
 from servers.base import process_exists, wait_until
 from torture import main as program
 from torture.compare import more_than
-from torture.merge import merge, missing_parts
+from torture.merge import merge, missing_counts, missing_parts
 from torture.page import page
-from torture.plan import PLANNED, SHORT_SECONDS, budgets, parse_part, share, squeezed
+from torture.plan import NIGHT_MINUTES, PLANNED, SHORT_SECONDS, budgets, parse_part, share, squeezed
 from torture.report import Report
 from torture.row import (FAILED, MAIN, NICE, NOT_RUN, PASSED, POINTS, PROGRAMS, SHORT, SPARE, STACKS, Budget, Figure, NotRun,
                          Row, RowResult)
@@ -52,6 +52,11 @@ def test_shares_of_a_night_add_up():
     for count in (1, 7, 100, 10_000):
         for parts in (1, 3, 4, 60):
             assert sum(share(count, index, parts) for index in range(1, parts + 1)) == count
+
+
+def test_a_night_holds_what_its_rows_ask_for():
+    asked = sum(row.night[1] for row in ROWS)
+    assert 0.9 < asked / (NIGHT_MINUTES * 60 * PLANNED) <= 1.0
 
 
 def test_a_row_that_cannot_be_cut_is_in_one_part():
@@ -243,6 +248,22 @@ def test_parts_merge_to_a_night(alone, tmp_path, capsys):
     assert program.main(["--merge", folders[0], folders[0], "--out", out]) == 2
     assert "given twice" in capsys.readouterr().err
     assert missing_parts(merge(folders)[0]) == []
+
+
+def test_what_one_part_did_too_much_does_not_hide_what_another_did_not_do():
+    whole, short = (RowResult("row", "kills", asked=2, done=done) for done in (4, 1))
+    for one, other in ((whole, short), (short, whole)):
+        merged = one.merged(other)
+        assert (merged.verdict, merged.done, merged.unfinished) == (SHORT, 5, ["1 of 2 in a part"])
+        assert "1 of 2 in a part" in merged.last_line()
+    assert whole.merged(RowResult("row", "kills", asked=2, done=2)).verdict == PASSED
+
+
+def test_a_part_that_was_asked_for_less_is_no_whole_night():
+    asked = row(name="a").night[0]
+    assert missing_counts([row(name="a")], {"a": RowResult("a", "kills", asked=asked)}) == []
+    said = missing_counts([row(name="a"), row(name="b")], {"a": RowResult("a", "kills", asked=asked - 1)})
+    assert len(said) == 1 and said[0].startswith("a: ")
 
 
 def test_a_part_that_did_not_run_is_not_hidden_by_one_that_did():

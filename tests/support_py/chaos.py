@@ -9,13 +9,16 @@ from vmproxy import CommandError
 
 
 class Killer:
-    def __init__(self, vmproxy, seed, kills: int, least: float = 0.2, most: float = 4.0):
+    """Each kill comes `least` to `most` seconds after the last start; each `spared`-th leaves it alone for 10 to 18: so long that the
+    target is asked again (H57), and the migration gets somewhere."""
+
+    def __init__(self, vmproxy, seed, kills: int, least: float = 0.2, most: float = 4.0, spared: int = 0):
         self.vmproxy, self.kills = vmproxy, kills
         self.down = []  # (from, until)
         self.recoveries = []
         self.error = None
         self._chance = random.Random(f"{seed} killer")
-        self._least, self._most = least, most
+        self._least, self._most, self._spared = least, most, spared
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="killer", daemon=True)
 
@@ -26,7 +29,8 @@ class Killer:
     def _run(self):
         try:
             while len(self.down) < self.kills:
-                if self._stop.wait(self._chance.uniform(self._least, self._most)):
+                spare = self._spared and len(self.down) % self._spared == self._spared - 1
+                if self._stop.wait(self._chance.uniform(*((10.0, 18.0) if spare else (self._least, self._most)))):
                     return
                 began = now()
                 self.vmproxy.kill9()

@@ -136,7 +136,8 @@ class Workshop:
         self.copy, self.preset, self.python = copy, preset, python
 
     def build(self, targets) -> Outcome:
-        if not (self.copy / BUILD_OUTPUT / self.preset / "build.ninja").exists():
+        made, presets = self.copy / BUILD_OUTPUT / self.preset / "build.ninja", self.copy / "CMakePresets.json"
+        if not made.exists() or made.stat().st_mtime < presets.stat().st_mtime:
             configured = self._do(["cmake", "--preset", self.preset], 600)
             if configured.code != 0:
                 return configured

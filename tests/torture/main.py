@@ -18,7 +18,7 @@ import zlib
 import torture.rows
 import vmproxy
 from torture.context import ROOT, Context
-from torture.merge import merge, missing_parts
+from torture.merge import merge, missing_counts, missing_parts
 from torture.page import page
 from torture.plan import NIGHT_MINUTES, PART_MINUTES_MAX, PLANNED, budgets, parse_part, squeezed
 from torture.report import Report
@@ -51,6 +51,8 @@ def parse(words):
         chosen.part = parse_part(chosen.part) if chosen.part else None
     except ValueError as error:
         parser.error(str(error))
+    if chosen.part and chosen.seed is None:
+        parser.error("--part needs --seed: a part that is taken up again goes on with its own")
     if chosen.part and (chosen.minutes or PART_MINUTES_MAX) > PART_MINUTES_MAX:
         parser.error(f"a part takes at most {PART_MINUTES_MAX:.0f} minutes: take more parts")
     chosen.minutes = chosen.minutes or PART_MINUTES_MAX
@@ -82,7 +84,8 @@ def main(words=None) -> int:
 
 
 def run(chosen) -> int:
-    folder = RunFolder(chosen.out or ROOT / "build" / "torture-runs" / str(chosen.seed))
+    name = f"{chosen.seed}" + ("-{}-of-{}".format(*chosen.part) if chosen.part else "")
+    folder = RunFolder(chosen.out or ROOT / "build" / "torture-runs" / name)
     asked = {"seed": chosen.seed, "part": list(chosen.part) if chosen.part else None, "minutes": chosen.minutes,
              "short": chosen.short, "rows": [row.name for row in chosen.rows], "count": chosen.count, "vmproxy": program(),
              "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.release()}"}
@@ -180,7 +183,9 @@ def report_merged(chosen) -> int:
     runs, results = merge(chosen.merge)
     parts = missing_parts(runs)
     notes = [f"NOT RUN: part {part} of the night" for part in parts]
-    notes += [f"NOT RUN: row {row.name}" for row in ROWS if row.name not in results and not any(run["short"] for run in runs)]
+    if not any(run["short"] for run in runs):
+        notes += [f"NOT RUN: row {row.name}" for row in ROWS if row.name not in results]
+        notes += [f"NOT RUN: {text}" for text in missing_counts(ROWS, results)]
     about_all = [("program", runs[0]["vmproxy"]), ("machine", runs[0]["machine"]),
                  ("parts", ", ".join("{}/{} seed {}".format(*(run["part"] or (1, 1)), run["seed"]) for run in runs)),
                  ("took", f"{sum(result.seconds for result in results.values()) / 60:.0f} minutes")]

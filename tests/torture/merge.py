@@ -32,3 +32,9 @@ def missing_parts(runs: list) -> list:
         return []
     count = next(iter(parts))[1]
     return [f"{index}/{count}" for index in range(1, count + 1) if (index, count) not in parts]
+
+
+def missing_counts(rows: list, results: dict) -> list:
+    """Of what a night asks for, what no part was asked for: one that was broken off, or ran with --row or --count."""
+    return [f"{row.name}: {results[row.name].asked:,} of {row.night[0]:,} {row.unit} were asked for" for row in rows
+            if row.name in results and not results[row.name].not_run and results[row.name].asked < row.night[0]]

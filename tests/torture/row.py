@@ -85,6 +85,7 @@ class RowResult:
     figures: list = dataclasses.field(default_factory=list)
     anomalies: list = dataclasses.field(default_factory=list)   # texts; the first 50
     anomaly_count: int = 0
+    unfinished: list = dataclasses.field(default_factory=list)  # texts: pieces that did not come to their end
     not_run: str = ""                                           # what is missing
     again: str = ""                                             # the command that repeats the row
 
@@ -94,7 +95,7 @@ class RowResult:
             return NOT_RUN
         if self.anomaly_count or any(figure.missed for figure in self.figures):
             return FAILED
-        return PASSED if self.done >= self.asked and self.done > 0 else SHORT
+        return PASSED if self.done >= self.asked and self.done > 0 and not self.unfinished else SHORT
 
     def fault(self, kind: str, count: int = 1) -> None:
         self.faults[kind] = self.faults.get(kind, 0) + count
@@ -117,6 +118,7 @@ class RowResult:
         said = [f"{self.done:,} of {self.asked:,} {self.unit}", f"{self.anomaly_count} anomalies"]
         if self.operations:
             said.append(f"{self.operations:,} operations checked")
+        said += self.unfinished
         return f"{self.name}: {self.verdict}: {', '.join(said + [str(figure) for figure in self.figures])}"
 
     def to_json(self) -> dict:
@@ -142,6 +144,9 @@ class RowResult:
             known[figure.name] = known[figure.name].merged(figure) if figure.name in known else figure
         one.figures = list(known.values())
         one.anomalies = (self.anomalies + other.anomalies)[:ANOMALIES_KEPT]
+        # What one part did beyond its share does not make up for what another did not do.
+        one.unfinished = [text for part in (self, other) for text in part.unfinished or
+                          ([f"{part.done:,} of {part.asked:,} in a part"] if part.verdict == SHORT else [])]
         one.not_run = self.not_run or other.not_run
         one.again = self.again if self.verdict != PASSED else other.again
         return one

@@ -7,6 +7,7 @@ whatever happens, and no promotion begins.
 
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -32,12 +33,12 @@ def run(context, budget, seed):
     goal = 0
     for number, (policy, kinds) in enumerate(KINDS.items()):
         goal = budget.count if number + 1 == len(KINDS) else budget.count * len(kinds) // kinds_of_all
-        first = result.done
+        first, until = result.done, time.monotonic() + budget.left() * (goal - result.done) / max(1, budget.count - result.done)
         with BadDisk(context) as disk, Stack(context, ROW.name, seed + number, data_dir=disk.path / "data",
                                              settings={"journal": {"capture_failure": policy}},
                                              workload_class=WindowedWorkload, environment=disk.environment, direct=True) as stack:
             stack.begin()
-            while result.done < goal and budget.left() > UNIT_SECONDS and not result.anomaly_count:
+            while result.done < goal and time.monotonic() + UNIT_SECONDS < until and not result.anomaly_count:
                 kind = kinds[(result.done - first) % len(kinds)]
                 slowest = max(slowest, cycle(stack, disk, kind, policy, result))
                 result.done += 1
@@ -142,5 +143,5 @@ def until(condition, seconds: float) -> bool:
         return False
 
 
-ROW = Row("disk_faults", "disk full, EIO and a read-only journal, both policies", "cycles", (7, 240), (100, 1500), run,
+ROW = Row("disk_faults", "disk full, EIO and a read-only journal, both policies", "cycles", (12, 240), (100, 1300), run,
           lane=STACKS)

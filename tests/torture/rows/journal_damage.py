@@ -14,7 +14,7 @@ def run(context, budget, seed):
         return [program, "--rounds", str(count), "--seed", str(seed), "--first", str(call * STEP)]
     figure = r"(\d+) damaged journals, (\d+) silent"
     called(context, budget, result, command, figure, STEP, 0.3)
-    if not result.anomaly_count:
+    if not result.anomaly_count and budget.part[0] == 1:  # the sweep cannot be cut
         code, lines = context.run(result.name, [program, "--every-byte", "8" if budget.short else "1"], 600)
         said = last_match(figure, lines)
         if said is None or code != 0:
@@ -32,6 +32,6 @@ def run(context, budget, seed):
     return result
 
 
-STEP = 200
+STEP = 50
 ROW = Row("journal_damage", "bit flips, zeros, truncations and swapped files in the journal", "damaged journals", (100, 120),
           (2000, 600), run, lane=SPARE)

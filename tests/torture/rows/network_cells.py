@@ -60,9 +60,10 @@ def cells(budget, seed) -> list:
     chance = random.Random(seed)
     if not budget.short:
         index, parts = budget.part
-        mine = CELLS[index - 1::parts]
+        # Not every N-th as they stand: one part would have all the cells of one kind.
+        mine = random.Random(parts).sample(CELLS, len(CELLS))[index - 1::parts]
         chosen = set(chance.sample(mine, min(len(mine), budget.count)))
-        return [cell for cell in mine if cell in chosen]
+        return [cell for cell in CELLS if cell in chosen]
     each = max(1, budget.count // len(MOMENTS))
     return [cell for moment in MOMENTS
             for cell in chance.sample([cell for cell in CELLS if cell[0] == moment], each)]

@@ -51,5 +51,5 @@ def wait(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-ROW = Row("overload", "the replica takes a tenth of the arrival rate", "seconds", (20, 150), (600, 900), run, whole=True,
+ROW = Row("overload", "the replica takes a tenth of the arrival rate", "seconds", (20, 150), (600, 850), run, whole=True,
           lane=STACKS)

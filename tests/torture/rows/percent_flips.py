@@ -8,7 +8,7 @@ from torture.row import Row
 from torture.stack import Stack
 
 PERCENTS = (0, 1, 10, 50, 100)
-FLIPS_PER_ROUND = 33  # then there and back: 10,000 flips, 300 promotions and 300 rollbacks
+FLIPS_PER_ROUND = 31  # then there and back: 10,000 flips, 300 promotions and 300 rollbacks
 PAUSE_MAX = 0.2
 PAUSE_MAX_SHORT = 1.0  # the fence itself gives up after 2 s
 REFUSALS_MAX = 400    # of one order, one after the other
@@ -17,13 +17,14 @@ REFUSALS_MAX = 400    # of one order, one after the other
 def run(context, budget, seed):
     result = ROW.result(budget, seed)
     chance = random.Random(seed)
-    promotions = refused = 0
+    promotions = refused = percent = 0
     pause = 0.0
     with Stack(context, ROW.name, seed, direct=True) as stack:
         stack.begin()
         began = now()
         while budget.goes_on(result.done, 10.0) and not (stack.workload.errors or stack.workload.violations):
-            refused += ordered(stack, result, "cutover", percent=chance.choice(PERCENTS))
+            percent = chance.choice([other for other in PERCENTS if other != percent])
+            refused += ordered(stack, result, "cutover", percent=percent)
             result.done += 1
             if result.done % FLIPS_PER_ROUND:
                 continue
@@ -36,7 +37,7 @@ def run(context, budget, seed):
                 pause = max(pause, status["last_pause_seconds"])
                 result.fault("promotion" if action == "promote" else "rollback")
                 stack.journey.go_on()
-            promotions += 1
+            promotions, percent = promotions + 1, 0
             stack.vmproxy.wait(lambda s: s["state"] == "ready", 120, "ready again after the rollback")
             if result.anomaly_count:
                 break
@@ -44,6 +45,8 @@ def run(context, budget, seed):
         longest = stack.workload.latencies.longest(kind="write", since=began)
         stack.check_whole(result)
         result.figure("promotions and rollbacks", promotions, "of each", adds=True)
+        if promotions < result.done // FLIPS_PER_ROUND:
+            result.unfinished.append(f"{promotions} promotions and rollbacks")
         result.figure("longest pause of writes", pause * 1e3 if promotions else float("nan"), "ms",
                       at_most=budget.limit(PAUSE_MAX, short=PAUSE_MAX_SHORT) * 1e3)
         result.figure("longest write of the application", longest * 1e3, "ms")
