@@ -10,6 +10,10 @@ namespace vmproxy::mapping {
 
 std::string_view name_of(model::IdKind kind);
 
+inline bool is_number(model::IdKind kind) {
+  return kind == model::IdKind::u64 || kind == model::IdKind::i64;
+}
+
 // How ids of a kind live in a system.
 struct IdRule {
   model::IdKind kind = model::IdKind::string;  // what they become

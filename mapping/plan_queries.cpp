@@ -40,7 +40,6 @@ Result<model::Key> Plan::key_to_target(const model::Key& key) const {
 
 bool Plan::keeps_order() const {
   using model::IdKind;
-  const auto is_number = [](IdKind kind) { return kind == IdKind::u64 || kind == IdKind::i64; };
   const IdKind here = rules_.source_id, there = rules_.target_id;
   // Negative numbers have no form as u64; the digits of a uuid as text are in the order of its bytes.
   const bool same =

@@ -48,10 +48,6 @@ struct Place {
   bool always = false;  // the source declares it, so that every record has it
 };
 
-bool is_number(model::IdKind kind) {
-  return kind == model::IdKind::u64 || kind == model::IdKind::i64;
-}
-
 bool is_integer(model::FieldKind kind) {
   using model::FieldKind;
   return kind == FieldKind::int8 || kind == FieldKind::int16 || kind == FieldKind::int32 ||

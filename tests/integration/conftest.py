@@ -18,6 +18,7 @@ pytest.register_assert_rewrite("journey", "chaos", "workload")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import corpus as corpus_module
+from directly import ask
 from servers import create
 from vmproxy import Vmproxy, databases
 from workload import Workload, separate_client
@@ -83,6 +84,12 @@ def once(tmp_path_factory):
             return pickle.loads(kept.read_bytes())
 
     return answer
+
+
+@pytest.fixture(scope="session")
+def answered_directly(once):
+    """answered_directly(script, system): its answers, asked for once in the whole run."""
+    return lambda script, system: once(script.__name__, lambda: ask(script, system))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 import chroma_script
 import sides
-from servers import create
+from directly import ask
 from vmproxy import databases
 
 
@@ -12,18 +12,13 @@ from vmproxy import databases
 UNKNOWN = {"created": 0, "mirroring": 1}
 
 
-def ask():
-    with create("chroma") as server:
-        return chroma_script.run("127.0.0.1", server.port)
-
-
 @pytest.fixture
-def direct_answers(once):
-    return once("chroma_script", ask)
+def direct_answers(answered_directly):
+    return answered_directly(chroma_script, "chroma")
 
 
 def test_the_script_itself_is_repeatable(direct_answers):
-    again = ask()
+    again = ask(chroma_script, "chroma")
     assert len(again) >= 60
     assert chroma_script.differences(direct_answers, again) == {}
 

@@ -5,28 +5,23 @@ import pytest
 import milvus_script
 import node_script
 import sides
-from servers import create
+from directly import ask
 from vmproxy import milvus_to_pgvector
 
 
-def ask(script):
-    with create("milvus") as server:
-        return script.run("127.0.0.1", server.port)
+@pytest.fixture
+def direct_answers(answered_directly):
+    return answered_directly(milvus_script, "milvus")
 
 
 @pytest.fixture
-def direct_answers(once):
-    return once("milvus_script", lambda: ask(milvus_script))
-
-
-@pytest.fixture
-def direct_answers_of_node(once):
-    return once("node_script", lambda: ask(node_script))
+def direct_answers_of_node(answered_directly):
+    return answered_directly(node_script, "milvus")
 
 
 @pytest.mark.long
 def test_the_script_itself_is_repeatable(direct_answers):
-    again = ask(milvus_script)
+    again = ask(milvus_script, "milvus")
     assert len(again) >= 60
     assert milvus_script.differences(direct_answers, again) == {}
 

@@ -7,18 +7,14 @@ import pytest
 
 import chroma_script
 import documented
-from servers import create
 
 AFTER = ("data", "errors", "collections", "tenants", "raw")
 AGAIN = ("setup", "data", "errors")  # what may be done twice: the first parts of the script
 
 
 @pytest.fixture
-def expected(once):
-    def ask():
-        with create("chroma") as reference:
-            return chroma_script.run("127.0.0.1", reference.port)
-    return once("chroma_script", ask)
+def expected(answered_directly):
+    return answered_directly(chroma_script, "chroma")
 
 
 def answers_after_promotion(vmproxy, source):

@@ -8,25 +8,19 @@ import pytest
 import documented
 import milvus_script
 import node_script
-from servers import create
 
 AFTER = ("data", "errors", "administration", "partitions")
 AGAIN = ("setup", "data", "errors")  # what may be done twice: the first parts of the script
 
 
 @pytest.fixture
-def expected(once):
-    return once("milvus_script", lambda: ask(milvus_script))
+def expected(answered_directly):
+    return answered_directly(milvus_script, "milvus")
 
 
 @pytest.fixture
-def expected_of_node(once):
-    return once("node_script", lambda: ask(node_script))
-
-
-def ask(script):
-    with create("milvus") as reference:
-        return script.run("127.0.0.1", reference.port)
+def expected_of_node(answered_directly):
+    return answered_directly(node_script, "milvus")
 
 
 def move_to(target, milvus, make_vmproxy):

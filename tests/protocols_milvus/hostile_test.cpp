@@ -65,6 +65,22 @@ struct Things {
   SystemClock clock;
 };
 
+// Of the answer to a call, where it is the message's first field.
+Status status_of(const MilvusDialect& dialect, Backend& backend, const std::string& call,
+                 const ProtoWriter& message) {
+  const std::string path = "/milvus.proto.milvus.MilvusService/" + call;
+  net::RequestHead head;
+  head.method = "POST";
+  head.target = path;
+  const net::Request request{"POST", path, {}, wire::grpc_frame(message.view())};
+  const auto answer = dialect.serve(*dialect.classify(head), request, backend);
+  const std::string answered = wire::grpc_message(answer.value().body, "", 1 << 20).value();
+  ProtoReader reader(answered);
+  REQUIRE(reader.next());
+  REQUIRE(reader.field() == 1);
+  return read_status(reader.bytes()).value();
+}
+
 }  // namespace
 
 TEST_CASE("lists of hits whose lengths do not add up are refused, also when their sum wraps around") {
@@ -116,19 +132,7 @@ TEST_CASE("a window that wraps around is refused") {
   backend.catalog_.collections.push_back(to_schema(shown));
   const auto asked = [&](const std::string& call, ProtoWriter message, const char* limit) {
     write_pairs(message, 9, {{limit, "9223372036854775808"}, {"offset", "9223372036854775808"}});
-    const std::string path = "/milvus.proto.milvus.MilvusService/" + call;
-    net::RequestHead head;
-    head.method = "POST";
-    head.target = path;
-    const net::Request request{"POST", path, {}, wire::grpc_frame(message.view())};
-    const auto answer = dialect.serve(*dialect.classify(head), request, backend);
-    const std::string answered = wire::grpc_message(answer.value().body, "", 1 << 20).value();
-    ProtoReader reader(answered);
-    std::string reason;
-    while (reader.next()) {
-      if (reader.field() == 1) reason = read_status(reader.bytes())->reason;
-    }
-    return reason;
+    return status_of(dialect, backend, call, message).reason;
   };
   ProtoWriter query;
   query.bytes(3, "things");
@@ -175,16 +179,7 @@ TEST_CASE("a declared field is in every row, as a column of its own: filters rel
     message.bytes(3, "things");
     for (const auto* column : {&ids, &vectors, &years, &members}) message.always_bytes(5, encode(*column));
     message.u64(7, 1);
-    const std::string path = "/milvus.proto.milvus.MilvusService/Insert";
-    net::RequestHead head;
-    head.method = "POST";
-    head.target = path;
-    const net::Request request{"POST", path, {}, wire::grpc_frame(message.view())};
-    const auto answer = dialect.serve(*dialect.classify(head), request, backend);
-    const std::string answered = wire::grpc_message(answer.value().body, "", 1 << 20).value();
-    ProtoReader reader(answered);
-    REQUIRE(reader.next());
-    return read_status(reader.bytes()).value();
+    return status_of(dialect, backend, "Insert", message);
   };
   CHECK(inserted({0}, R"({"other": 1})").code == 1100);
   CHECK(inserted({}, R"({"year": "x"})").code == 1100);

@@ -11,7 +11,6 @@ import json
 import pathlib
 import shutil
 import tempfile
-import time
 import urllib.request
 
 import sides
@@ -60,7 +59,6 @@ class Stack:
             self._ends.callback(self.workload.stop)
             self.journey = Journey(self.vmproxy, self.workload, self.chroma, self.source_records, self.target_records,
                                    {"writes": 10, "reads": 10})
-            self.load_seconds, self._loading_since = 0.0, None
         except BaseException:
             self._ends.close()
             raise
@@ -109,19 +107,9 @@ class Stack:
     def begin(self, ready: bool = True) -> None:
         self.vmproxy.start()
         self.workload.preload(self.chroma.client(), fraction=0.8)
-        self.start_load()
+        self.workload.start()
         if ready:
             self.to_ready()
-
-    def start_load(self) -> None:
-        self.workload.start()
-        self._loading_since = time.monotonic()
-
-    def stop_load(self) -> None:
-        self.workload.stop()
-        if self._loading_since is not None:
-            self.load_seconds += time.monotonic() - self._loading_since
-            self._loading_since = None
 
     def to_ready(self) -> None:
         drive(self.vmproxy, lambda status: status["state"] in AFTER_READY, "start",
@@ -148,7 +136,7 @@ class Stack:
 
     def check_whole(self, result: RowResult) -> None:
         """The end: drained, both sides read, the whole history judged by history_check and by the application itself."""
-        self.stop_load()
+        self.workload.stop()
         try:
             self.vmproxy.wait_drained()
         except AssertionError as error:
