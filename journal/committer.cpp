@@ -236,8 +236,7 @@ void DurableJournal::keep_house(Lock& hold) {
   hold.unlock();
   if (auto bytes = store_.bytes_on_disk()) {
     bytes_.set(static_cast<double>(*bytes));
-    constexpr uint64_t worth_reclaiming = 64u << 20;
-    if (*bytes > worth_reclaiming && bodies >= reclaimed_ + trim_count) {
+    if (*bytes > options_.reclaim_above && bodies >= reclaimed_ + options_.reclaim_each) {
       reclaimed_ = bodies;
       for (const Kind kind : {Kind::body, Kind::intent, Kind::outcome}) {
         const Seq to = kind == Kind::body ? bodies : trimmed;

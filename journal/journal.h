@@ -82,6 +82,9 @@ struct Options {
   uint64_t pending_bytes_max = 256ull
                                << 20;  // of appends not yet committed; above: append fails with overloaded
   Metrics::Labels labels{};            // of its gauge, which other journals of the process have, too
+  // Trimmed entries give their space back once the journal has so many bytes on the disk, after so many entries each time.
+  uint64_t reclaim_above = 64ull << 20;
+  uint64_t reclaim_each = 1024;
   // After a failure the journal tries reopen() by itself this often; zero: only when it is called.
   Duration reopen_every = std::chrono::seconds(1);
 };

@@ -69,7 +69,7 @@ Life::~Life() {
 
 void Life::open() {
   store = must(store::open_rocksdb((directory / "journal").string()), "the store");
-  journal = must(journal::Journal::open(*store, clock, metrics, {}), "the journal");
+  journal = must(journal::Journal::open(*store, clock, metrics, journal_options), "the journal");
   migration = std::make_unique<cutover::Migration>(*journal, source, target, &dialect, upstream, clock,
                                                    random, metrics, options);
   must(migration->open(), "the migration");
@@ -145,7 +145,39 @@ void Life::roll_back() {
       [this] { return migration->rollback({"test", "", {"ddl"}}); });
 }
 
+void Life::no_gap() {
+  validate();
+  until(
+      "no gap", [&] { return status().gaps == 0; },
+      [&] {
+        validate();
+        return Result<void>();
+      });
+}
+
 // --- the application
+
+void Life::drop_things(const std::function<void()>& how) {
+  std::map<std::string, int64_t> gone;
+  for (const auto& id : truth.ids()) gone[id] = 0;
+  const int64_t number = truth.begin(gone);
+  until(
+      "the drop", [&] { return !source.has_collection("things"); },
+      [&] {
+        how();
+        return Result<void>();
+      });
+  truth.ack(number);
+}
+
+void Life::make_things() {
+  until(
+      "the new one", [&] { return source.has_collection("things") && knows("things"); },
+      [&] {
+        (void)send({"POST", "/create", {}, ""});
+        return Result<void>();
+      });
+}
 
 void Life::writes(int64_t count) {
   const int64_t goal = acked_ + count;
@@ -262,6 +294,8 @@ Result<net::Response> Life::asked(const net::Request& request) {
       source.remove(id);
     }
   }
+  if (request.path() != "/read" && loses_answer_.exchange(false))
+    return Error(Code::connection_lost, "the answer was lost");
   return net::Response{200, {}, "done", {}};
 }
 

@@ -32,6 +32,7 @@ class Life {
   void percent(double percent);
   void promote();
   void roll_back();
+  void no_gap();  // validates until none is open
 
   // --- the application
   void writes(int64_t count);  // waits for so many more acknowledged writes
@@ -39,6 +40,11 @@ class Life {
   void go_on();
   // Outside its loop: rest() first. The status of the answer; 0: none.
   int send(const net::Request& request);
+  // "things" and all that is in it goes from the source, as `how` does it, until it is gone; and is made again.
+  void drop_things(const std::function<void()>& how);
+  void make_things();
+  // The source does the application's next write, and its answer is lost.
+  void lose_answer() { loses_answer_ = true; }
   // After the promotion, as the dialect of a system with such calls would.
   Result<model::Schema> change(const model::SchemaChange& change);
 
@@ -59,6 +65,7 @@ class Life {
   FakeDriver source, target;
   FakeDialect dialect;
   cutover::MigrationOptions options;
+  journal::Options journal_options;
   Truth truth;
   net::Upstream upstream{net::UpstreamOptions{}};
   std::unique_ptr<store::Store> store;
@@ -76,6 +83,7 @@ class Life {
   asio::io_context io_;
   asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io_);
   std::atomic<bool> ends_{false}, stopping_{false}, resting_{true}, at_rest_{false};
+  std::atomic<bool> loses_answer_{false};
   std::atomic<int64_t> acked_{0};
   std::thread ticker_, application_;
   std::string broken_;  // what ended the application; of its thread until it is joined

@@ -203,6 +203,10 @@ void FakeDriver::refuse_batches_with(const std::string& id) {
   std::lock_guard hold(mutex_);
   poison_.insert(id);
 }
+void FakeDriver::take_batches() {
+  std::lock_guard hold(mutex_);
+  poison_.clear();
+}
 void FakeDriver::hide(const std::string& id, std::optional<Error> error) {
   std::lock_guard hold(mutex_);
   hidden_.erase(id);
@@ -472,7 +476,9 @@ Result<std::vector<protocols::ScanRange>> FakeDriver::plan_scan(const model::Sch
   if (auto error = ask(lock, Call::plan)) return *error;
   std::vector<protocols::ScanRange> ranges;
   const size_t count = std::min<size_t>(ranges_wanted, 4);
-  for (size_t i = 0; i < count; ++i) ranges.push_back({std::to_string(i) + "/" + std::to_string(count)});
+  for (size_t i = 0; i < count; ++i) {
+    ranges.push_back({std::to_string(i) + "/" + std::to_string(count) + std::string(range_padding, ' ')});
+  }
   return ranges;
 }
 

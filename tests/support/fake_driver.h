@@ -90,12 +90,15 @@ class FakeDriver final : public protocols::Driver {
   void refuse(const std::string& id, std::optional<Error> error);
   // A whole batch with this id in it is refused for good.
   void refuse_batches_with(const std::string& id);
+  void take_batches();  // from now on, whatever is in them
   // This id cannot be read until that is taken back; the others of its batch can.
   void hide(const std::string& id, std::optional<Error> error);
   // The next batch is applied up to `records`, then the connection breaks.
   void break_next_batch_after(size_t records);
   // This row comes in every scan as well, on the first page.
   void show_also(const std::string& id, int64_t version);
+  // A range of a plan is so many bytes longer than it need be.
+  std::atomic<size_t> range_padding{0};
   // Runs after a read or scan took its rows, before they are returned; not under the lock.
   std::function<void()> after_read, after_scan;
   // Runs before a query looks; an error is its answer. Not under the lock.
