@@ -215,6 +215,7 @@ class Mirror final : public journal::Sink {
   void pay_due();
   void close_windows(bool all);
   void collapse_bodies();
+  Result<void> owe_unread();
   void recover_intent(const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome,
                       bool may_be_images);
   // What status and log say while more than journal_bytes_max waits for a source that is not primary.

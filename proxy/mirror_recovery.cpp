@@ -54,6 +54,7 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
     // H57: attempts that were on the wire when the process died must have landed or died first.
     not_before_ = clock_.in(transfer_.driver(other(primary)).capabilities().max_zombie);
   }
+  if (auto again = owe_unread(); !again) return again;
   const auto lives = this->lives();
   if (!lives) return lives.error();
   uint64_t intents = 0;
@@ -112,6 +113,23 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
     log::info("journal replayed",
               {{"intents", intents}, {"debts", debts_.count()}, {"clean_start", clean_start}});
   }
+  return {};
+}
+
+// Given up for a change of the primary that the crash cut short, or set aside because it could not be read: it is asked for again,
+// so that nobody has to clear a quarantine for what comes by itself. What only the former primary has stays (H46).
+Result<void> Mirror::owe_unread() {
+  const auto items = quarantine_.list(SIZE_MAX);
+  if (!items) return items.error();
+  std::vector<Debt> debts;
+  std::vector<uint64_t> numbers;
+  for (const auto& item : *items) {
+    if (!item.unread || item.primary != primary_) continue;
+    debts.push_back({0, item.collection, item.key, DebtReason::retry, Duration::zero()});
+    numbers.push_back(item.number);
+  }
+  debts_.add(debts);  // before the rows of the quarantine go: one of the two is always on the disk
+  quarantine_.remove(numbers);
   return {};
 }
 

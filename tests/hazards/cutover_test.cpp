@@ -1175,6 +1175,51 @@ TEST_CASE("H58: with the target dead no decision while an attempt on the source 
   CHECK(move.source.find("a") == 3);
 }
 
+TEST_CASE(
+    "what was given up for a rollback that a crash cut short is owed again, and the same command can be given again") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.write("a", 1);
+  REQUIRE(move.quiet());
+  // As the journal has it when the process dies before the change of the primary is decided.
+  const auto key = vmproxy::model::encode(key_of("lost"));
+  move.context().mirror.quarantine().add_unread("things", key, "only the former primary had this",
+                                                vmproxy::journal::Side::target);
+  move.linger();
+  move.crash();
+  move.target.down(Error(Code::refused_connection, "dead"));
+  move.start();
+  move.clock.advance(seconds(61));
+  CHECK(says(move.rollback(), "1 keys must be read from it"));
+  REQUIRE(move.rollback({"unread"}));
+  CHECK(move.primary() == "source");
+  CHECK(move.status().at_risk == 1);
+}
+
+TEST_CASE("what could not be read is read after a restart, and nobody has to clear a quarantine for it") {
+  Move move;
+  move.ready();
+  move.source.hide("cold", Error(Code::unavailable, "its partition is released: load it"));
+  move.write_inside("cold", 1);
+  REQUIRE(move.quiet());
+  REQUIRE(move.eventually([&] { return move.status().quarantined == 1; }));
+  move.linger();
+  move.crash();
+  bool hidden = false;
+  SECTION("it can be read by then") {
+    move.source.hide("cold", std::nullopt);
+  }
+  SECTION("it cannot") {
+    hidden = true;
+  }
+  move.start();
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  CHECK(move.status().quarantined == (hidden ? 1 : 0));
+  CHECK(move.target.find("cold") == (hidden ? std::nullopt : std::optional<int64_t>(1)));
+}
+
 TEST_CASE("a READ that hangs at the dead target is counted, waited for outside the fence, and given up") {
   Move move;
   move.ready();
