@@ -23,6 +23,11 @@ def cache_dir() -> pathlib.Path:
     return pathlib.Path(os.environ.get("VMPROXY_CACHE") or f"{home}/.cache/vmproxy")
 
 
+def data_place(default=None):
+    """Where temporary servers keep their data: what VMPROXY_SERVERS_DATA says (scripts/test: in memory), else the default."""
+    return os.environ.get("VMPROXY_SERVERS_DATA") or default
+
+
 def environment_python(name: str) -> str:
     python = cache_dir() / "venv" / name / "bin" / "python"
     if not python.exists():
@@ -134,7 +139,7 @@ class Server:
 
     # What a subclass provides.
     def make_data_dir(self) -> str:
-        return tempfile.mkdtemp(prefix=f"vmproxy-{self.name}-")
+        return tempfile.mkdtemp(prefix=f"vmproxy-{self.name}-", dir=data_place())
 
     def prepare(self) -> None:
         """Once before each start: files, initial database."""

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 
-from .base import HOST, Server, ServerError, cache_dir, environment_python, process_tree, send_signal
+from .base import HOST, Server, ServerError, cache_dir, data_place, environment_python, process_tree, send_signal
 
 
 def _programs() -> pathlib.Path:
@@ -54,7 +54,7 @@ class Pgvector(Server):
 
     def make_data_dir(self):
         # Not under pytest's or root's directories: `nobody` must reach it.
-        return tempfile.mkdtemp(prefix="vmproxy-pgvector-", dir="/var/tmp")
+        return tempfile.mkdtemp(prefix="vmproxy-pgvector-", dir=data_place("/var/tmp"))
 
     def prepare(self):
         cluster = self.data_dir / "cluster"
