@@ -34,7 +34,7 @@ class Scale:
 
 def pytest_addoption(parser):
     parser.addoption("--points", default="1/1", metavar="I/N",
-                     help="of the fault points only each Nth, beginning with the Ith (pytest -m faults)")
+                     help="of the fault points only each Nth, beginning with the Ith, or none (pytest -m faults)")
     parser.addoption("--points-also", default="", metavar="NAMES", help="and these, by comma")
 
 

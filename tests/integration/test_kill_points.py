@@ -61,7 +61,7 @@ BEYOND = {
     "suspects.owed": "a primary without a bound", "unread.kept": "a dead primary", "unread.struck": "a dead primary",
     "unread.back": "a dead primary", "trim.reclaimed": "a journal of 64 MiB", "store.reclaim": "a journal of 64 MiB",
     "lane.gone": "a collection dropped beside the proxy", "lane.quarantined": "a refused record",
-    "quarantine.doubted": "a refused record", "target.half": "no call of Chroma's both writes and deletes",
+    "quarantine.doubted": "a refused record", "target.half": "no write both writes and erases",
     "alter.noted": "no call of Chroma's does it", "alter.kept": "no call of Chroma's does it",
     "alter.altered": "no call of Chroma's does it", "rename.back": "a lost answer",
     "create.cleared": "a collection that was dropped before the promotion", "claim.lost": "a lost collection",
@@ -76,12 +76,15 @@ def act_of(name: str) -> str:
 
 def chosen(config) -> list:
     """By act, so that the migration need not go to and fro between two points."""
-    index, count = (int(part) for part in config.getoption("--points").split("/"))
-    assert 1 <= index <= count, "--points I/N"
+    share = config.getoption("--points")
     order = list(dict.fromkeys(ACT.values()))
     able = [point.name for point in points() if "kill" in point.actions and point.name not in BEYOND]
     able = sorted(able, key=lambda name: order.index(act_of(name)))
-    wanted = {*able[index - 1::count], *config.getoption("--points-also").split(",")}
+    wanted = set(config.getoption("--points-also").split(","))
+    if share != "none":
+        index, count = (int(part) for part in share.split("/"))
+        assert 1 <= index <= count, "--points I/N"
+        wanted |= set(able[index - 1::count])
     return [name for name in able if name in wanted]
 
 

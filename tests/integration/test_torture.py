@@ -16,7 +16,7 @@ from torture.plan import NIGHT_MINUTES, PLANNED, SHORT_SECONDS, budgets, parse_p
 from torture.report import Report
 from torture.row import (FAILED, MAIN, NICE, NOT_RUN, PASSED, POINTS, PROGRAMS, SHORT, SPARE, STACKS, Budget, Figure, NotRun,
                          Row, RowResult)
-from torture.rows import ROWS, outages
+from torture.rows import ROWS, fault_points, outages
 from torture.state import RunFolder
 
 
@@ -296,3 +296,30 @@ def test_every_row_has_a_name_and_a_figure_of_the_issue():
     night = {r.name: r.night[0] for r in ROWS}
     assert night["random_kills"] == 300 and night["simulator"] == 20_000 and night["percent_flips"] == 10_000
     assert night["outages"] == 500 and night["drain"] == 200 and night["smuggling"] == 10_000 and night["network_cells"] == 192
+
+
+def test_each_fault_point_is_killed_so_often_and_one_does_not_stand_for_another():
+    result = RowResult("fault_points", "kills")
+    tally = fault_points.Tally(result, 2)
+    first, second, *others = fault_points.KILLABLE
+    tally.add(others + others, "real databases")
+    tally.add([first] * 4, "fake databases")
+    assert (result.done, result.asked) == (result.asked - 2, 2 * len(fault_points.KILLABLE))
+    assert tally.lacking() == [second]
+    tally.add([second, second], "fake databases")
+    assert tally.lacking() == [] and result.verdict == PASSED
+    assert result.kills == 2 * len(others) + 6
+
+
+def test_kills_between_fakes_are_judged_by_what_the_program_says():
+    def judged(code, *lines):
+        result = RowResult("fault_points", "kills")
+        return fault_points.judge_fakes(fault_points.Tally(result, 1), code, list(lines)), result
+    names = fault_points.KILLABLE[:2]
+    said = [f"killed here: {' '.join(names)}", "beyond this test: x.y", "killed at 2 fault points, 0 not recovered; 1 are beyond"]
+    beyond, result = judged(0, *said)
+    assert (beyond, result.done, result.anomaly_count) == (["x.y"], 2, 0)
+    assert judged(1, *said)[1].anomaly_count == 1
+    assert judged(0, *said[:2], "killed at 2 fault points, 1 not recovered; 1 are beyond")[1].anomaly_count == 1
+    beyond, result = judged(0, "nothing of it")
+    assert beyond is None and result.anomaly_count == 1
