@@ -16,7 +16,7 @@ from torture.plan import NIGHT_MINUTES, PLANNED, SHORT_SECONDS, budgets, parse_p
 from torture.report import Report
 from torture.row import (FAILED, MAIN, NICE, NOT_RUN, PASSED, POINTS, PROGRAMS, SHORT, SPARE, STACKS, Budget, Figure, NotRun,
                          Row, RowResult)
-from torture.rows import ROWS, fault_points, outages
+from torture.rows import ROWS, fault_points, network_cells, outages
 from torture.state import RunFolder
 
 
@@ -323,3 +323,17 @@ def test_kills_between_fakes_are_judged_by_what_the_program_says():
     assert judged(0, *said[:2], "killed at 2 fault points, 1 not recovered; 1 are beyond")[1].anomaly_count == 1
     beyond, result = judged(0, "nothing of it")
     assert beyond is None and result.anomaly_count == 1
+
+
+def test_a_network_fault_that_meets_nobody_is_not_taken_for_one_that_did():
+    def counts(**more):
+        ways = {way: {"arrived_bytes": more.pop(way, 0), "passed_bytes": 0} for way in network_cells.DIRECTIONS}
+        return {"accepted": 0, "open": 0, "cut": 0, "reset": 0, **ways, **more}
+    quiet = counts(open=2, to_upstream=50)
+    for kind in network_cells.KINDS:
+        met = network_cells.has_met(kind, "to_client", quiet, quiet)
+        assert met == (kind in ("half-close", "blackhole")), kind
+        assert not network_cells.has_met(kind, "to_client", counts(), counts(to_upstream=90)), kind
+    assert network_cells.has_met("cut", "to_client", quiet, counts(cut=1))
+    assert network_cells.has_met("reset", "to_client", quiet, counts(reset=1))
+    assert network_cells.has_met("latency", "to_client", quiet, counts(to_client=1))
