@@ -32,6 +32,7 @@ void refused_record(Life& life) {
           return {};
         });
     life.target.take_batches();
+    life.validate();  // finds it missing, and repairs it
     life.go_on();
   });
   life.writes(5);
