@@ -65,9 +65,7 @@ void given_up(Life& life) {
     life.writes(5);
   });
   life.ready();
-  life.writes(10);
-  life.compare({"things"});
-  life.close();
+  end_equal(life, 10);
 }
 
 // The application drops its collection and makes it again while the source is the primary.
@@ -101,17 +99,9 @@ void changed_there(Life& life) {
   const model::Schema made = made_with("made", {"", "first"});
   const model::Schema parted = made_with("made", {"", "first", "part"});
   life.open();
-  once(life, "moved", [&] {
-    life.ready();
-    life.promote();
-    life.writes(10);
-  });
+  move_there(life, 10);
   life.rest();
-  once(life, "created", [&] {
-    life.until(
-        "a collection", [&] { return life.knows("made") && life.target.has_collection("made"); },
-        [&] { return order(change_of(Kind::create_collection, "made", made)); });
-  });
+  once(life, "created", [&] { create_there(life, "made", made); });
   once(life, "altered", [&] {
     const auto has_part = [&] {
       const auto there = life.target.describe({"", "made"}, life.clock.in(seconds(1)));
@@ -142,15 +132,10 @@ void changed_there(Life& life) {
   life.writes(10);
   once(life, "noted", [&] {
     life.rest();
-    life.until(
-        "another collection", [&] { return life.knows("kept") && life.target.has_collection("kept"); },
-        [&] { return order(change_of(Kind::create_collection, "kept", things("kept"))); });
+    create_there(life, "kept", things("kept"));
     life.go_on();
   });
-  life.roll_back();
-  life.writes(10);
-  life.compare({"things"});
-  life.close();
+  end_back(life);
 }
 
 // The target moves and its collection gets another name, between two starts.
@@ -174,9 +159,7 @@ void configured_anew(Life& life) {
   life.ready();
   life.writes(10);
   life.promote();
-  life.writes(10);
-  life.compare({"things"});
-  life.close();
+  end_equal(life, 10);
 }
 
 const std::map<std::string, Journey> usual_journeys{{"there and back", there_and_back},

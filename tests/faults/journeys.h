@@ -15,13 +15,11 @@ using Journey = void (*)(Life&);
 extern const std::map<std::string, Journey> journeys_in_trouble;
 
 // Once: also when the process dies right after it was done.
-inline bool was_done(const Life& life, const std::string& name) {
-  return std::filesystem::exists(life.directory / ("done " + name));
-}
 inline void once(Life& life, const std::string& name, const std::function<void()>& step) {
-  if (was_done(life, name)) return;
+  const auto mark = life.directory / ("done " + name);
+  if (std::filesystem::exists(mark)) return;
   step();
-  std::ofstream((life.directory / ("done " + name)).string()) << "done\n";
+  std::ofstream(mark.string()) << "done\n";
 }
 
 inline model::SchemaChange change_of(model::SchemaChange::Kind kind, const std::string& name,
@@ -37,6 +35,32 @@ inline model::SchemaChange change_of(model::SchemaChange::Kind kind, const std::
 inline Result<void> ordered(Life& life, const model::SchemaChange& change) {
   auto done = life.change(change);
   return done ? Result<void>() : Result<void>(done.error());
+}
+
+inline void move_there(Life& life, int64_t writes) {
+  once(life, "moved", [&] {
+    life.ready();
+    life.promote();
+    life.writes(writes);
+  });
+}
+
+inline void create_there(Life& life, const std::string& name, const model::Schema& schema) {
+  life.until(
+      "the collection " + name, [&] { return life.knows(name) && life.target.has_collection(name); },
+      [&] { return ordered(life, change_of(model::SchemaChange::Kind::create_collection, name, schema)); });
+}
+
+// The end of a journey, on whatever side it is.
+inline void end_equal(Life& life, int64_t writes) {
+  life.writes(writes);
+  life.compare({"things"});
+  life.close();
+}
+
+inline void end_back(Life& life) {
+  life.roll_back();
+  end_equal(life, 10);
 }
 
 }  // namespace vmproxy::support

@@ -25,8 +25,9 @@ class Life {
   void close();
 
   // --- the operator: gives the order until `reached`; gaps that a crash left are closed by a full validation
-  void until(const std::string& what, const std::function<bool()>& reached,
-             const std::function<Result<void>()>& order);
+  void until(
+      const std::string& what, const std::function<bool()>& reached,
+      const std::function<Result<void>()>& order = [] { return Result<void>(); });
   void validate();
   void ready();
   void percent(double percent);

@@ -57,9 +57,7 @@ void no_room(Life& life) {
     life.target.down(std::nullopt);
   });
   life.promote();
-  life.writes(10);
-  life.compare({"things"});
-  life.close();
+  end_equal(life, 10);
 }
 
 // Nothing says until when the source may do a write whose answer was lost.
@@ -78,20 +76,13 @@ void no_bound(Life& life) {
     life.promote();
     life.writes(20);
   });
-  life.roll_back();
-  life.writes(10);
-  life.compare({"things"});
-  life.close();
+  end_back(life);
 }
 
 // The target dies as the primary, and the way back is gone without it.
 void dead_primary(Life& life) {
   life.open();
-  once(life, "moved", [&] {
-    life.ready();
-    life.promote();
-    life.writes(20);
-  });
+  move_there(life, 20);
   once(life, "back", [&] {
     life.rest();
     life.until(
@@ -105,9 +96,7 @@ void dead_primary(Life& life) {
     life.target.down(std::nullopt);
     life.go_on();
   });
-  life.writes(20);
-  life.compare({"things"});
-  life.close();
+  end_equal(life, 20);
 }
 
 // Somebody drops the collection at the target, later at the source, and nobody tells the proxy.
@@ -134,7 +123,7 @@ void dropped_beside(Life& life) {
       life.source.drop_collection("things");
       (void)life.migration->context().mirror.repair({"", "things"}, {key_of("h1")});
     });
-    life.until("nobody to know it", [&] { return !life.knows("things"); }, [] { return Result<void>(); });
+    life.until("nobody to know it", [&] { return !life.knows("things"); });
   });
   life.rest();
   life.make_things();
@@ -148,31 +137,18 @@ void dropped_beside(Life& life) {
 // A new name that the target never takes, and never says so.
 void no_new_name(Life& life) {
   life.open();
-  once(life, "moved", [&] {
-    life.ready();
-    life.promote();
-    life.writes(10);
-  });
+  move_there(life, 10);
   life.rest();
-  once(life, "created", [&] {
-    life.until(
-        "a collection", [&] { return life.knows("made") && life.target.has_collection("made"); },
-        [&] { return ordered(life, change_of(Kind::create_collection, "made", things("made"))); });
-  });
+  once(life, "created", [&] { create_there(life, "made", things("made")); });
   once(life, "not renamed", [&] {
     life.target.fail(Call::alter, Error(Code::timeout, "no answer came"));
     (void)life.change(change_of(Kind::alter_collection, "made", things("called")));
-    life.until(
-        "an end of it", [&] { return !life.migration->context().renames.any_open(); },
-        [] { return Result<void>(); });
+    life.until("an end of it", [&] { return !life.migration->context().renames.any_open(); });
     if (!life.knows("made") || !life.target.has_collection("made") || life.knows("called"))
       throw std::runtime_error("a name that was not given is there");
   });
   life.go_on();
-  life.roll_back();
-  life.writes(10);
-  life.compare({"things"});
-  life.close();
+  end_back(life);
 }
 
 // Dropped at the source, where drops are not followed; made again once the target is the primary.
@@ -186,9 +162,7 @@ void dropped_before(Life& life) {
   });
   life.rest();
   life.promote();
-  life.until(
-      "the new one", [&] { return life.knows("things") && life.target.has_collection("things"); },
-      [&] { return ordered(life, change_of(Kind::create_collection, "things", things())); });
+  create_there(life, "things", things());
   life.go_on();
   life.writes(20);
   life.rest();
