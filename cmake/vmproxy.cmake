@@ -4,8 +4,8 @@ add_library(vmproxy_flags INTERFACE)
 target_include_directories(vmproxy_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(vmproxy_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
   -Wno-sign-conversion $<$<BOOL:${VMPROXY_WERROR}>:-Werror>)
-# The sanitizers' presets compile a target's files eight at a time (CMAKE_UNITY_BUILD): half the time. So names of a room must not
-# clash, in anonymous namespaces either. dev compiles each file by itself, and looks for shadowed names.
+# All presets but dev compile a target's files eight at a time (CMAKE_UNITY_BUILD): half the time. So names of a room must not clash,
+# in anonymous namespaces either. dev compiles each file by itself, and looks for shadowed names.
 if(CMAKE_UNITY_BUILD)
   target_compile_options(vmproxy_flags INTERFACE -Wno-shadow)
 endif()

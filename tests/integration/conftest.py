@@ -20,6 +20,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import corpus as corpus_module
 from directly import ask
 from servers import create
+from servers.base import read_authorities_once
 from vmproxy import Vmproxy, databases
 from workload import Workload, separate_client
 
@@ -39,6 +40,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    read_authorities_once()
     config.figures = []  # of tests that have one; its last line is what a run shows
 
 

@@ -1,12 +1,14 @@
 """What all servers share: a process tree that can be started, stopped, killed and suspended."""
 
 import atexit
+import functools
 import os
 import pathlib
 import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -26,6 +28,11 @@ def cache_dir() -> pathlib.Path:
 def data_place(default=None):
     """Where temporary servers keep their data: what VMPROXY_SERVERS_DATA says (scripts/test: in memory), else the default."""
     return os.environ.get("VMPROXY_SERVERS_DATA") or default
+
+
+def read_authorities_once() -> None:
+    """Each client reads all of the system's authorities, also one of plain HTTP: 50 ms of a processor. All of this process share them."""
+    ssl.create_default_context = functools.cache(ssl.create_default_context)
 
 
 def environment_python(name: str) -> str:

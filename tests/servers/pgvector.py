@@ -5,6 +5,7 @@ place that user can reach (the cache usually lies in a home directory that it ca
 Writes are durable: fsync and synchronous_commit keep their defaults (on).
 """
 
+import fcntl
 import os
 import pathlib
 import pwd
@@ -12,8 +13,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import zlib
 
 from .base import HOST, Server, ServerError, cache_dir, data_place, environment_python, process_tree, send_signal
+
+INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+DATABASE = "app"
 
 
 def _programs() -> pathlib.Path:
@@ -45,7 +50,7 @@ class Pgvector(Server):
     name = "pgvector"
     stop_signal = signal.SIGINT  # PostgreSQL's fast shutdown: clients are disconnected
 
-    def __init__(self, data_dir=None, port=None, database="app", settings=None):
+    def __init__(self, data_dir=None, port=None, database=DATABASE, settings=None):
         super().__init__(data_dir, port)
         self.database = database
         self.settings = settings or {}
@@ -61,12 +66,34 @@ class Pgvector(Server):
         if self.user:
             self.data_dir.chmod(0o755)
             self._check_reachable()
-            owner = pwd.getpwnam(self.user)
-            cluster.mkdir(exist_ok=True)
-            os.chown(cluster, owner.pw_uid, owner.pw_gid)
-        if not (cluster / "PG_VERSION").exists():
-            self._run("initdb", "-D", cluster, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                      "--locale=C", "--no-sync")
+        if not cluster.exists():
+            self._copy(self._new_cluster(), cluster)
+
+    def _new_cluster(self) -> pathlib.Path:
+        """One that nobody uses, to be copied: making it takes seconds of a processor, and nearly each test has a server of its own."""
+        version = (self.programs / "bin" / "postgres").stat().st_mtime_ns
+        ready = cache_dir() / f"pgvector-{zlib.crc32(repr((version, INITDB, DATABASE)).encode()):x}"
+        with open(cache_dir() / "pgvector.lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not ready.exists():
+                with tempfile.TemporaryDirectory(prefix="vmproxy-pgvector-", dir="/var/tmp") as place:
+                    cluster = pathlib.Path(place) / "cluster"
+                    cluster.mkdir()
+                    if self.user:
+                        pathlib.Path(place).chmod(0o755)
+                        shutil.chown(cluster, *self._user_and_group())
+                    self._run("initdb", "-D", cluster, *INITDB)
+                    for database, words in (("postgres", f"create database {DATABASE}"), (DATABASE, "create extension vector")):
+                        self._run("postgres", "--single", "-D", cluster, database, words=words)
+                    self._copy(cluster, ready)
+        return ready
+
+    @staticmethod
+    def _copy(cluster: pathlib.Path, place: pathlib.Path) -> None:
+        fresh = place.with_name(f"{place.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)  # of an attempt that was broken off
+        subprocess.run(["cp", "-a", cluster, fresh], check=True)
+        fresh.rename(place)
 
     def _check_reachable(self):
         try:
@@ -75,26 +102,33 @@ class Pgvector(Server):
             raise ServerError(f"the user {self.user} cannot reach {self.data_dir}: choose a data "
                               "directory under /var/tmp") from None
 
-    def _run(self, program, *arguments):
+    def _run(self, program, *arguments, words=""):
         try:
-            self._run_as_user([str(self.programs / "bin" / program), *map(str, arguments)])
+            self._run_as_user([str(self.programs / "bin" / program), *map(str, arguments)], input=f"{words}\n".encode())
         except subprocess.CalledProcessError as error:
             raise ServerError(f"{program} failed:\n{error.output.decode(errors='replace')}") from None
 
-    def _run_as_user(self, command):
+    def _run_as_user(self, command, **options):
         subprocess.run(command, check=True, cwd="/", stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, **self._identity())
+                       stderr=subprocess.STDOUT, **options, **self._identity())
+
+    def _user_and_group(self) -> tuple:
+        owner = pwd.getpwnam(self.user)
+        return owner.pw_uid, owner.pw_gid
 
     def _identity(self):
         if not self.user:
             return {}
-        owner = pwd.getpwnam(self.user)
-        return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        user, group = self._user_and_group()
+        return {"user": user, "group": group, "extra_groups": []}
 
     def command(self):
         settings = {
             "listen_addresses": HOST, "port": self.port, "unix_socket_directories": "",
             "max_connections": 200, "shared_buffers": "128MB", **self.settings}
+        if data_place() and str(self.data_dir).startswith(data_place()):
+            # Its own way leaves segments in /dev/shm when it is killed; these go with the folder.
+            settings["dynamic_shared_memory_type"] = "mmap"
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         return [str(self.programs / "bin" / "postgres"), "-D", str(self.data_dir / "cluster"), *options]
 

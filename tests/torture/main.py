@@ -17,6 +17,7 @@ import zlib
 
 import torture.rows
 import vmproxy
+from servers.base import read_authorities_once
 from torture.context import ROOT, Context
 from torture.merge import merge, missing_counts, missing_parts
 from torture.page import page
@@ -65,6 +66,7 @@ def parse(words):
 
 def main(words=None) -> int:
     chosen = parse(words)
+    read_authorities_once()
     logging.disable(logging.CRITICAL)  # the SDKs log each deliberate error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and mounts go away with their owners
