@@ -36,7 +36,12 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
   auto turn = transition_.ask("start");
   if (!turn) return turn.error();
   const State now = state();
-  if (now.phase >= Phase::ready && now.phase < Phase::promoted) return {};  // there already
+  if (now.phase >= Phase::ready && now.phase < Phase::promoted) {  // there already
+    if (actor.force.empty()) return {};
+    State next = now;
+    next.start_force = actor.force;  // for the next validation, which finds what the target had before
+    return move(next, actor, "start until " + until);
+  }
   if (now.phase == Phase::promoted || now.phase == Phase::finalized)
     return wrong_state("start", now.phase, "the target is primary");
   State next = now;

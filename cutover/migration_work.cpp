@@ -284,6 +284,8 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     if (!refreshed) return refreshed.error().within("validation");
   }
   const bool follows = state().primary == Side::source;
+  const auto force = state().start_force;  // also given later, for a collection that came later
+  const bool take_foreign = std::find(force.begin(), force.end(), "target_not_empty") != force.end();
   bool away = false;  // the comparison waits for it
   for (const auto& collection : jobs()) {
     const bool ours = collections_.claimed(*collection);
@@ -304,7 +306,8 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
       continue;
     }
     // One that the target has lost is made anew, and is a gap, so that a repair has somewhere to go.
-    auto there = collections_.still_there(Side::target, *collection, clock_.in(std::chrono::seconds(30)));
+    auto there = collections_.still_there(Side::target, *collection, clock_.in(std::chrono::seconds(30)),
+                                          take_foreign);
     if (there) continue;
     if (!ours || !there.error().retryable()) return there.error();
     away = true;
@@ -334,6 +337,7 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     auto next = mirrored_state();
     if (!next) return next.error();
     pass = resumes ? next->validation_pass : ++next->validation_pass;
+    next->start_force.clear();
     next->validating_full = options.full;
     next->validation_horizon = horizon;
     next->validation_round = round;

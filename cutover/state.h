@@ -51,7 +51,7 @@ struct State {
   bool started = false;         // `start` was asked for; it goes on by itself up to `until`
   std::string until = "ready";  // mirroring, backfilling or ready
   std::vector<std::string>
-      start_force;             // gates that this start skips; none any more once the mirror is armed
+      start_force;  // gates that this start skips; none any more once the mirror is armed, or a pass has begun
   bool paused = false;         // the copy
   std::optional<double> rate;  // of the copy, records per second, 0: no bound; nothing: the configuration's
   uint64_t doubted_pass = 0;   // passes up to this one vouch for nothing, however clean they end

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -109,7 +110,8 @@ class Collections {
   Result<void> remove(const model::CollectionName& name);
   // Creates on the target what is included and missing there, and claims it: durably, before the first record goes there.
   // A collection that was there before and holds records is somebody else's: writing and repairing would overwrite and erase
-  // them. Code::precondition names each with its count, unless `take_foreign`. One that is ours and missing was lost with
+  // them. Code::precondition names each with its count, unless `take_foreign`. What the target did not have when we began to make
+  // it is ours with all that it holds, whatever became of the answer. One that is ours and missing was lost with
   // what it held: that is a capture gap, durable before the collection is made anew.
   Result<void> create_on_target(Deadline deadline, bool take_foreign = false);
   Result<void> create_on_target(const Collection& collection, Deadline deadline, bool take_foreign = false);
@@ -117,7 +119,8 @@ class Collections {
   // needs them. Any other collection that is missing there was lost: a capture gap first.
   Result<void> create_on_source(const Collection& collection, Deadline deadline);
   // Asks whether that side still has it; if not, the same as create_on_*. An error: not known.
-  Result<void> still_there(journal::Side side, const Collection& collection, Deadline deadline);
+  Result<void> still_there(journal::Side side, const Collection& collection, Deadline deadline,
+                           bool take_foreign = false);
   // May records be written to and erased from this collection's target? From memory.
   bool claimed(const Collection& collection) const;
   // Made by us on the application's behalf, so ours.
@@ -170,6 +173,8 @@ class Collections {
   void end_doubts(uint64_t doubts);
   // --- claims: collections_claims.cpp
   Result<void> load_claims();
+  bool making(const std::string& on_target) const;
+  Result<void> note_making(const std::string& on_target, bool begun);
   // Either may be null; a name in both is ours.
   Result<void> change_claims(const Collection* gone, const Collection* ours);
   static std::vector<journal::Row> rows_of_claims(const Collection* gone, const Collection* ours);
@@ -195,6 +200,7 @@ class Collections {
   bool left_out_known_ = false;
   std::vector<Change> reconfigured_;
   std::map<std::string, std::string> claimed_;  // name on the target -> key
+  std::set<std::string> making_;                // names on the target that did not have them when we began
   uint64_t incarnations_ = 0;
   std::atomic<bool> in_doubt_{false};
   TimePoint settles_{};    // mutex_: when the last doubtful change cannot act any more

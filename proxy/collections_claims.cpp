@@ -12,6 +12,9 @@ namespace vmproxy::proxy {
 namespace {
 
 constexpr std::string_view claim_rows = "claim/";  // + name on the target -> the source's collection
+// + name on the target, which did not have it then: being made by us. Its answer may be lost, and what was sent to a former life of
+// the collection may land on it before it is claimed; all of that is ours.
+constexpr std::string_view making_rows = "making/";
 // What TargetBackend notes of changes since the promotion: + what, as people read it.
 constexpr std::string_view created_rows = "ddl/created ", renamed_rows = "ddl/renamed ";
 
@@ -24,9 +27,15 @@ bool lacks_partitions(const model::Schema& there, const model::Schema& wanted) {
 }  // namespace
 
 Result<void> Collections::load_claims() {
-  return journal_.scan_rows(journal::rows::state, claim_rows, "",
-                            [this](std::string_view row, std::string_view key) {
-                              claimed_.emplace(row.substr(claim_rows.size()), key);
+  auto loaded = journal_.scan_rows(journal::rows::state, claim_rows, "",
+                                   [this](std::string_view row, std::string_view key) {
+                                     claimed_.emplace(row.substr(claim_rows.size()), key);
+                                     return true;
+                                   });
+  if (!loaded) return loaded;
+  return journal_.scan_rows(journal::rows::state, making_rows, "",
+                            [this](std::string_view row, std::string_view) {
+                              making_.emplace(row.substr(making_rows.size()));
                               return true;
                             });
 }
@@ -47,8 +56,16 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
                                            bool take_foreign) {
   const model::Schema& schema = collection.plan->target();
   const std::string name = model::to_string(schema.name);
-  bool lost = false;
-  if (claimed(collection)) {
+  bool lost = false, began = false;
+  if (!claimed(collection) && !making(name)) {
+    auto there = target_.describe(schema.name, deadline);
+    if (!there && there.error().retryable())
+      return there.error().within("asking the target for '" + name + "'");
+    began = !there || !*there;
+    if (began) {
+      if (auto noted = note_making(name, true); !noted) return noted;
+    }
+  } else if (claimed(collection)) {
     auto there = target_.describe(schema.name, deadline);
     if (!there && there.error().retryable())
       return there.error().within("asking the target for '" + name + "'");
@@ -68,10 +85,12 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
   if (made && lost)
     log::error("a collection that the target had lost was made anew, empty",
                {{"collection", collection.key}});
-  if (!made && made.error().code != Code::already_exists)
+  if (!made && made.error().code != Code::already_exists) {
+    if (began && made.error().surely_not_done()) (void)note_making(name, false);
     return made.error().within("creating '" + name + "' on the target");
+  }
   if (claimed(collection)) return {};
-  if (!made && !take_foreign) {
+  if (!made && !take_foreign && !making(name)) {
     model::Query count;
     count.kind = model::Query::Kind::count;
     count.collection = schema.name;
@@ -117,7 +136,8 @@ Result<void> Collections::create_on_source(const Collection& collection, Deadlin
   return {};
 }
 
-Result<void> Collections::still_there(journal::Side side, const Collection& collection, Deadline deadline) {
+Result<void> Collections::still_there(journal::Side side, const Collection& collection, Deadline deadline,
+                                      bool take_foreign) {
   if (side == journal::Side::source) return create_on_source(collection, deadline);
   if (claimed(collection)) {
     auto there = target_.describe(collection.plan->target().name, deadline);
@@ -127,7 +147,7 @@ Result<void> Collections::still_there(journal::Side side, const Collection& coll
   // Dropped, or made again, by the application since the caller looked.
   const auto now = find(collection.key);
   if (!now || now->plan->source().incarnation != collection.plan->source().incarnation) return {};
-  return create_on_target(collection, deadline);
+  return create_on_target(collection, deadline, take_foreign);
 }
 
 Result<void> Collections::mark_lost(const std::string& key, std::string_view side) {
@@ -150,6 +170,26 @@ Result<bool> Collections::made_since_promotion(const std::string& key) {
                                           });
   if (!looked) return looked.error();
   return renamed;
+}
+
+bool Collections::making(const std::string& on_target) const {
+  std::lock_guard hold(mutex_);
+  return making_.contains(on_target);
+}
+
+Result<void> Collections::note_making(const std::string& on_target, bool begun) {
+  std::lock_guard changing(claims_mutex_);
+  const auto value = begun ? std::optional<std::string>("") : std::nullopt;
+  auto kept = journal_.commit_rows(
+      {{std::string(journal::rows::state), std::string(making_rows) + on_target, value}});
+  if (!kept) return kept.error().within("what is being made on the target could not be kept");
+  std::lock_guard hold(mutex_);
+  if (begun) {
+    making_.insert(on_target);
+  } else {
+    making_.erase(on_target);
+  }
+  return {};
 }
 
 bool Collections::claimed(const Collection& collection) const {
@@ -181,21 +221,25 @@ std::vector<Collections::LeftBehind> Collections::left_behind() const {
 Result<void> Collections::release(const LeftBehind& gone) {
   std::lock_guard changing(claims_mutex_);
   auto kept = journal_.commit_rows(
-      {{std::string(journal::rows::state), std::string(claim_rows) + gone.target, std::nullopt}});
+      {{std::string(journal::rows::state), std::string(claim_rows) + gone.target, std::nullopt},
+       {std::string(journal::rows::state), std::string(making_rows) + gone.target, std::nullopt}});
   if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
   VMPROXY_FAULT("claim.kept");
   std::lock_guard hold(mutex_);
   claimed_.erase(gone.target);
+  making_.erase(gone.target);
   return {};
 }
 
 Result<void> Collections::release_all() {
   std::lock_guard changing(claims_mutex_);
   auto gone = journal_.erase_rows(journal::rows::state, claim_rows);
+  if (gone) gone = journal_.erase_rows(journal::rows::state, making_rows);
   if (!gone) return gone.error().within("what the migration owns on the target could not be given up");
   VMPROXY_FAULT("claim.released");
   std::lock_guard hold(mutex_);
   claimed_.clear();
+  making_.clear();
   return {};
 }
 
@@ -218,10 +262,18 @@ std::vector<journal::Row> Collections::rows_of_claims(const Collection* gone, co
   std::vector<journal::Row> rows;
   if (gone != nullptr) rows.push_back(row(*gone, std::nullopt));
   if (ours != nullptr) rows.push_back(row(*ours, ours->key));
+  for (const auto* each : {gone, ours}) {
+    if (each == nullptr) continue;
+    rows.push_back({std::string(journal::rows::state),
+                    std::string(making_rows) + model::to_string(each->plan->target().name), std::nullopt});
+  }
   return rows;
 }
 
 void Collections::claims_are(const Collection* gone, const Collection* ours) {
+  for (const auto* each : {gone, ours}) {
+    if (each != nullptr) making_.erase(model::to_string(each->plan->target().name));
+  }
   if (gone != nullptr) claimed_.erase(model::to_string(gone->plan->target().name));
   if (ours != nullptr) claimed_.insert_or_assign(model::to_string(ours->plan->target().name), ours->key);
 }

@@ -698,6 +698,11 @@ TEST_CASE("a collection created while the mirror runs is not written to what the
   CHECK(move.status().lag_changes > 0);
   CHECK(move.eventually(
       [&] { return move.status().mirror.health.find("not of this migration") != std::string::npos; }));
+  // The operator gives them up, as the message says.
+  REQUIRE(move.migration->start("ready", {"operator", "", {"target_not_empty"}}));
+  REQUIRE(move.migration->validate({true, 100, true}, {"operator", "", {}}));
+  CHECK(move.eventually([&] { return move.target.rows("other") == move.source.rows("other"); }));
+  CHECK(move.quiet());
 }
 
 // --- DELTA: what was written lately is compared before the primary changes

@@ -146,6 +146,51 @@ TEST_CASE(
   }
 }
 
+// build/release/bin/sim --seed 724750008: what was on its way to a collection's former life landed on the next, which the target
+// had made and not yet answered for.
+TEST_CASE(
+    "H20: what we began to make on the target is ours, though its answer was lost and records are there since") {
+  Sides at;
+  at.target.lose_answer_of_create();
+  CHECK_FALSE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))));
+  REQUIRE(at.target.has_collection("things"));
+  at.target.put("late", 7);
+  SECTION("asked again") {
+    CHECK(at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))));
+    CHECK(at.collections.claimed(*at.collection));
+  }
+  SECTION("after a restart") {
+    vmproxy::proxy::Collections next{*at.journal,
+                                     at.source,
+                                     at.target,
+                                     at.clock,
+                                     [](const vmproxy::model::CollectionName&) { return true; },
+                                     {}};
+    REQUIRE(next.load());
+    CHECK(next.create_on_target(*next.find("things"), at.clock.in(seconds(5))));
+    CHECK(next.claimed(*next.find("things")));
+  }
+  SECTION("but what comes after it was dropped is not") {
+    REQUIRE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))));
+    REQUIRE(at.collections.release(*at.collection));
+    const auto made = at.collections.create_on_target(*at.collection, at.clock.in(seconds(5)));
+    REQUIRE_FALSE(made);
+    CHECK(made.error().code == Code::precondition);
+  }
+}
+
+TEST_CASE("what was surely not made on the target is not ours when somebody makes it") {
+  Sides at;
+  at.target.fail(Call::create, Error(Code::refused_connection, "nobody listens"));
+  CHECK_FALSE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))));
+  at.target.add_collection(things());
+  at.target.put("theirs", 7);
+  const auto made = at.collections.create_on_target(*at.collection, at.clock.in(seconds(5)));
+  REQUIRE_FALSE(made);
+  CHECK(made.error().code == Code::precondition);
+  CHECK_FALSE(at.collections.claimed(*at.collection));
+}
+
 TEST_CASE("what is made on the target is claimed while a source that hangs is asked what exists") {
   Sides at;
   auto first = at.refresh_that_hangs();
