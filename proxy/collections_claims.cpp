@@ -18,6 +18,13 @@ constexpr std::string_view making_rows = "making/";
 // What TargetBackend notes of changes since the promotion: + what, as people read it.
 constexpr std::string_view created_rows = "ddl/created ", renamed_rows = "ddl/renamed ";
 
+journal::Row claim_row(const std::string& on_target, std::optional<std::string> key) {
+  return {std::string(journal::rows::state), std::string(claim_rows) + on_target, std::move(key)};
+}
+journal::Row making_row(const std::string& on_target, std::optional<std::string> value) {
+  return {std::string(journal::rows::state), std::string(making_rows) + on_target, std::move(value)};
+}
+
 bool lacks_partitions(const model::Schema& there, const model::Schema& wanted) {
   return std::ranges::any_of(wanted.partitions, [&](const std::string& name) {
     return !name.empty() && std::ranges::find(there.partitions, name) == there.partitions.end();
@@ -56,26 +63,23 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
                                            bool take_foreign) {
   const model::Schema& schema = collection.plan->target();
   const std::string name = model::to_string(schema.name);
+  const bool ours = claimed(collection);
   bool lost = false, began = false;
-  if (!claimed(collection) && !making(name)) {
+  if (ours || !making(name)) {
     auto there = target_.describe(schema.name, deadline);
     if (!there && there.error().retryable())
       return there.error().within("asking the target for '" + name + "'");
-    began = !there || !*there;
-    if (began) {
-      if (auto noted = note_making(name, true); !noted) return noted;
-    }
-  } else if (claimed(collection)) {
-    auto there = target_.describe(schema.name, deadline);
-    if (!there && there.error().retryable())
-      return there.error().within("asking the target for '" + name + "'");
+    const bool absent = !there || !*there;
     // Noted before it is made: a crash in between may leave a gap too many, never one too few.
-    lost = !there || !*there;
+    lost = absent && ours;
+    began = absent && !ours;
     if (lost) {
-      auto marked = mark_lost(collection.key, "target");
-      if (!marked) return marked;
+      if (auto marked = mark_lost(collection.key, "target"); !marked) return marked;
       VMPROXY_FAULT("claim.lost");
-    } else if (lacks_partitions(**there, schema)) {
+    } else if (began) {
+      if (auto noted = note_making(name, true); !noted) return noted;
+      VMPROXY_FAULT("claim.making");
+    } else if (ours && lacks_partitions(**there, schema)) {
       auto altered = target_.alter(schema.name, schema, deadline);
       if (!altered) return altered.error().within("making the partitions of '" + name + "' on the target");
     }
@@ -180,8 +184,7 @@ bool Collections::making(const std::string& on_target) const {
 Result<void> Collections::note_making(const std::string& on_target, bool begun) {
   std::lock_guard changing(claims_mutex_);
   const auto value = begun ? std::optional<std::string>("") : std::nullopt;
-  auto kept = journal_.commit_rows(
-      {{std::string(journal::rows::state), std::string(making_rows) + on_target, value}});
+  auto kept = journal_.commit_rows({making_row(on_target, value)});
   if (!kept) return kept.error().within("what is being made on the target could not be kept");
   std::lock_guard hold(mutex_);
   if (begun) {
@@ -220,9 +223,8 @@ std::vector<Collections::LeftBehind> Collections::left_behind() const {
 
 Result<void> Collections::release(const LeftBehind& gone) {
   std::lock_guard changing(claims_mutex_);
-  auto kept = journal_.commit_rows(
-      {{std::string(journal::rows::state), std::string(claim_rows) + gone.target, std::nullopt},
-       {std::string(journal::rows::state), std::string(making_rows) + gone.target, std::nullopt}});
+  auto kept =
+      journal_.commit_rows({claim_row(gone.target, std::nullopt), making_row(gone.target, std::nullopt)});
   if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
   VMPROXY_FAULT("claim.kept");
   std::lock_guard hold(mutex_);
@@ -254,18 +256,12 @@ Result<void> Collections::change_claims(const Collection* gone, const Collection
 }
 
 std::vector<journal::Row> Collections::rows_of_claims(const Collection* gone, const Collection* ours) {
-  const auto row = [](const Collection& collection, std::optional<std::string> value) {
-    return journal::Row{std::string(journal::rows::state),
-                        std::string(claim_rows) + model::to_string(collection.plan->target().name),
-                        std::move(value)};
-  };
+  const auto on_target = [](const Collection* each) { return model::to_string(each->plan->target().name); };
   std::vector<journal::Row> rows;
-  if (gone != nullptr) rows.push_back(row(*gone, std::nullopt));
-  if (ours != nullptr) rows.push_back(row(*ours, ours->key));
+  if (gone != nullptr) rows.push_back(claim_row(on_target(gone), std::nullopt));
+  if (ours != nullptr) rows.push_back(claim_row(on_target(ours), ours->key));
   for (const auto* each : {gone, ours}) {
-    if (each == nullptr) continue;
-    rows.push_back({std::string(journal::rows::state),
-                    std::string(making_rows) + model::to_string(each->plan->target().name), std::nullopt});
+    if (each != nullptr) rows.push_back(making_row(on_target(each), std::nullopt));
   }
   return rows;
 }
