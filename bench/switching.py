@@ -187,7 +187,7 @@ def steps_of(vmproxy) -> list:
 
 # (source, target, records of a request, requests a second, aim of the pause in ms, what it is called)
 SWITCHES = [("chroma", "pgvector", 20, 25, 200), ("chroma", "pgvector", 1, 500, None),
-            ("chroma", "milvus", 20, 25, 1000), ("milvus", "pgvector", 20, 25, 1000)]
+            ("chroma", "milvus", 20, 25, 1000), ("milvus", "pgvector", 20, 25, 1000), ("milvus", "chroma", 20, 25, 1000)]
 
 
 def switch_pair(source_name: str, target_name: str, records: int, rate: float, rounds: int, say) -> list:

@@ -53,6 +53,7 @@ Migration::Migration(journal::Journal& journal, protocols::Driver& source, proto
                source_drops_,
                reads_,
                read_counts_,
+               write_trials_,
                target_reads_,
                source_reads_,
                credentials_,
@@ -97,6 +98,8 @@ Result<void> Migration::open() {
   }
   auto reads = read_counts_.restore(journal_);
   if (!reads) return reads;
+  auto writes = write_trials_.restore(journal_);
+  if (!writes) return writes;
   auto catalog = collections_.load();
   if (!catalog) return catalog;
   auto renames = renames_.load();

@@ -199,6 +199,7 @@ class Migration final : public Control {
   proxy::SourceDrops source_drops_;
   proxy::ReadRouter reads_;
   proxy::ReadCounts read_counts_;
+  proxy::WriteTrials write_trials_;
   proxy::ReplicaHealth target_reads_, source_reads_;
   proxy::Credentials credentials_;
   proxy::ByteBudget budget_, change_slots_;

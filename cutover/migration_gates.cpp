@@ -35,6 +35,40 @@ Gate left_out_gate(const std::vector<protocols::LeftOut>& all) {
       "mend each, then vmproxy validate --full --repair; or name the others in the configuration's collections"};
 }
 
+// Of how many requests, and why, as a gate's value.
+struct Refused {
+  uint64_t count = 0;
+  std::string codes;
+
+  void add(const std::string& code, uint64_t times) {
+    count += times;
+    codes += (codes.empty() ? "" : ", ") + code;
+  }
+  std::string text() const { return std::to_string(count) + (codes.empty() ? "" : " (" + codes + ")"); }
+};
+
+// A read that the target cannot answer faithfully is an error once the source is gone. That none was seen says nothing before the
+// target was asked any (H29).
+Gate reads_gate(const proxy::ReadCounts& counts, double reads_percent) {
+  Refused refused;
+  for (const auto& [reason, count] : counts.returned_by_reason()) {
+    if (proxy::ReadCounts::unanswerable(reason)) refused.add(reason, count);
+  }
+  if (refused.count == 0 && counts.seen() && !counts.tried())
+    return {"reads", false, "0 tried on the target", "1 or more tried there, and none that it cannot answer",
+            reads_percent > 0 ? "vmproxy status --watch, until the application has read"
+                              : "vmproxy cutover --percent 10"};
+  return {"reads", refused.count == 0, refused.text(), "no read seen that the target cannot answer",
+          "vmproxy promote --force reads"};
+}
+
+Gate writes_gate(const proxy::WriteTrials& trials) {
+  Refused refused;
+  for (const auto& [code, count] : trials.refused_by_code()) refused.add(code, count);
+  return {"writes", refused.count == 0, refused.text(), "no write seen that the target cannot carry out",
+          "vmproxy promote --force writes"};
+}
+
 }  // namespace
 
 std::vector<Gate> Migration::gates_for_reads() {
@@ -76,17 +110,8 @@ std::vector<Gate> Migration::gates_for_promotion() {
   const uint64_t unknown = unknown_requests_;
   gates.push_back({"unknown_requests", unknown == 0, std::to_string(unknown),
                    "0 since the last full validation", "vmproxy validate --full"});
-  // A read that the target cannot answer faithfully is an error once the source is gone.
-  uint64_t unanswerable = 0;
-  std::string codes;
-  for (const auto& [reason, count] : read_counts_.returned_by_reason()) {
-    if (!proxy::ReadCounts::unanswerable(reason)) continue;
-    unanswerable += count;
-    codes += (codes.empty() ? "" : ", ") + reason;
-  }
-  gates.push_back({"reads", unanswerable == 0,
-                   std::to_string(unanswerable) + (codes.empty() ? "" : " (" + codes + ")"),
-                   "no read seen that the target cannot answer", "vmproxy promote --force reads"});
+  gates.push_back(reads_gate(read_counts_, state().reads_percent));
+  gates.push_back(writes_gate(write_trials_));
   // H54: what the target takes after the promotion must fit into the source again, or there is no way back.
   std::string one_way;
   for (const auto& collection : jobs()) {

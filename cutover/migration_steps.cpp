@@ -57,6 +57,7 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
     backfill_.resume();
     validation_.forget_stop();
     read_counts_.forget();
+    write_trials_.forget();
   }
   std::lock_guard hold(mutex_);
   wanted_ = Wanted::start;

@@ -25,6 +25,7 @@
 #include "proxy/routing.h"
 #include "proxy/source_drops.h"
 #include "proxy/transfer.h"
+#include "proxy/write_trials.h"
 
 namespace vmproxy::net {
 class Upstream;
@@ -50,7 +51,8 @@ struct ProxyOptions {
 };
 
 // Counted by reason; shown in status and as reads_returned_total. A reason why the target cannot answer a read at all is
-// remembered over restarts: it keeps a gate closed. Thread-safe.
+// remembered over restarts: it keeps a gate closed. So is whether there were reads, and whether the target answered any: of
+// reads that it was never asked nobody knows whether it can answer them. Thread-safe.
 class ReadCounts {
  public:
   explicit ReadCounts(Metrics& metrics) : metrics_(metrics) {}
@@ -60,23 +62,47 @@ class ReadCounts {
   Result<void> restore(journal::Journal& journal);
   // Nothing unanswerable was seen: another migration begins. Does not block.
   void forget();
-  void to_target() { ++to_target_; }
-  void to_source() { ++to_source_; }
+  void to_target() {
+    ++to_target_;
+    tried_.note();
+  }
+  void to_source() {
+    ++to_source_;
+    passed();
+  }
+  void passed() { seen_.note(); }  // to the source, without a choice; on the path of each
   void returned(const std::string& reason);
   uint64_t target_reads() const { return to_target_; }
   uint64_t source_reads() const { return to_source_; }
   std::map<std::string, uint64_t> returned_by_reason() const;
+  bool seen() const { return seen_; }
+  bool tried() const { return tried_; }
 
  private:
   struct Reason {
     uint64_t reads = 0;
     Counter metric;
   };
+  // Became true once; a row of that name then.
+  class Once {
+   public:
+    explicit Once(std::string_view row) : row_(row) {}
+    void note();
+    Result<void> restore(journal::Journal& journal);
+    void forget();
+    operator bool() const { return is_.load(std::memory_order_relaxed); }
+
+   private:
+    const std::string_view row_;
+    std::atomic<journal::Journal*> journal_ = nullptr;
+    std::atomic<bool> is_ = false;
+  };
   Reason* reason_of(const std::string& reason);  // with mutex_ held; nothing: there are too many
 
   Metrics& metrics_;
   journal::Journal* journal_ = nullptr;
   std::atomic<uint64_t> to_target_{0}, to_source_{0};
+  Once seen_{"read/seen"}, tried_{"read/tried"};
   mutable std::mutex mutex_;
   std::map<std::string, Reason> returned_;
 };
@@ -97,6 +123,7 @@ struct Context {
   SourceDrops& source_drops;
   ReadRouter& reads;
   ReadCounts& read_counts;
+  WriteTrials& write_trials;
   ReplicaHealth&
       target_reads;  // opens when the target answers reads late or not: the source answers meanwhile
   ReplicaHealth&

@@ -70,7 +70,10 @@ asio::awaitable<void> Pipeline::pass_uncaptured(net::Exchange& exchange, const R
 
 asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
   net::Response answer;
-  if (row != nullptr && row->cls == OperationClass::read) exchange.set_repeatable();
+  if (row != nullptr && row->cls == OperationClass::read) {
+    exchange.set_repeatable();
+    context_.read_counts.passed();
+  }
   auto passed = co_await exchange.pass(context_.source, &answer);
   if (row != nullptr && row->cls == OperationClass::read) context_.mirror.freshness().shown();
   if (!passed) {

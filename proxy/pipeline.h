@@ -57,6 +57,7 @@ class Pipeline {
   boost::asio::awaitable<Result<void>> ask_source(net::Exchange& exchange);
   boost::asio::awaitable<Result<protocols::Operation>> decode(net::Exchange& exchange, const Row& row);
   boost::asio::awaitable<void> enumerate(net::Exchange& exchange, Captured& captured);
+  void try_on_target(model::Query query, std::shared_ptr<const Collection> collection);
   // False: the write must be refused.
   boost::asio::awaitable<Result<void>> make_durable(net::Exchange& exchange, Captured& captured);
   boost::asio::awaitable<void> look_before(net::Exchange& exchange, Captured& captured);

@@ -174,6 +174,23 @@ asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& cap
   for (auto& record : found->records) keys.push_back(std::move(record.key));
   context_.mirror.add_keys(captured.ticket, std::move(keys));
   VMPROXY_FAULT("write.enumerated");
+  try_on_target(std::move(query), collection);
+}
+
+// The question that the target would be asked for such a write once it is primary. Nobody waits for it.
+void Pipeline::try_on_target(model::Query query, std::shared_ptr<const Collection> collection) {
+  auto& trials = context_.write_trials;
+  if (!trials.begin()) return;
+  query.limit = 1;
+  query.consistency = model::Consistency::session;
+  const bool posted = context_.pool.post([this, &trials, query = std::move(query), collection] {
+    const auto answer =
+        context_.transfer.query(Side::target, *collection, query, context_.target_read_deadline());
+    if (!answer && answer.error().code == Code::unsupported)
+      trials.refused(answer.error().message.substr(0, answer.error().message.find(':')));
+    trials.end();
+  });
+  if (!posted) trials.end();
 }
 
 asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, const Row* row,

@@ -32,7 +32,30 @@ ReadCounts::Reason* ReadCounts::reason_of(const std::string& reason) {
   return &at->second;
 }
 
+void ReadCounts::Once::note() {
+  if (*this || is_.exchange(true)) return;
+  if (auto* journal = journal_.load())
+    journal->put_rows({{std::string(journal::rows::state), std::string(row_), ""}});
+}
+
+Result<void> ReadCounts::Once::restore(journal::Journal& journal) {
+  auto kept = journal.row(journal::rows::state, std::string(row_));
+  if (!kept) return kept.error();
+  is_ = kept->has_value();
+  journal_ = &journal;
+  return {};
+}
+
+void ReadCounts::Once::forget() {
+  if (!is_.exchange(false)) return;
+  if (auto* journal = journal_.load())
+    journal->put_rows({{std::string(journal::rows::state), std::string(row_), std::nullopt}});
+}
+
 Result<void> ReadCounts::restore(journal::Journal& journal) {
+  for (auto* once : {&seen_, &tried_}) {
+    if (auto kept = once->restore(journal); !kept) return kept;
+  }
   std::lock_guard hold(mutex_);
   journal_ = &journal;
   return journal.scan_rows(journal::rows::state, read_rows, "",
@@ -44,6 +67,8 @@ Result<void> ReadCounts::restore(journal::Journal& journal) {
 }
 
 void ReadCounts::forget() {
+  seen_.forget();
+  tried_.forget();
   std::lock_guard hold(mutex_);
   std::vector<journal::Row> rows;
   std::erase_if(returned_, [&](const auto& entry) {
@@ -55,7 +80,7 @@ void ReadCounts::forget() {
 }
 
 void ReadCounts::returned(const std::string& reason) {
-  ++to_source_;
+  to_source();
   std::lock_guard hold(mutex_);
   auto* counted = reason_of(reason);
   if (counted == nullptr) return;

@@ -483,6 +483,36 @@ TEST_CASE(
   CHECK(move.primary() == "source");
 }
 
+TEST_CASE(
+    "H54: what the target took and the source cannot hold is kept at risk, and neither the way back nor its end pass over it") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.source.refuse("big", Error(Code::invalid, "larger than the source's limit"));
+  move.write("big", 1);
+  move.write("small", 1);
+  REQUIRE(move.eventually([&] { return move.source.find("small") == 1 && move.status().quarantined == 1; }));
+  CHECK(says(move.rollback(), "quarantine"));
+  CHECK(says(move.run([&] { return move.migration->finalize({}); }), "quarantine"));
+  CHECK(move.primary() == "target");
+  CHECK(move.target.find("big") == 1);
+  SECTION("the application writes it again, within the limit") {
+    move.source.refuse("big", std::nullopt);
+    move.write("big", 2);
+    REQUIRE(move.quiet());
+    REQUIRE(move.migration->quarantine_retry(std::nullopt, {}));
+    REQUIRE(move.eventually([&] { return move.status().quarantined == 0; }));
+    REQUIRE(move.rollback());
+    CHECK(move.source.find("big") == 2);
+  }
+  SECTION("after a restart too") {
+    move.crash();
+    move.start();
+    CHECK(move.status().quarantined == 1);
+    CHECK(says(move.rollback(), "quarantine"));
+  }
+}
+
 TEST_CASE("H58: no decision while an attempt on the new primary may still land there") {
   Move move;
   move.ready();
@@ -607,6 +637,7 @@ TEST_CASE(
     "H29: reads that the target could not answer faithfully close the promotion; those it only was late for do not") {
   Move move;
   move.ready();
+  move.context().read_counts.to_target();
   move.context().read_counts.returned("stale");
   move.context().read_counts.returned("target_timeout");
   const auto open = [&] {

@@ -7,6 +7,7 @@ using namespace vmproxy::support;
 using vmproxy::Code;
 using vmproxy::Error;
 using vmproxy::Result;
+namespace cutover = vmproxy::cutover;
 namespace net = vmproxy::net;
 namespace proxy = vmproxy::proxy;
 namespace asio = boost::asio;
@@ -766,6 +767,99 @@ TEST_CASE("listing what a delete by filter reaches does not take the time of the
   REQUIRE(request.answer);
   CHECK(request.answer->status == 200);
   CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == 1; }));
+}
+
+// --- what the target could not do, known before the promotion
+
+namespace {
+
+cutover::Gate gate_of(Move& move, const std::string& name) {
+  for (const auto& gate : move.status().gates) {
+    if (gate.name == name) return gate;
+  }
+  FAIL("no gate " << name);
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("H29: reads that were never tried on the target are no reason to promote") {
+  Proxy proxy;
+  proxy.ready_untried();
+  CHECK_FALSE(gate_of(proxy.move, "reads").ok);
+  CHECK(says(proxy.move.promote(), "vmproxy cutover --percent 10"));
+  CHECK(proxy.move.primary() == "source");
+  SECTION("some are answered by it") {
+    proxy.reads(100);
+    CHECK_FALSE(proxy.read_by_source("a"));
+    CHECK(gate_of(proxy.move, "reads").ok);
+    proxy.put("b", 1);  // durable with it
+    REQUIRE(proxy.move.quiet());
+    proxy.restart(proxy.move.disk());
+    CHECK(gate_of(proxy.move, "reads").ok);
+  }
+  SECTION("those that it is too late for are not tried") {
+    proxy.reads(100);
+    proxy.move.target.fail(Call::query, Error(Code::timeout, "late"), 100);
+    proxy.move.target.fail(Call::read, Error(Code::timeout, "late"), 100);
+    CHECK(proxy.read_by_source("a"));
+    CHECK_FALSE(gate_of(proxy.move, "reads").ok);
+  }
+  SECTION("by name it is skipped") {
+    CHECK(proxy.move.promote({"reads"}));
+  }
+}
+
+TEST_CASE("H29: an application that does not read is not asked to") {
+  Move move;
+  move.ready();
+  CHECK(gate_of(move, "reads").ok);
+}
+
+TEST_CASE(
+    "a write by filter that the target could not carry out closes the promotion; it costs the application nothing") {
+  Proxy proxy;
+  proxy.ready();
+  bool asked = false;
+  const auto remove = [&] {
+    auto request = proxy.exchange({"POST", "/delete_where", {}, "0"});
+    proxy.handle(request);
+    REQUIRE(request.answer);
+    CHECK(request.answer->status == 200);
+  };
+  SECTION("refused") {
+    proxy.move.target.before_query = [&](vmproxy::Deadline) -> std::optional<Error> {
+      return Error(Code::unsupported, "filter.version: versions cannot be compared here");
+    };
+    remove();
+    REQUIRE(proxy.until([&] { return !gate_of(proxy.move, "writes").ok; }));
+    CHECK(gate_of(proxy.move, "writes").value == "1 (filter.version)");
+    proxy.put("b", 1);  // durable with it
+    REQUIRE(proxy.move.quiet());
+    proxy.restart(proxy.move.disk());
+    proxy.move.clock.advance(seconds(61));
+    REQUIRE(proxy.move.quiet());
+    CHECK(says(proxy.move.promote(), "writes is 1 (filter.version)"));
+    CHECK(proxy.move.primary() == "source");
+    SECTION("by name it is skipped") {
+      CHECK(proxy.move.promote({"writes"}));
+    }
+    SECTION("a new start forgets it") {
+      REQUIRE(proxy.move.run([&] { return proxy.move.migration->abandon({}); }));
+      REQUIRE(proxy.move.migration->start("ready", {}));
+      REQUIRE(proxy.move.reaches("ready"));
+      CHECK(gate_of(proxy.move, "writes").ok);
+    }
+  }
+  SECTION("a target that is away proves nothing") {
+    proxy.move.target.before_query = [&](vmproxy::Deadline) -> std::optional<Error> {
+      asked = true;
+      return Error(Code::refused_connection, "away");
+    };
+    remove();
+    REQUIRE(proxy.until([&] { return asked; }));
+    CHECK(gate_of(proxy.move, "writes").ok);
+  }
 }
 
 // --- who may read what from the target

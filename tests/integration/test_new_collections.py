@@ -45,6 +45,10 @@ def test_collections_without_a_record(chroma, target, make_vmproxy, corpus):
     vmproxy.command("validate", "--full", timeout=300)
     names = ["full", "empty_before", "empty_always", "made_meanwhile", "empty_meanwhile"]
     before = {name: answers(application.get_collection(name, embedding_function=None), corpus) for name in names}
+    with pytest.raises(CommandError, match="0 tried on the target"):
+        vmproxy.command("promote")
+    vmproxy.command("cutover", "--percent", "100")
+    assert {name: answers(application.get_collection(name, embedding_function=None), corpus) for name in names} == before
     vmproxy.command("promote", timeout=300)
 
     # All of them from the target, the empty ones as well.

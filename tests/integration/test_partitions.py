@@ -83,6 +83,8 @@ def test_a_partition_made_after_the_promotion_goes_back_with_its_records(moving,
     client, vmproxy, live = moving
     live.query("parted", ids=[1])  # whom the source has let in is let in later
     vmproxy.command("cutover", "--percent", "100")
+    vmproxy.wait_drained()
+    live.query("parted", ids=[1])  # one read has to be tried before
     vmproxy.command("promote")
     live.create_partition("parted", "p2")
     live.insert("parted", rows(20))
