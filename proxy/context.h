@@ -64,8 +64,9 @@ class ReadCounts {
   void forget();
   void to_target() {
     ++to_target_;
-    tried_.note();
+    answered_there();
   }
+  void answered_there() { tried_.note(); }  // by the target, without a choice; on the path of each
   void to_source() {
     ++to_source_;
     passed();

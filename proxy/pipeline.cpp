@@ -405,6 +405,7 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
       co_return;
     answer = co_await ask_target(exchange, *row, context_.routing.get(), exchange.deadline());
     context_.mirror.freshness().shown();
+    if (answer && row->cls == OperationClass::read) context_.read_counts.answered_there();
   }
   if (!answer) {
     co_await reply_error(exchange, answer.error(), row);

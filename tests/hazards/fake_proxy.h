@@ -17,7 +17,7 @@ struct Proxy {
   Proxy() { move.source.put("a", 1); }
   void ready() {
     ready_untried();
-    move.context().read_counts.to_target();  // the gate "reads" is what few tests are about
+    move.context().read_counts.answered_there();  // the gate "reads" is what few tests are about
   }
   void ready_untried() {
     move.ready();

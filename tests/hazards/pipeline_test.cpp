@@ -805,8 +805,11 @@ TEST_CASE("H29: reads that were never tried on the target are no reason to promo
     CHECK(proxy.read_by_source("a"));
     CHECK_FALSE(gate_of(proxy.move, "reads").ok);
   }
-  SECTION("by name it is skipped") {
-    CHECK(proxy.move.promote({"reads"}));
+  SECTION("by name it is skipped; what it answered as the primary was tried") {
+    REQUIRE(proxy.move.promote({"reads"}));
+    CHECK_FALSE(proxy.read_by_source("a"));
+    REQUIRE(proxy.move.rollback());
+    CHECK(gate_of(proxy.move, "reads").ok);
   }
 }
 
@@ -822,7 +825,8 @@ TEST_CASE(
   proxy.ready();
   bool asked = false;
   const auto remove = [&] {
-    auto request = proxy.exchange({"POST", "/delete_where", {}, "0"});
+    auto request = proxy.exchange({"POST", "/delete_where", {}, "0"},
+                                  [](const net::Request&) { return net::Response{}; });
     proxy.handle(request);
     REQUIRE(request.answer);
     CHECK(request.answer->status == 200);
