@@ -135,8 +135,11 @@ void Life::percent(double percent) {
       [&] { return migration->cutover(percent, {}); });
 }
 
+// This application reads once, when nothing is on the target: nobody has seen whether that can answer it.
 void Life::promote() {
-  until("the promotion", [this] { return target_is_primary(); }, [this] { return migration->promote({}); });
+  until(
+      "the promotion", [this] { return target_is_primary(); },
+      [this] { return migration->promote({"test", "", {"reads"}}); });
 }
 
 void Life::roll_back() {

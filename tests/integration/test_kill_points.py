@@ -123,7 +123,7 @@ class Stack:
     def to_target(self) -> None:
         if self.vmproxy.status()["primary"] == "source":
             self.to_source()
-            drive(self.vmproxy, lambda s: s["primary"] == "target", "promote", timeout=300)
+            drive(self.vmproxy, lambda s: s["primary"] == "target", "promote", "--force", "reads", timeout=300)
 
     def command(self, *words) -> None:
         """One that the kill may end, or a gate refuse: what counts is that it was under way."""
@@ -146,7 +146,7 @@ class Stack:
         self.command("rollback", "--reason", "reads back")
 
     def act_flip(self) -> None:
-        self.command("promote")
+        self.command("promote", "--force", "reads")
         self.command("rollback", "--reason", "back")
 
     def act_collections(self) -> None:

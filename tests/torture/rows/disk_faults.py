@@ -108,7 +108,7 @@ def while_bad(stack, where: str, marks: bool, policy: str, result) -> None:
 
 def refused_to_promote(stack, where, result) -> None:
     try:
-        stack.vmproxy.command("promote", timeout=60)
+        stack.vmproxy.command("promote", "--force", "reads", timeout=60)
         result.anomaly(f"{where}: promoted although the journal could not be written")
     except subprocess.TimeoutExpired:
         result.anomaly(f"{where}: promote had no answer within a minute")

@@ -132,7 +132,7 @@ def during(stack, moment: str) -> threading.Thread:
         except CommandError:
             pass
     work = {"before start": lambda: order("check"), "live": lambda: None, "copy": lambda: order("start"),
-            "cutover": lambda: [order(*words) for words in (("cutover", "--percent", "100"), ("promote",),
+            "cutover": lambda: [order(*words) for words in (("cutover", "--percent", "100"), ("promote", "--force", "reads"),
                                                             ("rollback", "--reason", "torture"))]}
     thread = threading.Thread(target=work[moment], daemon=True)
     thread.start()
