@@ -823,7 +823,7 @@ TEST_CASE(
     "a write by filter that the target could not carry out closes the promotion; it costs the application nothing") {
   Proxy proxy;
   proxy.ready();
-  bool asked = false;
+  std::atomic<bool> asked = false;
   const auto remove = [&] {
     auto request = proxy.exchange({"POST", "/delete_where", {}, "0"},
                                   [](const net::Request&) { return net::Response{}; });
@@ -861,7 +861,7 @@ TEST_CASE(
       return Error(Code::refused_connection, "away");
     };
     remove();
-    REQUIRE(proxy.until([&] { return asked; }));
+    REQUIRE(proxy.until([&] { return asked.load(); }));
     CHECK(gate_of(proxy.move, "writes").ok);
   }
 }

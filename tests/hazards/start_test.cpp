@@ -27,7 +27,7 @@ TEST_CASE("an abandoned migration stays abandoned, whatever its work was waiting
   move.start();
   REQUIRE(move.migration->start("ready", {}));
   if (waits_for == "writes of before to end") {
-    REQUIRE(move.eventually([&] { return move.status().state == "mirroring"; }));
+    REQUIRE(move.eventually([&] { return move.captures(); }));
   } else {
     REQUIRE(move.reaches([&] { return move.target.held() + move.source.held() > 0; }));
   }
@@ -55,7 +55,7 @@ TEST_CASE("an abandoned migration can be started again") {
   SECTION("while its work was under way") {
     move.start();
     REQUIRE(move.migration->start("ready", {}));
-    REQUIRE(move.eventually([&] { return move.status().state == "mirroring"; }));
+    REQUIRE(move.eventually([&] { return move.captures(); }));
   }
   REQUIRE(move.run([&] { return move.migration->abandon({}); }));
   move.source.put("k3", 2);
@@ -108,7 +108,7 @@ TEST_CASE("a start that was to go as far as mirroring goes no further after a re
   move.source.put("a", 1);
   move.start();
   REQUIRE(move.migration->start("mirroring", {}));
-  REQUIRE(move.eventually([&] { return move.status().state == "mirroring"; }));
+  REQUIRE(move.eventually([&] { return move.captures(); }));
   bool settled = true;
   SECTION("settled") {
     give_time(move);

@@ -62,6 +62,8 @@ class Move {
   bool quiet();
   bool equal() const { return source.rows() == target.rows(); }
   bool intended();  // PREPARE is durable
+  // Writes are captured. The state says "mirroring" a moment earlier.
+  bool captures() { return context().routing.get()->capture; }
 
   FakeClock clock;
   Random random{13};
