@@ -201,6 +201,7 @@ Result<void> Migration::arm() {
     next.settled = false;
     next.copied = false;
     next.validated = false;
+    next.validating_full = false;  // what an earlier life compared says nothing of this one
     next.start_force.clear();
     auto moved = move(next, worker_actor, "mirror armed");
     if (!moved) return moved;

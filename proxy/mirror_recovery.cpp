@@ -108,6 +108,11 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
     const Duration longest = std::max(window_of(Side::source), window_of(Side::target));
     windows_.push_back({window, name, clock_.in(longest), endangered_from[name], true});
   }
+  // What passed while nothing could be recorded has no intent: how long it may still be executed only its gap tells.
+  if (journal_.has_gaps()) {
+    const Duration longest = std::max(window_of(Side::source), window_of(Side::target));
+    gaps_act_until_ = std::max(gaps_act_until_.load(), clock_.in(longest));
+  }
   VMPROXY_FAULT("recover.done");
   if (intents > 0 || !clean_start) {
     log::info("journal replayed",

@@ -43,6 +43,42 @@ TEST_CASE("H3: writes that pass while the journal cannot be written leave a dura
 }
 
 TEST_CASE(
+    "H3: what passed uncaptured when the process ended may be done later, so no validation before that closes its gap") {
+  Proxy proxy;
+  proxy.ready();
+  Move& move = proxy.move;
+  move.store->fail_next_commits(1);
+  move.store->fail_reopen(true);
+  auto request = proxy.exchange(
+      put_request({{key_of("b"), record_of("b", 1)}}),
+      [](const net::Request&) -> Result<net::Response> { return Error(Code::timeout, "no answer"); });
+  proxy.handle(request);
+  REQUIRE(move.status().gaps == 1);
+  SECTION("killed") {
+    proxy.restart(move.disk());
+  }
+  SECTION("killed once more before that") {
+    proxy.restart(move.disk());
+    proxy.restart(move.disk());
+  }
+  REQUIRE(move.status().gaps == 1);
+  vmproxy::cutover::ValidateOptions all;
+  all.repair = true;
+  REQUIRE(move.migration->validate(all, {}));
+  move.linger();
+  CHECK(move.status().gaps == 1);
+  move.clock.advance(seconds(3));
+  move.linger();
+  CHECK(move.status().gaps == 1);
+  move.source.put("b", 1);  // within the time that an attempt may take
+  move.clock.advance(seconds(61));
+  REQUIRE(proxy.until([&] { return move.target.find("b") == 1; }));  // found, and repaired
+  move.validate_until_clean();
+  CHECK(move.status().gaps == 0);
+  CHECK(move.equal());
+}
+
+TEST_CASE(
     "H3, H49: by choice, or when the gap cannot be recorded either, the write is refused before it is sent") {
   Proxy proxy;
   bool slot_fails = false;

@@ -192,6 +192,22 @@ TEST_CASE("a copy that a person paused or slowed down is so after a kill") {
   CHECK(move.equal());
 }
 
+TEST_CASE("H21: a comparison that an abandoned migration left is not gone on with by the next one") {
+  Move move;
+  move.source.put("a", 1);
+  move.start();
+  REQUIRE(move.migration->start("backfilling", {}));
+  REQUIRE(move.reaches("validating"));
+  move.target.down(Error(Code::refused_connection, "away"));
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.eventually([&] { return vmproxy::cutover::load_state(*move.journal)->validating_full; }));
+  REQUIRE(move.run([&] { return move.migration->abandon({}); }));
+  move.target.down(std::nullopt);
+  REQUIRE(move.migration->start("mirroring", {}));
+  REQUIRE(move.eventually([&] { return move.captures(); }));
+  CHECK_FALSE(vmproxy::cutover::load_state(*move.journal)->validating_full);
+}
+
 TEST_CASE(
     "H29: a read that the target could not answer is remembered over a restart, and forgotten with the migration") {
   Move move;

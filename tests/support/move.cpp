@@ -94,7 +94,9 @@ void Move::crash(const Disk& disk) {
   migration->close();
   migration.reset();
   journal.reset();
+  const auto slot = store->read_slot();  // a file of its own
   store = store::make_memory_store();
+  if (!slot || !store->write_slot(*slot)) FAIL("the slot does not come over");
   store::Batch batch;
   for (const auto& [key, value] : disk) batch.put(key, value);
   if (!store->commit(batch, store::Sync::yes)) FAIL("the store does not take its own content");
