@@ -134,11 +134,9 @@ TEST_CASE(
   SECTION("it is not forgotten in a restart") {
     REQUIRE(proxy.move.quiet());
     proxy.restart(proxy.move.disk());
-    proxy.write_live("others", "y");
-    proxy.validate();
     CHECK(proxy.move.context().collections.in_doubt());
-    proxy.write_live("others", "z");
-    CHECK(proxy.until([&] { return proxy.move.status().gaps > 0; }));
+    proxy.write_live("others", "y");
+    CHECK(proxy.until([&] { return proxy.move.status().gaps > 1; }));
   }
   SECTION("it ends") {}
   SECTION("it ends without a write, too") {
