@@ -94,7 +94,17 @@ json::object to_json(const cutover::Status& s) {
   out["reads_percent"] = number(s.reads_percent);
   out["source"] = s.source;
   out["target"] = s.target;
-  out["lag"] = {{"changes", s.lag_changes}, {"seconds", number(s.lag_seconds)}};
+  json::object lag{{"changes", s.lag_changes},
+                   {"seconds", number(s.lag_seconds)},
+                   {"written_per_second", nullptr},
+                   {"applied_per_second", nullptr},
+                   {"seconds_left", nullptr}};
+  if (const auto& rates = s.lag_rates) {
+    lag["written_per_second"] = number(rates->written);
+    lag["applied_per_second"] = number(rates->applied);
+    if (rates->seconds_left) lag["seconds_left"] = number(*rates->seconds_left);
+  }
+  out["lag"] = std::move(lag);
   out["dirty"] = s.dirty;
   out["suspect"] = s.suspect;
   out["quarantined"] = s.quarantined;

@@ -45,7 +45,11 @@ json::object status_schema() {
                  {"reads_percent", type("number")},
                  {"source", type("string")},
                  {"target", type("string")},
-                 {"lag", object_of({{"changes", type("integer")}, {"seconds", type("number")}})}};
+                 {"lag", object_of({{"changes", type("integer")},
+                                    {"seconds", type("number")},
+                                    {"written_per_second", nullable("number")},
+                                    {"applied_per_second", nullable("number")},
+                                    {"seconds_left", nullable("number")}})}};
   for (const char* name : {"dirty", "suspect", "quarantined", "gaps", "unknown_requests", "at_risk"})
     p[name] = type("integer");
   json::object backfill = counts({"records", "total"});

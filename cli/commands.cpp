@@ -161,7 +161,8 @@ Ending print_validation(Session& session, AdminClient& client, const std::string
                    "Run it again with: vmproxy validate"};
   }
   if (phase == "clean" || phase == "running" || different + missing + extra == 0) return std::nullopt;
-  return Failure{exit_differences, "the two sides differ",
+  const std::string why = text_at(status, "validation.reason");
+  return Failure{exit_differences, "the two sides differ" + (why.empty() ? "" : ": " + why),
                  session.options.repair
                      ? "What could not be repaired is listed by: vmproxy validate --show-diffs"
                      : "Mend it with: vmproxy validate --repair"};

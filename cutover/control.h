@@ -31,6 +31,11 @@ struct Status {
   std::string source, target;  // database names of the configuration, each with its system in brackets
   uint64_t lag_changes = 0;
   double lag_seconds = 0;
+  struct LagRates {
+    double written = 0, applied = 0;     // changes a second, over the last half minute
+    std::optional<double> seconds_left;  // none: the lag does not shrink
+  };
+  std::optional<LagRates> lag_rates;  // none: not watched for long enough
   uint64_t dirty = 0, suspect = 0, quarantined = 0, gaps = 0, unknown_requests = 0, at_risk = 0;
   struct {
     std::string phase;   // none, barrier, settling, copying, indexing, done, paused, failed

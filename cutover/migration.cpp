@@ -150,6 +150,7 @@ Result<void> Migration::open() {
   }
   if (!mirror_.unresolved_ddl().empty()) {
     collections_.doubt(mirror_.window_of(Side::source));
+    mirror_.gaps_act_late(Side::source);
     auto marked = journal_.mark_gap("a change of collections was under way when the process ended");
     if (!marked) return marked;
   }
@@ -287,6 +288,7 @@ Status Migration::status() {
   const auto numbers = mirror_.numbers();
   s.lag_changes = numbers.lag_changes;
   s.lag_seconds = numbers.lag_seconds;
+  if (const auto& rates = numbers.rates) s.lag_rates = {rates->written, rates->applied, rates->seconds_left};
   s.dirty = numbers.dirty;
   s.suspect = numbers.suspects;
   s.quarantined = numbers.quarantined;

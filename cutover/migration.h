@@ -126,6 +126,8 @@ class Migration final : public Control {
   Result<validation::Report> validate_once(const ValidateOptions& options);
   Result<void> conclude_pass(uint64_t pass, bool sample, uint64_t horizon, uint64_t round,
                              validation::Report& report);
+  void look_for_foreign_writers(const State& before, validation::Report& report);
+  std::string written_beside() const;  // what unexplained_ means, for people
   // What the work goes on from, with transition_ held. Code::cancelled: the migration was abandoned or finalized meanwhile, and
   // perhaps started anew since.
   Result<State> mirrored_state() const;
@@ -204,6 +206,7 @@ class Migration final : public Control {
   proxy::Credentials credentials_;
   proxy::ByteBudget budget_, change_slots_;
   std::atomic<uint64_t> unknown_requests_{0}, uncaptured_writes_{0};
+  std::atomic<uint64_t> unexplained_{0};  // differences of the last comparison that no write through vmproxy explains
   proxy::LatencyAverage write_latency_, source_read_latency_;
   ThreadPool pool_;
   proxy::Context context_;

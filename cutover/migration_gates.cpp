@@ -17,9 +17,32 @@ std::string seconds_text(double seconds) {
   return text;
 }
 
+std::string rate_text(double per_second) {
+  char text[32];
+  std::snprintf(text, sizeof text, per_second < 10 ? "%.1f/s" : "%.0f/s", per_second);
+  return text;
+}
+
 // The others stand for what cannot be done, whatever is forced: nothing was copied, nothing can be made durable.
 bool can_be_forced(const Gate& gate) {
   return gate.name != "backfill" && gate.name != "journal";
+}
+
+// A lag that shrinks is waited for. One that does not would be waited for for ever, and that is said (H26).
+Gate lag_gate(const proxy::Mirror::Numbers& numbers, double seconds_max) {
+  Gate gate{"lag", numbers.lag_seconds <= seconds_max,
+            std::to_string(numbers.lag_changes) + " changes, " + seconds_text(numbers.lag_seconds) +
+                (numbers.problem.empty() ? "" : " (" + numbers.problem + ")"),
+            "at most " + seconds_text(seconds_max), "vmproxy status --watch"};
+  if (gate.ok || !numbers.rates) return gate;
+  const auto& rates = *numbers.rates;
+  gate.value += (rates.seconds_left ? "; at this rate gone in " + seconds_text(*rates.seconds_left)
+                                    : std::string("; at this rate never")) +
+                ": applied " + rate_text(rates.applied) + ", written " + rate_text(rates.written);
+  if (!rates.seconds_left && numbers.problem.empty())
+    gate.clear_with =
+        "more room for the other side (its processors, memory, indexes), fewer writes for a while, or another mirror.lanes";
+  return gate;
 }
 
 // What holds vectors at the source and stays there.
@@ -81,7 +104,10 @@ std::vector<Gate> Migration::gates_for_reads() {
                                 : progress.phase + " " + std::to_string(progress.records) + " of " +
                                       std::to_string(progress.total),
                    "done", "vmproxy start"});
-  gates.push_back({"validation", state.validated, state.validated ? "clean" : "not clean",
+  gates.push_back({"validation", state.validated,
+                   state.validated     ? "clean"
+                   : unexplained_ == 0 ? "not clean"
+                                       : "not clean: " + written_beside(),
                    "a clean full pass", "vmproxy validate --full --repair"});
   uint64_t open_gaps = 0;
   std::string first_gap;
@@ -93,11 +119,7 @@ std::vector<Gate> Migration::gates_for_reads() {
                    "vmproxy validate --full --repair"});
   gates.push_back({"quarantine", numbers.quarantined == 0, std::to_string(numbers.quarantined), "0",
                    "vmproxy quarantine list"});
-  const bool lag_ok = numbers.lag_seconds <= seconds_of(options_.lag_max);
-  gates.push_back({"lag", lag_ok,
-                   std::to_string(numbers.lag_changes) + " changes, " + seconds_text(numbers.lag_seconds) +
-                       (numbers.problem.empty() ? "" : " (" + numbers.problem + ")"),
-                   "at most " + seconds_text(seconds_of(options_.lag_max)), "vmproxy status --watch"});
+  gates.push_back(lag_gate(numbers, seconds_of(options_.lag_max)));
   const bool debts_ok = numbers.oldest_debt_seconds <= seconds_of(options_.debt_age_max);
   gates.push_back({"debts", debts_ok, "oldest overdue for " + seconds_text(numbers.oldest_debt_seconds),
                    "at most " + seconds_text(seconds_of(options_.debt_age_max)), "vmproxy status --watch"});

@@ -312,9 +312,14 @@ Result<void> Mirror::retry_quarantined(std::optional<uint64_t> number) {
   return {};
 }
 
+uint64_t Mirror::lag_changes() const {
+  return lanes_.size() + debts_.count(DebtReason::collapsed);
+}
+
 Mirror::Numbers Mirror::numbers() {
   Numbers n;
-  n.lag_changes = lanes_.size() + debts_.count(DebtReason::collapsed);
+  n.lag_changes = lag_changes();
+  n.rates = lag_trend_.rates();
   const uint64_t oldest = freshness_.oldest_owed();
   if (oldest != 0) {
     const auto age = clock_.now() - TimePoint(Duration(static_cast<Duration::rep>(oldest)));

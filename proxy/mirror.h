@@ -18,6 +18,7 @@
 #include "journal/sink.h"
 #include "proxy/debts.h"
 #include "proxy/in_flight.h"
+#include "proxy/lag_trend.h"
 #include "proxy/lanes.h"
 #include "proxy/routing.h"
 #include "proxy/suspects.h"
@@ -25,6 +26,22 @@
 #include "proxy/written_keys.h"
 
 namespace vmproxy::proxy {
+
+class Mirror;
+
+// A write that goes on although only a capture gap stands for it: from before the gap is marked until its end is known. Who
+// ends without that (a coroutine that is destroyed) may still be executed.
+class Unjournaled {
+ public:
+  Unjournaled(Mirror& mirror, Side primary);
+  Unjournaled(const Unjournaled&) = delete;
+  ~Unjournaled() { end(true); }
+  void end(bool may_act);
+
+ private:
+  Mirror* mirror_;
+  Side primary_;
+};
 
 // One captured write between begin and finish. Made by Mirror, moved along with the request.
 struct Ticket {
@@ -43,6 +60,7 @@ struct Ticket {
   // Broad: where in the journal the intents begin of all that it may hit and has not listed; held until it ends.
   journal::Seq enumerated_from = 0;
   journal::Seq seq = 0;  // 0: not journaled
+  std::shared_ptr<Unjournaled> unjournaled;
 };
 
 struct MirrorOptions {
@@ -84,6 +102,10 @@ class Mirror final : public journal::Sink {
   // Until then what opened a capture gap may still be executed, also what the last run had sent: who compares both sides before
   // knows nothing about it yet, and may not close the gap.
   TimePoint gaps_act_until() const { return gaps_act_until_; }
+  // Writes that only a gap stands for are under way.
+  bool unjournaled() const { return unjournaled_ > 0; }
+  // Before the gap is marked: what it stands for may still be executed by this primary.
+  void gaps_act_late(Side primary);
   // No other write was under way when this broad one began, or has begun since (see InFlight::alone).
   bool alone(const Ticket& ticket) const { return in_flight_.alone(ticket.op); }
   // How long a write of unknown outcome may still be executed by this primary.
@@ -177,6 +199,7 @@ class Mirror final : public journal::Sink {
     uint64_t lag_changes = 0, dirty = 0, suspects = 0, quarantined = 0, writes = 0, applied = 0, failed = 0,
              in_flight = 0;
     double lag_seconds = 0, oldest_debt_seconds = 0;
+    std::optional<LagTrend::Rates> rates;  // none: not watched for long enough
     std::string problem;
   };
   Numbers numbers();
@@ -186,6 +209,7 @@ class Mirror final : public journal::Sink {
   const std::vector<std::string>& unresolved_ddl() const { return unresolved_ddl_; }
 
  private:
+  friend class Unjournaled;
   friend struct Peek;  // tests/model: it has no threads, and takes their steps itself
   struct CollectionWindow {
     OpId window;
@@ -194,6 +218,7 @@ class Mirror final : public journal::Sink {
     journal::Seq held;
     bool doubt;  // of a write that may still be executed; else of the copy's settle time
   };
+  uint64_t lag_changes() const;
   uint64_t next_position();
   Entry read_entry(const std::string& collection, std::string key);
   std::optional<Error> unsettled(TimePoint now) const;
@@ -238,6 +263,7 @@ class Mirror final : public journal::Sink {
   WrittenKeys written_;
   Suspects suspects_;
   WriteMarks marks_;
+  LagTrend lag_trend_;
   Lanes lanes_;
 
   std::mutex
@@ -250,6 +276,7 @@ class Mirror final : public journal::Sink {
   std::atomic<uint64_t> writes_{0}, collapsed_{0};
   std::atomic<TimePoint> not_before_{TimePoint()};  // H57: nothing is sent to the replica before
   std::atomic<TimePoint> gaps_act_until_{TimePoint()};
+  std::atomic<uint64_t> unjournaled_{0};
   std::atomic<bool> journal_full_ = false;  // more than journal_bytes_max; set by run()
   std::vector<std::string> unresolved_ddl_;
   // collection, key: since the lanes were stopped without the primary. Of whoever changes the primary, so one thread's.

@@ -176,6 +176,7 @@ void Mirror::set_primary(Side primary) {
   primary_ = primary;
   primary_since_ = clock_.now();
   not_before_ = TimePoint();
+  lag_trend_.forget();
   given_up_.clear();
 }
 

@@ -20,6 +20,7 @@ void Mirror::run() {
       lanes_.keep_staffed();
       ledger_.flush();
       collapse_bodies();
+      lag_trend_.note(clock_.now(), lanes_.applied(), lag_changes());
       flushed = clock_.now();
     }
     lock.lock();

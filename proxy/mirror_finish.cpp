@@ -19,9 +19,29 @@ model::Outcome outcome_at(const journal::OutcomeRecord& outcome, size_t index) {
 
 }  // namespace
 
+Unjournaled::Unjournaled(Mirror& mirror, Side primary) : mirror_(&mirror), primary_(primary) {
+  ++mirror.unjournaled_;
+}
+
+void Unjournaled::end(bool may_act) {
+  if (mirror_ == nullptr) return;
+  if (may_act) mirror_->gaps_act_late(primary_);
+  --mirror_->unjournaled_;
+  mirror_ = nullptr;
+}
+
+void Mirror::gaps_act_late(Side primary) {
+  const TimePoint until = clock_.in(window_of(primary));
+  TimePoint before = gaps_act_until_;
+  while (before < until && !gaps_act_until_.compare_exchange_weak(before, until)) {
+  }
+}
+
 void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
                     std::function<void(Result<void>)> durable) {
   ++writes_;
+  const bool may_act = outcome.whole == model::Outcome::uncertain ||
+                       std::ranges::find(outcome.items, model::Outcome::uncertain) != outcome.items.end();
   // Not journaled and sent all the same: the capture gap stands for it (correctness.md 3), but its keys are read back
   // anyway, so that the gap is as small as can be.
   const bool nameless = ticket.makes_keys && ticket.keys.size() == ticket.named;
@@ -49,13 +69,14 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
             "' whose keys are not known";
     if (!gap.empty()) {
       // Before the gap: who sees that one sees this.
-      if (outcome.whole == model::Outcome::uncertain)
-        gaps_act_until_ = std::max(gaps_act_until_.load(), clock_.in(window_of(ticket.primary)));
+      if (may_act) gaps_act_late(ticket.primary);
       journal_.mark_gap(gap, [](Result<void> marked) {
         if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
       });
     }
   }
+  if (ticket.unjournaled)
+    ticket.unjournaled->end(may_act);  // its keys are owed or queued, its own gap is marked
   VMPROXY_FAULT("mirror.outcome");
   if (ticket.seq != 0) {
     journal_.outcome(ticket.seq, std::move(outcome), std::move(durable));

@@ -34,7 +34,8 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, Captured& cap
   const std::string key = model::to_string(name);
   const std::string row(captured.operation.row->name);
   if (captured.operation.drops_records && context_.collections.included(name)) {
-    // The replica keeps them until a full validation has repaired it.
+    // The replica keeps them until a full validation has repaired it, once they are gone for good.
+    if (outcome == model::Outcome::uncertain) context_.mirror.gaps_act_late(Side::source);
     gap("records of '" + key + "' were dropped without being named (" + row + ")");
   }
   if (captured.unseen)

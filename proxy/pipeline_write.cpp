@@ -180,17 +180,17 @@ asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& cap
 // The question that the target would be asked for such a write once it is primary. Nobody waits for it.
 void Pipeline::try_on_target(model::Query query, std::shared_ptr<const Collection> collection) {
   auto& trials = context_.write_trials;
-  if (!trials.begin()) return;
+  auto trial = trials.begin();
+  if (!trial) return;
   query.limit = 1;
   query.consistency = model::Consistency::session;
-  const bool posted = context_.pool.post([this, &trials, query = std::move(query), collection] {
+  // Not posted: its kind comes again.
+  (void)context_.pool.post([this, &trials, trial = std::move(trial), query = std::move(query), collection] {
     const auto answer =
         context_.transfer.query(Side::target, *collection, query, context_.target_read_deadline());
     if (!answer && answer.error().code == Code::unsupported)
       trials.refused(answer.error().message.substr(0, answer.error().message.find(':')));
-    trials.end();
   });
-  if (!posted) trials.end();
 }
 
 asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, const Row* row,
@@ -263,6 +263,7 @@ asio::awaitable<Result<void>> Pipeline::make_durable(net::Exchange& exchange, Ca
     co_return seq.error().within(
         "the write was not sent: the journal cannot be written (capture_failure: refuse)");
   }
+  captured.ticket.unjournaled = std::make_shared<Unjournaled>(context_.mirror, captured.ticket.primary);
   auto marked = co_await net::completion<Result<void>>(
       exchange.executor(), [&](std::function<void(Result<void>)> done) {
         context_.journal.mark_gap(
@@ -282,7 +283,10 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Sha
   auto captured = co_await begin(exchange, row, *routing);
   if (!captured.included) {
     co_await forward(exchange, held, row);
-    if (captured.in_doubt) gap(std::string(doubtful));
+    if (captured.in_doubt) {
+      context_.mirror.gaps_act_late(journal::Side::source);  // how it ended is not looked at
+      gap(std::string(doubtful));
+    }
     co_return;
   }
   VMPROXY_FAULT("write.begun");
@@ -308,6 +312,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Sha
                                   });
   } catch (...) {
     // No memory for the answer, say: the write may be done, so it is owed before the connection ends.
+    if (ddl) context_.mirror.gaps_act_late(captured.ticket.primary);
     if (ddl) gap("what a change of '" + collection + "' left is not known");
     context_.mirror.finish(std::move(captured.ticket), {model::Outcome::uncertain, {}, {}});
     if (ddl) context_.mirror.resume(collection);
@@ -337,6 +342,8 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Sha
   // Of a change of collections once the catalog has what it left: a replay without an outcome asks again.
   if (ddl && whole != model::Outcome::rejected) co_await after_ddl(exchange, captured, whole);
   if (captured.dropping && whole == model::Outcome::rejected) captured.dropping->settled();
+  if (captured.in_doubt && whole == model::Outcome::uncertain)
+    context_.mirror.gaps_act_late(captured.ticket.primary);
   if (captured.in_doubt && whole != model::Outcome::rejected) gap(std::string(doubtful));
   context_.mirror.finish(std::move(captured.ticket), std::move(outcome));
   VMPROXY_FAULT("write.finished");

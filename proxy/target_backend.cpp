@@ -216,6 +216,7 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
   if (!seq) {
     // After promotion the journal is what makes a rollback lossless: without it the write is refused, unless the user
     // chose to go on and have the gap marked.
+    ticket.unjournaled = std::make_shared<Unjournaled>(context_.mirror, ticket.primary);
     if (context_.options.refuse_on_capture_failure ||
         !context_.journal.mark_gap("the journal could not be written")) {
       context_.mirror.drop(std::move(ticket));

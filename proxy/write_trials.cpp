@@ -37,10 +37,10 @@ void WriteTrials::forget() {
   if (journal_ != nullptr && !rows.empty()) journal_->put_rows(std::move(rows));
 }
 
-bool WriteTrials::begin() {
-  if (++under_way_ <= under_way_max) return true;
-  --under_way_;
-  return false;
+std::shared_ptr<void> WriteTrials::begin() {
+  const bool room = ++under_way_ <= under_way_max;
+  std::shared_ptr<void> trial(this, [this](void*) { --under_way_; });
+  return room ? trial : nullptr;
 }
 
 void WriteTrials::refused(const std::string& code) {

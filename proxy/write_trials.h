@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -19,10 +20,9 @@ class WriteTrials {
   Result<void> restore(journal::Journal& journal);
   // Nothing was refused: another migration begins. Does not block.
   void forget();
-  // Whether one more may be under way; then end() follows. What is not tried for lack of room is no proof of anything: its kind
-  // comes again.
-  bool begin();
-  void end() { --under_way_; }
+  // One more is under way while this is held; nothing: too many are. What is not tried for lack of room is no proof of anything:
+  // its kind comes again.
+  std::shared_ptr<void> begin();
   // `code`: stable, as in docs/mapping.md.
   void refused(const std::string& code);
   std::map<std::string, uint64_t> refused_by_code() const;

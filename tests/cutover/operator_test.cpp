@@ -157,6 +157,45 @@ TEST_CASE(
   CHECK(move.eventually([&] { return move.migration->not_ready_reason().empty(); }));
 }
 
+TEST_CASE("somebody who writes to a database beside vmproxy is named as what makes equal records differ") {
+  Move move;
+  for (int i = 0; i < 5; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.ready();
+  const std::string beside = "somebody writes to one of the databases beside it";
+  SECTION("to the target") {
+    move.target.put("k1", 7);
+    move.target.remove("k2");
+  }
+  SECTION("to the source") {
+    move.source.put("k1", 7);
+    move.source.remove("k2");
+  }
+  vmproxy::cutover::ValidateOptions look;
+  look.repair = false;
+  REQUIRE(move.migration->validate(look, {}));
+  REQUIRE(move.reaches([&] { return move.status().validation.phase == "different"; }));
+  CHECK(move.status().validation.reason.find("2 records differ that were equal before") != std::string::npos);
+  CHECK(says(move.promote(), "validation is not clean: 2 records differ that were equal before"));
+  CHECK(says(move.promote(), beside));
+  move.validate_until_clean();
+  CHECK(move.equal());
+  CHECK(move.promote());
+}
+
+TEST_CASE("what differs after a gap is not laid at a stranger's door") {
+  Move move;
+  move.source.put("k", 1);
+  move.ready();
+  REQUIRE(move.journal->mark_gap("writes passed while the journal could not be written"));
+  move.source.put("k", 2);
+  vmproxy::cutover::ValidateOptions look;
+  look.repair = false;
+  REQUIRE(move.migration->validate(look, {}));
+  REQUIRE(move.reaches([&] { return move.status().validation.phase == "different"; }));
+  CHECK(move.status().validation.reason.empty());
+  CHECK(says(move.promote(), "validation is not clean, must be"));
+}
+
 TEST_CASE("a refusal names the gates that --force would skip") {
   Move move;
   move.ready();

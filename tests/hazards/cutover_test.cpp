@@ -1,4 +1,5 @@
 // Moving the primary: what must hold before, what may happen meanwhile, what a failure leaves (correctness.md 6).
+#include <algorithm>
 #include <future>
 
 #include "journal/rows.h"
@@ -182,6 +183,33 @@ TEST_CASE("H16: a decision whose sync failed although it reached the disk is tak
   CHECK(move.primary() == "source");  // else the application would read 1 from the target
   move.clock.advance(seconds(61));
   REQUIRE(move.quiet());
+  CHECK(move.equal());
+}
+
+TEST_CASE(
+    "H26: a target that takes changes more slowly than they come is not waited for in silence: never, at this rate") {
+  Move move;
+  move.ready();
+  move.target.hold(Call::upsert);
+  for (int second = 0; second < 8; ++second) {
+    for (int i = 0; i < 10; ++i) move.write("k" + std::to_string(second) + "-" + std::to_string(i), 1);
+    move.clock.advance(seconds(1));
+    move.linger();
+  }
+  const auto status = move.status();
+  const auto lag = std::find_if(status.gates.begin(), status.gates.end(),
+                                [](const auto& gate) { return gate.name == "lag"; });
+  REQUIRE(lag != status.gates.end());
+  CHECK_FALSE(lag->ok);
+  CHECK(lag->value.find("at this rate never: applied 0.0/s, written ") != std::string::npos);
+  REQUIRE(status.lag_rates);
+  CHECK(status.lag_rates->written > 1);
+  CHECK(says(move.run([&] { return move.migration->cutover(10, {}); }), "at this rate never"));
+  move.target.release();
+  REQUIRE(move.quiet());
+  move.clock.advance(seconds(2));
+  CHECK(move.eventually(
+      [&] { return move.status().lag_rates && move.status().lag_rates->seconds_left == 0.0; }));
   CHECK(move.equal());
 }
 

@@ -78,6 +78,62 @@ TEST_CASE(
   CHECK(move.equal());
 }
 
+TEST_CASE("H3: a validation that begins while what a gap stands for is under way does not close it") {
+  Proxy proxy;
+  proxy.ready();
+  Move& move = proxy.move;
+  Move::Disk disk;
+  move.store->fail_next_commits(1);
+  auto request = proxy.exchange(put_request({{key_of("b"), record_of("b", 1)}}),
+                                [&](const net::Request&) -> Result<net::Response> {
+                                  CHECK(move.eventually([&] { return !move.journal->failure(); }));
+                                  cutover::ValidateOptions all;
+                                  all.repair = true;
+                                  CHECK(move.migration->validate(all, {}));
+                                  move.linger();
+                                  CHECK(move.status().gaps == 1);
+                                  disk = move.disk();
+                                  return Error(Code::timeout, "no answer");
+                                });
+  proxy.handle(request);
+  proxy.restart(disk);  // killed while it was under way
+  REQUIRE(move.status().gaps == 1);
+  move.source.put("b", 1);
+  move.clock.advance(seconds(61));
+  move.validate_until_clean();
+  CHECK(move.equal());
+}
+
+TEST_CASE("H3: what a gap stands for and whose end is not known may be done after its answer") {
+  Proxy proxy;
+  proxy.ready();
+  Move& move = proxy.move;
+  std::string target = "/delete_where";
+  SECTION("a delete by filter that was not journaled") {
+    move.store->fail_next_commits(1);
+  }
+  SECTION("a change that drops records without naming them") {
+    target = "/drop_some";
+  }
+  auto request = proxy.exchange({"POST", target, {}, "1"}, [&](const net::Request&) -> Result<net::Response> {
+    CHECK(move.eventually([&] { return !move.journal->failure(); }));
+    return Error(Code::timeout, "no answer");
+  });
+  proxy.handle(request);
+  REQUIRE(move.eventually([&] { return move.status().gaps == 1; }));
+  cutover::ValidateOptions all;
+  all.repair = true;
+  REQUIRE(move.migration->validate(all, {}));
+  move.linger();
+  CHECK(move.status().gaps == 1);
+  proxy.restart(move.disk());
+  move.source.remove("a");  // within the time that an attempt may take
+  move.clock.advance(seconds(61));
+  move.validate_until_clean();
+  CHECK(move.equal());
+  CHECK_FALSE(move.target.find("a"));
+}
+
 TEST_CASE(
     "H3, H49: by choice, or when the gap cannot be recorded either, the write is refused before it is sent") {
   Proxy proxy;
@@ -890,6 +946,22 @@ TEST_CASE(
       REQUIRE(proxy.move.reaches("ready"));
       CHECK(gate_of(proxy.move, "writes").ok);
     }
+  }
+  SECTION("a trial that breaks off takes no room from those after it") {
+    std::atomic<int> broken = 0;
+    proxy.move.target.before_query = [&](vmproxy::Deadline) -> std::optional<Error> {
+      if (++broken <= 4) throw std::bad_alloc();
+      asked = true;
+      return std::nullopt;
+    };
+    for (int i = 1; i <= 4; ++i) {
+      remove();
+      REQUIRE(proxy.until([&] { return broken >= i; }));
+    }
+    REQUIRE(proxy.until([&] {
+      remove();
+      return asked.load();
+    }));
   }
   SECTION("a target that is away proves nothing") {
     proxy.move.target.before_query = [&](vmproxy::Deadline) -> std::optional<Error> {

@@ -16,6 +16,7 @@ from servers import create
 from vmproxy import Vmproxy, milvus_to_pgvector
 
 CODES = grpc.StatusCode
+NOT_UTF8 = b"\x1a\x02\xff\xfe"  # the name of the collection, in each of these messages
 MESSAGE_MAX = 64 << 20  # bytes of a message that Milvus takes
 
 
@@ -58,7 +59,8 @@ def both(stage, ask):
 
 
 @pytest.mark.parametrize("name", ["Upsert", "Insert", "Delete", "Query", "Search", "CreateCollection", "DescribeCollection"])
-@pytest.mark.parametrize("message", [b"\xff\xff\xff", b"\x0a", b"\x1a\x7fxx", b"\x08\x96\x01\x1a" + b"\xff" * 8, bytes(range(256))])
+@pytest.mark.parametrize("message", [b"\xff\xff\xff", b"\x0a", b"\x1a\x7fxx", b"\x08\x96\x01\x1a" + b"\xff" * 8, bytes(range(256)),
+                                     NOT_UTF8])
 def test_bad_protobuf(stage, name, message):
     gaps = stage.vmproxy.status()["gaps"]
     direct, through = both(stage, lambda raw: raw.bytes(name, message))
@@ -255,7 +257,7 @@ def promoted():
 
 
 @pytest.mark.parametrize("name", ["Upsert", "Insert", "Delete", "Query", "Search", "CreateCollection", "DescribeCollection", "Flush"])
-@pytest.mark.parametrize("message", [b"\xff\xff\xff", b"\x0a", b"\x1a\x7fxx"])
+@pytest.mark.parametrize("message", [b"\xff\xff\xff", b"\x0a", b"\x1a\x7fxx", NOT_UTF8])
 def test_bad_protobuf_after_promotion(promoted, name, message):
     with Raw(promoted.port) as application:
         assert application.bytes(name, message) == CODES.INTERNAL
@@ -274,6 +276,15 @@ def test_the_largest_message_and_a_larger_one_after_promotion(promoted):
         for name in ("Upsert", "Query"):
             assert refusal(application, name, of_size(2, MESSAGE_MAX + 1)) == (
                 CODES.RESOURCE_EXHAUSTED, f"grpc: received message larger than max ({MESSAGE_MAX + 1} vs. {MESSAGE_MAX})")
+
+
+def test_an_expression_nested_deeply_after_promotion(promoted):
+    with Raw(promoted.port) as application:
+        for depth in (100_000, 1_000_000):
+            deep = "(" * depth + "id == 1" + ")" * depth
+            assert application.query(deep).status.code != 0
+            assert application.call("Delete", milvus_pb2.DeleteRequest(collection_name="things", expr=deep)).status.code != 0
+        assert application.keys() == [1]
 
 
 def test_rest_after_promotion(promoted):

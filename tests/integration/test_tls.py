@@ -1,6 +1,7 @@
 """`vmproxy serve` with TLS on its listener and to its source: the vendors' SDKs go through it, and nobody is believed who
 cannot prove who it is. The databases speak TLS by a relay in front of them."""
 
+import socket
 import ssl
 
 import grpc
@@ -30,6 +31,21 @@ class TlsRelay(Relay):
         super().__init__(port, context)
 
 
+class PostgresTlsRelay(TlsRelay):
+    """As a PostgreSQL that lets nobody in without TLS (hostssl). The tests' server is built without."""
+
+    SSL_REQUEST, GSS_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f", b"\0\0\0\x08\x04\xd2\x16\x30"
+
+    def greet(self, client):
+        asked = client.recv(8, socket.MSG_WAITALL)
+        while asked == self.GSS_REQUEST:
+            client.sendall(b"N")
+            asked = client.recv(8, socket.MSG_WAITALL)
+        if asked != self.SSL_REQUEST:
+            raise OSError("in the clear")
+        client.sendall(b"S")
+
+
 class Ends:
     """Two authorities: one that applications believe, one of the database. Neither believes the other."""
 
@@ -38,8 +54,8 @@ class Ends:
         self._make_vmproxy = make_vmproxy
         self._relays = []
 
-    def relay(self, port: int) -> TlsRelay:
-        self._relays.append(TlsRelay(port, self.databases))
+    def relay(self, port: int, kind=TlsRelay) -> TlsRelay:
+        self._relays.append(kind(port, self.databases))
         return self._relays[-1]
 
     def vmproxy(self, system: str, relay: TlsRelay, target: dict, **tls):
@@ -98,6 +114,69 @@ def test_milvus_moves_under_tls(milvus, pgvector, ends):
     assert sides.differences(records, sides.pgvector_fields(pgvector, "things")) == []
     found = application.search("things", [[0.0, 0.0, 3.0]], limit=1)
     assert [hit["id"] for hit in found[0]] == [3]
+    application.close()
+    assert set(relay.names) == {"localhost"}
+
+
+def pgvector_under_tls(pgvector, relay, **tls) -> dict:
+    return {"system": "pgvector", "url": pgvector.url.replace(str(pgvector.port), str(relay.port)), "tls": tls}
+
+
+def test_a_postgresql_that_wants_tls_is_moved_to(chroma, pgvector, ends, make_vmproxy):
+    relay = ends.relay(pgvector.port, PostgresTlsRelay)
+    vmproxy = make_vmproxy({"system": "chroma", "url": chroma.url},
+                           pgvector_under_tls(pgvector, relay, ca=str(ends.databases.file)))
+    things = workload.separate_client("127.0.0.1", vmproxy.port).create_collection("things", embedding_function=None)
+    things.add(ids=["a", "b"], embeddings=[[1, 0, 0], [0, 1, 0]], documents=["one", "two"])
+    vmproxy.command("start", timeout=300)
+    things.upsert(ids=["b", "c"], embeddings=[[0, 2, 0], [0, 0, 3]], documents=["two again", "three"])
+    vmproxy.wait_drained()
+    records = sides.chroma_records(chroma, "things")
+    assert records.keys() == {"a", "b", "c"}
+    assert sides.differences(records, sides.pgvector_records(pgvector, "things")) == []
+    vmproxy.command("cutover", "--percent", "100")
+    assert things.query(query_embeddings=[[0, 0, 3]], n_results=1)["ids"] == [["c"]]
+    vmproxy.command("promote")
+    chroma.stop()
+    assert sorted(things.get()["ids"]) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("tls", ["another authority", "none"])
+def test_a_postgresql_that_cannot_prove_who_it_is_or_wants_tls_is_told(tls, chroma, pgvector, ends, make_vmproxy):
+    relay = ends.relay(pgvector.port, PostgresTlsRelay)
+    settings = {"ca": str(ends.ours.file)} if tls == "another authority" else {}
+    target = pgvector_under_tls(pgvector, relay, **settings)
+    if not settings:
+        del target["tls"]
+        target["url"] += "?sslmode=disable"
+    vmproxy = make_vmproxy({"system": "chroma", "url": chroma.url}, target)
+    things = workload.separate_client("127.0.0.1", vmproxy.port).create_collection("things", embedding_function=None)
+    things.add(ids=["a"], embeddings=[[1, 0, 0]])
+    refused = vmproxy.run("start", "--timeout", "20s", timeout=120)
+    assert refused.returncode in (3, 5, 6), (refused.returncode, refused.stdout, refused.stderr)
+    said = " ".join((refused.stdout + refused.stderr).split())
+    assert f"127.0.0.1:{relay.port}" in said or str(relay.port) in said, said
+    if settings:
+        assert "certificate verify failed" in said, said
+    assert things.count() == 1  # and the application notices nothing
+    with pgvector.client() as connection:
+        assert connection.execute("select count(*) from pg_tables where schemaname = 'public'").fetchone()[0] == 0
+
+
+def test_a_chroma_under_tls_is_moved_to(milvus, chroma, ends, make_vmproxy):
+    relay = ends.relay(chroma.port)
+    vmproxy = make_vmproxy({"system": "milvus", "url": milvus.url},
+                           {"system": "chroma", "url": f"https://127.0.0.1:{relay.port}",
+                            "tls": {"ca": str(ends.databases.file), "server_name": "localhost"}}, dialect="milvus")
+    application = milvus_workload.separate_client("127.0.0.1", vmproxy.port)
+    application.create_collection("things", dimension=3, metric_type="L2", consistency_level="Strong")
+    application.insert("things", [{"id": 1, "vector": [1, 0, 0], "n": 1}, {"id": 2, "vector": [0, 1, 0], "n": 1}])
+    vmproxy.command("start", timeout=300)
+    application.upsert("things", [{"id": 2, "vector": [0, 2, 0], "n": 2}, {"id": 3, "vector": [0, 0, 3], "n": 2}])
+    vmproxy.wait_drained()
+    found = sides.chroma_records(chroma, "things")
+    assert {key: (list(record[0]), record[2]) for key, record in found.items()} == {
+        "1": ([1, 0, 0], {"n": 1}), "2": ([0, 2, 0], {"n": 2}), "3": ([0, 0, 3], {"n": 2})}
     application.close()
     assert set(relay.names) == {"localhost"}
 

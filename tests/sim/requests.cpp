@@ -207,6 +207,7 @@ Result<void> make_durable(proxy::Context& context, const Request& request, proxy
     ticket.seq = *seq;
     return {};
   }
+  ticket.unjournaled = std::make_shared<proxy::Unjournaled>(context.mirror, ticket.primary);
   std::promise<Result<void>> marked;
   context.journal.mark_gap("writes passed while the journal could not be written: " + seq.error().message,
                            [&marked](Result<void> done) { marked.set_value(std::move(done)); });

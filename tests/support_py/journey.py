@@ -67,7 +67,7 @@ class Journey:
         """As its operator would: a target that is too far behind just now closes the gate `lag`, and is waited for. A promotion
         in which a database answers later than the fence may take is aborted without a change, and tried again; so is one whose
         target did not come near enough in its minute, writes going on; and one before which no read was tried on the target yet
-        (a kill -9 forgets the count) waits for the application. Returns for how long writes waited in the fence of the
+        waits for the application. Returns for how long writes waited in the fence of the
         attempt that came through."""
         for _ in range(20):
             before = self.pauses()

@@ -43,6 +43,9 @@ class Relay:
         answered(bytes) before they go back; when that is False, they do not, and the connection ends."""
         return None
 
+    def greet(self, client) -> None:
+        """What a protocol says in the clear before it speaks TLS. OSError: the connection ends."""
+
     def _accept(self):
         while not self._closing:
             try:
@@ -58,6 +61,7 @@ class Relay:
         try:
             if self._tls is not None:
                 client.settimeout(10)
+                self.greet(client)
                 client = self._tls.wrap_socket(client, server_side=True)
             server = socket.create_connection((HOST, self._target_port), timeout=5)
         except OSError:
