@@ -45,6 +45,13 @@ function(vmproxy_library name)
   add_library(vmproxy::${target} ALIAS vmproxy_${target})
 endfunction()
 
+# Programs that scripts/test runs without sanitizers only: with them they are built when they are named.
+function(vmproxy_unsanitized)
+  if(CMAKE_CXX_FLAGS MATCHES "fsanitize=")
+    set_target_properties(${ARGN} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
+endfunction()
+
 # vmproxy_test(net_http1 LABEL unit SOURCES http1_test.cpp DEPS vmproxy::net)
 # Labels: unit (no sockets), component (loopback, fakes), integration (real servers), hazard, crash (processes that are
 # killed: alone on the machine), model (minutes of one processor, without sanitisers), simulator (all processor: beside nothing
