@@ -345,7 +345,8 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
       ++committed.epoch;
       committed.phase = phase_after;
       committed.reads_percent = to == Side::target ? 100 : 0;
-      if (old_primary_dead) committed.validated = false;
+      // Nor does what an unfinished pass had compared say anything of a target that comes back from the dead.
+      if (old_primary_dead) committed.validated = committed.validating_full = false;
       if (to == Side::source) {
         committed.rolled_back_at = rfc3339(clock_.wall());
         committed.rolled_back_reason = actor.reason;

@@ -275,6 +275,9 @@ class Mirror final : public journal::Sink {
   std::atomic<TimePoint> primary_since_;
   std::atomic<uint64_t> writes_{0}, collapsed_{0};
   std::atomic<TimePoint> not_before_{TimePoint()};  // H57: nothing is sent to the replica before
+  // That wait is on the disk: a run that is stopped within it, cleanly, leaves it to the next. Of recover(), then of run().
+  static constexpr std::string_view landing_row = "landing";
+  bool landing_noted_ = false;
   std::atomic<TimePoint> gaps_act_until_{TimePoint()};
   std::atomic<uint64_t> unjournaled_{0};
   std::atomic<bool> journal_full_ = false;  // more than journal_bytes_max; set by run()

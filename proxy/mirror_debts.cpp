@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/rule.h"
+#include "journal/rows.h"
 
 namespace vmproxy::proxy {
 
@@ -16,6 +17,10 @@ void Mirror::run() {
     lock.unlock();
     pay_due();
     close_windows(false);
+    if (landing_noted_ && clock_.now() >= not_before_.load()) {
+      landing_noted_ = false;
+      journal_.put_rows({{std::string(journal::rows::state), std::string(landing_row), std::nullopt}});
+    }
     if (clock_.now() - flushed > std::chrono::milliseconds(500)) {
       lanes_.keep_staffed();
       ledger_.flush();

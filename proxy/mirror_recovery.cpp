@@ -50,9 +50,14 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
   auto suspects = suspects_.restore();
   if (!suspects) return suspects;
   VMPROXY_FAULT("recover.rows");
-  if (!clean_start) {
-    // H57: attempts that were on the wire when the process died must have landed or died first.
+  auto landing = journal_.row(journal::rows::state, landing_row);
+  if (!landing) return landing.error();
+  if (!clean_start || *landing) {
+    // H57: attempts that were on the wire when the process died must have landed or died first. A clean stop of a run that was
+    // still waiting for that does not end it.
     not_before_ = clock_.in(transfer_.driver(other(primary)).capabilities().max_zombie);
+    landing_noted_ = true;
+    journal_.put_rows({{std::string(journal::rows::state), std::string(landing_row), ""}});
   }
   if (auto again = owe_unread(); !again) return again;
   const auto lives = this->lives();
@@ -77,6 +82,8 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
         return true;
       });
   if (!looked) return looked;
+  // Before the ledger lets go of any of them below: another crash within the window needs them again.
+  for (const auto& [name, from] : endangered_from) ledger_.hold(from);
   auto scanned = journal_.scan(
       first, [&](const journal::IntentHead& head, const std::optional<journal::OutcomeRecord>& outcome) {
         ++intents;
@@ -103,7 +110,6 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
   for (auto& [name, keys] : endangered) {
     const OpId window = in_flight_.open_collection_window(name, std::move(keys));
     freshness_.doubt(name, 0);
-    ledger_.hold(endangered_from[name]);
     std::lock_guard hold(mutex_);
     const Duration longest = std::max(window_of(Side::source), window_of(Side::target));
     windows_.push_back({window, name, clock_.in(longest), endangered_from[name], true});

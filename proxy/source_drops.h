@@ -66,6 +66,8 @@ class SourceDrops {
   Result<void> settle(TimePoint asked, Deadline deadline);
   // Until then a drop that the target never answered may still be done there, whatever has that name by then.
   TimePoint lands_on_target_until() const;
+  // The target was asked for a drop and may still do it.
+  void may_land();
   // Nobody watches the source's drops any more, or did not until now: the target is the primary, or nothing is mirrored. Same turn.
   void forget();
 
@@ -77,7 +79,6 @@ class SourceDrops {
   };
   void ended(const std::string& key, std::optional<TimePoint> lands_until);
   void count_locked();
-  void may_land();
   Result<void> drop(const Collections::LeftBehind& left, const model::CollectionName& name,
                     Deadline deadline);
 

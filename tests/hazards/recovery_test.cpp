@@ -71,6 +71,38 @@ TEST_CASE("H57: a clean stop leaves nothing on the wire, so the next run begins 
   CHECK(rig.equal());
 }
 
+TEST_CASE("H57: a clean stop does not end the wait for what an unclean end before it left on the wire") {
+  Rig rig;
+  rig.start();
+  rig.write("a", 1);
+  REQUIRE(rig.quiet());
+  rig.target.hold(Call::upsert);
+  rig.write("a", 2);
+  REQUIRE(rig.eventually([&] { return rig.target.held() == 1; }));
+  rig.target.delay_next(Call::upsert);
+  rig.crash();
+  REQUIRE(rig.target.delayed() == 1);
+  rig.start();
+  rig.stop();
+  const auto before = rig.target.writes();
+  rig.start();
+  rig.erase("a");
+  rig.linger();
+  CHECK(rig.target.writes() == before);
+  rig.target.land();
+  CHECK(rig.target.find("a") == 2);
+  rig.pass(seconds(60));
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+  rig.linger();
+  // It is over then.
+  rig.stop();
+  rig.start();
+  rig.write("b", 1);
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+}
+
 TEST_CASE("H57: a change of the primary that does not come about does not end that wait") {
   Rig rig;
   rig.start();

@@ -245,6 +245,25 @@ TEST_CASE("H60: a promotion does not pass while a drop that the target did not a
 }
 
 TEST_CASE(
+    "H60: nor where the collection had been made again before the target was asked to drop the former one") {
+  Dropping proxy;
+  proxy.move.target.caps.max_zombie = seconds(30);
+  proxy.ready();
+  proxy.move.target.fail(Call::drop, Error(Code::timeout, "no answer"));
+  proxy.drop([&](const net::Request&) {
+    proxy.move.source.recreate("things");  // by another client, before the source is asked what the drop left
+    return net::Response{};
+  });
+  REQUIRE(proxy.on_target());
+  proxy.validate();
+  proxy.validate();  // what the first has mended
+  REQUIRE(proxy.until([&] { return proxy.move.status().gaps == 0; }));
+  CHECK(says(proxy.move.promote(), "did not answer the drop of a collection"));
+  proxy.move.clock.advance(seconds(31));
+  CHECK(proxy.move.promote());
+}
+
+TEST_CASE(
     "H60: what the target refuses to drop for good is said, and does not keep a promotion from passing") {
   Dropping proxy;
   proxy.ready();

@@ -1,4 +1,5 @@
 // What a person decided holds: until he decides otherwise, over restarts, and against work that is under way.
+#include "journal/rows.h"
 #include "tests/support/move.h"
 
 using namespace vmproxy::support;
@@ -206,6 +207,35 @@ TEST_CASE("H21: a comparison that an abandoned migration left is not gone on wit
   REQUIRE(move.migration->start("mirroring", {}));
   REQUIRE(move.eventually([&] { return move.captures(); }));
   CHECK_FALSE(vmproxy::cutover::load_state(*move.journal)->validating_full);
+}
+
+TEST_CASE("H21: a comparison of before a promotion is not gone on with after a rollback without the target") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.ready();
+  move.target.hold(Call::scan);
+  vmproxy::cutover::ValidateOptions compare;
+  REQUIRE(move.migration->validate(compare, {}));
+  // The source's records were compared when a restart ends it.
+  REQUIRE(move.reaches([&] { return move.target.held() > 0 && move.status().validation.compared == 30; }));
+  move.linger();
+  REQUIRE(move.journal->commit_rows({{std::string(vmproxy::journal::rows::state), "test", ""}}).has_value());
+  const auto disk = move.disk();
+  move.target.down(Error(Code::refused_connection, "killed"));
+  move.crash(disk);
+  move.target.down(std::nullopt);
+  move.start();
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  REQUIRE(move.promote());
+  move.target.down(Error(Code::refused_connection, "dead"));
+  REQUIRE(move.rollback());
+  move.target.remove("k7");  // it comes back without what it had not synced
+  move.target.down(std::nullopt);
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.reaches("ready"));
+  CHECK(move.target.find("k7") == 1);
+  CHECK(move.equal());
 }
 
 TEST_CASE(

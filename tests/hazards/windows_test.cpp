@@ -97,6 +97,30 @@ TEST_CASE("H42: after a crash it also covers a key whose own window was open the
   CHECK(rig.eventually([&] { return rig.target.rows().empty() && rig.mirror->numbers().dirty == 0; }));
 }
 
+TEST_CASE(
+    "H42: after a second crash within the window of a delete by filter it is looked after all the same") {
+  Rig rig;
+  rig.target.caps.max_zombie = seconds(0);
+  rig.start();
+  for (int i = 0; i < 300; ++i) rig.write("k" + std::to_string(i), 5);  // intents go in steps of 256
+  REQUIRE(rig.trimmed());
+  auto predicate = rig.begin_delete_where(1);  // enumerates nothing
+  rig.write("b", 1);
+  (void)rig.begin("c", 1);  // its sync takes along the outcome of b
+  for (int crashes = 0; crashes < 2; ++crashes) {
+    rig.crash();
+    rig.start();
+    REQUIRE(rig.eventually([&] { return rig.target.find("b") == 1; }));
+    REQUIRE(rig.quiet());
+    rig.pass(seconds(1));  // the journal lets go of what is done
+    rig.linger();
+  }
+  rig.pass(seconds(45));
+  rig.source.remove("b");
+  rig.pass(seconds(15));
+  CHECK(rig.eventually([&] { return !rig.target.find("b"); }));
+}
+
 TEST_CASE("H42: what overlapped a delete by filter and is read after it survives a crash in between") {
   Rig rig;
   rig.start();
