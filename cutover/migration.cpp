@@ -86,6 +86,7 @@ backfill::Options Migration::copy_options() {
 
 Result<void> Migration::open() {
   collections_.when_reborn([this](const std::string& key) { mirror_.forget(key); });
+  collections_.when_gone([this] { mirror_.names_changed(); });
   auto loaded = load_state(journal_);
   if (!loaded) return loaded.error();
   State state = *loaded;

@@ -206,7 +206,8 @@ class Migration final : public Control {
   proxy::Credentials credentials_;
   proxy::ByteBudget budget_, change_slots_;
   std::atomic<uint64_t> unknown_requests_{0}, uncaptured_writes_{0};
-  std::atomic<uint64_t> unexplained_{0};  // differences of the last comparison that no write through vmproxy explains
+  std::atomic<uint64_t> unexplained_{
+      0};  // differences of the last comparison that no write through vmproxy explains
   proxy::LatencyAverage write_latency_, source_read_latency_;
   ThreadPool pool_;
   proxy::Context context_;

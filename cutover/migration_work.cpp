@@ -326,6 +326,10 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     if (!waiting(std::chrono::milliseconds(50))) return Error(Code::cancelled, "the proxy is stopping");
     horizon = journal_.gap_horizon();
   }
+  // H9: an image that waits for a slow target is older than what a gap stands for, and would bring back what that has removed.
+  if (!resumes && state().primary == Side::source && journal_.has_gaps()) {
+    for (const auto& collection : jobs()) mirror_.read_anew(collection->key);
+  }
   uint64_t round = state().validation_round;
   if (!resumes) {
     auto begun = mirror_.written().begin_round();

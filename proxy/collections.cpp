@@ -141,10 +141,15 @@ Result<void> Collections::publish(protocols::Catalog catalog, ByKey collections,
   auto written = keep(*published, collections, std::move(with));
   if (!written) return written;
   VMPROXY_FAULT("catalog.kept");
-  std::lock_guard hold(mutex_);
-  catalog_ = std::move(published);
-  collections_ = std::move(collections);
-  claims_are(gone, ours);
+  bool names_gone = false;
+  {
+    std::lock_guard hold(mutex_);
+    for (const auto& [key, known] : collections_) names_gone = names_gone || !collections.contains(key);
+    catalog_ = std::move(published);
+    collections_ = std::move(collections);
+    claims_are(gone, ours);
+  }
+  if (names_gone && source_says_ && gone_) gone_();
   return {};
 }
 
@@ -171,7 +176,7 @@ Result<void> Collections::refresh_locked(Deadline deadline, const Explained& exp
   protocols::Catalog next;
   next.server = std::move(server->facts);
   next.spaces = std::move(*spaces);
-  std::vector<std::string> reborn;
+  std::vector<std::string> reborn, gaps;
   for (auto& schema : listed->collections) {
     const model::Schema* known = before->find(schema.name);
     const bool same = known != nullptr && known->native_id == schema.native_id;
@@ -180,7 +185,8 @@ Result<void> Collections::refresh_locked(Deadline deadline, const Explained& exp
       const std::string key = model::to_string(schema.name);
       if (known != nullptr) reborn.push_back(key);
       auto noted = note_new(schema, known != nullptr, explained);
-      if (!noted) return noted;
+      if (!noted) return noted.error();
+      if (!noted->empty()) gaps.push_back(std::move(*noted));
       VMPROXY_FAULT("catalog.gap");
     }
     next.collections.push_back(std::move(schema));
@@ -190,19 +196,27 @@ Result<void> Collections::refresh_locked(Deadline deadline, const Explained& exp
   for (const auto& key : reborn) {
     if (reborn_) reborn_(key);
   }
+  // A comparison that began in between vouches for the gap, and did not know the collection: then it is another one.
+  for (auto& what : gaps) {
+    if (auto again = journal_.mark_gap(std::move(what)); !again) return again;
+  }
   return {};
 }
 
-Result<void> Collections::note_new(const model::Schema& schema, bool reborn, const Explained& explained) {
+Result<std::string> Collections::note_new(const model::Schema& schema, bool reborn,
+                                          const Explained& explained) {
   const std::string key = model::to_string(schema.name);
   const auto made = make(schema);
+  std::string what;
   if (reborn || (made && claimed(**made))) {
-    return journal_.mark_gap("collection '" + key +
-                             "' was dropped and created again; the target holds records of its former life");
+    what =
+        "collection '" + key + "' was dropped and created again; the target holds records of its former life";
+  } else if (!explained(schema)) {
+    what = "collection '" + key + "' was made beside the proxy; what it held then was not copied";
   }
-  if (explained(schema)) return {};
-  return journal_.mark_gap("collection '" + key +
-                           "' was made beside the proxy; what it held then was not copied");
+  if (what.empty()) return what;
+  if (auto marked = journal_.mark_gap(what); !marked) return marked.error();
+  return what;
 }
 
 Result<void> Collections::refresh_one(const model::CollectionName& name, Deadline deadline) {
@@ -217,7 +231,10 @@ Result<void> Collections::refresh_one(const model::CollectionName& name, Deadlin
   const bool same = known != nullptr && known->native_id == (*described)->native_id;
   if (!same && included_(name)) {
     auto noted = note_new(**described, known != nullptr, [](const model::Schema&) { return true; });
-    if (!noted) return noted;
+    if (!noted) return noted.error();
+    auto put = put_locked(std::move(**described), true);
+    if (!put || noted->empty()) return put;
+    return journal_.mark_gap(std::move(*noted));  // as in refresh_locked()
   }
   return put_locked(std::move(**described), !same);
 }

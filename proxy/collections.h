@@ -66,6 +66,8 @@ class Collections {
   void follow(journal::Side primary) { source_says_ = primary == journal::Side::source; }
   // Told of each collection that began a new life, after it is published. Set before the first refresh.
   void when_reborn(std::function<void(const std::string& key)> tell) { reborn_ = std::move(tell); }
+  // Told when the source has a collection no more, or under another name, after that is published. Must not come back here.
+  void when_gone(std::function<void()> tell) { gone_ = std::move(tell); }
   // A change of collections ended without anybody knowing how, or what it left: what a name stands for is in doubt until a
   // refresh() that began when it could not act any more, `window` from now. Kept over a restart, with the window in full;
   // durable with, or before, whatever is put into the journal after this call. What was read by the names meanwhile may be
@@ -155,8 +157,8 @@ class Collections {
   Result<void> refresh_locked(Deadline deadline, const Explained& explained);
   Result<void> put_locked(model::Schema schema, bool new_incarnation);
   Result<void> remove_locked(const model::CollectionName& name);
-  // What the target lacks, or has too much, of a collection that is new.
-  Result<void> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
+  // What the target lacks, or has too much, of a collection that is new: a gap, durable then. Its text; empty: nothing.
+  Result<std::string> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
   // --- the configuration: collections_binding.cpp
   // What the last run kept of its configuration, compared with this one's.
   Result<void> compare(const ByKey& now);
@@ -190,6 +192,7 @@ class Collections {
   const std::map<std::string, std::string> names_;
 
   std::function<void(const std::string&)> reborn_;
+  std::function<void()> gone_;
   ClockMutex write_mutex_;   // one change of the catalog at a time; held while the source is asked for it
   std::mutex claims_mutex_;  // one change of the claims at a time; never held while a database is asked
   std::atomic<bool> source_says_{true};

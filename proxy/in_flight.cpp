@@ -57,7 +57,7 @@ OpId InFlight::begin_broad_locked(const std::string& collection, bool window) {
   op.collection = collection;
   op.broad = true;
   op.window = window;
-  op.alone = ops_.empty() && passing_ == 0 && key_windows_ == 0;
+  op.alone = ops_.empty() && passing_.empty() && key_windows_ == 0;
   for (auto& [key, others] : c.keyed) {
     if (VMPROXY_RULE("predicate.reread-in-flight")) op.reread.insert(key);
     for (const OpId other : others) {
@@ -125,15 +125,25 @@ bool InFlight::alone(OpId id) const {
   return at != ops_.end() && at->second.alone && next_ == id + 1;
 }
 
-void InFlight::enter() {
+OpId InFlight::enter() {
   std::lock_guard hold(mutex_);
-  ++next_;
-  ++passing_;
+  passing_.insert(next_);
+  return next_++;
 }
 
-void InFlight::leave() {
+void InFlight::leave(OpId id) {
   std::lock_guard hold(mutex_);
-  --passing_;
+  passing_.erase(id);
+}
+
+OpId InFlight::next() const {
+  std::lock_guard hold(mutex_);
+  return next_;
+}
+
+bool InFlight::passing_before(OpId id) const {
+  std::lock_guard hold(mutex_);
+  return !passing_.empty() && *passing_.begin() < id;
 }
 
 void InFlight::open_window(const std::string& collection, const std::string& key) {

@@ -45,19 +45,25 @@ class InFlight {
   // Of a broad op: no other write, of any collection, was under way or might still be executed when it began, and none
   // has begun since.
   bool alone(OpId op) const;
-  // A write without an op: it has none yet, or never will because it goes past the mirror. Only alone() asks about it.
+  // A write by the names that it finds from now on, until it has ended. It has no op yet, or never will because it goes past the
+  // mirror. Only alone() and passing_before() ask about it.
   class Passing {
    public:
-    explicit Passing(InFlight& table) : table_(&table) { table.enter(); }
-    Passing(Passing&& other) noexcept : table_(std::exchange(other.table_, nullptr)) {}
+    explicit Passing(InFlight& table) : table_(&table), id_(table.enter()) {}
+    Passing(Passing&& other) noexcept : table_(std::exchange(other.table_, nullptr)), id_(other.id_) {}
     Passing& operator=(Passing&&) = delete;
     ~Passing() {
-      if (table_ != nullptr) table_->leave();
+      if (table_ != nullptr) table_->leave(id_);
     }
+    OpId id() const { return id_; }
 
    private:
     InFlight* table_;
+    OpId id_;
   };
+  OpId next() const;  // whatever begins from now on has this id or a later one
+  // One that began before has not ended.
+  bool passing_before(OpId id) const;
 
   // A key's uncertainty window; windows nest.
   void open_window(const std::string& collection, const std::string& key);
@@ -96,12 +102,12 @@ class InFlight {
   };
   OpId begin_broad_locked(const std::string& collection, bool window);
   void enlist(OpId id, Op& op, const std::vector<std::string>& keys);  // lock held
-  void enter();
-  void leave();
+  OpId enter();
+  void leave(OpId id);
 
   mutable std::mutex mutex_;
   OpId next_ = 1;  // also grows with each Passing
-  size_t passing_ = 0;
+  std::set<OpId> passing_;
   size_t key_windows_ = 0;  // of all collections
   std::unordered_map<OpId, Op> ops_;
   std::unordered_map<std::string, Collection> collections_;

@@ -86,7 +86,7 @@ class Lanes {
   bool paused(const std::string& collection) const;
   void resume(const std::string& collection);
   // Ends a life: images that were journaled before are not applied to what has the name later, also those that a lane holds
-  // just now; what is queued is read there.
+  // just now; what is queued is read there. What a lane has on its way to the replica is read once more when it has arrived.
   void read_anew(const std::string& collection);
   // The same, and takes out what is queued.
   std::vector<Entry> remove(const std::string& collection);
@@ -147,7 +147,9 @@ class Lanes {
   bool owe_again(Lane& lane, const std::vector<Entry>& taken, const char* why, bool& noted);
   void apply(Lane& lane, std::vector<Entry> entries);
   // One collection's share of a batch. Entries that must be tried again are left in `entries`.
-  void apply_collection(Lane& lane, const Collection& collection, std::vector<Entry>& entries);
+  // `life`: life_of() it when they were looked at.
+  void apply_collection(Lane& lane, const Collection& collection, journal::Seq life,
+                        std::vector<Entry>& entries);
   // What the entries' keys have on the primary.
   struct States {
     std::vector<model::Record> records;

@@ -37,7 +37,7 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
     for (Entry& entry : group) {
       if (entry.seq < began) entry.image = entry.journaled = false;
     }
-    apply_collection(lane, *collection, group);
+    apply_collection(lane, *collection, began, group);
     if (group.empty()) continue;
     const bool other_life = !same_life(*collection);  // H20: while it was applied
     const journal::Seq begins = life_of(name);
@@ -48,7 +48,8 @@ void Lanes::apply(Lane& lane, std::vector<Entry> entries) {
   }
 }
 
-void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vector<Entry>& entries) {
+void Lanes::apply_collection(Lane& lane, const Collection& collection, journal::Seq life,
+                             std::vector<Entry>& entries) {
   if (auto ours = claim(collection); !ours) {
     ++failed_;
     if (health_.failed(ours.error().message)) {
@@ -74,7 +75,7 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
     for (Entry& entry : entries) (entry.image ? images : reads).push_back(std::move(entry));
     entries = std::move(images);
     if (!entries.empty() && !reads.empty()) {
-      apply_collection(lane, collection, entries);
+      apply_collection(lane, collection, life, entries);
     } else {
       health_.unused();
     }
@@ -104,8 +105,8 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
       log::info("replica answers again", {{"collection", collection.key}});
       wake();
     }
-    // H20: it may have landed on the collection's next life: read again what that holds.
-    if (!same_life(collection)) return;
+    // H20: it may have landed on the collection's next life, or is older than what a comparison has seen: read again.
+    if (!same_life(collection) || life_of(collection.key) != life) return;
     for (const auto& refusal : upserted->refused) {
       const auto& record = records[refusal.index];
       parts_.quarantine.add(collection.key, model::encode(record.key), refusal.error.message, record,
@@ -142,8 +143,8 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, std::vect
         std::make_move_iterator(entries.begin() + static_cast<ptrdiff_t>(entries.size() / 2)),
         std::make_move_iterator(entries.end()));
     entries.resize(entries.size() / 2);
-    apply_collection(lane, collection, entries);
-    apply_collection(lane, collection, half);
+    apply_collection(lane, collection, life, entries);
+    apply_collection(lane, collection, life, half);
     for (auto& entry : half) entries.push_back(std::move(entry));
     return;
   }

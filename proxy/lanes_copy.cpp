@@ -130,10 +130,12 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
       }
     }
     if (rows.empty()) return done;
-    if (auto ours = claim(*now); !ours && !ours.error().retryable()) return ours.error();
+    const auto ours = claim(*now);
+    if (!ours && !ours.error().retryable()) return ours.error();
     const auto before_it = VMPROXY_FAULT_HIT("copy.writing");
-    Result<protocols::ApplyResult> written = Error(Code::unavailable, "the replica cannot serve");
-    if (!before_it.fails)
+    Result<protocols::ApplyResult> written =
+        ours ? Error(Code::unavailable, "the replica cannot serve") : ours.error();
+    if (ours && !before_it.fails)
       written = parts_.transfer.upsert(replica(), *now, rows, protocols::UpsertMode::insert_only,
                                        parts_.clock.in(options_.apply_timeout));
     if (VMPROXY_FAULT_HIT("copy.written").drops)
@@ -170,7 +172,7 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     std::vector<model::Key> keys;
     for (const auto& row : rows) keys.push_back(row.key);
     // H57/H45: such a row may still land after a delete of its key.
-    owe_zombies(collection.key, keys, error);
+    if (ours) owe_zombies(collection.key, keys, error);
     if (health_.failed(error.message)) {
       log::warn("replica does not take rows of the copy; they are tried again",
                 {{"collection", collection.key}, {"error", error.message}});

@@ -61,6 +61,7 @@ struct Ticket {
   journal::Seq enumerated_from = 0;
   journal::Seq seq = 0;  // 0: not journaled
   std::shared_ptr<Unjournaled> unjournaled;
+  std::shared_ptr<InFlight::Passing> passing;  // since its names were looked up, until it has ended
 };
 
 struct MirrorOptions {
@@ -103,7 +104,15 @@ class Mirror final : public journal::Sink {
   // knows nothing about it yet, and may not close the gap.
   TimePoint gaps_act_until() const { return gaps_act_until_; }
   // Writes that only a gap stands for are under way.
-  bool unjournaled() const { return unjournaled_ > 0; }
+  bool unjournaled() const { return unjournaled_ > 0 || in_flight_.passing_before(names_known_from_); }
+  // Names stand for other collections, or for none, since just now: also what looked one up before, and is under way or may still
+  // be executed, is something that only the gap of that change stands for. Before the gap is marked.
+  void names_changed();
+  // Such a write has ended, and nobody looked how.
+  void passed(const InFlight::Passing& passing, Side primary);
+  // Before a comparison that may close gaps, while the source is primary: what is queued, or on its way to the replica, may be
+  // older than what a gap stands for, and would arrive behind the comparison that has not seen it. It is read again.
+  void read_anew(const std::string& collection) { lanes_.read_anew(collection); }
   // Before the gap is marked: what it stands for may still be executed by this primary.
   void gaps_act_late(Side primary);
   // No other write was under way when this broad one began, or has begun since (see InFlight::alone).
@@ -280,6 +289,7 @@ class Mirror final : public journal::Sink {
   bool landing_noted_ = false;
   std::atomic<TimePoint> gaps_act_until_{TimePoint()};
   std::atomic<uint64_t> unjournaled_{0};
+  std::atomic<OpId> names_known_from_{0};   // writes before may have looked up what is not so any more
   std::atomic<bool> journal_full_ = false;  // more than journal_bytes_max; set by run()
   std::vector<std::string> unresolved_ddl_;
   // collection, key: since the lanes were stopped without the primary. Of whoever changes the primary, so one thread's.

@@ -37,6 +37,18 @@ void Mirror::gaps_act_late(Side primary) {
   }
 }
 
+void Mirror::names_changed() {
+  const OpId now = in_flight_.next();
+  OpId before = names_known_from_;
+  while (before < now && !names_known_from_.compare_exchange_weak(before, now)) {
+  }
+  if (!in_flight_.in_windows(1).empty()) gaps_act_late(Side::source);
+}
+
+void Mirror::passed(const InFlight::Passing& passing, Side primary) {
+  if (passing.id() < names_known_from_) gaps_act_late(primary);
+}
+
 void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
                     std::function<void(Result<void>)> durable) {
   ++writes_;
@@ -77,6 +89,8 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
   }
   if (ticket.unjournaled)
     ticket.unjournaled->end(may_act);  // its keys are owed or queued, its own gap is marked
+  if (ticket.passing && may_act) passed(*ticket.passing, ticket.primary);
+  ticket.passing.reset();
   VMPROXY_FAULT("mirror.outcome");
   if (ticket.seq != 0) {
     journal_.outcome(ticket.seq, std::move(outcome), std::move(durable));

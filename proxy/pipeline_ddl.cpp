@@ -121,10 +121,15 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, Captured& cap
     }
     return {};
   });
+  // Once more, as Collections::refresh() does: a comparison may have begun before the catalog had it.
+  if (captured.unseen)
+    gap("collection '" + key + "' may have been made beside the proxy before (" + row +
+        "); what it held then was not copied");
   const bool moved_late = captured.operation.moves_name && outcome == model::Outcome::uncertain;
   if (moved_late || !settled)
     context_.collections.doubt(moved_late ? context_.mirror.window_of(Side::source) : Duration::zero());
   if (captured.operation.moves_name && (moved_late || !context_.mirror.alone(captured.ticket))) {
+    context_.mirror.names_changed();
     gap("a name was given to another collection (" + row + " of '" + key +
         "') while writes were under way, or nobody knows when; one by that name may be on the wrong collection of the replica");
   }

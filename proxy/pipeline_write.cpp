@@ -244,6 +244,8 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
         context_.mirror.begin_keyed(routing, captured.name, operation.collection, operation.keys, cls);
     captured.ticket.makes_keys = operation.makes_keys;
   }
+  if (captured.passing)
+    captured.ticket.passing = std::make_shared<InFlight::Passing>(std::move(*captured.passing));
   captured.passing.reset();
   co_return std::move(captured);
 }
@@ -283,6 +285,7 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Sha
   auto captured = co_await begin(exchange, row, *routing);
   if (!captured.included) {
     co_await forward(exchange, held, row);
+    context_.mirror.passed(*captured.passing, journal::Side::source);
     if (captured.in_doubt) {
       context_.mirror.gaps_act_late(journal::Side::source);  // how it ended is not looked at
       gap(std::string(doubtful));

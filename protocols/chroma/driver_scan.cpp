@@ -1,6 +1,7 @@
 // The copy. The server can page by offset only, and rows deleted meanwhile move those behind them forward. So
 // the ids are listed once, from the end (listing.h), and kept in the ranges; records are then fetched
 // by id.
+#include <algorithm>
 #include <charconv>
 
 #include "model/codec.h"
@@ -51,7 +52,8 @@ Result<std::vector<std::string>> ChromaDriver::list_ids(const model::CollectionN
     if (!answered) return answered.error();
     return parse_ids(*answered);
   };
-  return list_by_offset(fetch, rows, page_ids);
+  // With a filter rows come between others, too: whatever an update lets match. No second page could be told from the first.
+  return list_by_offset(fetch, rows, filter.where == nullptr ? page_ids : std::max<size_t>(rows, 1));
 }
 
 Result<std::vector<ScanRange>> ChromaDriver::plan_scan(const Schema& schema, size_t ranges_wanted,

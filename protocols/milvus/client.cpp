@@ -99,6 +99,20 @@ bool refused_before_start(const Status& status) {
          (status.code >= 1400 && status.code < 1500);
 }
 
+bool said_in_the_middle(const Status& status) {
+  switch (status.code) {
+    case merr::service_memory_limit:
+    case merr::service_rate_limit:
+    case merr::service_force_deny:
+    case merr::collection_not_loaded: return true;
+    default: break;
+  }
+  const auto of_a_shard = [](const std::string& text) {
+    return text.find("query delegator ") != std::string::npos;
+  };
+  return of_a_shard(status.reason) || of_a_shard(status.detail);
+}
+
 namespace {
 
 bool refuses_filter(std::string_view reason) {

@@ -28,6 +28,10 @@ Error grpc_error(int code, std::string message);
 Error status_error(const Status& status);
 // True when the proof is there that nothing was done.
 bool refused_before_start(const Status& status);
+// ... but not of a Delete by an expression: there Milvus searches, and deletes batch by batch what it finds. What ends that in
+// the middle has codes that else say that nothing was begun ("complex delete failed,but delete some data" stands in its log;
+// internal/proxy/task_delete.go, words of lb_policy.go).
+bool said_in_the_middle(const Status& status);
 
 class Client {
  public:

@@ -230,7 +230,10 @@ Ending rest_ending(const OperationRow* row, const net::Response& response) {
   Ending ending;
   if (type && type->starts_with("application/grpc")) return ending;  // the end of the answer is missing
   ending.failed = response.status >= 500;
-  if (response.status >= 400 && response.status < 500) ending.outcome = model::Outcome::rejected;
+  // Not 408: Milvus says it of a call that goes on behind it (internal/distributed/proxy/httpserver/timeout_middleware.go).
+  constexpr int refusals[] = {400, 401, 403, 404, 405, 410, 413, 415, 422, 429};
+  if (std::ranges::find(refusals, response.status) != std::end(refusals))
+    ending.outcome = model::Outcome::rejected;
   if (response.status < 200 || response.status >= 300) return ending;
   const auto body = wire::parse_json(response.body);
   const auto* code = body ? body->find("code") : nullptr;
@@ -246,7 +249,9 @@ Ending rest_ending(const OperationRow* row, const net::Response& response) {
   if (const auto* message = body->find("message"); message != nullptr && message->is_string())
     status.reason = message->string();
   // 1800 to 1899: of the REST interface itself (no credential, a parameter that is missing, a body that is no JSON).
-  const bool refused = (status.code >= 1800 && status.code < 1900) || refused_before_start(status);
+  const bool by_filter = row == nullptr || row->name == "rest.delete";  // or may be
+  const bool refused = (status.code >= 1800 && status.code < 1900) ||
+                       (refused_before_start(status) && !(by_filter && said_in_the_middle(status)));
   if (refused) ending.outcome = model::Outcome::rejected;
   ending.failed = !refused;
   return ending;
@@ -348,8 +353,15 @@ Ending MilvusDialect::ending(const OperationRow* row, const net::Response& respo
 OutcomeReport MilvusDialect::outcome(const Operation& operation, const net::Response& response) const {
   OutcomeReport report;
   report.whole = ending(operation.row, response).outcome;
-  if (report.whole != model::Outcome::applied) return report;
   const Rpc rpc = rpc_of(*operation.row);
+  const bool by_filter = rpc == Rpc::remove && (operation.write_class == WriteClass::predicate ||
+                                                operation.write_class == WriteClass::opaque);
+  if (by_filter && report.whole == model::Outcome::rejected) {
+    const auto refusal = answer_message(response);
+    const auto status = refusal ? status_in(rpc, *refusal) : std::nullopt;
+    if (status && said_in_the_middle(*status)) report.whole = model::Outcome::uncertain;
+  }
+  if (report.whole != model::Outcome::applied) return report;
   if (rpc != Rpc::insert && rpc != Rpc::upsert) return report;
   const auto message = answer_message(response);
   std::optional<Ids> ids;

@@ -336,7 +336,11 @@ Result<void> MilvusDriver::build_indexes(const model::Schema& schema, Deadline d
 }
 
 Result<MilvusDriver::Shape> MilvusDriver::shape_of(const model::Schema& schema, Deadline deadline) {
-  const std::string life = schema.native_id + "/" + std::to_string(schema.incarnation);
+  // Since 2.6 a collection gets fields in its life (AddCollectionField, the property dynamicfield.enabled). What a query does
+  // not name would be missing in every record, for the copy, the mirror and the comparison alike.
+  const auto* shown = schema.native.find("describe");
+  const std::string life = schema.native_id + "/" + std::to_string(schema.incarnation) + "/" +
+                           (shown != nullptr && shown->is_string() ? shown->string() : std::string());
   {
     std::lock_guard hold(mutex_);
     const auto known = shapes_.find(schema.name);

@@ -74,7 +74,8 @@ class MilvusDriver final : public Driver {
   };
   using Shape = std::shared_ptr<const CollectionSchema>;
 
-  // What the server says of the collection's fields; kept until the schema's incarnation or id changes.
+  // What the server says of the collection's fields; kept until the schema's incarnation or id changes, or what the server
+  // showed of it.
   Result<Shape> shape_of(const model::Schema& schema, Deadline deadline);
   void forget(const model::CollectionName& name);
   // A collection whose dimension is open (open_dimension.h) is made anew with that of the records. Nothing is done where

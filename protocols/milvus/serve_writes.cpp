@@ -228,20 +228,22 @@ Answer remove(Asked& asked) {
   write.collection = target.found->schema->name;
   int64_t count = 0;
   // By key a record goes wherever it is, loaded or not.
-  if (auto keys = keys_in(*target.found->schema, *filter, named.empty() ? named : *partitions)) {
+  const auto ids = keys_of(*filter, {});
+  const auto within = named.empty() ? named : *partitions;
+  if (auto keys = keys_in(*target.found->schema, *filter, within)) {
     write.kind = model::Write::Kind::delete_keys;
-    count = static_cast<int64_t>(keys_of(*filter, {})->size());  // found or not
     write.keys = std::move(*keys);
   } else {
-    write.partitions = std::move(*partitions);
-    if (!collection.loaded) return answer(asked.rpc, not_loaded(collection, "delete"));
+    if (!ids && !collection.loaded) return answer(asked.rpc, not_loaded(collection, "delete"));
+    write.partitions = ids ? within : std::move(*partitions);
     write.kind = model::Write::Kind::delete_where;
     write.filter = std::move(*filter);
   }
+  if (ids) count = static_cast<int64_t>(ids->size());  // found or not
   if (write.kind == model::Write::Kind::delete_where || !write.keys.empty()) {
     auto written = asked.backend.write(write);
     if (!written) return written.error();
-    if (write.kind == model::Write::Kind::delete_where) count = static_cast<int64_t>(written->affected);
+    if (!ids) count = static_cast<int64_t>(written->affected);
   }
   ProtoWriter out;
   out.always_bytes(1, encode(Status()));

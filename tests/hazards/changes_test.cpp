@@ -158,6 +158,75 @@ TEST_CASE(
   CHECK(proxy.move.promote());
 }
 
+TEST_CASE("the gap of a name that moved stays open while a write that had looked it up may be executed") {
+  Names proxy;
+  proxy.ready();
+  Move& move = proxy.move;
+  vmproxy::cutover::ValidateOptions all;
+  all.repair = true;
+  auto moves = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
+    move.source.name_also("others", "live");
+    return net::Response{};
+  });
+  bool answers = true;
+  auto write = proxy.exchange(
+      {"POST", "/put", {{"to", "live"}}, proxy::encode_images({{key_of("x"), record_of("x", 1)}})},
+      [&](const net::Request&) -> Result<net::Response> {
+        proxy.handle(moves);
+        CHECK(move.eventually([&] { return move.status().gaps == 1; }));
+        CHECK(move.migration->validate(all, {}));
+        move.linger();
+        CHECK(move.status().gaps == 1);
+        if (!answers) return Error(Code::timeout, "no answer");
+        move.source.put("others", "x", 1);  // whose name it is by now
+        return net::Response{};
+      });
+  SECTION("it is acknowledged") {}
+  SECTION("its answer is lost") {
+    answers = false;
+  }
+  proxy.handle(write);
+  if (!answers) {
+    move.linger();
+    CHECK(move.status().gaps == 1);
+    move.source.put("others", "x", 1);
+    move.clock.advance(seconds(61));
+  }
+  REQUIRE(proxy.until([&] { return move.status().validation.phase != "running"; }));
+  move.validate_until_clean();
+  CHECK(proxy.equal());
+}
+
+TEST_CASE("no comparison that does not know a collection closes the gap of what it held before") {
+  Proxy proxy;
+  proxy.ready();
+  Move& move = proxy.move;
+  const auto asked = move.source.calls(Call::describe);
+  move.context().mirror.gaps_act_late(vmproxy::journal::Side::source);  // something else is waited for
+  vmproxy::cutover::ValidateOptions all;
+  all.repair = true;
+  REQUIRE(move.migration->validate(all, {}));
+  REQUIRE(proxy.until([&] { return move.source.calls(Call::describe) >= asked + 2; }));
+  move.linger();
+  move.source.add_collection(things("other"));
+  move.source.put("other", "x", 1);
+  move.dialect.creates = things("other").name;
+  move.source.fail(Call::describe, Error(Code::timeout, "late"));
+  auto create = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
+    move.source.hold(Call::describe);
+    return net::Response{};
+  });
+  const auto ended = proxy.begin(create);
+  REQUIRE(proxy.until([&] { return move.source.held() == 1 && move.status().gaps == 1; }));
+  move.clock.advance(seconds(11));
+  REQUIRE(proxy.until([&] { return move.status().validation.phase != "running"; }));
+  move.source.release();
+  REQUIRE(proxy.until([&] { return *ended; }));
+  CHECK(proxy.until([&] { return move.status().gaps == 1; }));
+  move.validate_until_clean();
+  CHECK(move.source.rows("other") == move.target.rows("other"));
+}
+
 TEST_CASE("when nobody can look what a change of collections left, writes are in doubt until somebody can") {
   Names proxy;
   proxy.ready();

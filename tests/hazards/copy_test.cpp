@@ -288,3 +288,17 @@ TEST_CASE(
   rig.mirror->hold_reads(false);
   CHECK(rig.eventually([&] { return rig.target.find("b") == 1; }));
 }
+
+TEST_CASE(
+    "no row of the copy goes to a collection of the target of which it is not known whether it is ours") {
+  Rig rig;
+  rig.generation = 1;
+  rig.start();
+  rig.target.put("theirs", 7);
+  REQUIRE(rig.collections->release(*rig.collection()));
+  rig.target.fail(Call::describe, vmproxy::Error(Code::timeout, "late"));
+  const auto copied = rig.copy({record_of("k", 1)});
+  REQUIRE_FALSE(copied);
+  CHECK(copied.error().code == Code::precondition);
+  CHECK_FALSE(rig.target.find("k"));
+}

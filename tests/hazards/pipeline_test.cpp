@@ -134,6 +134,38 @@ TEST_CASE("H3: what a gap stands for and whose end is not known may be done afte
   CHECK_FALSE(move.target.find("a"));
 }
 
+TEST_CASE("H9: what waits for a slow target does not bring back what only a gap stands for that removed it") {
+  Proxy proxy;
+  proxy.ready();
+  Move& move = proxy.move;
+  bool on_its_way = false;
+  SECTION("it waits") {
+    move.target.writes_fail(Error(Code::refused_connection, "read-only"));
+  }
+  SECTION("it is on its way") {
+    move.target.hold(Call::upsert);
+    on_its_way = true;
+  }
+  CHECK(proxy.put("b", 1) == 200);
+  if (on_its_way) REQUIRE(proxy.until([&] { return move.target.held() == 1; }));
+  auto removes = proxy.exchange({"POST", "/import", {}, "x"}, [&](const net::Request&) {
+    move.source.remove("b");
+    return net::Response{};
+  });
+  proxy.handle(removes);
+  REQUIRE(proxy.until([&] { return move.status().gaps == 1; }));
+  cutover::ValidateOptions all;
+  all.repair = true;
+  REQUIRE(move.migration->validate(all, {}));
+  REQUIRE(proxy.until([&] { return move.status().validation.phase != "running"; }));
+  CHECK(move.status().validation.phase == "clean");
+  move.target.writes_fail(std::nullopt);
+  move.target.release();
+  REQUIRE(move.quiet());
+  CHECK_FALSE(move.target.find("b"));
+  CHECK(move.equal());
+}
+
 TEST_CASE(
     "H3, H49: by choice, or when the gap cannot be recorded either, the write is refused before it is sent") {
   Proxy proxy;

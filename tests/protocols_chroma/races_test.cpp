@@ -1,6 +1,8 @@
 // What the driver makes of answers that a real Chroma gives while records are written and deleted under it. The answers
 // are those of Chroma 1.5.9, as it gave them.
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <set>
 
 #include "protocols/chroma/chroma.h"
 #include "tests/net/support.h"
@@ -95,4 +97,62 @@ TEST_CASE("where records go away under every search, what is not there is left o
   RacingChroma chroma({torn_hit}, {no_records});
   CHECK(chroma.search() == Ids{"b"});
   CHECK(chroma.searched == 5);
+}
+
+// A Chroma of 50,001 records. Of three that a filter is about, "a" comes to match it only after the first request for them, by an
+// update, which leaves it at its place in the order: before the others.
+TEST_CASE("a record that begins to match a filter hides no other from a list of those that do") {
+  std::atomic<int> listed{0};
+  const auto member = [](const std::string& request, const std::string& name) {
+    const auto at = request.find("\"" + name + "\":");
+    return at == std::string::npos ? size_t{0} : std::stoul(request.substr(at + name.size() + 3));
+  };
+  FakeUpstream upstream([&](Socket& socket, int) {
+    for (;;) {
+      const auto request = read_request(socket);
+      if (request.empty()) return;
+      const auto target = request.substr(0, request.find("\r\n"));
+      if (target.find("/count ") != std::string::npos) {
+        socket.send(ok("50001"));
+      } else if (target.find("/get ") == std::string::npos) {
+        socket.send(ok(R"({"id":"11111111-1111-1111-1111-111111111111","max_batch_size":1000})"));
+      } else if (request.find("\"ids\":null") == std::string::npos) {  // the records themselves
+        std::string ids;
+        for (const char* id : {"a", "b", "c"}) {
+          const std::string text = "\"" + std::string(id) + "\"";
+          if (request.find(text) != std::string::npos) ids += (ids.empty() ? "" : ",") + text;
+        }
+        socket.send(ok("{\"ids\":[" + ids + "]}"));
+      } else {
+        const Ids matching = listed++ == 0 ? Ids{"b", "c"} : Ids{"a", "b", "c"};
+        const size_t from = std::min(member(request, "offset"), matching.size());
+        const size_t to = std::min(from + member(request, "limit"), matching.size());
+        std::string ids;
+        for (size_t i = from; i < to; ++i) ids += (ids.empty() ? "\"" : ",\"") + matching[i] + "\"";
+        socket.send(ok("{\"ids\":[" + ids + "]}"));
+      }
+    }
+  });
+  SystemClock clock;
+  Endpoint endpoint;
+  endpoint.name = "test";
+  endpoint.url = "http://127.0.0.1:" + std::to_string(upstream.port());
+  auto driver = *chroma::system().make_driver(endpoint, clock);
+  model::Schema schema;
+  schema.name = {"default_tenant/default_database", "things"};
+  schema.vectors.emplace_back();
+  // As a delete by filter is listed before it is passed on.
+  model::Query query;
+  query.collection = schema.name;
+  query.filter = model::Filter::make(model::Filter::Kind::equal, model::Filter::field_of("n"),
+                                     model::Filter::literal_of("x"));
+  query.limit = 100'001;
+  query.with_document = query.with_metadata = false;
+  const auto found = driver->query(schema, query, clock.in(std::chrono::seconds(20)));
+  if (!found) FAIL(found.error().message);
+  std::set<std::string> ids;
+  for (const auto& record : found->records) ids.insert(std::get<std::string>(record.key.id.value));
+  CHECK(ids.contains("b"));
+  CHECK(ids.contains("c"));
+  driver.reset();  // its connections end first
 }

@@ -361,6 +361,41 @@ TEST_CASE("outcomes tell refusals from doubts") {
   CHECK(dialect.outcome(operation, net::Response{}).whole == model::Outcome::uncertain);
 }
 
+// Milvus 2.4 and later ask the limiter before each batch that a delete by filter has found (internal/proxy/task_delete.go).
+TEST_CASE("a delete by filter that is stopped in the middle may have deleted a part") {
+  const MilvusDialect dialect;
+  const auto judged = [&](const char* rpc, WriteClass cls, int32_t code, const char* reason) {
+    Operation operation;
+    operation.row = row_of(dialect, rpc);
+    operation.write_class = cls;
+    Status status;
+    status.code = code;
+    status.reason = status.detail = reason;
+    ProtoWriter message;
+    message.always_bytes(1, encode(status));
+    return dialect.outcome(operation, response_of({"", "", std::string(message.view())})).whole;
+  };
+  const char* stopped =
+      "failed to search/query delegator 1 for channel by-dev-rootcoord-dml_0_1v0: rate limit exceeded[rate=1]";
+  for (const auto cls : {WriteClass::predicate, WriteClass::opaque}) {
+    CHECK(judged("Delete", cls, 8, stopped) == model::Outcome::uncertain);
+    CHECK(judged("Delete", cls, 9, "quota exceeded[reason=disk quota exceeded]") ==
+          model::Outcome::uncertain);
+    CHECK(judged("Delete", cls, 101, "collection not loaded[collection=1]") == model::Outcome::uncertain);
+    CHECK(judged("Delete", cls, 1100, "failed to search/query delegator 1 for channel c: no such segment") ==
+          model::Outcome::uncertain);
+    // Before anything was looked for.
+    CHECK(judged("Delete", cls, 100, "collection not found") == model::Outcome::rejected);
+    CHECK(judged("Delete", cls, 1100, "failed to create delete plan: x") == model::Outcome::rejected);
+    CHECK(judged("Delete", cls, 65535, "failed to create expr plan, expr = x") == model::Outcome::rejected);
+  }
+  // One message, or none.
+  for (const auto cls : {WriteClass::image, WriteClass::read_back}) {
+    CHECK(judged("Delete", cls, 8, "rate limit exceeded[rate=1]") == model::Outcome::rejected);
+    CHECK(judged("Upsert", cls, 8, "rate limit exceeded[rate=1]") == model::Outcome::rejected);
+  }
+}
+
 TEST_CASE("a call has ended as its gRPC status and its message say, not as HTTP does") {
   const MilvusDialect dialect;
   const auto answer = [](std::string code, const std::optional<Status>& status, bool bare = false) {
@@ -453,6 +488,17 @@ TEST_CASE("REST v1 says how a call ended in its body") {
   CHECK(ending(200, R"({"code":100,"message":"collection not found"})").outcome == model::Outcome::rejected);
   CHECK(ending(200, R"({"code":65535,"message":"context canceled"})").outcome == model::Outcome::uncertain);
   CHECK(ending(404, "404 page not found").outcome == model::Outcome::rejected);
+  // What 2.4 and later answer after Request-Timeout, while the call goes on.
+  for (const int status : {408, 409, 425, 499})
+    CHECK(ending(status, R"({"code":10001,"message":"request timeout"})").outcome ==
+          model::Outcome::uncertain);
+  // A delete by filter may be stopped in the middle. What a path does that we do not know nobody knows.
+  const char* limited = R"({"code":8,"message":"rate limit exceeded[rate=1]"})";
+  CHECK(ending(200, limited).outcome == model::Outcome::rejected);
+  head.target = "/v1/vector/delete";
+  const net::Response stopped{200, {{"content-type", "application/json"}}, limited, {}};
+  CHECK(dialect.ending(dialect.classify(head), stopped).outcome == model::Outcome::uncertain);
+  CHECK(dialect.ending(nullptr, stopped).outcome == model::Outcome::uncertain);
   CHECK(ending(503, "").failed);
   CHECK(ending(200, "no json").outcome == model::Outcome::uncertain);
 }
