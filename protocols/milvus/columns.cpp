@@ -46,7 +46,8 @@ bool read_scalars(std::string_view bytes, Column& column, int depth) {
         case 3: list.append(column.longs); break;
         case 4: list.append(column.floats); break;
         case 5: list.append(column.doubles); break;
-        default: column.texts.push_back(list.text());
+        case 6: column.texts.push_back(list.text()); break;
+        default: column.texts.emplace_back(list.bytes());
       }
     }
     if (!list.ok()) return false;
@@ -69,11 +70,11 @@ bool read_vectors(std::string_view bytes, Column& column) {
       }
       case 3:
       case 4:
-      case 5: column.packed = reader.text(); break;
+      case 5: column.packed = std::string(reader.bytes()); break;
       case 6: {
         ProtoReader list(reader.bytes());
         while (list.next()) {
-          if (list.field() == 1) column.texts.push_back(list.text());
+          if (list.field() == 1) column.texts.emplace_back(list.bytes());
           if (list.field() == 2 && column.dimension == 0) column.dimension = list.i64();
         }
         if (!list.ok()) return false;

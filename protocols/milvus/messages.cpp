@@ -120,7 +120,7 @@ std::optional<FieldSchema> read_field_schema(std::string_view bytes) {
       case 7: read_pair(reader, field.index_params); break;
       case 8: field.auto_id = reader.boolean(); break;
       case 10: field.element = static_cast<DataType>(reader.i32()); break;
-      case 11: field.default_value = reader.text(); break;
+      case 11: field.default_value = std::string(reader.bytes()); break;
       case 12: field.dynamic = reader.boolean(); break;
       case 13: field.partition_key = reader.boolean(); break;
       case 15: field.nullable = reader.boolean(); break;

@@ -73,11 +73,11 @@ std::optional<Address> read_address(std::string_view message) {
       case 2: address.database = reader.text(); break;
       case 3: address.collection = reader.text(); break;
       case 4:
-        address.fourth = reader.text();
+        address.fourth = std::string(reader.bytes());  // text, or a message, by the call
         address.fourths.push_back(address.fourth);
         break;
       case 5:
-        address.fifth = reader.text();
+        address.fifth = std::string(reader.bytes());
         address.fifths.push_back(address.fifth);
         break;
     }

@@ -176,7 +176,7 @@ Result<SearchRequest> read_search_request(std::string_view bytes) {
       case 9: read_pair(reader, request.params); break;
       case 16: request.by_keys = reader.boolean(); break;
       case 17: request.special = "sub_reqs"; break;
-      case 18: request.template_values.push_back(reader.text()); break;
+      case 18: request.template_values.emplace_back(reader.bytes()); break;
     }
   }
   if (!reader.ok()) return Error(Code::corrupt, "the message cannot be read");

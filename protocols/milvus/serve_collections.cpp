@@ -56,7 +56,7 @@ Answer create(Asked& asked) {
     switch (reader.field()) {
       case 2: database = reader.text(); break;
       case 3: name = reader.text(); break;
-      case 4: bytes = reader.text(); break;
+      case 4: bytes = std::string(reader.bytes()); break;
       case 5: shards = reader.i32(); break;
       case 6: consistency = reader.i32(); break;
       case 7: read_pair(reader, properties); break;

@@ -3,6 +3,8 @@
 #include <bit>
 #include <cstring>
 
+#include "protocols/wire/json.h"
+
 namespace vmproxy::protocols::wire {
 namespace {
 
@@ -153,6 +155,15 @@ double ProtoReader::f64() {
 
 std::string_view ProtoReader::bytes() {
   return expect(Type::bytes) ? value_ : std::string_view();
+}
+
+std::string ProtoReader::text() {
+  const auto value = bytes();
+  if (!valid_utf8(value)) {
+    fail();
+    return {};
+  }
+  return std::string(value);
 }
 
 template <class T, class Convert>

@@ -39,7 +39,8 @@ class ProtoReader {
   float f32();
   double f64();
   std::string_view bytes();
-  std::string text() { return std::string(bytes()); }
+  std::string
+  text();  // of a field of type string: broken where it is not UTF-8, as every server of proto3 has it
 
   // Repeated scalars: one element, or a packed run of them; both forms may be mixed in a message.
   void append(std::vector<int64_t>& values);
