@@ -26,6 +26,7 @@ TEST_CASE_METHOD(AdminFixture, "the status of a migration has every field of the
   s.reads_percent = 12.5;
   s.lag_changes = 12;
   s.lag_seconds = 0.25;
+  s.lag_rates = {40, 46, 2};
   s.dirty = 1;
   s.suspect = 2;
   s.quarantined = 3;
@@ -45,7 +46,18 @@ TEST_CASE_METHOD(AdminFixture, "the status of a migration has every field of the
   CHECK(body["reads_percent"] == 12.5);
   CHECK(body["source"] == "old (a)");
   CHECK(body["target"] == "new (b)");
-  CHECK(body["lag"] == json::value({{"changes", 12}, {"seconds", 0.25}}));
+  CHECK(body["lag"] == json::value({{"changes", 12},
+                                    {"seconds", 0.25},
+                                    {"written_per_second", 40.0},
+                                    {"applied_per_second", 46.0},
+                                    {"seconds_left", 2.0}}));
+  s.lag_rates = {46, 40, std::nullopt};  // it grows
+  body = object(send("GET", "/api/v1/migrations/m"));
+  CHECK(body["lag"].at("written_per_second") == 46.0);
+  CHECK(body["lag"].at("seconds_left").is_null());
+  s.lag_rates.reset();  // not watched for long enough
+  body = object(send("GET", "/api/v1/migrations/m"));
+  CHECK(body["lag"].at("applied_per_second").is_null());
   CHECK(body["dirty"] == 1);
   CHECK(body["suspect"] == 2);
   CHECK(body["quarantined"] == 3);

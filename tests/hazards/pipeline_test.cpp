@@ -157,7 +157,7 @@ TEST_CASE("H9: what waits for a slow target does not bring back what only a gap 
   cutover::ValidateOptions all;
   all.repair = true;
   REQUIRE(move.migration->validate(all, {}));
-  REQUIRE(proxy.until([&] { return move.status().validation.phase != "running"; }));
+  REQUIRE(move.reaches([&] { return move.status().validation.phase != "running"; }));  // after a minute
   CHECK(move.status().validation.phase == "clean");
   move.target.writes_fail(std::nullopt);
   move.target.release();
