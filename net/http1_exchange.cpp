@@ -113,6 +113,7 @@ bool Http1Exchange::begin(size_t head_bytes) {
   continue_owed_ = parsed_.expect_continue && parsed_.minor_version == 1;
   expired_ = false;
   repeatable_ = false;
+  instead_.clear();
   deadline_ = std::chrono::steady_clock::now() + connection_.listener->options.request_timeout;
   connection_.timer.set(deadline_);
   return true;

@@ -24,6 +24,7 @@ struct Http1Exchange::Pump {
   asio::steady_timer ended;
   bool running = true;
   bool stop = false;
+  bool cut = false;                   // the upstream did not take all that was read for it
   std::optional<Error> client_error;  // the request could not be read: the upstream was cut off
 };
 
@@ -71,6 +72,7 @@ asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, Response* 
     if (failed && reused && pieces.bytes() == bytes) continue;  // it was dead: not one byte left this machine
 
     Result<void> relayed;
+    bool cut = static_cast<bool>(failed);
     if (framer_.complete()) {
       // An upstream that stopped reading may still have answered.
       relayed = co_await relay(*up, answer);
@@ -91,7 +93,10 @@ asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, Response* 
       }
       if (!relayed && pump.client_error) relayed = *pump.client_error;
       if (!framer_.complete()) upstream_reusable_ = client_keep_alive_ = false;
+      cut = cut || pump.cut;
     }
+    // It still waits for the rest of this request, and would take the next one for that.
+    if (cut) upstream_reusable_ = false;
     if (!relayed && !answer_seen_ && reused && repeatable && !expired_ && !broken_) {
       active_ = nullptr;
       fresh = true;
@@ -124,7 +129,10 @@ asio::awaitable<void> Http1Exchange::pump_request(Pump& pump) {
     }
     const auto failed = co_await pump.up.stream.write(Pieces{buffer.bytes().substr(0, taken)});
     buffer.consume(taken);
-    if (failed) co_return;  // the upstream reads no more; its answer may be there
+    if (failed) {  // the upstream reads no more; its answer may be there
+      pump.cut = true;
+      co_return;
+    }
   }
   // A cut request must not look complete to the upstream.
   if (pump.client_error) pump.up.stream.reset();

@@ -20,6 +20,8 @@ class Http2ServerSession final : public Http2Session {
   // First the notice that this connection ends, at the next call the end for streams that come later.
   void drain_step() {
     if (drain_steps_ < 2) drain(drain_steps_++ > 0);
+    // Who is not busy is closed. The end of an answer may still be on its way to a client that reads slowly.
+    connection_.busy = !exchanges_.empty() || writing();
   }
   void update_busy() {
     connection_.busy = !exchanges_.empty();

@@ -98,6 +98,7 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
 
   bool alive() const { return !dead_; }
   bool takes_requests() const;
+  bool writing() const { return writing_; }  // frames wait for the peer to read
   size_t open_streams() const { return streams_.size(); }
   Worker& worker() { return worker_; }
 

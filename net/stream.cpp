@@ -9,7 +9,6 @@
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
-#include <boost/asio/write.hpp>
 
 #include "net/worker.h"
 
@@ -88,11 +87,11 @@ bool Stream::write_now(Pieces& pieces, error_code& failed) {
   return true;
 }
 
-asio::awaitable<error_code> Stream::write_rest(Pieces pieces) {
+asio::awaitable<error_code> Stream::write_rest(Pieces& pieces) {
   if (tls_) {
     while (!pieces.empty()) {
       const auto piece = asio::buffer(pieces.data()->iov_base, pieces.data()->iov_len);
-      const auto [failed, bytes] = co_await asio::async_write(*tls_, piece, as_values);
+      const auto [failed, bytes] = co_await tls_->async_write_some(piece, as_values);
       if (failed) co_return failed;
       pieces.consume(bytes);
     }
@@ -191,6 +190,11 @@ bool Stream::peer_closed() {
 bool Stream::quiet(bool surely) {
   if (!tls_ && (plain_.readable() || plain_.hung_up())) surely = true;
   if (!surely && !tls_) return true;
+  // What came with the last answer is not in the socket any more.
+  if (tls_) {
+    auto* const tls = tls_->native_handle();
+    if (SSL_pending(tls) > 0 || BIO_ctrl_pending(SSL_get_rbio(tls)) > 0) return false;
+  }
   char byte = 0;
   const ssize_t got = ::recv(descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);

@@ -67,8 +67,9 @@ class Stream {
   asio::awaitable<bool> wait_readable() { return plain_.wait_readable(); }
   // Writes what the socket takes now and removes it from `pieces`. True when nothing is left or it failed.
   bool write_now(Pieces& pieces, error_code& failed);
-  // Writes all that is left.
-  asio::awaitable<error_code> write_rest(Pieces pieces);
+  // Writes all that is left and removes it from `pieces`, also when it fails; under TLS a record at a time: one that
+  // was cut is nothing to the peer.
+  asio::awaitable<error_code> write_rest(Pieces& pieces);
   asio::awaitable<error_code> write(Pieces pieces);
   // Plain only, for a connect() that was begun.
   asio::awaitable<bool> wait_writable() { return plain_.wait_writable(); }

@@ -436,6 +436,42 @@ TEST_CASE("stop sends GOAWAY, lets calls end and refuses new connections") {
   CHECK(client.send("/t/Echo", {}, "x", soon()).error().code == Code::refused_connection);
 }
 
+TEST_CASE("stop does not cut off the end of an answer that its client reads slowly") {
+  constexpr size_t bytes = 24u << 20;
+  Proxy server([](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.reply(grpc_response(std::string(bytes, 'a')));
+  });
+  auto client = Socket::to(server.port, 64 * 1024);
+  // Windows of 2^31-1, of the stream and of the connection: what is behind is in the sockets.
+  client.send(preface + std::string("\0\0\6\4\0\0\0\0\0\0\4\x7f\xff\xff\xff", 15) +
+              std::string("\0\0\4\x8\0\0\0\0\0\x7f\xff\0\0", 13) + std::string("\0\0\x6\1\5\0\0\0\1", 9) +
+              "\x83\x86\x84\x41\x01" + "a");
+  std::string received = client.receive();
+  REQUIRE_FALSE(received.empty());
+  std::thread stop([&] { server.server.stop(20s); });
+  enum : char { data = 0, headers = 1 };
+  size_t got = 0;
+  bool ended = false;
+  while (!ended) {
+    while (received.size() >= 9) {
+      const auto byte = [&](size_t at) { return static_cast<size_t>(static_cast<uint8_t>(received[at])); };
+      const size_t size = byte(0) << 16 | byte(1) << 8 | byte(2);
+      if (received.size() < 9 + size) break;
+      if (received[3] == data) got += size;
+      if (received[3] == headers && (received[4] & 1) != 0) ended = true;
+      received.erase(0, 9 + size);
+    }
+    const auto more = client.receive(3000ms, 32 * 1024);
+    if (more.empty()) break;
+    received += more;
+    std::this_thread::sleep_for(3ms);  // the end comes long after idle clients were closed
+  }
+  CHECK(got == bytes);
+  CHECK(ended);
+  client.close();
+  stop.join();
+}
+
 TEST_CASE("frames that are none end the connection, and only it") {
   Database database;
   Proxy server(database.handler());

@@ -1,4 +1,8 @@
 // TLS on both sides: verification is on unless the user chose otherwise.
+#include <openssl/ssl.h>
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <catch2/catch.hpp>
 
 #include "certificate.h"
@@ -84,4 +88,63 @@ TEST_CASE("a client that speaks plain HTTP to a TLS port is closed") {
   auto client = Socket::to(server.port);
   client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   CHECK(client.closed_within(2000ms));
+}
+
+TEST_CASE("a request of which the database took a part is not said to be unsent") {
+  const Certificate certificate;
+  std::atomic<int> begun{0};
+  Proxy database(
+      [&](Exchange& exchange) -> boost::asio::awaitable<void> {
+        if (exchange.head().method == "GET") co_return co_await say_length(exchange);
+        ++begun;  // and reads nothing of its body
+        boost::asio::steady_timer timer(exchange.executor(), 1s);
+        co_await timer.async_wait(boost::asio::use_awaitable);
+      },
+      listen_with(certificate));
+  Upstream upstream(reach(database.port, certificate));
+  Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.read_body(1u << 30);
+    const auto answer =
+        co_await exchange.forward(upstream, std::chrono::steady_clock::now() + 500ms, 1000, nullptr);
+    if (!answer) co_return co_await reply_error(exchange, answer.error());
+    (void)co_await exchange.reply_upstream();
+  });
+  auto client = Socket::to(proxy.port);
+  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");  // leaves a connection for the next one
+  CHECK(client.receive().starts_with("HTTP/1.1 200 "));
+  constexpr size_t bytes = 32u << 20;
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(bytes) + "\r\n\r\n" +
+              std::string(bytes, 'x'));
+  CHECK(client.receive(5000ms).starts_with("HTTP/1.1 504 "));
+  CHECK(begun == 1);
+}
+
+TEST_CASE("records after an answer are not given to the next request") {
+  const Certificate certificate;
+  const std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+  REQUIRE(SSL_CTX_use_certificate_file(context.get(), certificate.file().c_str(), SSL_FILETYPE_PEM) == 1);
+  REQUIRE(SSL_CTX_use_PrivateKey_file(context.get(), certificate.key().c_str(), SSL_FILETYPE_PEM) == 1);
+  FakeUpstream database([&](Socket& socket, int) {
+    const std::unique_ptr<SSL, void (*)(SSL*)> tls(SSL_new(context.get()), SSL_free);
+    SSL_set_fd(tls.get(), socket.fd());
+    if (SSL_accept(tls.get()) != 1) return;
+    const auto cork = [&socket](int on) { ::setsockopt(socket.fd(), IPPROTO_TCP, TCP_CORK, &on, sizeof on); };
+    const auto write = [&tls](const std::string& bytes) {
+      SSL_write(tls.get(), bytes.data(), static_cast<int>(bytes.size()));
+    };
+    char room[4096];
+    while (SSL_read(tls.get(), room, sizeof room) > 0) {  // a request is one record
+      cork(1);
+      write(ok());
+      write(ok("poison"));
+      cork(0);
+    }
+  });
+  Upstream upstream(reach(database.port(), certificate));
+  auto proxy = Proxy::passing(upstream);
+  auto client = Socket::to(proxy.port);
+  for (int i = 0; i < 3; ++i) {
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(client.receive_bytes(ok().size()) == ok());
+  }
 }
