@@ -233,10 +233,23 @@ void DurableJournal::keep_house(Lock& hold) {
   house_kept_at_ = now;
   const Seq trimmed = trimmed_;
   const Seq bodies = bodies_dropped_;
+  const bool writable = !failure_;
   hold.unlock();
   if (auto bytes = store_.bytes_on_disk()) {
     bytes_.set(static_cast<double>(*bytes));
-    if (*bytes > options_.reclaim_above && bodies >= reclaimed_ + options_.reclaim_each) {
+    if (writable && *bytes > options_.reclaim_above && bodies >= reclaimed_ + options_.reclaim_each) {
+      // Files go at once and for good: what says that they may, and the debts put before it, must not be lost after them.
+      if (options_.durability == Durability::os || !unsynced_.empty()) {
+        store::Batch mark;
+        put_meta(mark, "trimmed", encode_number(trimmed));
+        if (auto synced = store_.commit(mark, store::Sync::yes); !synced) {
+          hold.lock();
+          fail(synced.error());
+          return;
+        }
+        unsynced_.clear();
+        unsynced_bytes_ = 0;
+      }
       reclaimed_ = bodies;
       for (const Kind kind : {Kind::body, Kind::intent, Kind::outcome}) {
         const Seq to = kind == Kind::body ? bodies : trimmed;
@@ -346,6 +359,7 @@ Result<void> DurableJournal::reopen_now() {
           new_gap("the journal's disk was away so long that facts about mirrored writes were dropped"));
     }
     for (const auto& [number, gap] : slot_gaps_) found.push_back(gap);
+    add_owed(found);
   }
   if (auto marked = write_boot_mark(found, false); !marked) return marked;
   VMPROXY_FAULT("journal.recording");
@@ -359,6 +373,7 @@ Result<void> DurableJournal::reopen_now() {
   bodies_dropped_ = std::max({bodies_dropped_, recovered->bodies_dropped, trimmed_});
   burnt_from_ = 0;
   rows_lost_ = false;
+  gaps_owed_.clear();            // they come on this thread, so none came meanwhile
   house_kept_at_ = TimePoint();  // space is dear now: give back what was trimmed
   log::info("journal: recording again", {{"next", next}});
   return {};

@@ -71,7 +71,12 @@ Result<void> DurableJournal::close() {
   if (committer_.joinable()) committer_.join();
   if (failure_) return failure_->within("journal: not closed cleanly");
   VMPROXY_FAULT("journal.closing");
-  auto marked = write_boot_mark({}, true);
+  std::vector<Gap> owed;
+  {
+    Lock hold(mutex_);
+    add_owed(owed);
+  }
+  auto marked = write_boot_mark(owed, true);
   VMPROXY_FAULT("journal.closed");
   return marked;
 }

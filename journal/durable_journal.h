@@ -14,6 +14,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "journal/group.h"
@@ -50,6 +51,7 @@ class DurableJournal final : public Journal {
 
   Result<void> mark_gap(std::string what) override;
   void mark_gap(std::string what, std::function<void(Result<void>)> done) override;
+  void owe_gap(std::string what) override;
   Result<std::vector<Gap>> gaps() override;
   bool has_gaps() const override;
   uint64_t gap_horizon() override;
@@ -120,7 +122,8 @@ class DurableJournal final : public Journal {
 
   // --- gaps
   static Row row_of(const Gap& gap);
-  Gap new_gap(std::string what);  // mutex_ held
+  Gap new_gap(std::string what);        // mutex_ held
+  void add_owed(std::vector<Gap>& to);  // mutex_ held
   const Gap* same_gap(const std::string& what) const;
   void put_gap_number(Group& to);
   Result<void> gap_into_slot(const Gap& gap);
@@ -171,6 +174,8 @@ class DurableJournal final : public Journal {
   uint64_t gap_number_ = 0;
   uint64_t gap_horizon_ = 0;
   std::atomic<int> gaps_coming_{0};  // marked, not yet durable
+  std::set<std::string>
+      gaps_owed_;  // recorded nowhere, of what was done all the same; gaps_max of them, and one for the rest
 
   std::array<double, 512> syncs_{};
   size_t sync_count_ = 0;

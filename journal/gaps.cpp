@@ -2,6 +2,7 @@
 // cannot be written (its disk is full or failed), in the store's preallocated slot, from where the next open
 // makes it a row.
 #include "base/fault.h"
+#include "base/log.h"
 #include "journal/durable_journal.h"
 #include "journal/rows.h"
 #include "model/codec.h"
@@ -10,6 +11,7 @@ namespace vmproxy::journal {
 namespace {
 
 constexpr size_t what_bytes_max = 300;
+constexpr const char* more_gaps = "more writes that were not captured, of over 1000 kinds";
 
 void encode_gap(model::Writer& out, const Gap& gap) {
   out.u64(gap.number);
@@ -151,7 +153,7 @@ void DurableJournal::mark_gap(std::string what, std::function<void(Result<void>)
     done(Error(Code::precondition, "journal: it is closed"));
     return;
   }
-  if (gaps_.size() >= gaps_max) what = "more writes that were not captured, of over 1000 kinds";
+  if (gaps_.size() >= gaps_max) what = more_gaps;
   if (same_gap(what)) {
     refuse([done = std::move(done)] { done({}); });  // recorded already
     return;
@@ -195,16 +197,34 @@ Result<void> DurableJournal::mark_gap(std::string what) {
   Gap gap;
   {
     Lock hold(mutex_);
-    if (gaps_.size() >= gaps_max) what = "more writes that were not captured, of over 1000 kinds";
+    if (gaps_.size() >= gaps_max) what = more_gaps;
     if (same_gap(what)) return {};
     gap = new_gap(std::move(what));
   }
   return gap_into_slot(gap);
 }
 
+void DurableJournal::owe_gap(std::string what) {
+  what.resize(std::min(what.size(), what_bytes_max));
+  std::string kept = what;
+  mark_gap(std::move(what), [this, kept = std::move(kept)](Result<void> marked) mutable {
+    if (marked) return;
+    log::error("a capture gap could not be recorded; it is as soon as the journal can be written again",
+               {{"gap", kept}, {"error", marked.error().message}});
+    Lock hold(mutex_);
+    gaps_owed_.insert(gaps_owed_.size() < gaps_max ? std::move(kept) : std::string(more_gaps));
+  });
+}
+
+void DurableJournal::add_owed(std::vector<Gap>& to) {
+  for (const auto& what : gaps_owed_) {
+    if (!same_gap(what)) to.push_back(new_gap(what));
+  }
+}
+
 bool DurableJournal::has_gaps() const {
   Lock hold(mutex_);
-  return !gaps_.empty() || gaps_coming_ > 0;
+  return !gaps_.empty() || gaps_coming_ > 0 || !gaps_owed_.empty();
 }
 
 Result<std::vector<Gap>> DurableJournal::gaps() {

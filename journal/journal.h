@@ -177,6 +177,15 @@ class Journal {
   // does.
   virtual Result<void> mark_gap(std::string what) = 0;
   virtual void mark_gap(std::string what, std::function<void(Result<void>)> done) = 0;
+  // Of what is done already and can be refused no more: where it can be recorded nowhere it is kept in memory, counts in
+  // has_gaps(), and is recorded with the next reopen() or close(). Never blocks.
+  virtual void owe_gap(std::string what) {
+    mark_gap(std::move(what), [](const Result<void>&) {});
+  }
+  // The same; blocks until it is recorded, where it can be.
+  void record_gap(const std::string& what) {
+    if (!mark_gap(what)) owe_gap(what);
+  }
   virtual Result<std::vector<Gap>> gaps() = 0;
   virtual bool has_gaps() const = 0;  // from memory; also those that are not durable yet
   // Take it when a full validation begins and every write marked before has ended; pass it to close_gaps()

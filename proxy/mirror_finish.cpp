@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/fault.h"
-#include "base/log.h"
 #include "base/rule.h"
 #include "journal/rows.h"
 #include "proxy/images.h"
@@ -62,16 +61,7 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
     for (size_t i = ticket.named; i < ticket.keys.size(); ++i)
       outcome.images.push_back({ticket.keys[i], std::nullopt});
   }
-  {
-    std::lock_guard ordered(finish_mutex_);
-    if (ticket.broad) {
-      finish_broad(ticket, outcome);
-    } else {
-      finish_keyed(ticket, outcome);
-    }
-    freshness_.ended(ticket.collection_key, ticket.op);
-  }
-  if (ticket.broad) ledger_.release(ticket.enumerated_from);
+  // Put before its intent may be trimmed, which is all that stands for it until then.
   if (outcome.whole != model::Outcome::rejected) {
     std::string gap;
     if (ticket.cls == journal::IntentClass::opaque)
@@ -82,11 +72,19 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
     if (!gap.empty()) {
       // Before the gap: who sees that one sees this.
       if (may_act) gaps_act_late(ticket.primary);
-      journal_.mark_gap(gap, [](Result<void> marked) {
-        if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
-      });
+      journal_.owe_gap(std::move(gap));
     }
   }
+  {
+    std::lock_guard ordered(finish_mutex_);
+    if (ticket.broad) {
+      finish_broad(ticket, outcome);
+    } else {
+      finish_keyed(ticket, outcome);
+    }
+    freshness_.ended(ticket.collection_key, ticket.op);
+  }
+  if (ticket.broad) ledger_.release(ticket.enumerated_from);
   if (ticket.unjournaled)
     ticket.unjournaled->end(may_act);  // its keys are owed or queued, its own gap is marked
   if (ticket.passing && may_act) passed(*ticket.passing, ticket.primary);

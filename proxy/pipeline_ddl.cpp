@@ -15,8 +15,8 @@ namespace asio = boost::asio;
 void Pipeline::follow(const Collection& before, const Collection& now) {
   if (model::encode_schema(before.plan->target()) == model::encode_schema(now.plan->target())) return;
   if (!now.plan->keys_as_in(*before.plan)) {
-    (void)context_.journal.mark_gap("the records of '" + now.key + "' have other keys on the target since '" +
-                                    now.key + "' was changed");
+    context_.journal.record_gap("the records of '" + now.key + "' have other keys on the target since '" +
+                                now.key + "' was changed");
   }
   const Deadline deadline = context_.clock.in(std::chrono::seconds(2));
   auto altered =
@@ -84,27 +84,26 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, Captured& cap
           VMPROXY_FAULT("ddl.renamed");
           (void)context_.collections.move_claim(*old, *renamed);
         }
-        (void)context_.journal.mark_gap("collection '" + old->key + "' was renamed to '" + renamed->key +
-                                        "'");
+        context_.journal.record_gap("collection '" + old->key + "' was renamed to '" + renamed->key + "'");
       } else if (now && drops && context_.options.mirror_drops) {
         auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
         if (!dropped && dropped.error().code != Code::not_found) {
           if (!dropped.error().surely_not_done()) context_.source_drops.may_land();
-          (void)context_.journal.mark_gap(
+          context_.journal.record_gap(
               "collection '" + old->key +
               "' was dropped and the target still holds it: " + dropped.error().message);
         } else {
           (void)context_.collections.release(*old);
         }
       } else if (now) {
-        (void)context_.journal.mark_gap(
+        context_.journal.record_gap(
             "collection '" + old->key +
             "' was dropped and created again; the target holds records of its former life");
       }
     }
     if (drops && !moved) {
       auto followed = context_.source_drops.follow(name, deadline);
-      if (!followed) (void)context_.journal.mark_gap(followed.error().message);
+      if (!followed) context_.journal.record_gap(followed.error().message);
       captured.followed = static_cast<bool>(followed);
     }
     for (const auto& c : context_.collections.all()) {
@@ -117,7 +116,7 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, Captured& cap
       const auto created =
           context_.collections.create_on_target(*c, context_.clock.in(std::chrono::seconds(2)));
       if (!created && created.error().code == Code::precondition)
-        (void)context_.journal.mark_gap(created.error().message);
+        context_.journal.record_gap(created.error().message);
     }
     return {};
   });

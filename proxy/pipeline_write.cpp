@@ -134,9 +134,7 @@ asio::awaitable<void> Pipeline::look_before(net::Exchange& exchange, Captured& c
 }
 
 void Pipeline::gap(const std::string& what) {
-  context_.journal.mark_gap(what, [](Result<void> marked) {
-    if (!marked) log::error("a capture gap could not be recorded", {{"error", marked.error().message}});
-  });
+  context_.journal.owe_gap(what);
 }
 
 asio::awaitable<void> Pipeline::enumerate(net::Exchange& exchange, Captured& captured) {

@@ -37,8 +37,7 @@ void TargetBackend::note_ddl(const std::string& what) {
   // which waits for it, looks at what is on the disk.
   auto kept = context_.journal.commit_rows({{std::string(journal::rows::state), "ddl/" + what, ""}});
   if (!kept)
-    (void)context_.journal.mark_gap("a change of collections after the promotion could not be noted: " +
-                                    what);
+    context_.journal.record_gap("a change of collections after the promotion could not be noted: " + what);
 }
 
 void TargetBackend::take_back_ddl(const std::string& what) {
@@ -107,7 +106,7 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
   note_ddl(note);
   VMPROXY_FAULT("create.noted");
   if (dropped_before(schema.name)) {
-    (void)context_.journal.mark_gap(
+    context_.journal.record_gap(
         "collection '" + key +
         "' was dropped and created again after the promotion; the source holds records of its former life");
   }

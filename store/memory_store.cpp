@@ -88,7 +88,11 @@ class Memory final : public MemoryStore {
     return bytes;
   }
 
-  Result<void> reclaim(std::string_view, std::string_view) override { return {}; }
+  Result<void> reclaim(std::string_view from, std::string_view to) override {
+    std::lock_guard hold(mutex_);
+    if (from < to) durable_.erase(durable_.lower_bound(from), durable_.lower_bound(to));
+    return {};
+  }
 
   Result<void> reopen() override {
     std::lock_guard hold(mutex_);

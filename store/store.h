@@ -63,7 +63,8 @@ class Store {
   virtual Result<void> scan(std::string_view from, std::string_view to, const Visit& visit) = 0;
   virtual Result<uint64_t> bytes_on_disk() = 0;
 
-  // [from, to) was erased by earlier commits: give its space back, in the background where that takes long.
+  // [from, to) was erased by earlier commits that are synced: give its space back, in the background where that takes long.
+  // What is given back at once does not come again, also where a power cut takes the erasure away.
   virtual Result<void> reclaim(std::string_view from, std::string_view to) = 0;
 
   // After a failed commit: closes and opens what lies below. Everything synced is there again, the rest may

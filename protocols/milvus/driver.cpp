@@ -107,6 +107,7 @@ Result<ServerInfo> MilvusDriver::describe_server(Deadline deadline) {
     std::lock_guard hold(mutex_);
     version_ = info.version;
   }
+  lite_ = info.version.find("Lite") != info.version.npos;
   recent_ = Grammar::of_version(info.version).like_anywhere;
   info.facts = model::Object{{"version", info.version}};
   return info;

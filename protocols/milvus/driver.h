@@ -105,6 +105,8 @@ class MilvusDriver final : public Driver {
   // A call that reads, loading the collection where it must be. When a write came across it is asked
   // again, after `tries` with no write beside it (overlap.h).
   Result<std::string> ask(const model::Schema& schema, const Asking& asking, Deadline deadline);
+  // Until what was acknowledged before is seen by a read that begins then.
+  void let_writes_show(Deadline deadline);
   Result<std::vector<Column>> fetch(const model::Schema& schema, const CollectionSchema& shape,
                                     const Rows& rows, const std::vector<std::string>& fields,
                                     Deadline deadline);
@@ -175,6 +177,7 @@ class MilvusDriver final : public Driver {
   Overlap overlap_;
   mutable Session session_;
   std::atomic<bool> recent_ = false;  // 2.4 or later
+  std::atomic<bool> lite_ = false;
   mutable std::mutex mutex_;
   std::string version_;
   std::map<model::CollectionName, std::pair<std::string, Shape>> shapes_;  // with native id, incarnation

@@ -97,6 +97,17 @@ std::string keys_expression(const CollectionSchema& shape, std::span<const Key> 
   return out + "]";
 }
 
+// Milvus Lite misses what was written in the millisecond before a read, with the upsert's old version gone already
+// (docs/decisions/0010).
+void MilvusDriver::let_writes_show(Deadline deadline) {
+  if (!lite_) return;
+  std::mutex own;
+  std::condition_variable never;
+  std::unique_lock lock(own);
+  clock_.wait_until(lock, never, std::min(deadline, clock_.in(std::chrono::milliseconds(2))),
+                    [] { return false; });
+}
+
 Result<std::string> MilvusDriver::ask(const model::Schema& schema, const Asking& asking, Deadline deadline) {
   const std::string name = to_string(schema.name), database = database_of(schema.name.space);
   const auto& rpc = asking.rpc;
@@ -106,6 +117,7 @@ Result<std::string> MilvusDriver::ask(const model::Schema& schema, const Asking&
     const auto read =
         alone ? overlap_.read_alone(name, deadline) : Result<Overlap::Read>(overlap_.read(name));
     if (!read) return read.error();
+    let_writes_show(deadline);
     const ProtoWriter request = asking.request(alone);
     const uint64_t since = settlings();
     auto answer = client_.call(rpc, database, request, deadline);

@@ -205,6 +205,32 @@ TEST_CASE(
   CHECK(proxy.move.status().gaps >= 1);
 }
 
+TEST_CASE(
+    "H41, H49: an unknown call that was done while nothing could be recorded is a gap once something can") {
+  Proxy proxy;
+  proxy.ready();
+  Move& move = proxy.move;
+  auto request = proxy.exchange({"POST", "/mystery", {}, "x"}, [&](const net::Request&) {
+    move.store->fail_reopen(true);
+    move.store->fail_slot(true);
+    move.store->fail_next_commits(1);
+    move.source.put("hidden", 1);
+    return net::Response{200, {}, "strange", {}};
+  });
+  proxy.handle(request);
+  REQUIRE(request.answer);
+  REQUIRE(move.eventually([&] { return move.journal->failure().has_value(); }));
+  move.linger();
+  CHECK(move.journal->has_gaps());
+  move.store->fail_slot(false);
+  move.store->fail_reopen(false);
+  move.clock.advance(seconds(2));
+  CHECK(move.eventually([&] { return move.status().gaps == 1; }));
+  CHECK_FALSE(move.promote({"unknown_requests"}));
+  proxy.restart(move.disk());
+  CHECK(move.status().gaps >= 1);
+}
+
 TEST_CASE("H41: with unknown_requests: refuse an unknown call is refused; a safe one always passes") {
   Proxy proxy;
   proxy.move.options.proxy.refuse_unknown_requests = true;

@@ -396,6 +396,26 @@ TEST_CASE("H60: a change of collections whose outcome a crash took away is asked
   CHECK(rig.eventually([&] { return rig.target.find("c") == 1; }));
 }
 
+TEST_CASE("H60: a change of collections without an outcome is asked about also after a crash of the replay") {
+  Rig rig;
+  rig.start();
+  rig.write("b", 1);
+  REQUIRE(rig.quiet());
+  REQUIRE(rig.trimmed());
+  auto ddl = rig.mirror->begin_broad(rig.routing, "collection.drop", {"", "things"}, IntentClass::ddl);
+  rig.mirror->pause("things");
+  std::atomic<bool> durable{false};
+  rig.mirror->journal(ddl, {"POST", "/drop", {}, ""}, [&](auto seq) { durable = static_cast<bool>(seq); });
+  REQUIRE(rig.eventually([&] { return durable.load(); }));
+  rig.crash();
+  rig.replay();
+  rig.pass(seconds(1));  // whatever the journal may forget it forgets
+  rig.linger();
+  rig.crash();  // before anybody has looked at unresolved_ddl()
+  rig.start();
+  CHECK(rig.mirror->unresolved_ddl() == std::vector<std::string>{"things"});
+}
+
 TEST_CASE(
     "H60: a collection that is found dropped after a restart does not keep the others from being mirrored") {
   Rig rig;

@@ -278,6 +278,49 @@ TEST_CASE("H49: a gap that can be recorded nowhere is an error, so that the writ
   CHECK(at.journal->gaps().value().size() == 1);
 }
 
+TEST_CASE("H49: a gap of what can be refused no more, and that can be recorded nowhere, is recorded later") {
+  Fixture at;
+  at.open();
+  at.store->fail_next_commits(1);
+  at.store->fail_slot(true);
+  at.journal->record_gap("done already");
+  CHECK_FALSE(at.journal->mark_gap("can be refused"));  // behind it
+  CHECK(at.journal->has_gaps());
+  CHECK(at.journal->gaps().value().empty());
+  at.store->fail_slot(false);
+  REQUIRE(at.journal->reopen());
+  auto gaps = at.journal->gaps().value();
+  REQUIRE(gaps.size() == 1);
+  CHECK(gaps[0].what == "done already");
+  at.power_cut();
+  at.open();
+  CHECK(at.journal->gaps().value().size() == 1);
+  REQUIRE(at.journal->close_gaps(at.journal->gap_horizon()));
+  CHECK_FALSE(at.journal->has_gaps());
+}
+
+// RocksDB deletes whole files, and its manifest is synced where the log is not.
+TEST_CASE("the space of what was trimmed is given back only once no power cut can bring back the trim") {
+  Fixture at;
+  at.options.reclaim_above = 1;
+  at.options.reclaim_each = 1;
+  SECTION("fsync") {}
+  SECTION("os") {
+    at.options.durability = Durability::os;
+  }
+  at.open();
+  for (const char* id : {"a", "b", "c"}) at.append(id);
+  REQUIRE(at.journal->commit_rows({{"x", "synced", ""}}));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // the next group is followed by housekeeping
+  at.journal->put_rows({{"d", "debt", "1"}});
+  at.journal->trim_below(3);
+  while (at.journal->stats().trimmed_below < 3) std::this_thread::yield();
+  at.power_cut();
+  at.open();
+  CHECK(at.seqs() == std::vector<Seq>{3});
+  CHECK(at.journal->row("d", "debt").value() == "1");
+}
+
 TEST_CASE("a gap whose row fails to commit falls back to the slot") {
   Fixture at;
   at.open();

@@ -40,6 +40,11 @@ Rig::~Rig() {
 }
 
 void Rig::start(Side primary) {
+  replay(primary);
+  if (auto started = mirror->start(); !started) FAIL(started.error().message);
+}
+
+void Rig::replay(Side primary) {
   auto opened = journal::Journal::open(*store, clock, metrics, {});
   if (!opened) FAIL(opened.error().message);
   journal = std::move(*opened);
@@ -60,7 +65,6 @@ void Rig::start(Side primary) {
                                            options);
   mirror->set_generation(generation);
   must(mirror->recover(primary, routing.epoch, journal->stats().clean_start));
-  must(mirror->start());
 }
 
 void Rig::stop() {

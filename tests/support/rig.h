@@ -44,7 +44,8 @@ class Rig {
 
   // Opens the journal, learns the collections, replays, starts the lanes. Changes to options, caps and rows come before.
   void start(Side primary = Side::source);
-  void stop();  // clean
+  void replay(Side primary = Side::source);  // start() without the lanes
+  void stop();                               // clean
   // kill -9: what was not committed is gone, what was delayed at the databases may still land. start() again.
   void crash();
 
