@@ -437,38 +437,49 @@ TEST_CASE("stop sends GOAWAY, lets calls end and refuses new connections") {
 }
 
 TEST_CASE("stop does not cut off the end of an answer that its client reads slowly") {
-  constexpr size_t bytes = 24u << 20;
-  Proxy server([](Exchange& exchange) -> boost::asio::awaitable<void> {
-    (void)co_await exchange.reply(grpc_response(std::string(bytes, 'a')));
+  // Of one of these sizes the end waits for a client that does not read, with all before it in the sockets' buffers.
+  constexpr size_t clients = 48, least = 64 << 10, step = 60 << 10;
+  std::atomic<size_t> next{0};
+  Proxy server([&](Exchange& exchange) -> boost::asio::awaitable<void> {
+    (void)co_await exchange.reply(grpc_response(std::string(least + step * next++, 'a')));
   });
-  auto client = Socket::to(server.port, 64 * 1024);
-  // Windows of 2^31-1, of the stream and of the connection: what is behind is in the sockets.
-  client.send(preface + std::string("\0\0\6\4\0\0\0\0\0\0\4\x7f\xff\xff\xff", 15) +
-              std::string("\0\0\4\x8\0\0\0\0\0\x7f\xff\0\0", 13) + std::string("\0\0\x6\1\5\0\0\0\1", 9) +
-              "\x83\x86\x84\x41\x01" + "a");
-  std::string received = client.receive();
-  REQUIRE_FALSE(received.empty());
-  std::thread stop([&] { server.server.stop(20s); });
-  enum : char { data = 0, headers = 1 };
-  size_t got = 0;
-  bool ended = false;
-  while (!ended) {
-    while (received.size() >= 9) {
-      const auto byte = [&](size_t at) { return static_cast<size_t>(static_cast<uint8_t>(received[at])); };
-      const size_t size = byte(0) << 16 | byte(1) << 8 | byte(2);
-      if (received.size() < 9 + size) break;
-      if (received[3] == data) got += size;
-      if (received[3] == headers && (received[4] & 1) != 0) ended = true;
-      received.erase(0, 9 + size);
-    }
-    const auto more = client.receive(3000ms, 32 * 1024);
-    if (more.empty()) break;
-    received += more;
-    std::this_thread::sleep_for(3ms);  // the end comes long after idle clients were closed
+  std::vector<Socket> sockets;
+  for (size_t i = 0; i < clients; ++i) {
+    auto& client = sockets.emplace_back(Socket::to(server.port, 64 * 1024));
+    // Windows of 2^31-1, of the stream and of the connection: what is behind is in the sockets.
+    client.send(preface + std::string("\0\0\6\4\0\0\0\0\0\0\4\x7f\xff\xff\xff", 15) +
+                std::string("\0\0\4\x8\0\0\0\0\0\x7f\xff\0\0", 13) + std::string("\0\0\x6\1\5\0\0\0\1", 9) +
+                "\x83\x86\x84\x41\x01" + "a");
   }
-  CHECK(got == bytes);
-  CHECK(ended);
-  client.close();
+  while (next < clients) std::this_thread::sleep_for(1ms);
+  std::thread stop([&] { server.server.stop(20s); });
+  std::this_thread::sleep_for(1500ms);  // how slow they are: idle clients are closed after a second
+  enum : char { data = 0, headers = 1 };
+  size_t got = 0, ended = 0;
+  for (auto& client : sockets) {
+    std::string received;
+    for (bool end = false; !end;) {
+      const auto more = client.receive(3000ms, 256 * 1024);
+      if (more.empty()) break;
+      received += more;
+      size_t at = 0;
+      while (received.size() - at >= 9) {
+        const auto byte = [&](size_t n) {
+          return static_cast<size_t>(static_cast<uint8_t>(received[at + n]));
+        };
+        const size_t size = byte(0) << 16 | byte(1) << 8 | byte(2);
+        if (received.size() - at < 9 + size) break;
+        if (byte(3) == data) got += size;
+        end = end || (byte(3) == headers && (byte(4) & 1) != 0);
+        at += 9 + size;
+      }
+      received.erase(0, at);
+      ended += end;
+    }
+    client.close();
+  }
+  CHECK(ended == clients);
+  CHECK(got == clients * least + step * (clients * (clients - 1) / 2));
   stop.join();
 }
 
