@@ -122,6 +122,7 @@ class Migration final : public Control {
   Result<void> copy();
   Result<void> beyond_the_copy();
   backfill::Options copy_options();
+  static inline const Actor worker_actor{"vmproxy", "", {}};
   Result<void> validate_until_clean();
   Result<validation::Report> validate_once(const ValidateOptions& options);
   Result<void> conclude_pass(uint64_t pass, bool sample, uint64_t horizon, uint64_t round,

@@ -78,11 +78,8 @@ def ends(tmp_path, make_vmproxy):
     made.close()
 
 
-def test_chroma_moves_under_tls(chroma, pgvector, ends):
-    relay = ends.relay(chroma.port)
-    vmproxy = ends.vmproxy("chroma", relay, {"system": "pgvector", "url": pgvector.url}, server_name="localhost")
-    application = workload.separate_client("127.0.0.1", vmproxy.port, ca=ends.ours.file)
-    things = application.create_collection("things", embedding_function=None)
+def move_reads(things, vmproxy, chroma, pgvector) -> None:
+    """Two records are copied, two written live; then the target answers."""
     things.add(ids=["a", "b"], embeddings=[[1, 0, 0], [0, 1, 0]], documents=["one", "two"])
     vmproxy.command("start", timeout=300)
     things.upsert(ids=["b", "c"], embeddings=[[0, 2, 0], [0, 0, 3]], documents=["two again", "three"])
@@ -92,6 +89,14 @@ def test_chroma_moves_under_tls(chroma, pgvector, ends):
     assert sides.differences(records, sides.pgvector_records(pgvector, "things")) == []
     vmproxy.command("cutover", "--percent", "100")
     assert things.query(query_embeddings=[[0, 0, 3]], n_results=1)["ids"] == [["c"]]
+
+
+def test_chroma_moves_under_tls(chroma, pgvector, ends):
+    relay = ends.relay(chroma.port)
+    vmproxy = ends.vmproxy("chroma", relay, {"system": "pgvector", "url": pgvector.url}, server_name="localhost")
+    application = workload.separate_client("127.0.0.1", vmproxy.port, ca=ends.ours.file)
+    things = application.create_collection("things", embedding_function=None)
+    move_reads(things, vmproxy, chroma, pgvector)
     assert set(relay.names) == {"localhost"}  # of the calls that pass and of vmproxy's own
 
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -127,15 +132,7 @@ def test_a_postgresql_that_wants_tls_is_moved_to(chroma, pgvector, ends, make_vm
     vmproxy = make_vmproxy({"system": "chroma", "url": chroma.url},
                            pgvector_under_tls(pgvector, relay, ca=str(ends.databases.file)))
     things = workload.separate_client("127.0.0.1", vmproxy.port).create_collection("things", embedding_function=None)
-    things.add(ids=["a", "b"], embeddings=[[1, 0, 0], [0, 1, 0]], documents=["one", "two"])
-    vmproxy.command("start", timeout=300)
-    things.upsert(ids=["b", "c"], embeddings=[[0, 2, 0], [0, 0, 3]], documents=["two again", "three"])
-    vmproxy.wait_drained()
-    records = sides.chroma_records(chroma, "things")
-    assert records.keys() == {"a", "b", "c"}
-    assert sides.differences(records, sides.pgvector_records(pgvector, "things")) == []
-    vmproxy.command("cutover", "--percent", "100")
-    assert things.query(query_embeddings=[[0, 0, 3]], n_results=1)["ids"] == [["c"]]
+    move_reads(things, vmproxy, chroma, pgvector)
     vmproxy.command("promote")
     chroma.stop()
     assert sorted(things.get()["ids"]) == ["a", "b", "c"]
