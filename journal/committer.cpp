@@ -216,6 +216,7 @@ void DurableJournal::fail(Error error) {
       burnt_from_ = completion.seq;
   }
   group_done_ = group_last_;
+  for (auto& group : pending_) group.number = ++group_last_;  // settle() waits for them as for new ones
   progress_.notify_all();
   VMPROXY_FAULT("journal.failed");
   refuse([waiting = std::make_shared<std::vector<Completion>>(std::move(waiting)), error = *failure_] {

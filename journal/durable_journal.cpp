@@ -156,20 +156,17 @@ void DurableJournal::outcome(Seq seq, OutcomeRecord outcome, Done durable) {
   const uint64_t bytes = key.size() + sealed.size();
 
   Lock hold(mutex_);
-  if (durable) {
-    if (auto error = refusal(bytes)) {
-      refuse([durable = std::move(durable), error = *error] { durable(error); });
-      return;
-    }
-  } else if (stopping_ || (failure_ && pending_bytes_ + bytes > options_.pending_bytes_max)) {
-    return;  // the intent stays without an outcome, which is read as uncertain
+  if (auto error = durable ? refusal(bytes) : std::nullopt) {
+    refuse([durable = std::exchange(durable, nullptr), error = *error] { durable(error); });
   }
+  if (stopping_ || (failure_ && pending_bytes_ + bytes > options_.pending_bytes_max))
+    return;  // the intent stays without an outcome, which is read as uncertain
   Group& to = group();
-  const size_t first = to.batch.size();
   to.put_visible(std::move(key), std::move(sealed));
   pending_bytes_ += bytes;
   if (durable) {
-    to.complete({0, nullptr, std::move(durable), first, to.batch.size()});
+    // None of the operations: a failure keeps the outcome with the lazy ones.
+    to.complete({0, nullptr, std::move(durable), to.batch.size(), to.batch.size()});
     to.sync = to.urgent = true;
   }
   wake(to.urgent);

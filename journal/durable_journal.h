@@ -127,7 +127,7 @@ class DurableJournal final : public Journal {
   const Gap* same_gap(const std::string& what) const;
   void put_gap_number(Group& to);
   Result<void> gap_into_slot(const Gap& gap);
-  Result<void> write_slot();
+  std::string slot_bytes() const;  // mutex_ held
   Result<std::vector<Gap>> gaps_of_slot();
   Result<void> load_gaps();
   uint64_t wall_us() const;
@@ -138,6 +138,9 @@ class DurableJournal final : public Journal {
   Histogram sync_seconds_;
   Gauge bytes_;
 
+  // Held while the slot is written, which may take as long as the disk likes; mutex_ is not, as io threads take that one. It
+  // comes before mutex_.
+  std::mutex slot_mutex_;
   mutable std::mutex mutex_;
   std::condition_variable work_;      // wakes the committer
   std::condition_variable progress_;  // a group ended, or reopen() did

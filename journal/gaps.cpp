@@ -65,23 +65,30 @@ void DurableJournal::put_gap_number(Group& to) {
   to.put(std::move(key), std::move(value));
 }
 
-// On the committer thread.
+// On the committer thread. Until it is in gaps_ it counts in gaps_coming_.
 Result<void> DurableJournal::gap_into_slot(const Gap& gap) {
-  Lock hold(mutex_);
-  slot_gaps_[gap.number] = gap;
+  std::lock_guard one(slot_mutex_);
+  std::string bytes;
+  {
+    Lock hold(mutex_);
+    if (same_gap(gap.what)) return {};  // recorded while this one waited for its turn
+    slot_gaps_[gap.number] = gap;
+    bytes = slot_bytes();
+  }
   const auto fault = VMPROXY_FAULT_HIT("gap.slot");
-  if (auto written = fault.broken() ? fault.disk_error() : write_slot(); !written) {
+  const auto written = fault.broken() ? fault.disk_error() : store_.write_slot(bytes);
+  if (written) VMPROXY_FAULT("gap.slotted");
+  Lock hold(mutex_);
+  if (!written) {
     slot_gaps_.erase(gap.number);
     return written.error().within("journal: the capture gap '" + gap.what + "' could not be recorded");
   }
-  VMPROXY_FAULT("gap.slotted");
   gaps_[gap.number] = gap;
   return {};
 }
 
-// mutex_ held: rare, small, and nobody may see a gap as recorded before it is.
-Result<void> DurableJournal::write_slot() {
-  if (slot_gaps_.empty()) return store_.write_slot({});
+// mutex_ held.
+std::string DurableJournal::slot_bytes() const {
   model::Writer out;
   size_t left = slot_gaps_.size();
   for (const auto& [number, gap] : slot_gaps_) {
@@ -96,7 +103,7 @@ Result<void> DurableJournal::write_slot() {
     --left;
     encode_gap(out, shown);
   }
-  return store_.write_slot(out.view());
+  return out.take();
 }
 
 Result<std::vector<Gap>> DurableJournal::gaps_of_slot() {
@@ -162,9 +169,8 @@ void DurableJournal::mark_gap(std::string what, std::function<void(Result<void>)
   ++gaps_coming_;
   if (failure_) {
     refuse([this, gap, done = std::move(done)] {
-      auto result = gap_into_slot(gap);
-      --gaps_coming_;
-      done(std::move(result));
+      done(gap_into_slot(gap));
+      --gaps_coming_;  // behind it: what was recorded nowhere may be owed by then
     });
     return;
   }
@@ -174,14 +180,15 @@ void DurableJournal::mark_gap(std::string what, std::function<void(Result<void>)
   put_gap_number(to);
   to.complete({0, nullptr,
                [this, gap, done = std::move(done)](Result<void> result) {
-                 if (!result && !stopping_) result = gap_into_slot(gap);
-                 VMPROXY_FAULT("gap.recorded");
                  if (result) {
                    Lock again(mutex_);
                    gaps_[gap.number] = gap;
+                 } else if (!stopping_) {
+                   result = gap_into_slot(gap);
                  }
-                 --gaps_coming_;
+                 VMPROXY_FAULT("gap.recorded");
                  done(result);
+                 --gaps_coming_;
                },
                first, to.batch.size()});
   to.sync = to.urgent = to.force_sync = true;
@@ -200,8 +207,11 @@ Result<void> DurableJournal::mark_gap(std::string what) {
     if (gaps_.size() >= gaps_max) what = more_gaps;
     if (same_gap(what)) return {};
     gap = new_gap(std::move(what));
+    ++gaps_coming_;
   }
-  return gap_into_slot(gap);
+  auto recorded = gap_into_slot(gap);
+  --gaps_coming_;
+  return recorded;
 }
 
 void DurableJournal::owe_gap(std::string what) {
@@ -259,11 +269,17 @@ Result<void> DurableJournal::close_gaps(uint64_t horizon) {
   });
   if (!committed) return committed;
   VMPROXY_FAULT("gaps.erased");
-  Lock hold(mutex_);
-  const bool in_slot = !slot_gaps_.empty() && slot_gaps_.begin()->first <= horizon;
-  std::erase_if(gaps_, [&](const auto& gap) { return gap.first <= horizon; });
-  std::erase_if(slot_gaps_, [&](const auto& gap) { return gap.first <= horizon; });
-  return in_slot ? write_slot() : Result<void>();
+  std::lock_guard one(slot_mutex_);
+  std::string left;
+  {
+    Lock hold(mutex_);
+    const bool in_slot = !slot_gaps_.empty() && slot_gaps_.begin()->first <= horizon;
+    std::erase_if(gaps_, [&](const auto& gap) { return gap.first <= horizon; });
+    std::erase_if(slot_gaps_, [&](const auto& gap) { return gap.first <= horizon; });
+    if (!in_slot) return {};
+    left = slot_bytes();
+  }
+  return store_.write_slot(left);
 }
 
 }  // namespace vmproxy::journal

@@ -134,7 +134,8 @@ class Journal {
   // Makes the intent durable (group commit), then calls done(seq). On failure done(error): nothing was
   // recorded, the seq is burnt and marked as a hole. Order of seqs is order of calls.
   virtual void append(IntentHead head, IntentBody body, std::function<void(Result<Seq>)> done) = 0;
-  // Lazily durable; with `durable` it is synced first and then called back.
+  // Lazily durable; with `durable` it is synced first and then called back. With an error it is kept as a lazy one, where
+  // there is room.
   virtual void outcome(Seq seq, OutcomeRecord outcome,
                        std::function<void(Result<void>)> durable = nullptr) = 0;
   // Atomic, ordered with everything put before it. Lazily durable, or synced with a callback.

@@ -198,11 +198,14 @@ Result<void> DurableJournal::write_boot_mark(const std::vector<Gap>& found, bool
   if (const auto fault = VMPROXY_FAULT_HIT("boot.mark"); fault.broken()) return fault.disk_error();
   if (auto committed = store_.commit(batch, store::Sync::yes); !committed) return committed;
   VMPROXY_FAULT("boot.marked");
-  Lock hold(mutex_);
-  for (const auto& [number, gap] : recorded) gaps_[number] = gap;
-  if (slot_gaps_.empty() && !store_.doubt()) return {};
-  slot_gaps_.clear();
-  auto emptied = write_slot();
+  std::lock_guard one(slot_mutex_);
+  {
+    Lock hold(mutex_);
+    for (const auto& [number, gap] : recorded) gaps_[number] = gap;
+    if (slot_gaps_.empty() && !store_.doubt()) return {};
+    slot_gaps_.clear();
+  }
+  auto emptied = store_.write_slot({});
   VMPROXY_FAULT("boot.slot");
   return emptied;
 }

@@ -37,6 +37,11 @@ class Sink {
   // there is no news, and a repair would only be refused again.
   virtual bool quarantined(const model::CollectionName&, const model::Key&) { return false; }
 
+  // Erases from the target what it holds under keys, in its own form, that no key of the source becomes: no lane ever names them.
+  // Only while the source is the primary, and only from what is ours.
+  virtual Result<void> erase_strays(const model::CollectionName& collection,
+                                    const std::vector<model::Key>& keys) = 0;
+
   // Owes each key a READ of the primary (a durable debt with a new position), and a comparison before the primary changes.
   virtual Result<void> repair(const model::CollectionName& collection,
                               const std::vector<model::Key>& keys) = 0;

@@ -106,7 +106,10 @@ class Memory final : public MemoryStore {
   }
 
   Result<void> write_slot(std::string_view bytes) override {
-    std::lock_guard hold(mutex_);
+    std::unique_lock hold(mutex_);
+    slot_waits_ = true;
+    released_.wait(hold, [&] { return !slot_held_; });
+    slot_waits_ = false;
     if (fail_slot_) return Error(Code::io, "the store in memory was told to fail its slot");
     if (bytes.size() > slot_bytes_max) return Error(Code::invalid, "the slot holds at most 3500 bytes");
     slot_ = bytes;
@@ -143,6 +146,17 @@ class Memory final : public MemoryStore {
   void fail_slot(bool fails) override {
     std::lock_guard hold(mutex_);
     fail_slot_ = fails;
+  }
+  void hold_slot(bool hold_it) override {
+    {
+      std::lock_guard hold(mutex_);
+      slot_held_ = hold_it;
+    }
+    released_.notify_all();
+  }
+  bool slot_waits() override {
+    std::lock_guard hold(mutex_);
+    return slot_waits_;
   }
   void set_doubt(std::string what) override {
     std::lock_guard hold(mutex_);
@@ -211,6 +225,8 @@ class Memory final : public MemoryStore {
   bool fail_reopen_ = false;
   bool lose_when_reopened_ = false;
   bool held_ = false;
+  bool slot_held_ = false;
+  bool slot_waits_ = false;
 };
 
 }  // namespace

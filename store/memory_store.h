@@ -12,6 +12,9 @@ class MemoryStore : public Store {
   // Code::io although the batch reached the disk: a sync whose answer was an error.
   virtual void fail_next_commit_after_applying() = 0;
   virtual void fail_slot(bool fails) = 0;
+  // write_slot() waits until released; slot_waits() tells whether one does.
+  virtual void hold_slot(bool hold) = 0;
+  virtual bool slot_waits() = 0;
   virtual void set_doubt(std::string what) = 0;  // until write_slot()
   virtual void fail_reopen(bool fails) = 0;
   virtual void lose_when_reopened(bool loses) = 0;  // what was not synced

@@ -1,6 +1,7 @@
 #include <future>
 #include <thread>
 
+#include "base/fake_clock.h"
 #include "journal/durable_journal.h"
 #include "tests/journal/fixture.h"
 
@@ -89,6 +90,48 @@ TEST_CASE("lazy rows and outcomes put before and during a failure are committed 
   CHECK_FALSE(at.journal->row("d", "changed").value());
   CHECK_FALSE(at.journal->row("d", "waited for").value());
   CHECK(at.journal->outcome_of(1).value());
+}
+
+TEST_CASE(
+    "an outcome that somebody waits for is kept when it cannot be made durable, and committed after that") {
+  Fixture at;
+  at.open();
+  at.append("a");
+  Results<void> told;
+  bool before = false;
+  SECTION("its commit fails") {
+    at.store->fail_next_commits(1);
+  }
+  SECTION("one before it has failed") {
+    before = true;
+    at.store->fail_next_commits(1);
+    CHECK_FALSE(append_and_wait(*at.journal, intent_of("b"), body_of("x")));
+  }
+  at.journal->outcome(1, {model::Outcome::rejected, {}, {}}, told.next());
+  REQUIRE(told.wait(1).size() == 1);
+  CHECK_FALSE(told.wait(1)[0]);
+  REQUIRE(at.journal->reopen());
+  CHECK(at.append("after") == (before ? 3 : 2));
+  at.power_cut();
+  at.open();
+  const auto kept = at.journal->outcome_of(1).value();
+  REQUIRE(kept);
+  CHECK(kept->whole == model::Outcome::rejected);
+}
+
+// Its clock stands still: no lazy row is committed because time passes.
+TEST_CASE("lazy rows that were kept over a failure are committed by a close() right after it") {
+  FakeClock still;
+  Fixture at;
+  at.journal = Journal::open(*at.store, still, at.metrics, at.options).value();
+  at.journal->put_rows({{"d", "debt", "1"}});
+  at.store->fail_next_commits(1);
+  CHECK_FALSE(append_and_wait(*at.journal, intent_of("a"), body_of("x")));
+  REQUIRE(at.journal->reopen());
+  REQUIRE(at.journal->close());
+  at.open();
+  CHECK(at.journal->stats().clean_start);
+  CHECK(at.journal->row("d", "debt").value() == "1");
 }
 
 // A debt that is lost so while the end of its intent, committed later, stays: after a crash nobody knows of it.
@@ -276,6 +319,69 @@ TEST_CASE("H49: a gap that can be recorded nowhere is an error, so that the writ
   CHECK(at.journal->mark_gap("capture failed"));
   REQUIRE(at.journal->reopen());
   CHECK(at.journal->gaps().value().size() == 1);
+}
+
+TEST_CASE(
+    "H49: whoever must not block does not wait for the slot, and the gap that is on its way there counts") {
+  Fixture at;
+  at.open();
+  at.append("first");
+  at.store->hold_slot(true);
+  at.store->fail_next_commits(1);
+  Results<void> marked;
+  SECTION("marked by the callback of a write that failed") {
+    at.journal->append(intent_of("a"), body_of("x"), [&](Result<Seq> result) {
+      if (!result) marked.next()(at.journal->mark_gap("capture failed"));
+    });
+  }
+  SECTION("marked from elsewhere") {
+    at.journal->mark_gap("capture failed", marked.next());
+  }
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!at.store->slot_waits() && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+  REQUIRE(at.store->slot_waits());
+  Results<Seq> appended;
+  Results<void> recorded, again;
+  bool counts = false;
+  auto other = std::async(std::launch::async, [&] {
+    at.journal->append(intent_of("b"), body_of("x"), appended.next());
+    at.journal->put_rows({{"d", "debt", "1"}}, recorded.next());
+    at.journal->outcome(1, {model::Outcome::applied, {}, {}});
+    counts = at.journal->has_gaps();
+    at.journal->mark_gap("capture failed", again.next());
+  });
+  CHECK(other.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+  at.store->hold_slot(false);
+  other.get();
+  CHECK(counts);
+  for (auto* result : {&marked, &again}) {
+    REQUIRE(result->wait(1).size() == 1);
+    CHECK(result->wait(1)[0]);
+  }
+  CHECK(at.journal->gaps().value().size() == 1);  // the second is the same
+  CHECK_FALSE(at.store->read_slot().value().empty());
+  REQUIRE(at.journal->reopen());
+  CHECK(at.store->read_slot().value().empty());
+  CHECK(at.journal->gaps().value().size() == 1);
+  REQUIRE(at.journal->close_gaps(at.journal->gap_horizon()));
+  CHECK_FALSE(at.journal->has_gaps());
+}
+
+TEST_CASE("H49: a gap counts until whoever marked it knows that it can be recorded nowhere") {
+  Fixture at;
+  at.open();
+  at.store->fail_slot(true);
+  at.store->fail_next_commits(1);
+  Results<void> marked;
+  const auto mark = [&](std::string what) {
+    at.journal->mark_gap(std::move(what), [&, next = marked.next()](Result<void> result) {
+      next(!result && at.journal->has_gaps() ? Result<void>() : Error(Code::internal, "it does not count"));
+    });
+  };
+  mark("its row fails");
+  CHECK(marked.wait(1)[0]);
+  mark("while the journal fails");
+  CHECK(marked.wait(2)[1]);
 }
 
 TEST_CASE("H49: a gap of what can be refused no more, and that can be recorded nowhere, is recorded later") {
