@@ -6,16 +6,16 @@
 
 namespace vmproxy::backfill {
 
-Result<void> IdMap::enter(std::span<const model::Record> records, Deadline deadline) {
+Result<void> IdMap::enter(std::span<const model::Key> keys, Deadline deadline) {
   std::lock_guard hold(mutex_);
   const std::string prefix = model::to_string(schema_.name) + '\0';
   std::vector<const model::Key*> newcomers;
   std::vector<model::Key> there;
   std::vector<std::string> names;
-  for (const auto& record : records) {
-    auto mapped = to_target_(record.key);
+  for (const auto& key : keys) {
+    auto mapped = to_target_(key);
     if (!mapped) continue;  // has no place there: the lanes put it into quarantine by name
-    newcomers.push_back(&record.key);
+    newcomers.push_back(&key);
     names.push_back(prefix + model::encode(*mapped));
     there.push_back(std::move(*mapped));
   }

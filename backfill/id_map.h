@@ -24,7 +24,7 @@ class IdMap {
 
   // Enters the keys of a page, before it is handed over. Error precondition: a COLLISION. Errors of the
   // source: an id was taken by another key, and whether that record still exists could not be read.
-  Result<void> enter(std::span<const model::Record> records, Deadline deadline);
+  Result<void> enter(std::span<const model::Key> keys, Deadline deadline);
 
  private:
   Result<void> settle(const model::Key& there, const model::Key& newcomer, const model::Key& holder,

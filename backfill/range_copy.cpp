@@ -79,19 +79,15 @@ bool RangeCopy::wait_for_turn(uint64_t& reserved) {
 
 Result<void> RangeCopy::scan(uint64_t reserved) {
   const TimePoint begun = parts_.clock.now();
+  Share share(*this, reserved);
   auto& size = collection_.page_size();
   auto found =
       parts_.source.scan(collection_.schema(), range_, cursor_, size.records(parts_.rate.per_second()), {},
                          parts_.clock.in(parts_.options.page_timeout));
-  if (!found) {
-    release(reserved);
-    return source_failed(found.error());
-  }
+  if (!found) return source_failed(found.error());
   const Duration took = parts_.clock.now() - begun;
-  if (found->records.empty() && !found->done && found->cursor == cursor_) {
-    release(reserved);
+  if (found->records.empty() && !found->done && found->cursor == cursor_)
     return Error(Code::internal, "the source's scan does not move on; nothing was lost, the copy ended here");
-  }
   Page page;
   page.cursor = found->cursor;
   page.last = found->done;
@@ -99,41 +95,44 @@ Result<void> RangeCopy::scan(uint64_t reserved) {
   uint64_t bytes = 0;
   for (const auto& record : found->records) {
     bytes += record_bytes(record);
-    page.hashes.push_back(SeenKeys::hash_of(record.key));
     page.keys.push_back(record.key);
   }
+  for (const auto& one : found->unread) {
+    page.unread.push_back(one.key);
+    page.keys.push_back(one.key);
+  }
+  for (const auto& key : page.keys) page.hashes.push_back(SeenKeys::hash_of(key));
   size.scanned(found->records.size(), bytes, seconds_of(took));
-  parts_.rate.spent(static_cast<double>(found->records.size()));
+  parts_.rate.spent(static_cast<double>(page.keys.size()));
   not_before_ = parts_.clock.now() + parts_.yield.after(took);
   if (auto* ids = collection_.ids()) {
-    auto entered = ids->enter(found->records, parts_.clock.in(parts_.options.page_timeout));
-    if (!entered) {
-      release(reserved);
-      return entered.error().retryable() ? source_failed(entered.error()) : entered;
-    }
+    auto entered = ids->enter(page.keys, parts_.clock.in(parts_.options.page_timeout));
+    if (!entered) return entered.error().retryable() ? source_failed(entered.error()) : entered;
   }
   source_backoff_.reset();
   goes_on(source_wait_);
   {
     std::lock_guard hold(parts_.state->mutex);
     parts_.state->bytes_in_flight += bytes;
-    parts_.state->bytes_in_flight -= reserved;
+    parts_.state->bytes_in_flight -= share.bytes;
+    share.bytes = bytes;
   }
   cursor_ = page.cursor;
   scanned_ = page.last;
   page.duplicates = seen_->enter(page.hashes);
   VMPROXY_FAULT("page.scanned");
-  send(std::move(page), std::move(found->records), bytes);
+  send(std::move(page), std::move(found->records), share);
   return {};
 }
 
-void RangeCopy::send(Page page, std::vector<model::Record> records, uint64_t bytes) {
+void RangeCopy::send(Page page, std::vector<model::Record> records, Share& share) {
   page.answer = std::make_shared<Answer>();
   page.sent = parts_.clock.now();
   auto answer = page.answer;
   pages_.push_back(std::move(page));
   if (records.empty()) {
     std::lock_guard hold(parts_.state->mutex);
+    answer->at = pages_.back().sent;
     answer->result = journal::BackfillDone{};
     return;
   }
@@ -143,19 +142,25 @@ void RangeCopy::send(Page page, std::vector<model::Record> records, uint64_t byt
     if (state.pages_in_flight++ == 0) state.acknowledged = pages_.back().sent;
   }
   // Only the state and the answer: the page may outlive this copy, and the run.
-  parts_.sink.backfill(
-      collection_.job().name, collection_.schema().incarnation, std::move(records),
-      [state = parts_.state, answer, bytes, &clock = parts_.clock](Result<journal::BackfillDone> result) {
-        {
-          std::lock_guard hold(state->mutex);
-          if (answer->result) return;
-          answer->at = state->acknowledged = clock.now();
-          answer->result = std::move(result);
-          state->bytes_in_flight -= bytes;
-          --state->pages_in_flight;
-        }
-        state->changed.notify_all();
-      });
+  const auto answered = [state = parts_.state, answer, bytes = std::exchange(share.bytes, 0),
+                         &clock = parts_.clock](Result<journal::BackfillDone> result) {
+    {
+      std::lock_guard hold(state->mutex);
+      if (answer->result) return;
+      answer->at = state->acknowledged = clock.now();
+      answer->result = std::move(result);
+      state->bytes_in_flight -= bytes;
+      --state->pages_in_flight;
+    }
+    state->changed.notify_all();
+  };
+  try {
+    parts_.sink.backfill(collection_.job().name, collection_.schema().incarnation, std::move(records),
+                         answered);
+  } catch (...) {
+    answered(Error(Code::cancelled, "the page was not sent"));
+    throw;
+  }
   VMPROXY_FAULT("page.sent");
 }
 
@@ -189,7 +194,7 @@ Result<void> RangeCopy::settle(Page& page, const journal::BackfillDone& done) {
   if (auto owed = repair(page); !owed) return owed;
   VMPROXY_FAULT("page.repaired");
   seen_->leave(page.hashes, true);
-  const Counts counts{page.keys.size(), done.dropped, done.quarantined, page.duplicates};
+  const Counts counts{page.keys.size(), done.dropped, done.quarantined + page.unread.size(), page.duplicates};
   row_.counts += counts;
   row_.cursor = page.cursor;
   collection_.checkpoints().put(collection_.job().name, index_, row_);
@@ -209,7 +214,7 @@ Result<void> RangeCopy::settle(Page& page, const journal::BackfillDone& done) {
 
 Result<void> RangeCopy::repair(const Page& page) {
   const auto twice = seen_->twice(page.hashes);
-  std::vector<model::Key> keys;
+  std::vector<model::Key> keys = page.unread;
   for (size_t i = 0; i < twice.size(); ++i) {
     if (twice[i]) keys.push_back(page.keys[i]);
   }
@@ -217,7 +222,7 @@ Result<void> RangeCopy::repair(const Page& page) {
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   auto owed = parts_.sink.repair(collection_.job().name, keys);
-  if (!owed) return owed.error().within(collection_.label() + ": records that the source showed twice");
+  if (!owed) return owed.error().within(collection_.label() + ": records that have to be read again");
   return {};
 }
 

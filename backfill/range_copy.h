@@ -34,15 +34,25 @@ class RangeCopy {
     bool last = false;
     std::vector<uint64_t> hashes;
     std::vector<model::Key> keys;
+    std::vector<model::Key> unread;  // among them: for the lanes to read, or to put into quarantine
     size_t duplicates = 0;
     TimePoint begun{}, sent{};
     std::shared_ptr<Answer> answer;
+  };
+  // Bytes of the budget that are given back however the scan ends, unless a page on its way has taken them over.
+  struct Share {
+    Share(RangeCopy& copy, uint64_t bytes) : copy(copy), bytes(bytes) {}
+    ~Share() { copy.release(bytes); }
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+    RangeCopy& copy;
+    uint64_t bytes;
   };
 
   Result<void> copy();
   bool wait_for_turn(uint64_t& reserved);  // true: scan a page, `reserved` bytes of the budget are ours
   Result<void> scan(uint64_t reserved);
-  void send(Page page, std::vector<model::Record> records, uint64_t bytes);
+  void send(Page page, std::vector<model::Record> records, Share& share);
   Result<void> settle();
   Result<void> settle(Page& page, const journal::BackfillDone& done);
   Result<void> repair(const Page& page);

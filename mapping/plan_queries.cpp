@@ -217,8 +217,8 @@ Result<model::Query> Plan::to_target(const model::Query& query) const {
     there.vector_name = name->second;
   }
   if (!rules_.document_field.empty() && query.with_document) there.with_metadata = true;
-  if (query.fields && (rules_.flatten || !rules_.document_field.empty())) {
-    // Members of objects lie under names that only the record knows; to_source(result, asked) cuts.
+  if (query.fields && (rules_.flatten || !rules_.document_field.empty() || !rules_.partition_field.empty())) {
+    // Members of objects, and fields named as one of ours, lie under other names; to_source(result, asked) cuts.
     there.fields.reset();
   }
   return there;

@@ -42,6 +42,7 @@ struct Capabilities {
   bool declared_json_any = true;     // those of JSON hold any value, else objects only
   bool vectors_f16 = false, vectors_bf16 = false, vectors_binary = false;  // kinds besides dense_f32
   bool exact_search = false;          // search is exact where no index was built
+  bool metric_fixed = false;          // a collection keeps the metric that it was created with
   bool insert_only = false;           // upsert(insert_only) is atomic per record in the database
   uint32_t batch_records_max = 1000;  // of upsert, erase and read
 };

@@ -8,7 +8,7 @@ namespace {
 
 constexpr uint8_t record_format = 1;
 constexpr uint8_t schema_format = 1;
-constexpr int depth_max = 512;
+constexpr int depth_max = 1024;  // no driver reads anything deeper
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 // system's own API can be answered from here when the system is gone.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -52,5 +53,9 @@ struct Schema {
   Value metadata;  // of the collection itself
   Value native;    // as the system showed it
 };
+
+inline bool same_metrics(const Schema& a, const Schema& b) {
+  return std::ranges::equal(a.vectors, b.vectors, {}, &VectorField::metric, &VectorField::metric);
+}
 
 }  // namespace vmproxy::model

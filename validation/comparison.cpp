@@ -61,9 +61,14 @@ Result<std::map<model::Key, Found>> Comparison::read(Side side, std::span<const 
   std::map<model::Key, Found> found;
   for (size_t from = 0; from < there.size(); from += step) {
     const std::span<const model::Key> part(there.data() + from, std::min(step, there.size() - from));
-    auto records = driver.read(schema, part, parts, deadline);
-    if (!records) return records.error();
-    for (auto& record : *records) {
+    auto shown = driver.read_each(schema, part, parts, deadline);
+    if (!shown) return shown.error();
+    for (const auto& [index, error] : shown->refused) {
+      if (error.retryable()) return error;  // it passes, and is waited for
+      const auto key = at_source ? Result<model::Key>(part[index]) : plan_->key_to_source(part[index]);
+      if (key) found[*key].problem = error.message;
+    }
+    for (auto& record : shown->records) {
       if (at_source) {
         auto key = record.key;
         found[std::move(key)].record = std::move(record);
@@ -123,6 +128,10 @@ std::optional<Mismatch> Comparison::judge(const Look& look, Side primary) const 
   const bool source = !look.source.absent(), target = !look.target.absent();
   if (!source && !target) return std::nullopt;
   if (source && target) {
+    if (!look.source.problem.empty()) {
+      return Mismatch{Mismatch::Kind::different,
+                      "the source's record cannot be read: " + look.source.problem};
+    }
     if (!look.target.problem.empty()) {
       return Mismatch{Mismatch::Kind::different,
                       "the target's record cannot be read back: " + look.target.problem};
@@ -133,6 +142,7 @@ std::optional<Mismatch> Comparison::judge(const Look& look, Side primary) const 
   }
   const auto kind = source == (primary == Side::source) ? Mismatch::Kind::missing : Mismatch::Kind::extra;
   std::string detail = source ? "on the source only" : "on the target only";
+  if (!look.source.problem.empty()) detail += "; it cannot be read there: " + look.source.problem;
   if (source && look.source.record) {
     if (auto there = plan_->to_target(*look.source.record); !there) {
       detail += "; the target cannot hold it: " + there.error().message;

@@ -14,7 +14,7 @@ namespace vmproxy::validation {
 
 using journal::Side;
 
-// What one side showed for a key: a record, or one that cannot be brought into the source's form, or nothing.
+// What one side showed for a key: a record, or one that cannot be read or brought into the source's form, or nothing.
 struct Found {
   std::optional<model::Record> record;
   std::string problem;

@@ -75,17 +75,19 @@ Result<void> RangeCheck::scan() {
     return Error(Code::internal,
                  "the scan of the " + std::string(source ? "source" : "target") + " does not move on");
   }
-  at_.rate.spent(static_cast<double>(found->records.size()));
+  at_.rate.spent(static_cast<double>(found->records.size() + found->unread.size()));
   Page page;
   page.cursor = found->cursor;
   page.last = found->done;
-  std::erase_if(found->records, [&](const model::Record& record) {
-    if (source) return !sampled(record.key);
-    auto key = comparison_.plan().key_to_source(record.key);
-    return !sampled(key ? *key : record.key);
-  });
-  (source ? page.counts.compared : page.counts.looked_up) = found->records.size();
-  if (auto looked = first_look(page, std::move(found->records)); !looked) return tolerate(looked.error());
+  const auto left_out = [&](const auto& one) {
+    if (source) return !sampled(one.key);
+    auto key = comparison_.plan().key_to_source(one.key);
+    return !sampled(key ? *key : one.key);
+  };
+  std::erase_if(found->records, left_out);
+  std::erase_if(found->unread, left_out);
+  (source ? page.counts.compared : page.counts.looked_up) = found->records.size() + found->unread.size();
+  if (auto looked = first_look(page, std::move(*found)); !looked) return tolerate(looked.error());
   goes_on();
   cursor_ = page.cursor;
   scanned_ = page.last;
@@ -93,29 +95,34 @@ Result<void> RangeCheck::scan() {
   return {};
 }
 
-Result<void> RangeCheck::first_look(Page& page, std::vector<model::Record> records) {
-  if (records.empty()) return {};
-  return name_.scanned == Side::source ? first_look_at_source(page, std::move(records))
-                                       : first_look_at_target(page, records);
+Result<void> RangeCheck::first_look(Page& page, protocols::ScanPage found) {
+  std::vector<model::Key> keys;
+  keys.reserve(found.records.size() + found.unread.size());
+  for (const auto& record : found.records) keys.push_back(record.key);
+  for (const auto& one : found.unread) keys.push_back(one.key);
+  if (keys.empty()) return {};
+  return name_.scanned == Side::source ? first_look_at_source(page, keys, std::move(found))
+                                       : first_look_at_target(page, keys);
 }
 
-Result<void> RangeCheck::first_look_at_source(Page& page, std::vector<model::Record> records) {
-  std::vector<model::Key> keys;
-  keys.reserve(records.size());
-  for (const auto& record : records) keys.push_back(record.key);
+Result<void> RangeCheck::first_look_at_source(Page& page, const std::vector<model::Key>& keys,
+                                              protocols::ScanPage found) {
   const bool whole = at_.options.sample_percent >= whole_scan_percent;
   std::map<model::Key, Look> looks;
   if (whole) {
     auto targets = comparison_.read(Side::target, keys, {}, deadline());
     if (!targets) return targets.error();
-    for (auto& record : records) {
+    const auto seen = [&](const model::Key& key, Found at_source) {
       Look look;
-      if (const auto target = targets->find(record.key); target != targets->end())
-        look.target = target->second;
-      auto key = record.key;
-      look.source.record = std::move(record);
-      looks.insert_or_assign(std::move(key), std::move(look));
+      look.source = std::move(at_source);
+      if (const auto target = targets->find(key); target != targets->end()) look.target = target->second;
+      looks.insert_or_assign(key, std::move(look));
+    };
+    for (auto& record : found.records) {
+      const auto key = record.key;
+      seen(key, {std::move(record), {}});
     }
+    for (auto& one : found.unread) seen(one.key, {std::nullopt, std::move(one.error.message)});
   } else {
     auto both = comparison_.look(keys, at_.primary, deadline());
     if (!both) return both.error();
@@ -128,18 +135,18 @@ Result<void> RangeCheck::first_look_at_source(Page& page, std::vector<model::Rec
   return {};
 }
 
-Result<void> RangeCheck::first_look_at_target(Page& page, const std::vector<model::Record>& records) {
-  std::vector<model::Key> keys;
-  for (const auto& record : records) {
-    if (auto key = comparison_.plan().key_to_source(record.key)) {
-      keys.push_back(std::move(*key));
+Result<void> RangeCheck::first_look_at_target(Page& page, const std::vector<model::Key>& keys) {
+  std::vector<model::Key> ours;  // as the source has them
+  for (const auto& key : keys) {
+    if (auto here = comparison_.plan().key_to_source(key)) {
+      ours.push_back(std::move(*here));
     } else {
-      suspect(page, record.key, record.key, {}, false);
+      suspect(page, key, key, {}, false);
     }
   }
-  auto sources = comparison_.read(Side::source, keys, {false, false}, deadline());
+  auto sources = comparison_.read(Side::source, ours, {false, false}, deadline());
   if (!sources) return sources.error();
-  for (const auto& key : keys) {
+  for (const auto& key : ours) {
     if (!sources->contains(key))
       suspect(page, key, std::nullopt, {}, true);  // seen in part only: looked at twice more
   }
@@ -206,13 +213,15 @@ Result<void> RangeCheck::look_at_foreign(Page& page, TimePoint now) {
     if (suspect.foreign && suspect.due <= now) keys.push_back(*suspect.foreign);
   }
   if (keys.empty()) return {};
-  auto found = at_.parts.target.read(comparison_.plan().target(), keys, {false, false}, deadline());
+  auto found = at_.parts.target.read_each(comparison_.plan().target(), keys, {false, false}, deadline());
   if (!found) return found.error();
   std::set<model::Key> there;
-  for (const auto& record : *found) there.insert(record.key);
-  const Mismatch mismatch{
-      at_.primary == Side::source ? Mismatch::Kind::extra : Mismatch::Kind::missing,
-      "on the target only; no id of the source becomes this one, so no repair can reach it"};
+  for (const auto& record : found->records) there.insert(record.key);
+  for (const auto& refusal : found->refused) there.insert(keys[refusal.index]);
+  const bool extra = at_.primary == Side::source;
+  const Mismatch mismatch{extra ? Mismatch::Kind::extra : Mismatch::Kind::missing,
+                          std::string("on the target only; no id of the source becomes this one") +
+                              (extra ? "" : ", so no repair can reach it")};
   std::erase_if(page.suspects, [&](Suspect& suspect) {
     if (!suspect.foreign || suspect.due > now) return false;
     decide(page, suspect, there.contains(*suspect.foreign) ? Verdict::mismatch : Verdict::equal, mismatch);
@@ -243,8 +252,14 @@ void RangeCheck::decide(Page& page, Suspect& suspect, Verdict verdict,
   }
   page.findings.push_back(
       {name_.collection, shown(suspect.key), std::string(name_of(mismatch->kind)), mismatch->detail});
-  if (!at_.options.repair || suspect.foreign) return;
-  page.repairs.push_back(suspect.key);
+  if (!at_.options.repair) return;
+  if (!suspect.foreign) {
+    page.repairs.push_back(suspect.key);
+  } else if (at_.primary == Side::source) {
+    page.strays.push_back(*suspect.foreign);
+  } else {
+    return;  // the source cannot take it
+  }
   ++page.counts.repaired;
 }
 
@@ -253,6 +268,11 @@ void RangeCheck::decide(Page& page, Suspect& suspect, Verdict verdict,
 Result<void> RangeCheck::settle() {
   while (!pages_.empty() && pages_.front().suspects.empty()) {
     Page& page = pages_.front();
+    if (!page.strays.empty()) {
+      if (auto erased = at_.parts.sink.erase_strays(comparison_.name(), page.strays); !erased)
+        return tolerate(erased.error());
+      page.strays.clear();
+    }
     if (!page.repairs.empty()) {
       VMPROXY_FAULT("check.repairing");
       if (auto owed = at_.parts.sink.repair(comparison_.name(), page.repairs); !owed)

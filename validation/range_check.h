@@ -43,13 +43,15 @@ class RangeCheck {
     std::vector<Finding> findings;
     std::vector<model::Key>
         repairs;  // to be read from the primary again: what differs, and what stays unsettled
+    std::vector<model::Key> strays;  // foreign ones, to be erased from the target
   };
 
   Result<void> check();
   Result<void> scan();
-  Result<void> first_look(Page& page, std::vector<model::Record> records);
-  Result<void> first_look_at_source(Page& page, std::vector<model::Record> records);
-  Result<void> first_look_at_target(Page& page, const std::vector<model::Record>& records);
+  Result<void> first_look(Page& page, protocols::ScanPage found);
+  Result<void> first_look_at_source(Page& page, const std::vector<model::Key>& keys,
+                                    protocols::ScanPage found);
+  Result<void> first_look_at_target(Page& page, const std::vector<model::Key>& keys);
   void suspect(Page& page, model::Key key, std::optional<model::Key> foreign, Look look, bool owed);
   Result<void> look_again();
   Result<void> look_again(Page& page, TimePoint now);

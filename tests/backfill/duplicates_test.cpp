@@ -109,7 +109,7 @@ TEST_CASE("H11: two source keys on one target id are a COLLISION that names both
   IdMap ids(*at.journal, at.source, at.plan->source(), folded);
   at.source.put("things", record_of("Ada"));
   at.source.put("things", record_of("ada"));
-  const std::vector<model::Record> one{record_of("Ada"), record_of("bob")}, other{record_of("ada")};
+  const std::vector<model::Key> one{key_of("Ada"), key_of("bob")}, other{key_of("ada")};
   const auto deadline = at.clock.in(std::chrono::seconds(9));
   REQUIRE(ids.enter(one, deadline));
   REQUIRE(ids.enter(one, deadline));  // a retry is no collision
@@ -127,7 +127,7 @@ TEST_CASE("H11: two source keys on one target id are a COLLISION that names both
     CHECK_FALSE(again.enter(other, deadline));
   }
   SECTION("also within one page") {
-    const std::vector<model::Record> both{record_of("Eve"), record_of("eve")};
+    const std::vector<model::Key> both{key_of("Eve"), key_of("eve")};
     at.source.put("things", record_of("Eve"));
     CHECK_FALSE(ids.enter(both, deadline));
   }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "protocols/api/driver.h"
 #include "tests/mapping/sides.h"
@@ -43,6 +44,15 @@ class FakeDatabase final : public protocols::Driver {
   // After records were read by key, before they are returned.
   std::function<void(std::vector<Record>& records)> after_read;
   bool counts = true;  // can it count?
+  // From now on this key's record is there, and what it holds cannot be read.
+  void spoil(const Key& key, const Error& error) {
+    std::lock_guard hold(mutex_);
+    spoilt_.insert_or_assign(key, error);
+  }
+  bool spoilt(const Key& key) const {
+    std::lock_guard hold(mutex_);
+    return spoilt_.contains(key);
+  }
 
   // --- looking and changing beside the API
   void put(const std::string& collection, Record record) {
@@ -104,19 +114,31 @@ class FakeDatabase final : public protocols::Driver {
   }
 
   Result<std::vector<Record>> read(const model::Schema& schema, std::span<const Key> keys,
-                                   protocols::ReadParts parts, Deadline) override {
+                                   protocols::ReadParts parts, Deadline deadline) override {
+    auto found = read_each(schema, keys, parts, deadline);
+    if (!found) return found.error();
+    if (!found->refused.empty()) return found->refused.front().error;
+    return std::move(found->records);
+  }
+  Result<protocols::ReadResult> read_each(const model::Schema& schema, std::span<const Key> keys,
+                                          protocols::ReadParts parts, Deadline) override {
     if (auto error = ask("read")) return *error;
     ++reads;
-    std::vector<Record> found;
+    protocols::ReadResult found;
     {
       std::lock_guard hold(mutex_);
       const auto& rows = collections_[model::to_string(schema.name)];
-      for (const auto& key : keys) {
-        const auto row = rows.find(key);
-        if (row != rows.end()) found.push_back(cut(row->second, parts));
+      for (size_t i = 0; i < keys.size(); ++i) {
+        const auto row = rows.find(keys[i]);
+        if (row == rows.end()) continue;
+        if (const auto why = unread(keys[i], parts)) {
+          found.refused.push_back({i, *why});
+        } else {
+          found.records.push_back(cut(row->second, parts));
+        }
       }
     }
-    if (after_read) after_read(found);
+    if (after_read) after_read(found.records);
     return found;
   }
   Result<protocols::ApplyResult> upsert(const model::Schema& schema, std::span<const Record> records,
@@ -176,11 +198,15 @@ class FakeDatabase final : public protocols::Driver {
         const std::string encoded = model::encode(key);
         if (!cursor.empty() && encoded <= cursor) continue;
         if (std::hash<std::string>{}(encoded) % count != index) continue;
-        if (page.records.size() == records_max) {
+        if (page.records.size() + page.unread.size() == records_max) {
           page.done = false;
           break;
         }
-        page.records.push_back(cut(record, parts));
+        if (const auto why = unread(key, parts)) {
+          page.unread.push_back({key, *why});
+        } else {
+          page.records.push_back(cut(record, parts));
+        }
         page.cursor = encoded;
       }
     }
@@ -200,6 +226,12 @@ class FakeDatabase final : public protocols::Driver {
     if (!fault) return std::nullopt;
     return fault(call);
   }
+  // Lock held.
+  std::optional<Error> unread(const Key& key, const protocols::ReadParts& parts) const {
+    const auto why = spoilt_.find(key);
+    const bool asked = parts.vectors || parts.content;
+    return asked && why != spoilt_.end() ? std::optional(why->second) : std::nullopt;
+  }
   static Record cut(const Record& record, const protocols::ReadParts& parts) {
     Record out = record;
     if (!parts.vectors) out.vectors.clear();
@@ -213,6 +245,7 @@ class FakeDatabase final : public protocols::Driver {
   const model::Capabilities capabilities_;
   mutable std::mutex mutex_;
   std::map<std::string, Rows> collections_;
+  std::map<Key, Error> spoilt_;
 };
 
 }  // namespace vmproxy::fake

@@ -75,12 +75,14 @@ class FakeSink final : public journal::Sink {
     return repaired_;
   }
   std::atomic<uint64_t> pages{0}, rows{0};
+  std::atomic<bool> throws{false};      // no memory for a page
   std::atomic<int> repair_failures{0};  // how many calls fail first
   bool repairs_at_once = true;          // by a READ of the source
 
   void backfill(const model::CollectionName& collection, uint64_t incarnation, std::vector<Record> records,
                 Done done) override {
     (void)collection;
+    if (throws) throw std::bad_alloc();
     {
       std::lock_guard hold(mutex_);
       if (!closed_ && incarnation == plan_->source().incarnation) {
@@ -95,6 +97,15 @@ class FakeSink final : public journal::Sink {
     std::lock_guard hold(mutex_);
     return dirty_.contains(key);
   }
+  bool quarantined(const model::CollectionName&, const Key& key) override {
+    std::lock_guard hold(mutex_);
+    return quarantined_.contains(key);
+  }
+  Result<void> erase_strays(const model::CollectionName&, const std::vector<Key>& keys) override {
+    std::lock_guard hold(mutex_);
+    for (const auto& key : keys) target_.remove(model::to_string(plan_->target().name), key);
+    return {};
+  }
   Result<void> repair(const model::CollectionName& collection, const std::vector<Key>& keys) override {
     std::lock_guard hold(mutex_);
     if (repair_failures > 0) {
@@ -104,6 +115,10 @@ class FakeSink final : public journal::Sink {
     for (const auto& key : keys) {
       repaired_.push_back(key);
       if (!repairs_at_once) continue;
+      if (source_.spoilt(key)) {
+        quarantined_.insert(key);
+        continue;
+      }
       const auto row = source_.find(model::to_string(collection), key);
       const std::string there = model::to_string(plan_->target().name);
       if (row) {
@@ -167,7 +182,7 @@ class FakeSink final : public journal::Sink {
   std::condition_variable changed_;
   std::deque<Page> pages_;
   std::deque<Error> failures_;
-  std::set<Key> touched_, refused_, dirty_;
+  std::set<Key> touched_, refused_, dirty_, quarantined_;
   std::vector<Key> repaired_;
   bool held_ = false;
   bool closed_ = false;

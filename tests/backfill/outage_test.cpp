@@ -1,3 +1,5 @@
+#include <new>
+
 #include "tests/backfill/fixture.h"
 #include "tests/support/no_threads.h"
 
@@ -126,6 +128,69 @@ TEST_CASE("a collection that is dropped while it is copied ends its copy with wh
   REQUIRE_FALSE(done);
   CHECK(done.error().code == Code::precondition);
   CHECK(done.error().message.find("Start again") != std::string::npos);
+}
+
+TEST_CASE("a scan that throws gives its share of the budget back") {
+  Copy at;
+  at.kill();
+  at.options.bytes_in_flight_max = 1;  // a page at a time, whatever it is
+  at.start();
+  at.source.fill("things", 50);
+  bool broken = true;
+  at.source.fault = [&](const std::string& call) -> std::optional<Error> {
+    if (call == "scan" && broken) throw std::bad_alloc();
+    return std::nullopt;
+  };
+  REQUIRE_FALSE(at.run());
+  broken = false;
+  REQUIRE(at.run());
+  at.check_equal();
+}
+
+TEST_CASE("a page that the lanes throw at gives its share of the budget back") {
+  Copy at;
+  at.kill();
+  at.options.bytes_in_flight_max = 1;
+  at.start();
+  at.source.fill("things", 50);
+  at.sink->throws = true;
+  REQUIRE_FALSE(at.run());
+  at.sink->throws = false;
+  REQUIRE(at.run());
+  at.check_equal();
+}
+
+TEST_CASE("a record that the source cannot show is owed a READ, and the copy of the others ends") {
+  Copy at;
+  at.source.fill("things", 95);
+  const std::vector<model::Key> spoilt{key_of(FakeDatabase::name(7)), key_of(FakeDatabase::name(94))};
+  for (const auto& key : spoilt) at.source.spoil(key, Error(Code::corrupt, "no JSON"));
+  at.sink->repair_failures = 1;
+  REQUIRE(at.run());
+  CHECK(at.copied().size() == 93);
+  for (const auto& key : spoilt) CHECK_FALSE(at.copied().contains(key));
+  auto repaired = at.sink->repaired();
+  std::sort(repaired.begin(), repaired.end());
+  CHECK(repaired == spoilt);
+  CHECK(at.backfill->progress().records == 95);
+  CHECK(at.backfill->progress().quarantined == 2);
+  // The checkpoint has passed it.
+  at.crash();
+  at.start();
+  REQUIRE(at.run());
+  CHECK(at.sink->repaired().empty());
+  CHECK(at.backfill->progress().records == 95);
+}
+
+TEST_CASE("a page of which the source can show no record ends like any other") {
+  Copy at;
+  at.source.fill("things", 1);
+  at.source.spoil(key_of(FakeDatabase::name(0)), Error(Code::corrupt, "no JSON"));
+  REQUIRE(at.run());
+  CHECK(at.copied().empty());
+  CHECK(at.sink->repaired() == std::vector<model::Key>{key_of(FakeDatabase::name(0))});
+  CHECK(at.backfill->progress().records == 1);
+  CHECK(at.metrics.render().find("backfill_batch_seconds_sum -") == std::string::npos);
 }
 
 TEST_CASE("a scan that does not move on is an error, not an endless loop") {

@@ -19,6 +19,9 @@ class ByHand final : public journal::Sink {
   }
   bool dirty(const model::CollectionName&, const model::Key&) override { return false; }
   Result<void> repair(const model::CollectionName&, const std::vector<model::Key>&) override { return {}; }
+  Result<void> erase_strays(const model::CollectionName&, const std::vector<model::Key>&) override {
+    return {};
+  }
   size_t size() {
     std::lock_guard hold(mutex);
     return pages.size();

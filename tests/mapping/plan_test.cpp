@@ -84,6 +84,34 @@ TEST_CASE("declared fields go where they can and come back") {
   CHECK(make(schema, sides::flat())->target().fields.empty());
 }
 
+TEST_CASE("fields that are named as one of ours come back from a query that names them") {
+  model::Schema schema = sides::collection();
+  schema.dynamic = schema.has_document = false;
+  schema.partitions = {"p"};
+  model::Field field;
+  field.name = "partition";
+  field.kind = model::FieldKind::string;
+  field.nullable = false;
+  schema.fields.push_back(field);
+  const auto plan = make(schema, sides::flat());
+  model::Record record;
+  record.key.id.value = std::string("x");
+  record.key.partition = "p";
+  record.vectors[""] = model::DenseVector{1, 2, 3};
+  record.metadata = model::Object{{"partition", "north"}};
+  model::Query asked;
+  asked.fields = std::vector<std::string>{"partition"};
+  auto there = plan->to_target(record).value();
+  // A target that is told which fields gives those.
+  if (const auto fields = plan->to_target(asked).value().fields) {
+    std::erase_if(*there.metadata,
+                  [&](const auto& member) { return !std::ranges::count(*fields, member.first); });
+  }
+  model::QueryResult answer;
+  answer.records.push_back(there);
+  CHECK(plan->to_source(answer, asked).value().records[0].metadata == record.metadata);
+}
+
 TEST_CASE("a null in a declared field that only knows absence is counted, not dropped in silence") {
   auto schema = sides::collection();
   schema.fields.push_back({});

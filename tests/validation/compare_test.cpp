@@ -137,7 +137,8 @@ TEST_CASE(
   CHECK(at.found() == Lines{"different r000001"});
 }
 
-TEST_CASE("a key of the target that no source id can become is extra, and no repair is tried") {
+TEST_CASE(
+    "a key of the target that no source id can become is extra, and a repair erases it while the source is the primary") {
   model::Capabilities text = sides::flat();
   model::Schema schema = sides::collection(model::IdKind::i64);
   schema.incarnation = 1;
@@ -153,11 +154,24 @@ TEST_CASE("a key of the target that no source id can become is extra, and no rep
     at.put_both(record);
   }
   at.target.put("moved", record_of("not a number"));
-  at.options.repair = true;
+  bool erased = false;
+  SECTION("without repair") {}
+  SECTION("with repair") {
+    at.options.repair = erased = true;
+  }
+  SECTION("with repair, where the target is the primary") {
+    at.options.repair = true;
+    at.primary = Side::target;
+  }
   auto report = at.run();
   REQUIRE(report);
-  CHECK(at.found() == Lines{"extra not a number"});
-  CHECK(report->repaired == 0);
+  CHECK(at.found() == Lines{at.primary == Side::source ? "extra not a number" : "missing not a number"});
+  CHECK(report->repaired == (erased ? 1 : 0));
+  at.pass = "2";
+  auto again = at.run();
+  REQUIRE(again);
+  CHECK(again->clean() == erased);
+  CHECK(at.target.rows("moved").size() == (erased ? 30 : 31));
 }
 
 TEST_CASE("repair hands every difference to the mirror, and the next pass is clean") {
@@ -177,6 +191,52 @@ TEST_CASE("repair hands every difference to the mirror, and the next pass is cle
   REQUIRE(second);
   CHECK(second->clean());
   CHECK(at.found().empty());
+}
+
+TEST_CASE("what the source cannot show of a record is a difference until the record is in quarantine") {
+  Compare at;
+  at.fill(60);
+  const auto changed = key_of(FakeDatabase::name(7)), absent = key_of(FakeDatabase::name(8));
+  at.source.spoil(changed, Error(Code::corrupt, "no JSON"));
+  at.source.spoil(absent, Error(Code::corrupt, "no JSON"));
+  at.remove_target(8);
+  at.options.repair = true;
+  auto first = at.run();
+  REQUIRE(first);
+  CHECK(first->compared == 60);
+  CHECK(at.found() == Lines{"different r000007", "missing r000008"});
+  CHECK(first->extra == 0);
+  for (const auto& finding : at.validation->findings(10).value())
+    CHECK(finding.detail.find("cannot be read") != std::string::npos);
+  at.pass = "2";
+  auto second = at.run();
+  REQUIRE(second);
+  CHECK(second->clean());
+  CHECK(second->compared == 60);
+  CHECK(at.sink->repaired().size() == 2);
+}
+
+TEST_CASE(
+    "what one side cannot show differs among single keys too, and what passes by itself is waited for") {
+  Compare at;
+  at.fill(3);
+  const auto key = key_of(FakeDatabase::name(1));
+  const auto there = at.plan->key_to_target(key).value();
+  const auto compare = [&] {
+    return at.validation->compare_keys(at.jobs()[0], {key, key_of(FakeDatabase::name(2))}, Side::source,
+                                       at.clock.in(std::chrono::seconds(9)));
+  };
+  SECTION("the source") {
+    at.source.spoil(key, Error(Code::corrupt, "no JSON"));
+  }
+  SECTION("the target") {
+    at.target.spoil(there, Error(Code::corrupt, "no JSON"));
+  }
+  auto report = compare();
+  REQUIRE(report);
+  CHECK(report->different_keys == std::vector<model::Key>{key});
+  at.source.spoil(key, Error(Code::unavailable, "load it"));
+  CHECK(compare().error().code == Code::unavailable);
 }
 
 TEST_CASE("without repair nothing is written to either side") {
