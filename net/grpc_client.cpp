@@ -125,7 +125,7 @@ Result<GrpcAnswer> GrpcClient::send(const std::string& path, const Headers& meta
   if (message.size() > UINT32_MAX)
     return Error(Code::invalid, "a message of more than 4 GiB. Nothing was sent.");
   if (!state.gate.enter(deadline))
-    return Error(Code::cancelled,
+    return Error(Code::refused_connection,
                  "all connections to " + state.address + " were busy until the deadline. Nothing was sent.");
   const bool ipv6 = state.options.host.find(':') != std::string::npos;
   std::vector<std::pair<std::string, std::string>> head = {

@@ -24,9 +24,9 @@ class GrpcClient {
   ~GrpcClient();
 
   // `path`: "/package.Service/Method". The deadline goes along as grpc-timeout. An answer with a gRPC status
-  // other than OK is a value, not an error. Errors: refused_connection (not executed), cancelled (no
-  // connection became free in time, nothing sent), connection_lost, timeout, overloaded (answer larger than
-  // response_bytes_max), corrupt (not gRPC).
+  // other than OK is a value, not an error. Errors: refused_connection (not executed; also when no
+  // connection became free in time), connection_lost, timeout, overloaded (answer larger than response_bytes_max),
+  // corrupt (not gRPC).
   Result<GrpcAnswer> send(const std::string& path, const Headers& metadata, std::string_view message,
                           Deadline deadline, uint64_t response_bytes_max = 256u << 20);
 

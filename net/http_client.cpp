@@ -97,7 +97,7 @@ Result<Response> HttpClient::send(const Request& request, Deadline deadline, uin
                  "the deadline of a request to " + state.address + " had passed. Nothing was sent.");
   }
   if (!state.gate.enter(deadline)) {
-    return Error(Code::cancelled,
+    return Error(Code::refused_connection,
                  "all connections to " + state.address + " were busy until the deadline. Nothing was sent.");
   }
   Duration usable_for{};

@@ -60,10 +60,16 @@ struct ReadResult {
 struct ScanRange {
   std::string bytes;
 };
+// A record that is there and cannot be read until somebody changes it, which the error says.
+struct Unread {
+  model::Key key;
+  Error error;
+};
 struct ScanPage {
   std::vector<model::Record> records;
   std::string cursor;  // where the next page of this range begins
   bool done = false;
+  std::vector<Unread> unread = {};  // of the page as well
 };
 
 // Something that holds vectors and cannot be a collection: nothing of it is watched or copied.
@@ -103,7 +109,7 @@ class Driver {
     if (!collections) return collections.error();
     return Holdings{std::move(*collections), {}};
   }
-  // Nothing: it does not exist.
+  // Nothing: it does not exist. Error unsupported: something else has the name.
   virtual Result<std::optional<model::Schema>> describe(const model::CollectionName& name,
                                                         Deadline deadline) = 0;
   // The name here for a collection called `name` elsewhere: deterministic, legal in this system.

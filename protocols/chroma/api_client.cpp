@@ -75,21 +75,27 @@ Result<std::string> ApiClient::ask(const net::Request& request, Deadline deadlin
   return error_of(*response, request.method, request.target);
 }
 
-Result<std::string> ApiClient::id_of(const model::CollectionName& name, Deadline deadline) {
+Result<ApiClient::Known> ApiClient::known(const model::CollectionName& name, Deadline deadline) {
   {
     std::lock_guard hold(mutex_);
-    if (const auto known = ids_.find(name); known != ids_.end()) return known->second;
+    if (const auto known = known_.find(name); known != known_.end()) return known->second;
   }
   const auto database = database_target(name.space);
   if (!database) return database.error();
   const auto body = get(*database + "/collections/" + net::percent_encode(name.name), deadline);
   if (!body) return body.error().within("collection '" + to_string(name) + "'");
   const auto native = wire::parse_json(*body);
-  const auto* id = native ? native->find("id") : nullptr;
-  if (id == nullptr || !id->is_string())
-    return Error(Code::corrupt, "collection '" + to_string(name) + "' came without its id");
-  remember(name, id->string());
-  return id->string();
+  auto schema = native ? schema_of(*native) : native.error();
+  if (!schema) return schema.error().within("collection '" + to_string(name) + "'");
+  schema->name = name;
+  remember(*schema);
+  return Known{schema->native_id, schema->vectors[0].metric};
+}
+
+Result<model::Metric> ApiClient::metric(const model::CollectionName& name, Deadline deadline) {
+  const auto there = known(name, deadline);
+  if (!there) return there.error();
+  return there->metric;
 }
 
 Result<std::string> ApiClient::on_collection(std::string_view method, const model::CollectionName& name,
@@ -98,9 +104,9 @@ Result<std::string> ApiClient::on_collection(std::string_view method, const mode
   if (!database) return database.error();
   net::Request request = request_of(method, {}, std::move(body));
   for (bool again = false;; again = true) {
-    const auto id = id_of(name, deadline);
-    if (!id) return id.error();
-    request.target = *database + "/collections/" + *id + "/" + std::string(action);
+    const auto there = known(name, deadline);
+    if (!there) return there.error();
+    request.target = *database + "/collections/" + there->id + "/" + std::string(action);
     auto answered = ask(request, deadline);
     if (answered) return answered;
     if (answered.error().code != Code::not_found || again)
@@ -142,12 +148,12 @@ Result<Limits> ApiClient::limits(Deadline deadline) {
 
 void ApiClient::forget(const model::CollectionName& name) {
   std::lock_guard hold(mutex_);
-  ids_.erase(name);
+  known_.erase(name);
 }
 
-void ApiClient::remember(const model::CollectionName& name, std::string id) {
+void ApiClient::remember(const model::Schema& schema) {
   std::lock_guard hold(mutex_);
-  ids_[name] = std::move(id);
+  known_[schema.name] = {schema.native_id, schema.vectors[0].metric};
 }
 
 Result<std::string> database_target(std::string_view space) {

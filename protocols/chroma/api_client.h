@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/clock.h"
-#include "model/key.h"
+#include "model/schema.h"
 #include "net/http_client.h"
 #include "protocols/api/system.h"
 
@@ -41,21 +41,27 @@ class ApiClient {
 
   // Asked of the server once.
   Result<Limits> limits(Deadline deadline);
+  // Of the collection as it is there, from the same look-up: fixed when it was made.
+  Result<model::Metric> metric(const model::CollectionName& name, Deadline deadline);
   void forget(const model::CollectionName& name);
-  void remember(const model::CollectionName& name, std::string id);
+  void remember(const model::Schema& schema);
 
  private:
   Result<std::string> on_collection(std::string_view method, const model::CollectionName& name,
                                     std::string_view action, std::string body, Deadline deadline);
   Result<std::string> ask(const net::Request& request, Deadline deadline);
   net::Request request_of(std::string_view method, std::string_view target, std::string body) const;
-  Result<std::string> id_of(const model::CollectionName& name, Deadline deadline);
+  struct Known {
+    std::string id;
+    model::Metric metric;
+  };
+  Result<Known> known(const model::CollectionName& name, Deadline deadline);
 
   net::HttpClient http_;
   std::string auth_header_;
   std::string auth_token_;
   std::mutex mutex_;
-  std::map<model::CollectionName, std::string> ids_;
+  std::map<model::CollectionName, Known> known_;
   std::optional<Limits> limits_;
 };
 

@@ -93,6 +93,7 @@ ChromaDriver::ChromaDriver(const Endpoint& endpoint, net::UpstreamOptions option
   capabilities_.documents = true;
   capabilities_.requires_vector = true;
   capabilities_.metadata_arrays = true;
+  capabilities_.metric_fixed = true;
   capabilities_.insert_only = true;        // add leaves existing records alone, each by itself
   capabilities_.batch_records_max = 5461;  // what 1.5.9 tells; larger batches are cut
 }
@@ -154,7 +155,7 @@ Result<std::vector<Schema>> ChromaDriver::list_collections(Deadline deadline) {
     for (const Value& native : listed->array()) {
       auto schema = schema_of(native);
       if (!schema) return schema.error().within("database '" + space.path + "'");
-      api_.remember(schema->name, schema->native_id);
+      api_.remember(*schema);
       all.push_back(std::move(*schema));
     }
   }
@@ -172,7 +173,7 @@ Result<std::optional<Schema>> ChromaDriver::describe(const model::CollectionName
   }
   auto schema = schema_of(*native);
   if (!schema) return schema.error();
-  api_.remember(schema->name, schema->native_id);
+  api_.remember(*schema);
   return std::optional<Schema>(std::move(*schema));
 }
 
@@ -221,7 +222,10 @@ Result<void> ChromaDriver::create(const Schema& schema, Deadline deadline) {
                             {"get_or_create", false}};
   const auto native = parse(api_.call("POST", *target + "/collections", wire::to_json(body), deadline));
   if (!native) return native.error().within("collection '" + to_string(schema.name) + "'");
-  api_.remember(schema.name, text_of(*native, "id"));
+  auto made = schema_of(*native);
+  if (!made) return made.error().within("collection '" + to_string(schema.name) + "'");
+  made->name = schema.name;
+  api_.remember(*made);
   return {};
 }
 

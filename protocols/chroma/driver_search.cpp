@@ -141,6 +141,17 @@ Result<QueryResult> ChromaDriver::search(const Schema& schema, const Query& quer
   const auto metric = schema.vectors.empty() ? model::Metric::l2 : schema.vectors[0].metric;
   if (query.metric && *query.metric != metric)
     return unsupported("search.metric: the collection measures otherwise");
+  auto made_for = api_.metric(schema.name, deadline);
+  if (made_for && *made_for != metric) {  // it may have been made again
+    api_.forget(schema.name);
+    made_for = api_.metric(schema.name, deadline);
+  }
+  if (!made_for) return made_for.error();
+  if (*made_for != metric)
+    return unsupported(
+        "search.metric: '" + to_string(schema.name) +
+        "' was made for another metric in Chroma, where it cannot change. While the source is the primary: delete it "
+        "there, and `vmproxy validate --full --repair` makes and fills it anew");
   for (const auto& vector : query.vectors) {
     if (!std::holds_alternative<model::DenseVector>(vector))
       return unsupported("search.sparse: only dense vectors can be searched");

@@ -79,6 +79,9 @@ Answer create(Asked& asked) {
   change.name = change.schema.name;
   const auto created = asked.backend.change(change);
   if (!created) return created.error();
+  // Another request has made it since we looked.
+  if (!payload.get_or_create && created->native_id != change.schema.native_id)
+    return conflict("Collection [" + payload.name + "] already exists");
   return show(*created);
 }
 

@@ -142,6 +142,17 @@ std::string show_hits(const std::vector<std::vector<model::Hit>>& lists,
   return body;
 }
 
+Result<bool> has_records(Asked& asked, const model::Schema& schema) {
+  // The catalog learns a dimension when it is looked at, which may be long after the first record.
+  if (!schema.vectors.empty() && schema.vectors[0].dimension != 0) return true;
+  Query all;
+  all.kind = Query::Kind::count;
+  all.collection = schema.name;
+  const auto counted = asked.backend.query(all);
+  if (!counted) return counted.error();
+  return counted->count > 0;
+}
+
 // A search among ids that the collection has not is an internal error of the server, unless a filter is given
 // too.
 Answer query(Asked& asked) {
@@ -167,9 +178,10 @@ Answer query(Asked& asked) {
   query.top_k = payload.n_results.value_or(10);
   ask_for(query, payload.include);
   std::vector<std::vector<model::Hit>> lists(payload.embeddings.size());
-  const bool has_records = !schema.vectors.empty() && schema.vectors[0].dimension != 0;
+  const auto searchable = has_records(asked, schema);
+  if (!searchable) return searchable.error();
   if (payload.ids) query.keys = keys_of(*payload.ids);
-  if (has_records && query.keys && !query.keys->empty() && !query.filter) {
+  if (*searchable && query.keys && !query.keys->empty() && !query.filter) {
     Query known;
     known.kind = Query::Kind::get;
     known.collection = schema.name;
@@ -182,7 +194,7 @@ Answer query(Asked& asked) {
     }
   }
   const bool empty =
-      !has_records || query.top_k == 0 || payload.embeddings.empty() || (query.keys && query.keys->empty());
+      !*searchable || query.top_k == 0 || payload.embeddings.empty() || (query.keys && query.keys->empty());
   if (!empty) {
     for (auto& embedding : payload.embeddings) query.vectors.emplace_back(std::move(embedding));
     auto answered = asked.backend.query(query);

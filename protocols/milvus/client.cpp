@@ -36,7 +36,8 @@ enum : int32_t {
 };
 }  // namespace merr
 
-// Words of checks that the proxy component makes before it sends a message on; their code is only "unknown".
+// Words of checks that the proxy component makes before it sends a message on, and the root coordinator before it begins; their
+// code is only "unknown".
 bool is_check(std::string_view reason) {
   static constexpr std::string_view checks[] = {"cannot parse expression:",
                                                 "failed to create expr plan",
@@ -47,6 +48,7 @@ bool is_check(std::string_view reason) {
                                                 "partition name ",
                                                 "Invalid ",
                                                 "create duplicate ",
+                                                "cannot drop the collection via alias",
                                                 "topk [",
                                                 "empty expression should",
                                                 "invalid expression",

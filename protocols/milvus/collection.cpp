@@ -201,6 +201,11 @@ Value to_native(const Collection& collection) {
   if (!collection.released.empty()) {
     native["released"] = model::Array(collection.released.begin(), collection.released.end());
   }
+  if (!collection.metrics.empty()) {
+    model::Object metrics;
+    for (const auto& [field, metric] : collection.metrics) metrics[field] = metric;
+    native["metrics"] = std::move(metrics);
+  }
   return native;
 }
 
@@ -220,10 +225,16 @@ std::optional<Collection> from_native(const Value& native) {
                         std::move(*index_list),
                         loaded == nullptr || *loaded == Value(true),
                         std::move(*partition_list),
+                        {},
                         {}};
   if (const Value* released = native.find("released"); released != nullptr && released->is_array()) {
     for (const Value& name : released->array()) {
       if (name.is_string()) collection.released.push_back(name.string());
+    }
+  }
+  if (const Value* metrics = native.find("metrics"); metrics != nullptr && metrics->is_object()) {
+    for (const auto& [field, metric] : metrics->object()) {
+      if (metric.is_string()) collection.metrics.emplace_back(field, metric.string());
     }
   }
   return collection;

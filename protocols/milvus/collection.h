@@ -2,7 +2,8 @@
 //
 // Schema::native of a Milvus collection is an object: "describe" and "indexes" (hexadecimal text of the
 // DescribeCollectionResponse and DescribeIndexResponse, without their status), "loaded" (whether it can be
-// searched), "partitions" (hexadecimal text of the ShowPartitionsResponse).
+// searched), "partitions" (hexadecimal text of the ShowPartitionsResponse), and, where there are any, "released" and
+// "metrics".
 #pragma once
 
 #include <string>
@@ -62,6 +63,7 @@ struct Collection {
   bool loaded = true;
   std::vector<PartitionInfo> partitions;
   std::vector<std::string> released;  // partitions that are not loaded though the collection is
+  Pairs metrics;                      // of vectors whose index was dropped: field, metric
 
   bool released_partition(std::string_view name) const;
   const IndexInfo* index_of(std::string_view field) const;

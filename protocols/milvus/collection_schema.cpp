@@ -76,7 +76,7 @@ std::string database_of(std::string_view space) {
 
 model::Metric Collection::metric_of(std::string_view field) const {
   const IndexInfo* index = index_of(field);
-  const std::string* metric = index == nullptr ? nullptr : find(index->params, "metric_type");
+  const std::string* metric = index == nullptr ? find(metrics, field) : find(index->params, "metric_type");
   // Without an index there is no metric yet; SDKs make one of COSINE unless told otherwise.
   return metric == nullptr ? model::Metric::cosine : metric_named(*metric);
 }

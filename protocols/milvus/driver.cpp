@@ -32,6 +32,7 @@ Capabilities capabilities_of(bool recent) {
   c.declared_fields = true;
   c.declared_json_any = recent;
   c.exact_search = true;  // FLAT
+  c.metric_fixed = true;  // its index is made with it
   c.batch_records_max = 4000;
   return c;
 }

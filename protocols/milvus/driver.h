@@ -42,7 +42,7 @@ class MilvusDriver final : public Driver {
 
   Result<std::vector<model::Record>> read(const model::Schema& schema, std::span<const model::Key> keys,
                                           ReadParts parts, Deadline deadline) override;
-  // Refused are the keys in partitions that an application released.
+  // Refused are the keys in partitions that an application released, and those of records with JSON that cannot be carried.
   Result<ReadResult> read_each(const model::Schema& schema, std::span<const model::Key> keys, ReadParts parts,
                                Deadline deadline) override;
   std::string session(const model::Schema& schema, std::span<const model::Key> keys) const override;
@@ -110,13 +110,12 @@ class MilvusDriver final : public Driver {
   Result<std::vector<Column>> fetch(const model::Schema& schema, const CollectionSchema& shape,
                                     const Rows& rows, const std::vector<std::string>& fields,
                                     Deadline deadline);
-  Result<std::vector<model::Record>> fetch_records(const model::Schema& schema, const CollectionSchema& shape,
-                                                   const Rows& rows, ReadParts parts, Deadline deadline);
+  Result<ShownRows> fetch_records(const model::Schema& schema, const CollectionSchema& shape,
+                                  const Rows& rows, ReadParts parts, Deadline deadline);
   // The records of these keys, each from its own partition, that the expression (empty: any) lets through.
-  Result<std::vector<model::Record>> fetch_keys(const model::Schema& schema, const CollectionSchema& shape,
-                                                std::span<const model::Key> keys,
-                                                const std::string& expression, ReadParts parts,
-                                                Deadline deadline);
+  Result<ShownRows> fetch_keys(const model::Schema& schema, const CollectionSchema& shape,
+                               std::span<const model::Key> keys, const std::string& expression,
+                               ReadParts parts, Deadline deadline);
   // By id, then by partition: what is left of query.offset and query.limit.
   Result<std::vector<model::Record>> fetch_ordered(const model::Schema& schema, const CollectionSchema& shape,
                                                    const model::Query& query, const std::string& expression,
@@ -194,10 +193,9 @@ std::string keys_expression(const CollectionSchema& shape, std::span<const model
 std::vector<std::string> partition_names(const model::Schema& schema, const std::string& partition);
 // Zero where the server gives none out: each request is Strong then.
 uint64_t timestamp_now(const Client& client, Deadline deadline);
-// Pages are asked for by "key > last". Error corrupt when none of a page (by key) is above it: a server that ignores
-// the bound shows the same page again and again, and whoever follows it would never end.
-Result<void> check_progress(const model::Schema& schema, const model::Key& last,
-                            std::span<const model::Record> page);
+// Pages are asked for by "key > last". Error corrupt when `reached`, the largest of a page, is not above it: a server that
+// ignores the bound shows the same page again and again, and whoever follows it would never end.
+Result<void> check_progress(const model::Schema& schema, const model::Key& last, const model::Key& reached);
 // Systems with one nameless vector call it "", which is no name in Milvus.
 inline constexpr std::string_view nameless_vector = "vector";
 void name_vectors(model::Record& record);

@@ -53,8 +53,8 @@ Result<void> MilvusDriver::find_partitions(const model::Schema& schema, const Co
   // One was dropped just now: which one shows when each is asked.
   if (!matches && may_be_missing(matches.error())) return keep_all();
   if (!matches) return matches.error();
-  if (matches->empty()) return {};
-  if (matches->size() * 2 > names.size()) return keep_all();  // halves would cost more than they save
+  if (matches->records.empty()) return {};
+  if (matches->records.size() * 2 > names.size()) return keep_all();  // halves would cost more than they save
   auto looked = find_partitions(schema, shape, match, names.first(names.size() / 2), found, deadline);
   if (!looked) return looked;
   return find_partitions(schema, shape, match, names.subspan(names.size() / 2), found, deadline);

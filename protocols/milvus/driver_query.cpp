@@ -44,6 +44,14 @@ bool by_id(const Record& a, const Record& b) {
   return a.key.partition < b.key.partition;
 }
 
+// Without a record that cannot be read the answer would be another one than the query's.
+Result<std::vector<Record>> all_of(const model::Schema& schema, ShownRows shown) {
+  if (shown.unread.empty()) return std::move(shown.records);
+  const auto& [key, error] = shown.unread.front();
+  return error.within("collection '" + to_string(schema.name) + "': record '" + model::to_string(key.id) +
+                      "'");
+}
+
 std::string last_key_bound(const CollectionSchema& shape, const model::Key& key) {
   const std::string& name = shape.primary()->name;
   if (const auto* text = std::get_if<std::string>(&key.id.value)) return name + " > " + quoted(*text);
@@ -78,7 +86,9 @@ Result<QueryResult> MilvusDriver::query(const model::Schema& schema, const Query
         return std::ranges::find(query.partitions, key.partition) == query.partitions.end();
       });
     }
-    auto found = fetch_keys(schema, shape, keys, *expression, parts, deadline);
+    auto shown = fetch_keys(schema, shape, keys, *expression, parts, deadline);
+    if (!shown) return shown.error();
+    auto found = all_of(schema, std::move(*shown));
     if (!found) return found.error();
     result.records = std::move(*found);
     std::ranges::sort(result.records, by_id);
@@ -145,23 +155,25 @@ Result<std::vector<Record>> MilvusDriver::fetch_ordered(const model::Schema& sch
       if (!all) return all.error();
       rows.expression = std::move(*all);
     }
-    auto found = fetch_records(schema, shape, rows, parts, deadline);
-    if (!found) {
+    auto shown = fetch_records(schema, shape, rows, parts, deadline);
+    if (!shown) {
       // Shown a moment ago. One that the query names has to be there.
       const auto dropped = query.partitions.empty()
-                               ? was_dropped(schema, walk.partition, found.error(), deadline)
+                               ? was_dropped(schema, walk.partition, shown.error(), deadline)
                                : Result<bool>(false);
       if (!dropped) return dropped.error();
-      if (!*dropped) return found.error();
-      found = std::vector<Record>();
+      if (!*dropped) return shown.error();
+      shown = ShownRows();
     }
+    auto found = all_of(schema, std::move(*shown));
+    if (!found) return found.error();
     walk.page = std::move(*found);
     walk.at = 0;
     walk.ended = walk.page.empty();
     std::ranges::sort(walk.page, by_id);
     if (walk.ended) return {};
     if (walk.last) {
-      if (auto on = check_progress(schema, *walk.last, walk.page); !on) return on;
+      if (auto on = check_progress(schema, *walk.last, walk.page.back().key); !on) return on;
     }
     walk.last = walk.page.back().key;
     return {};

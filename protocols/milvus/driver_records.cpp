@@ -5,6 +5,7 @@
 
 #include "protocols/milvus/driver.h"
 #include "protocols/milvus/open_dimension.h"
+#include "protocols/wire/json.h"
 
 namespace vmproxy::protocols::milvus {
 namespace {
@@ -46,10 +47,17 @@ std::map<std::string, std::vector<Key>> by_partition(std::span<const Key> keys) 
   return parts;
 }
 
+// Whether a record can have this key. A text that is not UTF-8 has no place in a message.
 bool fits(const CollectionSchema& shape, const Key& key) {
-  const bool text = shape.primary()->type == DataType::varchar;
-  return text ? std::holds_alternative<std::string>(key.id.value)
-              : std::holds_alternative<int64_t>(key.id.value);
+  if (shape.primary()->type != DataType::varchar) return std::holds_alternative<int64_t>(key.id.value);
+  const auto* text = std::get_if<std::string>(&key.id.value);
+  return text != nullptr && wire::valid_utf8(*text);
+}
+
+// What keeps a collection from being loaded is for people to mend, and it can be read then.
+Error unloadable(Error why) {
+  if (why.code == Code::not_found || why.code == Code::precondition) why.code = Code::unavailable;
+  return why;
 }
 
 std::vector<Overlap::Mark> marks_of(std::span<const Key> keys) {
@@ -125,8 +133,12 @@ Result<std::string> MilvusDriver::ask(const model::Schema& schema, const Asking&
     if (!answer && was_settling(schema.name, since, deadline))
       answer = client_.call(rpc, database, request, deadline);
     if (!answer && answer.error().code == Code::precondition) {
-      if (auto loaded = load(schema.name, deadline); !loaded) return loaded.error();
+      // It is there, so nothing said from here on, such as that it has no index, may be taken for its absence.
+      const auto loaded = load(schema.name, deadline);
+      if (!loaded) return unloadable(loaded.error());
       answer = client_.call(rpc, database, request, deadline);
+      if (!answer && answer.error().code == Code::precondition)
+        return unloadable(answer.error()).within("collection '" + name + "'");
     }
     if (!answer) return answer.error().within("collection '" + name + "'");
     if (alone || !(asking.since != nullptr ? crossed_before() : asking.crossed(*read))) return answer;
@@ -178,9 +190,8 @@ Result<std::vector<Column>> MilvusDriver::fetch(const model::Schema& schema, con
   return columns;
 }
 
-Result<std::vector<Record>> MilvusDriver::fetch_records(const model::Schema& schema,
-                                                        const CollectionSchema& shape, const Rows& rows,
-                                                        ReadParts parts, Deadline deadline) {
+Result<ShownRows> MilvusDriver::fetch_records(const model::Schema& schema, const CollectionSchema& shape,
+                                              const Rows& rows, ReadParts parts, Deadline deadline) {
   std::vector<std::string> fields;
   for (const auto& field : shape.fields) {
     const bool wanted = field.primary || (is_vector(field.type) ? parts.vectors : parts.content);
@@ -193,23 +204,22 @@ Result<std::vector<Record>> MilvusDriver::fetch_records(const model::Schema& sch
   for (const auto& column : *columns) {
     if (column.name == shape.primary()->name) count = column.rows();
   }
-  if (count == 0) return std::vector<Record>();
+  if (count == 0) return ShownRows();
   const std::string partition = rows.partitions.size() == 1 && rows.partitions[0] != default_partition
                                     ? rows.partitions[0]
                                     : std::string();
-  auto records = read_rows(shape, *columns, count, partition);
-  if (!records)
-    return Error(Code::corrupt, records.error().message)
-        .within("collection '" + to_string(schema.name) + "'");
-  for (auto& record : *records) unname_vectors(schema, record);
-  return records;
+  auto shown = read_shown_rows(shape, *columns, count, partition);
+  if (!shown)
+    return Error(Code::corrupt, shown.error().message).within("collection '" + to_string(schema.name) + "'");
+  for (auto& record : shown->records) unname_vectors(schema, record);
+  for (auto& one : shown->unread) one.error.message += "; write the record again without it";
+  return shown;
 }
 
-Result<std::vector<Record>> MilvusDriver::fetch_keys(const model::Schema& schema,
-                                                     const CollectionSchema& shape, std::span<const Key> keys,
-                                                     const std::string& expression, ReadParts parts,
-                                                     Deadline deadline) {
-  std::vector<Record> records;
+Result<ShownRows> MilvusDriver::fetch_keys(const model::Schema& schema, const CollectionSchema& shape,
+                                           std::span<const Key> keys, const std::string& expression,
+                                           ReadParts parts, Deadline deadline) {
+  ShownRows shown;
   for (auto& [partition, part] : by_partition(keys)) {
     std::erase_if(part, [&](const Key& key) { return !fits(shape, key); });
     const std::span<const Key> all(part);
@@ -227,10 +237,11 @@ Result<std::vector<Record>> MilvusDriver::fetch_keys(const model::Schema& schema
         if (*dropped) break;
         return found.error();
       }
-      std::ranges::move(*found, std::back_inserter(records));
+      std::ranges::move(found->records, std::back_inserter(shown.records));
+      std::ranges::move(found->unread, std::back_inserter(shown.unread));
     }
   }
-  return records;
+  return shown;
 }
 
 Result<std::vector<Record>> MilvusDriver::read(const model::Schema& schema, std::span<const Key> keys,
@@ -246,17 +257,21 @@ Result<ReadResult> MilvusDriver::read_each(const model::Schema& schema, std::spa
   const auto shape = shape_of(schema, deadline);
   if (!shape) return shape.error();
   ReadResult result;
+  std::map<Key, Error> refused;
   for (const auto& [partition, part] : by_partition(keys)) {
     auto found = fetch_keys(schema, **shape, part, {}, parts, deadline);
     if (found) {
-      std::ranges::move(*found, std::back_inserter(result.records));
+      std::ranges::move(found->records, std::back_inserter(result.records));
+      for (auto& one : found->unread) refused.emplace(std::move(one.key), std::move(one.error));
       continue;
     }
     const auto why = released(schema, partition, found.error(), deadline);
     if (!why) return found.error();
-    for (size_t i = 0; i < keys.size(); ++i) {
-      if (keys[i].partition == partition) result.refused.push_back({i, *why});
-    }
+    for (const auto& key : part) refused.emplace(key, *why);
+  }
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (const auto why = refused.find(keys[i]); why != refused.end())
+      result.refused.push_back({i, why->second});
   }
   return result;
 }

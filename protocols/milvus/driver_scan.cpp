@@ -92,9 +92,8 @@ uint64_t timestamp_now(const Client& client, Deadline deadline) {
   return timestamp;
 }
 
-Result<void> check_progress(const model::Schema& schema, const model::Key& last,
-                            std::span<const Record> page) {
-  if (page.empty() || last.id < page.back().key.id) return {};
+Result<void> check_progress(const model::Schema& schema, const model::Key& last, const model::Key& reached) {
+  if (last.id < reached.id) return {};
   return Error(Code::corrupt, "Milvus was asked for the records of '" + to_string(schema.name) +
                                   "' above the key " + to_string(last.id) +
                                   " and showed none above it: what it shows cannot be walked to its end");
@@ -235,27 +234,30 @@ Result<ScanPage> MilvusDriver::scan(const model::Schema& schema, const ScanRange
   rows.timestamp = from.timestamp;
   rows.past = from.timestamp != 0;
   rows.ordered = true;
-  auto records = fetch_records(schema, shape, rows, parts, deadline);
-  if (!records) {
-    const auto dropped = was_dropped(schema, bounds->partition, records.error(), deadline);
+  auto shown = fetch_records(schema, shape, rows, parts, deadline);
+  if (!shown) {
+    const auto dropped = was_dropped(schema, bounds->partition, shown.error(), deadline);
     if (!dropped) return dropped.error();
     if (!*dropped)
-      return released(schema, bounds->partition, records.error(), deadline).value_or(records.error());
-    records = std::vector<Record>();
+      return released(schema, bounds->partition, shown.error(), deadline).value_or(shown.error());
+    shown = ShownRows();
   }
   ScanPage page;
-  // Fewer than asked for is no end: of records with one key the server shows one, after it has counted them.
-  page.done = records->empty();
-  if (!records->empty()) {
-    std::ranges::sort(*records, {}, [](const Record& record) { return record.key.id; });
-    if (!cursor.empty()) {
-      if (auto on = check_progress(schema, from.last, *records); !on) return on.error();
-    }
-    page.cursor = encode_cursor({from.timestamp, records->back().key});
-  } else {
-    page.cursor = cursor;
+  page.records = std::move(shown->records);
+  page.unread = std::move(shown->unread);
+  std::ranges::sort(page.records, {}, [](const Record& record) { return record.key.id; });
+  const model::Key* reached = page.records.empty() ? nullptr : &page.records.back().key;
+  for (const auto& one : page.unread) {
+    if (reached == nullptr || reached->id < one.key.id) reached = &one.key;
   }
-  page.records = std::move(*records);
+  // Fewer than asked for is no end: of records with one key the server shows one, after it has counted them.
+  page.done = reached == nullptr;
+  page.cursor = cursor;
+  if (page.done) return page;
+  if (!cursor.empty()) {
+    if (auto on = check_progress(schema, from.last, *reached); !on) return on.error();
+  }
+  page.cursor = encode_cursor({from.timestamp, *reached});
   return page;
 }
 

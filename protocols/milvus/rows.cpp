@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <numeric>
 
 #include "protocols/milvus/half.h"
@@ -13,6 +14,11 @@ namespace {
 
 using model::Record;
 using model::Value;
+
+// More than the other systems' documents have when they are read: what came here from them has one level on top.
+constexpr int json_depth_max = 1024;
+// Of one value; any other error is of the whole message.
+constexpr Code of_one_row = Code::corrupt;
 
 bool is_taken(std::string_view name, const CollectionSchema& schema) {
   if (name == meta_field) return true;
@@ -26,13 +32,18 @@ std::string_view without_marks(std::string_view name) {
 }
 
 Error broken(const Column& column, std::string_view what) {
-  return {Code::invalid, "field '" + column.name + "': " + std::string(what)};
+  const auto name = column.name.empty() ? std::string(meta_field) : column.name;
+  return {Code::invalid, "field '" + name + "': " + std::string(what)};
+}
+
+Error cannot_carry(const Column& column, const std::string& why) {
+  return {of_one_row, broken(column, "holds JSON that cannot be carried exactly: " + why).message};
 }
 
 Result<Value> parsed(const Column& column, const std::string& text) {
-  auto value = wire::parse_json(text);
-  if (!value) return broken(column, "no JSON: " + value.error().message);
-  return std::move(*value);
+  auto value = read_json(text);
+  if (!value) return cannot_carry(column, value.error().message);
+  return value;
 }
 
 Result<Value> array_of(const Column& column, const Column& row) {
@@ -145,7 +156,7 @@ Result<void> read_meta(const CollectionSchema& schema, const Column& column, siz
   auto value = parsed(column, column.texts[place]);
   if (!value) return value.error();
   if (value->is_null()) return {};
-  if (!value->is_object()) return broken(column, "dynamic fields must be a JSON object");
+  if (!value->is_object()) return cannot_carry(column, "dynamic fields must be an object");
   for (auto& [name, member] : value->object())
     (*record.metadata)[name_from_meta(name, schema)] = std::move(member);
   return {};
@@ -205,8 +216,12 @@ Result<std::vector<model::Key>> read_keys(const Column& column, std::string_view
   return keys;
 }
 
-Result<std::vector<Record>> read_rows(const CollectionSchema& schema, const std::vector<Column>& columns,
-                                      size_t rows, std::string_view partition) {
+Result<Value> read_json(std::string_view text) {
+  return wire::parse_json(text, json_depth_max);
+}
+
+Result<ShownRows> read_shown_rows(const CollectionSchema& schema, const std::vector<Column>& columns,
+                                  size_t rows, std::string_view partition) {
   // Before there is memory for them: their number is what a peer says.
   for (const auto& column : columns) {
     if (column.rows() != rows) {
@@ -216,6 +231,7 @@ Result<std::vector<Record>> read_rows(const CollectionSchema& schema, const std:
   }
   std::vector<Record> records(rows);
   for (auto& record : records) record.metadata.emplace();
+  std::map<size_t, Error> unread;  // by row
   for (const auto& column : columns) {
     const bool meta = column.dynamic || column.name == meta_field;
     const FieldSchema* field = meta ? nullptr : schema.find(column.name);
@@ -236,13 +252,28 @@ Result<std::vector<Record>> read_rows(const CollectionSchema& schema, const std:
         continue;
       }
       auto read = read_cell(schema, column, field, place++, partition, records[row]);
-      if (!read) return read.error();
+      if (read) continue;
+      if (read.error().code != of_one_row) return read.error();
+      unread.emplace(row, read.error());
     }
   }
   for (auto& record : records) {
     if (record.metadata->empty()) record.metadata.reset();
   }
-  return records;
+  ShownRows shown;
+  for (auto& [row, error] : unread) shown.unread.push_back({std::move(records[row].key), std::move(error)});
+  size_t row = 0;
+  std::erase_if(records, [&](const Record&) { return unread.contains(row++); });
+  shown.records = std::move(records);
+  return shown;
+}
+
+Result<std::vector<Record>> read_rows(const CollectionSchema& schema, const std::vector<Column>& columns,
+                                      size_t rows, std::string_view partition) {
+  auto shown = read_shown_rows(schema, columns, rows, partition);
+  if (!shown) return shown.error();
+  if (!shown->unread.empty()) return std::move(shown->unread.front().error);
+  return std::move(shown->records);
 }
 
 }  // namespace vmproxy::protocols::milvus

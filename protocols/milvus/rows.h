@@ -6,6 +6,7 @@
 
 #include "model/record.h"
 #include "model/schema.h"
+#include "protocols/api/driver.h"
 #include "protocols/milvus/messages.h"
 
 namespace vmproxy::protocols::milvus {
@@ -22,11 +23,22 @@ std::string name_from_meta(const std::string& name, const CollectionSchema& sche
 model::Key key_of(int64_t id, std::string_view partition = {});
 model::Key key_of(std::string_view id, std::string_view partition = {});
 
+// Milvus takes JSON that cannot be carried as it is: half of a surrogate pair, numbers beyond doubles, nesting without
+// end. A row with such a value is `unread`.
+struct ShownRows {
+  std::vector<model::Record> records;
+  std::vector<Unread> unread;
+};
 // Columns by name in one pass. Each column must have `rows` rows. A record has no metadata when it has no
 // field. Columns that the schema does not know are an error (of the peer).
+Result<ShownRows> read_shown_rows(const CollectionSchema& schema, const std::vector<Column>& columns,
+                                  size_t rows, std::string_view partition);
+// The same, where one unread row is the error of all.
 Result<std::vector<model::Record>> read_rows(const CollectionSchema& schema,
                                              const std::vector<Column>& columns, size_t rows,
                                              std::string_view partition);
+// The text of a JSON value, or of the dynamic fields.
+Result<model::Value> read_json(std::string_view text);
 // The keys alone; of the primary field's column.
 Result<std::vector<model::Key>> read_keys(const Column& column, std::string_view partition);
 

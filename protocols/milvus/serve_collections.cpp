@@ -107,7 +107,8 @@ Answer create(Asked& asked) {
 
 Answer drop(Asked& asked, const Target& target) {
   if (!target.found) return done(asked.rpc);
-  if (target.name != target.found->collection.described.name) return done(asked.rpc);
+  if (target.name != target.found->collection.described.name)
+    return answer(asked.rpc, failure(65535, "cannot drop the collection via alias = " + target.name));
   model::SchemaChange change;
   change.kind = model::SchemaChange::Kind::drop_collection;
   change.name = target.found->schema->name;
@@ -215,6 +216,26 @@ Answer set_loaded(Asked& asked, const Found& found, bool loaded) {
   return done(asked.rpc);
 }
 
+// GetLoadState, GetLoadingProgress: 3 partitions; none: of the collection, loaded when some of its partitions are.
+Answer loading(const Asked& asked, const Found& found) {
+  const Collection& collection = found.collection;
+  bool loaded = collection.loaded;
+  ProtoReader reader(asked.message);
+  while (reader.next()) {
+    if (reader.field() != 3) continue;
+    const std::string name = reader.text();
+    if (std::ranges::none_of(collection.partitions, [&](const auto& one) { return one.name == name; }))
+      return answer(asked.rpc, failure(200, "partition not found[partition=" + name + "]"));
+    loaded = loaded && !collection.released_partition(name);
+  }
+  if (asked.rpc == Rpc::get_load_state) return with_number(2, loaded ? 3 : 1);  // 1: not loaded, 3: loaded
+  ProtoWriter out;
+  out.always_bytes(1, encode(Status()));
+  out.i64(2, loaded ? 100 : 0);
+  out.i64(3, 100);
+  return answer(out.view());
+}
+
 Answer alter(Asked& asked, const Found& found) {
   Collection now = found.collection;
   ProtoReader reader(asked.message);
@@ -317,22 +338,14 @@ Answer serve_collections(Asked& asked) {
   if (asked.rpc == Rpc::drop_collection) return drop(asked, target);
   if (asked.rpc == Rpc::rename_collection) return rename(asked, target, address->fourth);
   if (asked.rpc == Rpc::has_collection) return with_number(2, target.found ? 1 : 0);
-  if (asked.rpc == Rpc::get_load_state) {
-    // 0: does not exist, 1: not loaded, 3: loaded.
-    return with_number(2, !target.found ? 0 : target.found->collection.loaded ? 3 : 1);
-  }
+  if (asked.rpc == Rpc::get_load_state && !target.found) return with_number(2, 0);
   if (!target.found) return answer(asked.rpc, target.refusal());
   const Found& found = *target.found;
   switch (asked.rpc) {
     case Rpc::load_collection: return set_loaded(asked, found, true);
     case Rpc::release_collection: return set_loaded(asked, found, false);
-    case Rpc::get_loading_progress: {
-      ProtoWriter out;
-      out.always_bytes(1, encode(Status()));
-      out.i64(2, found.collection.loaded ? 100 : 0);
-      out.i64(3, 100);
-      return answer(out.view());
-    }
+    case Rpc::get_load_state:
+    case Rpc::get_loading_progress: return loading(asked, found);
     case Rpc::get_collection_statistics: return statistics(asked, found, {});
     case Rpc::alter_collection: return alter(asked, found);
     case Rpc::alter_collection_field:

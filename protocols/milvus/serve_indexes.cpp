@@ -46,20 +46,6 @@ Status index_not_found(const Collection& collection) {
   return failure(700, "index not found[collection=" + collection.described.name + "]");
 }
 
-// A collection that holds nothing can still become one of another metric.
-Result<void> create_again(Asked& asked, const Found& found, const Collection& now) {
-  model::SchemaChange change;
-  change.kind = model::SchemaChange::Kind::drop_collection;
-  change.name = found.schema->name;
-  auto dropped = asked.backend.change(change);
-  if (!dropped) return dropped.error();
-  change.kind = model::SchemaChange::Kind::create_collection;
-  change.schema = to_schema(now);
-  auto created = asked.backend.change(change);
-  if (!created) return created.error();
-  return {};
-}
-
 Answer create(Asked& asked, const Found& found, const IndexRequest& request) {
   Collection now = found.collection;
   const FieldSchema* field = now.described.schema.find(request.address.fourth);
@@ -77,23 +63,8 @@ Answer create(Asked& asked, const Found& found, const IndexRequest& request) {
     if (existing->params == index.params && existing->name == index.name) return done(asked.rpc);
     return answer(asked.rpc, failure(65535, "at most one distinct index is allowed per field"));
   }
-  const auto before = now.metric_of(field->name);
   index.id = now.described.id + static_cast<int64_t>(now.indexes.size()) + 3;
   now.indexes.push_back(std::move(index));
-  if (vector && now.metric_of(field->name) != before) {
-    model::Query count;
-    count.kind = model::Query::Kind::count;
-    count.collection = found.schema->name;
-    auto counted = asked.backend.query(count);
-    if (!counted) return counted.error();
-    if (counted->count > 0) {
-      return Error(Code::unsupported,
-                   "index.metric: the collection holds records already and was made for another metric");
-    }
-    auto made = create_again(asked, found, now);
-    if (!made) return made.error();
-    return done(asked.rpc);
-  }
   auto kept = keep(asked, found, now);
   if (!kept) return kept.error();
   return done(asked.rpc);
@@ -109,6 +80,11 @@ Answer drop(Asked& asked, const Found& found, const IndexRequest& request) {
   if (now.loaded)
     return answer(asked.rpc,
                   failure(65535, "index cannot be dropped, collection is loaded, please release it first"));
+  // Its next index is most likely of the same metric, and what the other database holds was made for that.
+  for (const auto& index : now.indexes) {
+    const std::string* metric = find(index.params, "metric_type");
+    if (matches(index) && metric != nullptr) set(now.metrics, index.field, *metric);
+  }
   std::erase_if(now.indexes, matches);
   auto kept = keep(asked, found, now);
   if (!kept) return kept.error();

@@ -50,9 +50,10 @@ Answer serve_query(Asked& asked) {
   if (!wanted) return answer(asked.rpc, refusal);
   const auto partitions = partitions_of(collection, read->partitions, refusal);
   if (!partitions) return answer(asked.rpc, refusal);
+  // Milvus does not look at an offset without a limit.
   std::optional<uint64_t> limit, offset;
   if (!number_param(read->params, "limit", limit, refusal) ||
-      !number_param(read->params, "offset", offset, refusal))
+      (limit && !number_param(read->params, "offset", offset, refusal)))
     return answer(asked.rpc, refusal);
   if (limit && *limit + offset.value_or(0) > window_max) {
     return answer(asked.rpc, failure(65535,

@@ -7,7 +7,6 @@
 
 #include "protocols/milvus/rows.h"
 #include "protocols/milvus/serve.h"
-#include "protocols/wire/json.h"
 
 namespace vmproxy::protocols::milvus {
 namespace {
@@ -23,7 +22,7 @@ constexpr uint32_t rows_named_max = 1 << 20;
 // declared. Milvus refuses them as well; its words are other ones.
 std::optional<Status> not_as_declared(const CollectionSchema& schema, const Column& meta) {
   for (const auto& text : meta.texts) {
-    const auto members = wire::parse_json(text);
+    const auto members = read_json(text);
     if (!members || !members->is_object()) continue;  // read_rows() says what is wrong with it
     for (const auto& [name, member] : members->object()) {
       const FieldSchema* field = schema.find(name);

@@ -191,7 +191,11 @@ Result<std::optional<model::Schema>> PgvectorDriver::describe(const model::Colle
   if (!connection) return connection.error();
   auto table = look_up(**connection, tables_.schema(), name.name, nullptr, deadline);
   if (!table) return table.error();
-  if (!*table) return std::optional<model::Schema>();
+  if (!*table) {
+    if (auto free = name_is_free(**connection, tables_.schema(), name.name, deadline); !free)
+      return free.error();
+    return std::optional<model::Schema>();
+  }
   if ((*table)->vectors.empty()) {
     return Error{Code::unsupported, "table.vector: table " + tables_.schema() + "." + name.name +
                                         " has no column of type vector, halfvec or sparsevec"};

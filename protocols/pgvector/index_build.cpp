@@ -24,10 +24,36 @@ std::optional<std::string> no_index_because(const Column& column) {
   return std::nullopt;
 }
 
-std::string index_name(const Table& table, const Column& column) {
+// The first is for people; the others are for where somebody else has that one.
+std::string index_name(const Table& table, const Column& column, int choice) {
   std::string name = table.name + "_" + column.name + "_hnsw";
+  if (choice > 0)
+    name = "vector_" + short_hash(table.qualified() + "." + quoted(column.name) + std::to_string(choice)) +
+           "_hnsw";
   if (name.size() > 63) name = "vector_" + short_hash(name) + "_hnsw";
   return name;
+}
+
+// A name that nothing has. What a build of this table that did not end left under it is dropped; everything else is not ours: the
+// index of a table that was renamed, or whose name and column read the same when joined.
+Result<std::string> free_name(Connection& connection, const Table& table, const Column& column,
+                              Deadline deadline) {
+  for (int choice = 0;; ++choice) {
+    const std::string name = index_name(table, column, choice);
+    auto holder = connection.run(
+        "SELECT CASE WHEN t.relname = $3 AND NOT i.indisvalid THEN 't' ELSE 'f' END FROM pg_class c JOIN "
+        "pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $1 AND c.relname = $2"
+        " LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_class t ON t.oid = i.indrelid",
+        std::vector<Parameter>{{oid::text, table.schema}, {oid::text, name}, {oid::text, table.name}},
+        deadline);
+    if (!holder) return holder.error();
+    if (holder->rows() == 0) return name;
+    if (holder->at(0, 0) != "t") continue;
+    auto cleared =
+        connection.script("DROP INDEX IF EXISTS " + quoted(table.schema) + "." + quoted(name), deadline);
+    if (!cleared) return cleared.error();
+    return name;
+  }
 }
 
 // m and ef_construction, when the schema names them in pgvector's own words.
@@ -94,13 +120,10 @@ Result<void> PgvectorDriver::build_indexes(const model::Schema& schema, Deadline
       continue;
     }
     if (table.index_for(column, field.metric) != nullptr) continue;
-    const std::string name = index_name(table, column);
-    // One of that name which is not valid is the rest of a build that did not end.
-    auto cleared =
-        connection.script("DROP INDEX IF EXISTS " + quoted(table.schema) + "." + quoted(name), deadline);
-    if (!cleared) return failed(schema, connection, cleared.error());
+    const auto name = free_name(connection, table, column, deadline);
+    if (!name) return failed(schema, connection, name.error());
     auto built =
-        connection.script("CREATE INDEX CONCURRENTLY " + quoted(name) + " ON " + table.qualified() +
+        connection.script("CREATE INDEX CONCURRENTLY " + quoted(*name) + " ON " + table.qualified() +
                               " USING hnsw (" + quoted(column.name) + " " + opclass_of(column, field.metric) +
                               ")" + storage_parameters(field.index),
                           deadline);

@@ -18,8 +18,17 @@ Error wrong(const std::string& what, const std::string& why) {
   return {Code::invalid, what + " " + why};
 }
 
-Result<std::string> text_cell(const std::string& what, std::string_view text) {
+// The server takes blanks beyond the length away without a word.
+std::optional<std::string> length_fault(const Column& column, std::string_view text) {
+  const auto characters =
+      std::ranges::count_if(text, [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; });
+  if (column.length_max == 0 || characters <= column.length_max) return std::nullopt;
+  return "has " + std::to_string(characters) + " characters, the column's type is " + column.type;
+}
+
+Result<std::string> text_cell(const std::string& what, const Column& column, std::string_view text) {
   if (auto fault = text_fault(text)) return wrong(what, *fault);
+  if (auto fault = length_fault(column, text)) return wrong(what, *fault);
   std::string cell;
   put_cell(cell, text);
   return cell;
@@ -65,6 +74,7 @@ Result<std::string> array_text(const std::string& what, const Column& column, co
                       : json_text(element);
       if (!text) return wrong(what, text.error().message);
       if (auto fault = text_fault(*text)) return wrong(what, *fault);
+      if (auto fault = length_fault(column, *text)) return wrong(what, *fault);
       out += '"';
       for (const char c : *text) {
         if (c == '"' || c == '\\') out += '\\';
@@ -111,7 +121,7 @@ Result<std::string> field_cell(const Column& column, const Value& value) {
     case Codec::text:
     case Codec::as_text:
       if (!value.is_string()) return other_type();
-      return text_cell(what, value.string());
+      return text_cell(what, column, value.string());
     case Codec::jsonb: {
       auto bytes = jsonb_bytes(value);
       if (!bytes) return bytes.error().within(what);
@@ -180,9 +190,9 @@ Result<std::string> cell_of(const Table& table, size_t column_index, const model
   std::string null;
   put_null(null);
   if (column_index == table.id) return id_cell(column, record.key.id);
-  if (column_index == table.partition) return text_cell("partition", record.key.partition);
+  if (column_index == table.partition) return text_cell("partition", column, record.key.partition);
   if (column_index == table.document)
-    return record.document ? text_cell("document", *record.document) : Result<std::string>(null);
+    return record.document ? text_cell("document", column, *record.document) : Result<std::string>(null);
   if (column_index == table.metadata) return metadata_cell(table, record);
   if (std::ranges::find(table.vectors, column_index) != table.vectors.end()) {
     for (const auto& [name, vector] : record.vectors) {
@@ -250,7 +260,7 @@ Result<std::string> id_cell(const Column& column, const Id& id) {
   switch (column.codec) {
     case Codec::text:
       if (id.kind() != model::IdKind::string) return other_kind();
-      return text_cell("id", std::get<std::string>(id.value));
+      return text_cell("id", column, std::get<std::string>(id.value));
     case Codec::uuid: {
       if (id.kind() != model::IdKind::uuid) return other_kind();
       const auto& bytes = std::get<model::Uuid>(id.value).bytes;

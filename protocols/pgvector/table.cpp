@@ -75,8 +75,7 @@ std::string Column::array_type() const {
 }
 
 std::string Column::assign(const std::string& cell) const {
-  const bool cast = !copies() || codec == Codec::text;
-  return cast ? cell + "::" + type : cell;
+  return copies() ? cell : cell + "::" + bare;
 }
 
 std::string Table::qualified() const {
@@ -159,6 +158,10 @@ Column column_from(const Answer& answer, int row) {
   column.not_null = answer.at(row, 5) == "t";
   column.generated = answer.at(row, 6) == "t";
   column.comment = answer.text(row, 7);
+  column.bare = answer.text(row, 9);
+  constexpr int header_bytes = 4;  // counted in the modifier
+  if ((type == "varchar" || element == "varchar") && modifier > header_bytes)
+    column.length_max = static_cast<uint32_t>(modifier - header_bytes);
   if (const TypeRow* known = row_of(type)) {
     column.codec = known->codec;
     if (is_vector(known->codec) && modifier > 0) column.dimension = static_cast<uint32_t>(modifier);
@@ -227,7 +230,9 @@ Result<std::optional<Table>> look_up(Connection& connection, const std::string& 
       " CASE WHEN t.typcategory = 'A' THEN coalesce(e.typname::text, '') ELSE '' END, a.atttypmod::text,"
       " CASE WHEN a.attnotnull THEN 't' ELSE 'f' END, CASE WHEN a.attgenerated <> '' OR a.attidentity = 'a' "
       "THEN 't' ELSE 'f' END,"
-      " coalesce(col_description(c.oid, a.attnum), ''), c.reltuples::text" +
+      " coalesce(col_description(c.oid, a.attnum), ''), c.reltuples::text, (WITH RECURSIVE b(type) AS (SELECT "
+      "a.atttypid UNION ALL SELECT d.typbasetype FROM b JOIN pg_type d ON d.oid = b.type AND d.typtype = 'd') "
+      "SELECT format_type(b.type, -1) FROM b JOIN pg_type d ON d.oid = b.type AND d.typtype <> 'd')" +
           from +
           "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped JOIN pg_type t "
           "ON t.oid = a.atttypid"
@@ -269,6 +274,23 @@ Result<std::optional<Table>> look_up(Connection& connection, const std::string& 
   return std::optional(std::move(table));
 }
 
+Result<void> name_is_free(Connection& connection, const std::string& schema, const std::string& name,
+                          Deadline deadline) {
+  // A table may have been made since. It is also a type of its name, and pushes aside an array type that has it.
+  auto taken = connection.run(
+      "SELECT CASE c.relkind WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a materialized view' WHEN 'S' THEN 'a "
+      "sequence' WHEN 'i' THEN 'an index' WHEN 'I' THEN 'an index' WHEN 'f' THEN 'a foreign table' ELSE 'a "
+      "type' END FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $1 AND "
+      "c.relname = $2 AND c.relkind NOT IN ('r', 'p') UNION ALL SELECT 'a type' FROM pg_type t JOIN "
+      "pg_namespace n ON n.oid = t.typnamespace AND n.nspname = $1 AND t.typname = $2 AND t.typrelid = 0"
+      " WHERE NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)",
+      std::vector<Parameter>{{oid::text, schema}, {oid::text, name}}, deadline);
+  if (!taken) return taken.error();
+  if (taken->rows() == 0) return {};
+  return Error{Code::unsupported, "table.name: " + schema + "." + name + " is " + taken->text(0, 0) +
+                                      ", and no table can be made under its name"};
+}
+
 // --- as the model says it
 
 namespace {
@@ -303,10 +325,7 @@ model::Field declared_field(const Column& column) {
                : column.codec == Codec::as_text ? FieldKind::string
                                                 : row_of(column.codec).kind;
   field.element = column.element;
-  const auto open = column.type.find('(');
-  if (column.type.starts_with("character varying(") && open != std::string::npos) {
-    field.length_max = static_cast<uint32_t>(std::stoul(column.type.substr(open + 1)));
-  }
+  field.length_max = column.length_max;
   return field;
 }
 

@@ -31,9 +31,11 @@ enum class Codec : uint8_t {
 struct Column {
   std::string name;
   std::string type;  // as SQL writes it: "vector(384)", "bigint", "my.enum"
+  std::string bare;  // the same behind its domains and without its length: a cast to varchar(4) would cut
   Codec codec = Codec::as_text;
   model::FieldKind element = model::FieldKind::json;  // of an array
   uint32_t dimension = 0;                             // of a vector; 0: any
+  uint32_t length_max = 0;                            // of varchar(n), in characters; 0: any
   bool not_null = false;
   bool generated = false;  // the database writes it
   std::string comment;
@@ -88,6 +90,9 @@ std::string_view name_of(model::Metric metric);
 Result<std::optional<Table>> look_up(Connection& connection, const std::string& schema,
                                      const std::string& name, const model::Schema* declared,
                                      Deadline deadline);
+// Where look_up() found nothing. Error unsupported ("table.name: ..."): something that is no table keeps one from being made.
+Result<void> name_is_free(Connection& connection, const std::string& schema, const std::string& name,
+                          Deadline deadline);
 // What the table declares, as the model says it.
 model::Schema schema_of(const Table& table);
 

@@ -276,6 +276,21 @@ TEST_CASE("a cancelled call reaches the upstream within 50 ms") {
   CHECK(database.saw_cancel);
 }
 
+TEST_CASE("a gRPC call for which no connection becomes free was surely not made, and may be made again") {
+  Database database;
+  Proxy server(database.handler());
+  GrpcClient client(at(server.port), 1);
+  std::thread hangs([&] { (void)client.send("/t/Hang", {}, "x", soon()); });
+  CHECK(eventually([&] { return database.hanging == 1; }));
+  const auto refused = client.send("/t/Echo", {}, "x", soon(50ms));
+  database.let_go = true;
+  hangs.join();
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().surely_not_done());
+  CHECK(refused.error().retryable());
+  CHECK(database.calls == 1);
+}
+
 TEST_CASE("grpc-timeout is the request's deadline") {
   CHECK(parse_grpc_timeout("100m") == Duration(100ms));
   CHECK(parse_grpc_timeout("2S") == Duration(2s));

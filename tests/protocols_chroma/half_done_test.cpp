@@ -39,7 +39,8 @@ struct TiredChroma {
               ++asked;
               socket.send(left-- > 0 ? ok("{}") : refusal);
             } else {
-              socket.send(ok(R"({"id":"11111111-1111-1111-1111-111111111111","max_batch_size":1})"));
+              socket.send(
+                  ok(R"({"name":"things","id":"11111111-1111-1111-1111-111111111111","max_batch_size":1})"));
             }
           }
         }) {

@@ -38,6 +38,8 @@ class MemoryBackend final : public Backend {
   }
   std::deque<std::string> uuids;     // what new_uuid() gives next
   std::vector<model::Write> writes;  // all that came
+  // Of the name that is created next: by another request, since the dialect looked.
+  std::optional<model::Schema> made_beside;
 
   Result<model::WriteResult> write(const model::Write& write) override {
     using Kind = model::Write::Kind;
@@ -112,7 +114,10 @@ class MemoryBackend final : public Backend {
     const auto at =
         std::find_if(all.begin(), all.end(), [&](const auto& schema) { return schema.name == change.name; });
     switch (change.kind) {
-      case model::SchemaChange::Kind::create_collection: all.push_back(change.schema); break;
+      case model::SchemaChange::Kind::create_collection:
+        if (made_beside) return *made_beside;
+        all.push_back(change.schema);
+        break;
       case model::SchemaChange::Kind::drop_collection: all.erase(at); break;
       default: {
         auto node = records_.extract(change.name);

@@ -195,6 +195,12 @@ TEST_CASE("searches give the model's distances for each metric") {
     const auto refused = driver->query(schema, query, soon());
     REQUIRE(!refused.has_value());
     CHECK(refused.error().code == Code::unsupported);
+    // The catalog says otherwise since an index was made: Chroma still measures as it was told at first.
+    auto changed = schema;
+    changed.vectors[0].metric = *query.metric;
+    const auto otherwise = driver->query(changed, query, soon());
+    REQUIRE(!otherwise.has_value());
+    CHECK(otherwise.error().message.find("search.metric") == 0);
   }
 }
 

@@ -37,7 +37,8 @@ struct RacingChroma {
             } else if (target.find("/get ") != std::string::npos) {
               socket.send(ok(turn(gets, got)));
             } else {
-              socket.send(ok(R"({"id":"11111111-1111-1111-1111-111111111111","max_batch_size":1000})"));
+              socket.send(ok(
+                  R"({"name":"things","id":"11111111-1111-1111-1111-111111111111","max_batch_size":1000})"));
             }
           }
         }) {
@@ -115,7 +116,8 @@ TEST_CASE("a record that begins to match a filter hides no other from a list of 
       if (target.find("/count ") != std::string::npos) {
         socket.send(ok("50001"));
       } else if (target.find("/get ") == std::string::npos) {
-        socket.send(ok(R"({"id":"11111111-1111-1111-1111-111111111111","max_batch_size":1000})"));
+        socket.send(
+            ok(R"({"name":"things","id":"11111111-1111-1111-1111-111111111111","max_batch_size":1000})"));
       } else if (request.find("\"ids\":null") == std::string::npos) {  // the records themselves
         std::string ids;
         for (const char* id : {"a", "b", "c"}) {

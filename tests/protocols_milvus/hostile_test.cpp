@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "memory_backend.h"
+#include "model/codec.h"
 #include "protocols/milvus/dialect.h"
 #include "protocols/milvus/driver.h"
 #include "protocols/milvus/requests.h"
@@ -64,6 +65,60 @@ struct Things {
   model::Schema schema;
   SystemClock clock;
 };
+
+// Records 1, 2, ... with a JSON field each, shown as Milvus holds them.
+struct Documents : Things {
+  explicit Documents(std::vector<std::string> texts) {
+    described.schema.fields.resize(3);
+    described.schema.fields[2].name = "info";
+    described.schema.fields[2].type = DataType::json;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      ids.longs.push_back(static_cast<int64_t>(i) + 1);
+      vectors.floats.insert(vectors.floats.end(), {1, 2});
+    }
+    ids.name = "id";
+    ids.type = DataType::int64;
+    vectors.name = "vector";
+    vectors.type = DataType::float_vector;
+    vectors.dimension = 2;
+    infos.name = "info";
+    infos.type = DataType::json;
+    infos.texts = std::move(texts);
+  }
+
+  std::string answer(const std::string& path, const std::string& message) const {
+    if (path.ends_with("/DescribeCollection")) return encode(described);
+    ProtoWriter out;
+    out.always_bytes(1, encode(Status()));
+    if (!path.ends_with("/Query")) return out.take();
+    Column count;
+    count.type = DataType::int64;
+    count.name = "count(*)";
+    count.longs = {0};
+    const bool counts = message.find(count.name) != std::string::npos;
+    const bool behind = message.find("id > " + std::to_string(ids.longs.size())) != std::string::npos;
+    if (counts) out.always_bytes(2, encode(count));
+    if (counts || behind) return out.take();
+    for (const auto* column : {&infos, &ids, &vectors}) out.always_bytes(2, encode(*column));
+    return out.take();
+  }
+  ReadResult read() {
+    std::vector<model::Key> keys;
+    for (const auto id : ids.longs) keys.push_back(key_of(id));
+    return driver.read_each(schema, keys, {}, soon).value();
+  }
+
+  Column ids, vectors, infos;
+  MilvusDriver driver{Client({},
+                             [this](const std::string& path, const net::Headers&, const std::string& message,
+                                    Deadline) -> Result<std::string> { return answer(path, message); }),
+                      "default", clock};
+  Deadline soon = clock.in(std::chrono::seconds(5));
+};
+
+std::string nested(size_t levels) {
+  return std::string(levels, '[') + std::string(levels, ']');
+}
 
 // Of the answer to a call, where it is the message's first field.
 Status status_of(const MilvusDialect& dialect, Backend& backend, const std::string& call,
@@ -185,4 +240,64 @@ TEST_CASE("a declared field is in every row, as a column of its own: filters rel
   CHECK(inserted({}, R"({"year": "x"})").code == 1100);
   CHECK(inserted({}, R"({"\u0079ear": {"a": 1}})").reason.find("'year'") != std::string::npos);
   CHECK(inserted({1}, R"({"other": 1})").code == 0);
+  const std::string deep = R"({"year": "x", "deep": )" + nested(200) + "}";
+  CHECK(inserted({1}, deep.c_str()).reason.find("'year'") != std::string::npos);
+  // What cannot be carried is refused for the field that holds it.
+  const auto half = inserted({1}, R"({"other": "\ud83d"})");
+  CHECK(half.code != 0);
+  CHECK(half.reason.starts_with("field '$meta': holds JSON that cannot be carried exactly: "));
+}
+
+TEST_CASE("a record with JSON that cannot be carried is refused by its key, and the others are read") {
+  Documents milvus({R"({"a": 1})", R"({"a": "\ud83d"})"});
+  const auto read = milvus.read();
+  REQUIRE(read.records.size() == 1);
+  CHECK(read.records[0].key == key_of(1));
+  CHECK(read.records[0].metadata->at("info") == model::Value(model::Object{{"a", int64_t{1}}}));
+  REQUIRE(read.refused.size() == 1);
+  CHECK(read.refused[0].index == 1);
+  CHECK(
+      read.refused[0].error.message.starts_with("field 'info': holds JSON that cannot be carried exactly: "));
+  CHECK_FALSE(read.refused[0].error.retryable());
+
+  // It is the last of its page: the next one begins behind it.
+  const auto ranges = milvus.driver.plan_scan(milvus.schema, 1, milvus.soon).value();
+  const auto page = milvus.driver.scan(milvus.schema, ranges.at(0), "", 10, {}, milvus.soon).value();
+  CHECK(page.records.size() == 1);
+  REQUIRE(page.unread.size() == 1);
+  CHECK(page.unread[0].key == key_of(2));
+  CHECK_FALSE(page.done);
+  const auto end = milvus.driver.scan(milvus.schema, ranges.at(0), page.cursor, 10, {}, milvus.soon).value();
+  CHECK(end.done);
+  CHECK(end.unread.empty());
+
+  // A query cannot be answered without it.
+  model::Query query;
+  query.kind = model::Query::Kind::get;
+  const auto found = milvus.driver.query(milvus.schema, query, milvus.soon);
+  REQUIRE_FALSE(found.has_value());
+  CHECK(found.error().message.find("record '2': field 'info'") != std::string::npos);
+}
+
+TEST_CASE("a page of which no record can be read does not end a scan") {
+  Documents milvus({R"({"a": NaN})", R"({"a": 1e400})", "\xff"});
+  const auto ranges = milvus.driver.plan_scan(milvus.schema, 1, milvus.soon).value();
+  const auto page = milvus.driver.scan(milvus.schema, ranges.at(0), "", 10, {}, milvus.soon).value();
+  CHECK(page.records.empty());
+  CHECK(page.unread.size() == 3);
+  CHECK_FALSE(page.done);
+  CHECK(milvus.driver.scan(milvus.schema, ranges.at(0), page.cursor, 10, {}, milvus.soon).value().done);
+}
+
+TEST_CASE("JSON is read as deep as other systems' documents are, and can be kept") {
+  Documents milvus({nested(127), nested(1011), nested(2000)});
+  const auto read = milvus.read();
+  REQUIRE(read.records.size() == 2);
+  for (const auto& record : read.records) {
+    const auto kept = model::decode_record(model::encode_record(record));
+    REQUIRE(kept.has_value());
+    CHECK(kept->metadata == record.metadata);
+  }
+  REQUIRE(read.refused.size() == 1);
+  CHECK(read.refused[0].index == 2);
 }

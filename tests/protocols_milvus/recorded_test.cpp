@@ -125,6 +125,18 @@ TEST_CASE("every recorded call is in the table and decodes") {
   }
 }
 
+TEST_CASE("a read that only Milvus itself can answer is decoded to its code") {
+  const MilvusDialect dialect;
+  const std::vector<std::pair<std::string, std::string>> calls{{"HybridSearch", "records.hybrid_search"},
+                                                               {"CalcDistance", "records.calc_distance"}};
+  for (const auto& [call, code] : calls) {
+    const auto operation = dialect.decode(*row_of(dialect, call), request_of({call, "", ""}), catalog());
+    REQUIRE_FALSE(operation.has_value());
+    CHECK(operation.error().code == Code::unsupported);
+    CHECK(operation.error().message.starts_with(code + ": "));
+  }
+}
+
 TEST_CASE("deletes are by key where the expression is a list of keys, by predicate otherwise") {
   const MilvusDialect dialect;
   const Catalog known = catalog();
@@ -351,6 +363,7 @@ TEST_CASE("outcomes tell refusals from doubts") {
   CHECK(judged(0, status(1100, "invalid parameter")) == model::Outcome::rejected);
   CHECK(judged(0, status(8, "rate limit")) == model::Outcome::rejected);
   CHECK(judged(0, status(65535, "cannot parse expression: x, error: y")) == model::Outcome::rejected);
+  CHECK(judged(0, status(65535, "cannot drop the collection via alias = x")) == model::Outcome::rejected);
   CHECK(judged(0, status(65535, "context deadline exceeded")) == model::Outcome::uncertain);
   CHECK(judged(0, status(1, "service not ready")) == model::Outcome::uncertain);
   CHECK(judged(0, std::nullopt) == model::Outcome::uncertain);

@@ -1,44 +1,18 @@
 // Deletes that are answered from another database.
 #include <catch2/catch.hpp>
 
-#include "memory_backend.h"
+#include "parted.h"
 #include "protocols/milvus/dialect.h"
 #include "protocols/milvus/requests.h"
-#include "protocols/milvus/rows.h"
 #include "protocols/wire/grpc.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols;
 using namespace vmproxy::protocols::milvus;
+using test::fill;
+using test::parted;
 
 namespace {
-
-Collection parted() {
-  Collection collection;
-  collection.described.name = collection.described.schema.name = "things";
-  collection.described.schema.fields.resize(2);
-  collection.described.schema.fields[0].name = "id";
-  collection.described.schema.fields[0].type = DataType::int64;
-  collection.described.schema.fields[0].primary = true;
-  collection.described.schema.fields[1].name = "vector";
-  collection.described.schema.fields[1].type = DataType::float_vector;
-  collection.described.schema.fields[1].type_params = {{"dim", "2"}};
-  collection.partitions = {{std::string(default_partition), 1, 0, 0}, {"old", 2, 0, 0}};
-  collection.loaded = true;
-  return collection;
-}
-
-// Records 1 and 2 in each of the two partitions.
-void fill(test::MemoryBackend& backend, const Collection& collection) {
-  backend.catalog_.collections.push_back(to_schema(collection));
-  model::Write write;
-  write.collection = backend.catalog_.collections[0].name;
-  for (const char* partition : {"", "old"}) {
-    for (const int64_t id : {1, 2})
-      write.patches.push_back({key_of(id, partition), {}, {}, false, {}, {}, false});
-  }
-  REQUIRE(backend.write(write).has_value());
-}
 
 int64_t deleted(test::MemoryBackend& backend, const std::string& expression) {
   const MilvusDialect dialect;

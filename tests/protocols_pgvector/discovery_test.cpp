@@ -184,6 +184,71 @@ TEST_CASE("other people's tables are found, described and copied") {
   CHECK(sql("SELECT title FROM \"foreign tables\".items WHERE item_id = 2") == "changed");
 }
 
+TEST_CASE("a name that something else than a table has is not free, and is said by whom") {
+  const auto d = driver("taken names");
+  sql("DROP SCHEMA IF EXISTS \"taken names\" CASCADE; CREATE SCHEMA \"taken names\"; SET search_path = \"taken "
+      "names\"; CREATE VIEW seen AS SELECT 1 AS id; CREATE SEQUENCE counted; CREATE TABLE other (id int PRIMARY "
+      "KEY); CREATE TYPE mood AS ENUM ('sad'); CREATE TYPE pair AS (a int); CREATE DOMAIN short AS text");
+  for (const auto& [name, what] : std::map<std::string, std::string>{{"seen", "a view"},
+                                                                     {"counted", "a sequence"},
+                                                                     {"other_pkey", "an index"},
+                                                                     {"mood", "a type"},
+                                                                     {"pair", "a type"},
+                                                                     {"short", "a type"}}) {
+    CAPTURE(name);
+    const auto refused = d->describe({"", name}, soon());
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code == Code::unsupported);
+    CHECK(refused.error().message.starts_with("table.name: taken names." + name + " is " + what));
+    CHECK(d->create(things(name), soon()).error().code == Code::already_exists);
+  }
+  // What PostgreSQL makes room for is free.
+  for (const char* name : {"_other", "absent"}) {
+    CHECK_FALSE(good(d->describe({"", name}, soon())));
+    good(d->create(things(name), soon()));
+  }
+}
+
+TEST_CASE("what is too long for a column of somebody else's table is refused, not cut") {
+  const auto d = driver("short columns");
+  sql("DROP SCHEMA IF EXISTS \"short columns\" CASCADE; CREATE SCHEMA \"short columns\"; SET search_path = "
+      "\"short columns\", public; CREATE DOMAIN word AS varchar(3); CREATE DOMAIN other_word AS word; CREATE TABLE t "
+      "(id varchar(4) PRIMARY KEY, title varchar(5), code char(2), flags bit(3), tags varchar(3)[], word other_word, "
+      "embedding vector(3))");
+  const auto schema = good(d->describe({"", "t"}, soon())).value();
+  const auto with = [](const std::string& id, const std::string& field, const model::Value& value) {
+    auto one = record(id);
+    one.vectors = {{"embedding", model::DenseVector{1, 2, 3}}};
+    one.metadata = model::Object{{field, value}};
+    return one;
+  };
+  const std::vector<model::Record> fits{
+      with("abcd", "title", "fünf5"), with("b", "code", "ab"), with("c", "flags", "101"),
+      with("d", "tags", model::Array{"abc", "d"}), with("e", "word", "abc")};
+  const std::vector<model::Record> long_ones{
+      with("abcd1", "title", "a"),  with("abcd2", "title", "a"),
+      with("abcd ", "title", "a"),  with("f", "title", "sechs6"),
+      with("g", "title", "fünf5 "), with("h", "code", "abc"),
+      with("i", "flags", "1011"),   with("j", "tags", model::Array{"abc", "abcd"}),
+      with("k", "word", "abcd"),    with("l", "tags", model::Array{"abc "})};
+  std::vector<model::Record> batch = long_ones;
+  batch.insert(batch.end(), fits.begin(), fits.end());
+  for (const auto mode : {protocols::UpsertMode::insert_only, protocols::UpsertMode::replace}) {
+    const auto result = good(d->upsert(schema, batch, mode, soon()));
+    std::set<size_t> refused;
+    for (const auto& refusal : result.refused) {
+      CHECK(refusal.error.code == Code::invalid);
+      refused.insert(refusal.index);
+    }
+    CHECK(refused == std::set<size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+    const auto range = good(d->plan_scan(schema, 1, soon())).at(0);
+    const auto page = good(d->scan(schema, range, "", 20, {}, soon()));
+    REQUIRE(page.records.size() == fits.size());
+    for (size_t i = 0; i < fits.size(); ++i)
+      CHECK_FALSE(mapping::difference(fits[i], page.records[i], false));
+  }
+}
+
 TEST_CASE(
     "indexes are built where the dimension allows, again without effect, and over the rest of a broken "
     "build") {
@@ -205,6 +270,40 @@ TEST_CASE(
   sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'to_index_embedding_hnsw'::regclass");
   good(d->build_indexes(schema, soon()));
   CHECK(sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'to_index_embedding_hnsw'::regclass") == "t");
+}
+
+TEST_CASE("an index that is built takes no name from what has it already") {
+  const auto d = driver();
+  const auto indexes = [](const std::string& table) {
+    return sql("SELECT count(*) FROM pg_index WHERE indisvalid AND NOT indisprimary AND indrelid = '" +
+               table + "'::regclass");
+  };
+  sql("DROP TABLE IF EXISTS docs_old, docs_older");
+  const auto schema = fresh(*d, things("docs"));
+  good(d->build_indexes(schema, soon()));
+  for (const char* moved : {"docs_old", "docs_older"}) {
+    sql("ALTER TABLE docs RENAME TO " + std::string(moved));
+    good(d->create(schema, soon()));
+    good(d->build_indexes(schema, soon()));
+  }
+  for (const char* table : {"docs", "docs_old", "docs_older"}) {
+    CAPTURE(table);
+    CHECK(indexes(table) == "1");
+  }
+  // Table and column joined are the same name.
+  auto left = things("joined");
+  left.vectors[0].name = "a_b";
+  auto right = things("joined_a");
+  right.vectors[0].name = "b";
+  for (auto* each : {&left, &right}) *each = fresh(*d, *each);
+  for (const auto& each : {left, right}) good(d->build_indexes(each, soon()));
+  CHECK(indexes("joined") == "1");
+  CHECK(indexes("joined_a") == "1");
+  // It is a table's.
+  sql("DROP TABLE IF EXISTS plain_embedding_hnsw; CREATE TABLE plain_embedding_hnsw (id int)");
+  const auto plain = fresh(*d, things("plain"));
+  good(d->build_indexes(plain, soon()));
+  CHECK(indexes("plain") == "1");
 }
 
 TEST_CASE("sparse vectors of any length that the type takes are kept, before indexes are built and after") {
