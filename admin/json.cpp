@@ -118,10 +118,10 @@ json::object to_json(const cutover::Status& s) {
       {"total", s.backfill.total},
       {"rate", number(s.backfill.rate)},
       {"eta_seconds", s.backfill.eta_seconds < 0 ? json::value(nullptr) : number(s.backfill.eta_seconds)}};
-  out["validation"] = {{"phase", s.validation.phase},        {"reason", or_null(s.validation.reason)},
-                       {"compared", s.validation.compared},  {"different", s.validation.different},
-                       {"missing", s.validation.missing},    {"extra", s.validation.extra},
-                       {"unsettled", s.validation.unsettled}};
+  out["validation"] = {{"phase", s.validation.phase},         {"reason", or_null(s.validation.reason)},
+                       {"compared", s.validation.compared},   {"different", s.validation.different},
+                       {"missing", s.validation.missing},     {"extra", s.validation.extra},
+                       {"unsettled", s.validation.unsettled}, {"request", s.validation.request}};
   json::object lost;
   for (const auto& [field, records] : s.lost_fields) lost[field] = records;
   out["lost_fields"] = std::move(lost);

@@ -58,7 +58,7 @@ json::object status_schema() {
   backfill["rate"] = type("number");
   backfill["eta_seconds"] = nullable("number");
   p["backfill"] = object_of(std::move(backfill));
-  json::object validation = counts({"compared", "different", "missing", "extra", "unsettled"});
+  json::object validation = counts({"compared", "different", "missing", "extra", "unsettled", "request"});
   validation["phase"] = type("string");
   validation["reason"] = nullable("string");
   p["validation"] = object_of(std::move(validation));

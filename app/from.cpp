@@ -216,7 +216,8 @@ Ending copy(cli::Session& session, std::span<const protocols::System> systems, c
   Random random(seed_from_system());
   Metrics metrics;
   const TimePoint began = session.program.clock.now();
-  auto open = open_migration(config, copy_name, {session.program.clock, random, metrics, systems});
+  auto open = open_migration(config, copy_name, {session.program.clock, random, metrics, systems},
+                             /*unwatched=*/true);
   if (!open) return Failure{cli::exit_of(open.error().code), open.error().message, ""};
   cutover::Migration& migration = *(*open)->migration;
   const bool ready_before = migration.status().state == "ready";

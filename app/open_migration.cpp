@@ -1,5 +1,6 @@
 #include "app/open_migration.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cli/databases.h"
@@ -32,6 +33,11 @@ cutover::MigrationOptions options_of(const config::Config& config, const std::st
   options.proxy.sync = config.mirror.mode == config::MirrorMode::sync;
   options.proxy.mirror_drops = config.mirror.ddl == config::MirrorDdl::full;
   options.proxy.sync_timeout = config.mirror.sync_timeout;
+  options.proxy.request_max = Duration::zero();
+  for (const auto& listener : config.listeners) {
+    if (listener.migration == name)
+      options.proxy.request_max = std::max(options.proxy.request_max, listener.request_timeout);
+  }
   options.proxy.read_wait = config.reads.wait;
   options.proxy.route_by = config.reads.route_by;
   options.proxy.guard_reads = config.reads.consistency != config::Consistency::eventual;
@@ -66,7 +72,7 @@ Result<void> OpenMigration::close() {
 }
 
 Result<std::unique_ptr<OpenMigration>> open_migration(const config::Config& config, const std::string& name,
-                                                      Shared shared) {
+                                                      Shared shared, bool unwatched) {
   const config::Migration& migration = config.migrations.at(name);
   const config::Database& source = config.databases.at(migration.source);
   const config::Database& target = config.databases.at(migration.target);
@@ -107,6 +113,7 @@ Result<std::unique_ptr<OpenMigration>> open_migration(const config::Config& conf
   open->journal = std::move(*journal);
 
   cutover::MigrationOptions how = options_of(config, name);
+  how.unwatched = unwatched;
   how.proxy.target_read_patience += open->target->capabilities().read_wait;
   how.proxy.source_read_patience += open->source->capabilities().read_wait;
   open->migration =

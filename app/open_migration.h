@@ -38,8 +38,8 @@ struct Shared {
 };
 
 // Opens the journal at its place below data_dir, and goes on where the last run stopped. The configuration
-// was validated: names exist.
+// was validated: names exist. `unwatched`: nobody follows the source while this is not open.
 Result<std::unique_ptr<OpenMigration>> open_migration(const config::Config& config, const std::string& name,
-                                                      Shared shared);
+                                                      Shared shared, bool unwatched = false);
 
 }  // namespace vmproxy::app

@@ -52,16 +52,27 @@ Ending shown(Session& session, const Answer& answer) {
   return std::nullopt;
 }
 
+// What is in quarantine was not compared, and is missing on the other side.
+Ending refused_part(const json::object& status) {
+  const uint64_t refused = count_at(status, "quarantined");
+  if (refused == 0) return std::nullopt;
+  const std::string side = text_at(status, "primary") == "target" ? "source" : "target";
+  return Failure{exit_differences,
+                 "the " + side + " lacks " + count(refused, "change", "changes") +
+                     " that it refused, or that cannot be read; they are in quarantine and were not compared",
+                 "See which, and why: vmproxy quarantine list"};
+}
+
 Ending start(Session& session, AdminClient& client, const std::string& name) {
   json::object body = actor(session);
   body["until"] = session.options.until;
   auto answer = client.post(path_of(name, "/start"), body, seconds(60));
   if (!answer) return answer.error();
-  if (!session.options.no_wait) {
-    answer = wait_for(session, client, until_state(name, session.options.until, session.options.timeout));
-    session.terminal.clear_progress();
-  }
-  return shown(session, answer);
+  if (session.options.no_wait) return shown(session, answer);
+  answer = wait_for(session, client, until_state(name, session.options.until, session.options.timeout));
+  session.terminal.clear_progress();
+  auto ending = shown(session, answer);
+  return ending ? ending : refused_part(*answer);
 }
 
 // Commands without a name take the only migration; status shows all when there are several.
@@ -160,7 +171,7 @@ Ending print_validation(Session& session, AdminClient& client, const std::string
                    "the comparison failed: " + text_at(status, "validation.reason"),
                    "Run it again with: vmproxy validate"};
   }
-  if (phase == "clean" || phase == "running" || different + missing + extra == 0) return std::nullopt;
+  if (phase == "clean" || phase == "running" || different + missing + extra == 0) return refused_part(status);
   const std::string why = text_at(status, "validation.reason");
   return Failure{exit_differences, "the two sides differ" + (why.empty() ? "" : ": " + why),
                  session.options.repair
@@ -176,7 +187,15 @@ Ending validate(Session& session, AdminClient& client, const std::string& name) 
   auto answer = client.post(path_of(name, "/validate"), body, seconds(60));
   if (!answer) return answer.error();
   if (session.options.no_wait) return shown(session, answer);
-  const auto finished = [](const json::object& status, TimePoint) -> Decision {
+  const uint64_t asked = count_at(*answer, "validation.request");
+  const auto finished = [asked](const json::object& status, TimePoint) -> Decision {
+    if (count_at(status, "validation.request") != asked) {
+      return {false,
+              Failure{exit_error,
+                      "the comparison that was asked for has ended, and what it found is not known any "
+                      "more: vmproxy was started again, or somebody asked for another one",
+                      "Run it again with: vmproxy validate"}};
+    }
     const std::string phase = text_at(status, "validation.phase");
     if (phase == "clean" || phase == "different") return {true, std::nullopt};
     // A failure is whole once the work has told its kind; one that ended the migration has none.

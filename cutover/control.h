@@ -49,6 +49,8 @@ struct Status {
     uint64_t compared = 0, different = 0, missing = 0, extra = 0;
     uint64_t unsettled =
         0;  // written or owed all the while, so not compared: read again, and compared before a promotion
+    uint64_t request =
+        0;  // number of the validate() that this answers, or will; 0: of none that is still known
   } validation;
   // "collection.field" -> records of which the target could not hold that field, since vmproxy started: at most a hundred,
   // most first, then "others".
@@ -104,6 +106,7 @@ class Control {
   virtual Result<void> pause_backfill(const Actor& actor) = 0;
   virtual Result<void> resume_backfill(const Actor& actor) = 0;
   virtual Result<void> throttle_backfill(double records_per_second, const Actor& actor) = 0;
+  // Code::precondition while one that was asked for is under way: each has an answer of its own. It goes on after a restart.
   virtual Result<void> validate(const ValidateOptions& options, const Actor& actor) = 0;
   virtual Result<std::vector<Difference>> differences(size_t limit) = 0;
   // Code::precondition with the closed gates in the message.

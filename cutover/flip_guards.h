@@ -1,6 +1,7 @@
 // What a change of the primary holds, and gives back however it ends. Of one thread each.
 #pragma once
 
+#include <atomic>
 #include <exception>
 #include <utility>
 
@@ -23,6 +24,17 @@ class HeldReads {
  private:
   proxy::Mirror& mirror_;
   const bool held_;
+};
+
+// A promotion gives way while this is set. However the wait for it ends, it is not afterwards.
+class GivingWay {
+ public:
+  explicit GivingWay(std::atomic<bool>& set) : set_(set) {}
+  GivingWay(const GivingWay&) = delete;
+  ~GivingWay() { set_ = false; }
+
+ private:
+  std::atomic<bool>& set_;
 };
 
 // The closed gate. However the change ends, it is opened again.

@@ -87,6 +87,7 @@ backfill::Options Migration::copy_options() {
 Result<void> Migration::open() {
   collections_.when_reborn([this](const std::string& key) { mirror_.forget(key); });
   collections_.when_gone([this] { mirror_.names_changed(); });
+  collections_.when_rekeyed([this] { mirror_.gaps_act_late(Side::target); });
   auto loaded = load_state(journal_);
   if (!loaded) return loaded.error();
   State state = *loaded;
@@ -101,6 +102,7 @@ Result<void> Migration::open() {
   if (!reads) return reads;
   auto writes = write_trials_.restore(journal_);
   if (!writes) return writes;
+  collections_.follow(state.primary);
   auto catalog = collections_.load();
   if (!catalog) return catalog;
   auto renames = renames_.load();
@@ -109,8 +111,11 @@ Result<void> Migration::open() {
   if (!drops) return drops;
   auto source_drops = source_drops_.load();
   if (!source_drops) return source_drops;
+  auto request = load_validation_request(journal_);
+  if (!request) return request.error();
   auto bound = bind(state);
   if (!bound) return bound;
+  if (options_.unwatched) state.validating_full = false;
   // Not before the configuration is accepted: with another auth.header it forgets who was let in.
   auto credentials = credentials_.restore(state.primary);
   if (!credentials) return credentials;
@@ -136,8 +141,17 @@ Result<void> Migration::open() {
     state_ = state;
     opened_ = true;
     // What was under way goes on by itself; what waits for a person waits on.
+    request_ = *request;
+    request_.open = request_.open && state.capture && state.copied && !options_.unwatched;
+    if (request_.open) {
+      request_waits_ = true;
+      report_of_ = request_.number;
+      last_report_.phase = "running";
+      wanted_ = Wanted::validate;
+    }
     if (goes_on(state)) wanted_ = Wanted::start;
   }
+  if (request->open && !request_.open) journal_.put_rows({row_of(request_)});
   if (state.paused) backfill_.pause();
   if (state.rate) backfill_.throttle(*state.rate);
   if (state.copied) {
@@ -315,13 +329,14 @@ Status Migration::status() {
     s.validation.missing = shown.missing;
     s.validation.extra = shown.extra;
     s.validation.unsettled = shown.unsettled;
+    s.validation.request = report_of_;
     s.last_pause_seconds = last_pause_seconds_;
     problem = problem_;
     s.work.problem = problem_;
     if (!problem_.empty()) s.work.code = vmproxy::name_of(problem_code_);
     s.work.retrying = problem_retried_;
   }
-  if (state.validated && s.validation.phase == "none") s.validation.phase = "clean";
+  if (state.validated && !state.validating_full && s.validation.phase == "none") s.validation.phase = "clean";
   if (!problem.empty() && s.backfill.reason.empty()) s.backfill.reason = problem;
   s.lost_fields = losses_of(collections_, 100);
   for (const auto& left : collections_.left_behind()) {

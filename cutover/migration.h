@@ -17,6 +17,7 @@
 #include "cutover/control.h"
 #include "cutover/state.h"
 #include "cutover/turn.h"
+#include "cutover/validation_request.h"
 #include "proxy/context.h"
 #include "validation/validation.h"
 
@@ -45,6 +46,7 @@ struct MigrationOptions {
   Duration debt_age_max = std::chrono::seconds(60);
   uint64_t inflight_bytes = 256ull << 20;
   size_t pool_threads = 64;
+  bool unwatched = false;  // nobody follows the source between two runs: none goes on with a comparison
 };
 
 class Migration final : public Control {
@@ -117,6 +119,8 @@ class Migration final : public Control {
   void settle_changes();
   void settle_source_drops();
   void conclude_report(const Result<void>& done, bool ended, bool again);
+  void report_failed(const std::string& why);
+  void close_request();
   Result<void> run_start();
   Result<void> arm();  // catalog, target collections, capture barrier, settle
   Result<void> copy();
@@ -125,6 +129,7 @@ class Migration final : public Control {
   static inline const Actor worker_actor{"vmproxy", "", {}};
   Result<void> validate_until_clean();
   Result<validation::Report> validate_once(const ValidateOptions& options);
+  Result<void> leave_nothing_older(bool closes_gaps);
   Result<void> conclude_pass(uint64_t pass, bool sample, uint64_t horizon, uint64_t round,
                              validation::Report& report);
   void look_for_foreign_writers(const State& before, validation::Report& report);
@@ -149,6 +154,8 @@ class Migration final : public Control {
   // `old_primary_dead`: it cannot be read, and what only it has is given up (the operator was asked).
   Result<void> flip(journal::Side to, Phase phase_after, const Actor& actor, const std::string& action,
                     bool old_primary_dead = false);
+  Duration fence_max(bool old_primary_dead) const;
+  Result<void> drain(bool old_primary_dead, Deadline deadline);
   // Its part from the closed gate to the last look before COMMIT.
   Result<void> in_fence(journal::Side to, const Actor& actor, bool old_primary_dead, Deadline deadline,
                         StepTimes& steps, bool& lanes_stopped);
@@ -219,12 +226,15 @@ class Migration final : public Control {
   Turn transition_{clock_};             // one transition at a time
   std::atomic<bool> give_way_ = false;  // a rollback waits for a promotion: that one ends without a decision
   std::mutex comparing_;                // one compare_written() at a time; the change of the primary keeps it
+  std::mutex asking_;                   // request_ and its row change together
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   State state_;
   Wanted wanted_ = Wanted::nothing;
-  ValidateOptions validate_options_;
-  std::string problem_;  // why the background work waits or failed
+  ValidationRequest request_;   // the last one
+  bool request_waits_ = false;  // for its turn: what ends before that does not answer it
+  uint64_t report_of_ = 0;      // number of the request that last_report_ answers; 0: an earlier process did
+  std::string problem_;         // why the background work waits or failed
   Code problem_code_ = Code::internal;
   bool problem_retried_ = false;
   validation::Report last_report_;

@@ -196,7 +196,7 @@ Result<void> Migration::bind_after_promotion(State& state, const std::string& so
   if (doubted.empty()) return {};
   audit_.note({"vmproxy", "", {}}, "start with another configuration", joined(doubted));
   // Not on the way back before both sides were compared.
-  state.validated = false;
+  state.validated = state.validating_full = false;
   return journal_.mark_gap("the configuration changed: " + joined(doubted));
 }
 

@@ -26,7 +26,8 @@ constexpr Duration patience = std::chrono::seconds(15);
 constexpr Duration lag_short =
     std::chrono::milliseconds(100);  // a replica that is this little behind is soon level
 constexpr Duration lag_medium = std::chrono::milliseconds(500);  // a rollback does not wait for better
-constexpr Duration dead_drain_max = std::chrono::seconds(40);    // longer than any request's deadline
+constexpr Duration dead_settles_in =
+    std::chrono::seconds(10);  // behind the last deadline: clients are told, what is left goes to the source
 constexpr uint64_t pace_backlog_max = 2000;  // keys to compare that are worth slowing writes for
 constexpr uint64_t remainder_max =
     300;  // keys left to compare in the fence: one read of each side, also with those written until it closes
@@ -226,18 +227,35 @@ Result<void> Migration::still_whole(Side to, const Actor& actor, size_t given_up
   return {};
 }
 
+// What hangs at a dead primary ends in an error, by its own deadline and not before.
+Duration Migration::fence_max(bool old_primary_dead) const {
+  if (!old_primary_dead) return options_.fence_max;
+  return std::max(options_.fence_max, options_.proxy.request_max + dead_settles_in);
+}
+
+// A write that is still under way at the deadline aborts the flip: withdrawing it would be the other policy.
+Result<void> Migration::drain(bool old_primary_dead, Deadline deadline) {
+  while (!gate_.wait_drained(std::min(deadline, clock_.in(std::chrono::seconds(1))))) {
+    if (!waiting(Duration::zero())) return Error(Code::cancelled, "the proxy is stopping");
+    if (clock_.now() < deadline) continue;
+    const auto waited =
+        std::chrono::duration_cast<std::chrono::milliseconds>(fence_max(old_primary_dead)).count();
+    return Error(
+        Code::timeout,
+        std::to_string(gate_.inside()) + " writes were still under way after " + std::to_string(waited) +
+            " ms" +
+            (old_primary_dead ? ", at a target that does not answer. Their clients may have set longer "
+                                "deadlines of their own: try again when those have passed"
+                              : ""));
+  }
+  return {};
+}
+
 Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_dead, Deadline deadline,
                                  StepTimes& steps, bool& lanes_stopped) {
   const bool urgent = to == Side::source;
-  Result<void> done;
-  // DRAIN. A write that is still under way at the deadline aborts the flip: withdrawing it would be the other policy.
-  if (!gate_.wait_drained(deadline)) {
-    done = Error(Code::timeout,
-                 std::to_string(gate_.inside()) + " writes were still under way after " +
-                     std::to_string(
-                         std::chrono::duration_cast<std::chrono::milliseconds>(options_.fence_max).count()) +
-                     " ms");
-  }
+  // DRAIN.
+  Result<void> done = drain(old_primary_dead, deadline);
   steps.ended("drain");
   VMPROXY_FAULT("flip.drained");
   // POSITION, CATCHUP: the lanes are stopped afterwards, nothing is in flight on the follower (H58).
@@ -328,9 +346,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   steps.ended("prepare");
   // FENCE
   const TimePoint closed_at = clock_.now();
-  // Requests that wait for a dead primary end in errors, however long the fence is.
-  const Deadline deadline =
-      closed_at + (old_primary_dead ? std::max(options_.fence_max, dead_drain_max) : options_.fence_max);
+  const Deadline deadline = closed_at + fence_max(old_primary_dead);
   Fence fence(gate_);
   VMPROXY_FAULT("flip.fenced");
   StoppedLanes lanes(mirror_);  // goes before the fence does

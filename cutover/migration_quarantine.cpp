@@ -46,13 +46,18 @@ Result<model::Value> Migration::quarantine_show(uint64_t number) {
 }
 
 Result<void> Migration::quarantine_retry(std::optional<uint64_t> number, const Actor& actor) {
+  // An entry that a change of the primary finds in its lane would clear the row of what only the former primary has (H46).
+  auto turn = transition_.ask("quarantine retry");
+  if (!turn) return turn.error();
   auto retried = mirror_.retry_quarantined(number);
   audit_.note(actor, "quarantine retry", retried ? "ok" : retried.error().message);
   return retried;
 }
 
 Result<void> Migration::quarantine_drop(uint64_t number, const Actor& actor) {
-  std::lock_guard one(transition_);
+  // Not behind a change of the primary: that may have made the record's last copy of what the operator has seen.
+  auto turn = transition_.ask("quarantine drop");
+  if (!turn) return turn.error();
   auto found = mirror_.quarantine().find(number);
   if (!found) return found.error();
   if (!*found)
@@ -60,6 +65,14 @@ Result<void> Migration::quarantine_drop(uint64_t number, const Actor& actor) {
   // Both sides differ there from now on, on purpose: only a full validation that begins later may say otherwise. One that
   // runs now may have passed the record while quarantine stood for it. Durable before that is gone.
   State next = state();
+  // At risk, its key was neither read nor compared: what was written to it since may be on one side only.
+  if ((*found)->primary != next.primary) {
+    auto marked =
+        journal_.mark_gap("records of '" + (*found)->collection +
+                          "' were at risk and therefore not compared, until they were dropped from "
+                          "quarantine; what was written to them since may be missing on the other side");
+    if (!marked) return marked.error().within("nothing changed");
+  }
   next.validated = false;
   next.validating_full = false;
   next.doubted_pass = next.validation_pass;

@@ -3,6 +3,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "cutover/flip_guards.h"
 #include "cutover/migration.h"
 #include "journal/rows.h"
 
@@ -107,6 +108,19 @@ Result<void> Migration::validate(const ValidateOptions& options, const Actor& ac
   if (!now.copied) return wrong_state("validate", now.phase, "the copy is not done yet");
   if (!(options.sample_percent > 0 && options.sample_percent <= 100))
     return Error(Code::invalid, "--sample takes a percentage above 0, at most 100");
+  std::lock_guard asking(asking_);
+  ValidationRequest request;
+  {
+    std::lock_guard hold(mutex_);
+    if (request_.open && last_report_.phase == "running") {
+      return Error(Code::precondition,
+                   "validate refused, nothing changed: a comparison that was asked for before is under way. "
+                   "`vmproxy status --watch` shows how far it is");
+    }
+    request = {request_.number + 1, true, options};
+  }
+  auto kept = journal_.commit_rows({row_of(request)});
+  if (!kept) return kept.error().within("validate refused: it could not be made durable");
   // A first start that ended with differences goes on to ready from here.
   const bool goes_on_to_ready = now.phase < Phase::ready && options.full && options.repair;
   if (goes_on_to_ready) {
@@ -115,12 +129,20 @@ Result<void> Migration::validate(const ValidateOptions& options, const Actor& ac
     next.started = true;
     next.until = "ready";
     auto moved = move(next, actor, "validate full");
-    if (!moved) return moved;
+    if (!moved) {
+      request.open = false;
+      journal_.put_rows({row_of(request)});
+      std::lock_guard hold(mutex_);
+      request_ = request;
+      return moved;
+    }
   } else {
     audit_.note(actor, options.full ? "validate full" : "validate sample", "accepted");
   }
   std::lock_guard hold(mutex_);
-  validate_options_ = options;
+  request_ = request;
+  request_waits_ = true;
+  report_of_ = request.number;
   last_report_ = validation::Report{};
   last_report_.phase = "running";
   problem_.clear();
@@ -224,9 +246,8 @@ Result<Turn::Held> Migration::turn_of_rollback() {
                  "rollback refused, nothing changed: one waits already for the promotion under way to end. "
                  "`vmproxy status` shows when it has");
   }
-  auto turn = transition_.ask("rollback", "promote");
-  give_way_ = false;
-  return turn;
+  const GivingWay asked(give_way_);
+  return transition_.ask("rollback", "promote");
 }
 
 Error Migration::gives_way() {
@@ -329,8 +350,10 @@ Error Migration::must_be_read(const proxy::Mirror::Unread& unread) {
 
 std::optional<Error> Migration::target_is_dead() {
   auto answer = target_.describe_server(clock_.in(std::chrono::seconds(2)));
-  if (answer || !answer.error().retryable()) return std::nullopt;
-  return answer.error();
+  if (answer) return std::nullopt;
+  // Cancelled: the time was over before it could be asked, behind calls that hang.
+  const bool silent = answer.error().retryable() || answer.error().code == Code::cancelled;
+  return silent ? std::optional(answer.error()) : std::nullopt;
 }
 
 Result<void> Migration::finalize(const Actor& actor) {
@@ -374,6 +397,8 @@ Result<void> Migration::abandon(const Actor& actor) {
   {
     std::lock_guard hold(mutex_);
     wanted_ = Wanted::nothing;
+    if (request_waits_) report_failed("the migration was ended");
+    request_waits_ = false;
   }
   backfill_.stop();
   validation_.stop();

@@ -11,6 +11,7 @@ using journal::Side;
 
 namespace {
 constexpr int validation_rounds_max = 4;
+constexpr Duration older_images_patience = std::chrono::minutes(2);
 }  // namespace
 
 // A full pass that a crash or an outage ended goes on where it was: what it vouches for is then what had been written, and
@@ -66,9 +67,9 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     if (!waiting(std::chrono::milliseconds(50))) return Error(Code::cancelled, "the proxy is stopping");
     horizon = journal_.gap_horizon();
   }
-  // H9: an image that waits for a slow target is older than what a gap stands for, and would bring back what that has removed.
-  if (!resumes && state().primary == Side::source && journal_.has_gaps()) {
-    for (const auto& collection : jobs()) mirror_.read_anew(collection->key);
+  if (!resumes && journal_.has_gaps()) {
+    auto older = leave_nothing_older(options.full || options.sample_percent >= 100);
+    if (!older) return older.error();
   }
   uint64_t round = state().validation_round;
   if (!resumes) {
@@ -100,17 +101,37 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
   auto report = validation_.run(std::move(compared), state().primary, how, std::to_string(pass));
   if (!report) {
     std::lock_guard hold(mutex_);
-    last_report_ = validation::Report{};
-    last_report_.phase = "failed";
-    last_report_.reason = report.error().message;
+    if (!request_waits_) report_failed(report.error().message);
     return report.error().within("validation");
   }
   VMPROXY_FAULT("work.compared");
   auto concluded = conclude_pass(pass, how.sample_percent < 100, horizon, round, *report);
   if (!concluded) return concluded.error();
   std::lock_guard hold(mutex_);
-  last_report_ = *report;
+  if (!request_waits_) last_report_ = *report;
   return report;
+}
+
+// H9: an image that waits for a slow replica is older than what a gap stands for, and would bring back what that has removed. While
+// the source is primary it is read anew. After a promotion it is waited for: should the target die it is the last copy (C6), and a
+// restart would write once more what the journal still has.
+Result<void> Migration::leave_nothing_older(bool closes_gaps) {
+  const journal::Seq written = journal_.next();
+  const Deadline patient_until = clock_.in(older_images_patience);
+  while (closes_gaps && state().primary == Side::target && !mirror_.gone_below(written)) {
+    if (clock_.now() >= patient_until) {
+      return Error(
+          Code::unavailable,
+          "validation: a capture gap is open, and the source still lacks changes from before it, which could undo there what "
+          "passed in the gap. Nothing was compared, and the gap stays open. `vmproxy status` says why they wait; once the "
+          "source has taken them: vmproxy validate --full --repair");
+    }
+    if (!waiting(std::chrono::milliseconds(50))) return Error(Code::cancelled, "the proxy is stopping");
+  }
+  if (state().primary == Side::source) {
+    for (const auto& collection : jobs()) mirror_.read_anew(collection->key);
+  }
+  return {};
 }
 
 // What a pass that ended says about the whole.

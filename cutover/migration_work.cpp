@@ -54,11 +54,13 @@ void Migration::work() {
     if (wanted == Wanted::nothing) {
       lock.unlock();
       (void)do_work(wanted, {});  // what fails is looked at again in a second
+      close_request();
       lock.lock();
       continue;
     }
     wanted_ = Wanted::nothing;
-    const ValidateOptions validate_options = validate_options_;
+    request_waits_ = false;  // what begins now answers it
+    const ValidateOptions validate_options = request_.options;
     lock.unlock();
     const Result<void> done = do_work(wanted, validate_options);
     lock.lock();
@@ -72,8 +74,11 @@ void Migration::work() {
     problem_ = done || ended ? "" : done.error().message;
     problem_code_ = problem_.empty() ? Code::internal : done.error().code;
     problem_retried_ = !problem_.empty() && again;
-    if (problem_.empty() || stopping_) continue;
-    log::warn("background work stopped", {{"migration", options_.name}, {"error", problem_}});
+    if (!problem_.empty() && !stopping_)
+      log::warn("background work stopped", {{"migration", options_.name}, {"error", problem_}});
+    lock.unlock();
+    close_request();
+    lock.lock();
   }
 }
 
@@ -136,9 +141,28 @@ void Migration::conclude_report(const Result<void>& done, bool ended, bool again
     return;
   }
   if (again) return;
+  report_failed(done ? "the migration was ended" : done.error().message);
+}
+
+// With mutex_ held. A proxy that stops gives no answer: the next start goes on with what was asked for.
+void Migration::report_failed(const std::string& why) {
+  if (stopping_) return;
   last_report_ = validation::Report{};
   last_report_.phase = "failed";
-  last_report_.reason = done ? "the migration was ended" : done.error().message;
+  last_report_.reason = why;
+}
+
+// What has its answer is not made again by a restart.
+void Migration::close_request() {
+  std::lock_guard asking(asking_);
+  ValidationRequest closed;
+  {
+    std::lock_guard hold(mutex_);
+    if (!request_.open || stopping_ || last_report_.phase == "running") return;
+    request_.open = false;
+    closed = request_;
+  }
+  (void)journal_.commit_rows({row_of(closed)});  // lost, it is made once more
 }
 
 std::vector<std::shared_ptr<const proxy::Collection>> Migration::jobs() const {
@@ -173,6 +197,10 @@ Result<State> Migration::mirrored_state() const {
 Result<void> Migration::arm() {
   auto refreshed = collections_.refresh(clock_.in(std::chrono::seconds(30)));
   if (!refreshed) return refreshed;
+  // At first it is said; once applications rely on the mirror, one that they make is left out, and a gate says so.
+  if (!state().capture) {
+    if (auto all = collections_.all_can_be_moved(); !all) return all;
+  }
   const auto force = state().start_force;
   const bool take_foreign = std::find(force.begin(), force.end(), "target_not_empty") != force.end();
   auto created = collections_.create_on_target(clock_.in(std::chrono::seconds(60)), take_foreign);

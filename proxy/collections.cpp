@@ -1,8 +1,10 @@
 #include "proxy/collections.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "journal/rows.h"
 #include "model/codec.h"
 
@@ -60,95 +62,60 @@ Result<void> Collections::load() {
   auto catalog = protocols::decode_catalog(**row);
   if (!catalog) return catalog.error().within("state of the migration");
   for (const auto& schema : catalog->collections) incarnations_ = std::max(incarnations_, schema.incarnation);
-  auto collections = collections_of(*catalog);
-  if (!collections) return collections.error();
-  auto compared = compare(*collections);
-  if (!compared) return compared;
+  auto carried = load_carried();
+  if (!carried) return carried.error();
+  std::set<std::string> moved_before;
+  if (*carried) {
+    for (const auto& [key, was] : **carried) moved_before.insert(key);
+  }
+  auto plans = plans_of(*catalog, moved_before);
+  if (!plans) return plans.error();
+  if (*carried) compare(**carried, plans->moved);
   std::lock_guard hold(mutex_);
   catalog_ = std::make_shared<const protocols::Catalog>(std::move(*catalog));
-  collections_ = std::move(*collections);
+  collections_ = std::move(plans->moved);
+  refused_ = std::move(plans->refused);
   return {};
 }
 
-model::CollectionName Collections::target_name(const model::CollectionName& source) const {
-  auto name = target_.name_for(source);
-  const auto chosen = names_.find(model::to_string(source));
-  const auto chosen_short = names_.find(source.name);
-  if (chosen != names_.end()) {
-    name.name = chosen->second;
-  } else if (chosen_short != names_.end()) {
-    name.name = chosen_short->second;
-  }
-  return name;
-}
-
-Result<std::shared_ptr<const Collection>> Collections::make(const model::Schema& schema) const {
-  auto plan =
-      mapping::Plan::make(schema, source_.capabilities(), target_name(schema.name), target_.capabilities());
-  if (!plan) return plan.error().within("collection '" + model::to_string(schema.name) + "'");
-  auto collection = std::make_shared<Collection>();
-  collection->name = schema.name;
-  collection->key = model::to_string(schema.name);
-  collection->plan = std::move(*plan);
-  return std::shared_ptr<const Collection>(std::move(collection));
-}
-
-Result<Collections::ByKey> Collections::collections_of(const protocols::Catalog& catalog) const {
-  ByKey collections;
-  std::map<std::string, std::string> target_names;  // a target name must not serve two collections
-  for (const auto& schema : catalog.collections) {
-    if (!included_(schema.name)) continue;
-    const std::string key = model::to_string(schema.name);
-    const auto known = find(key);
-    std::shared_ptr<const Collection> collection = known;
-    const bool same = known && model::encode_schema(known->plan->source()) == model::encode_schema(schema);
-    if (!same) {
-      auto made = make(schema);
-      if (!made) return made.error();
-      collection = *made;
-    }
-    const auto [at, fresh] = target_names.emplace(model::to_string(collection->plan->target().name), key);
-    if (!fresh) {
-      return Error(Code::already_exists, "COLLISION: collections '" + at->second + "' and '" + key +
-                                             "' would both become '" + at->first +
-                                             "' on the target. Give one another name under mapping.names.");
-    }
-    collections.emplace(key, std::move(collection));
-  }
-  return collections;
-}
-
 // In one step: what the next start compares its own plans with are the plans for this very catalog.
-Result<void> Collections::keep(const protocols::Catalog& catalog, const ByKey& collections,
+Result<void> Collections::keep(const protocols::Catalog& catalog, const Plans& plans,
                                std::vector<journal::Row> with) {
   with.push_back({std::string(journal::rows::state), std::string(catalog_row), protocols::encode(catalog)});
-  with.push_back(carried(collections));
+  with.push_back(carried(plans.moved));
+  with.push_back(row_of_refused(plans.refused));
   auto written = journal_.commit_rows(std::move(with));
   if (!written) return written.error().within("the catalog could not be kept");
   return {};
 }
 
 Result<void> Collections::publish(protocols::Catalog catalog) {
-  auto collections = collections_of(catalog);
-  if (!collections) return collections.error();
-  return publish(std::move(catalog), std::move(*collections), {}, nullptr, nullptr);
+  auto plans = plans_of(catalog);
+  if (!plans) return plans.error();
+  return publish(std::move(catalog), std::move(*plans), {}, nullptr, nullptr);
 }
 
-Result<void> Collections::publish(protocols::Catalog catalog, ByKey collections,
-                                  std::vector<journal::Row> with, const Collection* gone,
-                                  const Collection* ours) {
+Result<void> Collections::publish(protocols::Catalog catalog, Plans plans, std::vector<journal::Row> with,
+                                  const Collection* gone, const Collection* ours) {
   auto published = std::make_shared<const protocols::Catalog>(std::move(catalog));
-  auto written = keep(*published, collections, std::move(with));
+  auto written = keep(*published, plans, std::move(with));
   if (!written) return written;
   VMPROXY_FAULT("catalog.kept");
   bool names_gone = false;
+  std::vector<protocols::LeftOut> left_out;  // now, and not before
   {
     std::lock_guard hold(mutex_);
-    for (const auto& [key, known] : collections_) names_gone = names_gone || !collections.contains(key);
+    for (const auto& [key, known] : collections_) names_gone = names_gone || !plans.moved.contains(key);
+    std::ranges::copy_if(plans.refused, std::back_inserter(left_out),
+                         [&](const auto& one) { return std::ranges::find(refused_, one) == refused_.end(); });
     catalog_ = std::move(published);
-    collections_ = std::move(collections);
+    collections_ = std::move(plans.moved);
+    refused_ = std::move(plans.refused);
     claims_are(gone, ours);
   }
+  for (const auto& one : left_out)
+    log::warn("a collection that the target cannot hold is left out",
+              {{"name", model::to_string(one.name)}, {"why", one.why}, {"remedy", one.remedy}});
   if (names_gone && source_says_ && gone_) gone_();
   return {};
 }
@@ -176,47 +143,37 @@ Result<void> Collections::refresh_locked(Deadline deadline, const Explained& exp
   protocols::Catalog next;
   next.server = std::move(server->facts);
   next.spaces = std::move(*spaces);
-  std::vector<std::string> reborn, gaps;
+  std::vector<std::string> reborn;
   for (auto& schema : listed->collections) {
     const model::Schema* known = before->find(schema.name);
     const bool same = known != nullptr && known->native_id == schema.native_id;
     schema.incarnation = same ? known->incarnation : ++incarnations_;
-    if (!same && included_(schema.name)) {
-      const std::string key = model::to_string(schema.name);
-      if (known != nullptr) reborn.push_back(key);
-      auto noted = note_new(schema, known != nullptr, explained);
-      if (!noted) return noted.error();
-      if (!noted->empty()) gaps.push_back(std::move(*noted));
-      VMPROXY_FAULT("catalog.gap");
-    }
+    if (!same && known != nullptr && included_(schema.name)) reborn.push_back(model::to_string(schema.name));
     next.collections.push_back(std::move(schema));
   }
-  auto published = publish(std::move(next));
+  return take_over(std::move(next), explained, reborn);
+}
+
+Result<void> Collections::take_over(protocols::Catalog next, const Explained& explained,
+                                    const std::vector<std::string>& reborn) {
+  auto plans = plans_of(next);
+  if (!plans) return plans.error();
+  if (rekeyed_ && rekeys(plans->moved)) rekeyed_();
+  const auto gaps = gaps_of(next, plans->moved, explained);
+  for (const auto& what : gaps) {
+    if (auto marked = journal_.mark_gap(what); !marked) return marked;
+  }
+  VMPROXY_FAULT("catalog.gap");
+  auto published = publish(std::move(next), std::move(*plans), {}, nullptr, nullptr);
   if (!published) return published;
   for (const auto& key : reborn) {
     if (reborn_) reborn_(key);
   }
-  // A comparison that began in between vouches for the gap, and did not know the collection: then it is another one.
-  for (auto& what : gaps) {
-    if (auto again = journal_.mark_gap(std::move(what)); !again) return again;
+  // A comparison that began in between vouches for the gap, and did not know what it is about: then it is another one.
+  for (const auto& what : gaps) {
+    if (auto again = journal_.mark_gap(what); !again) return again;
   }
   return {};
-}
-
-Result<std::string> Collections::note_new(const model::Schema& schema, bool reborn,
-                                          const Explained& explained) {
-  const std::string key = model::to_string(schema.name);
-  const auto made = make(schema);
-  std::string what;
-  if (reborn || (made && claimed(**made))) {
-    what =
-        "collection '" + key + "' was dropped and created again; the target holds records of its former life";
-  } else if (!explained(schema)) {
-    what = "collection '" + key + "' was made beside the proxy; what it held then was not copied";
-  }
-  if (what.empty()) return what;
-  if (auto marked = journal_.mark_gap(what); !marked) return marked.error();
-  return what;
 }
 
 Result<void> Collections::refresh_one(const model::CollectionName& name, Deadline deadline) {
@@ -225,18 +182,11 @@ Result<void> Collections::refresh_one(const model::CollectionName& name, Deadlin
   auto described = source_.describe(name, deadline);
   if (!described) return described.error().within("source");
   if (!source_says_) return not_for_the_source();
-  if (!*described) return remove_locked(name);
   const auto before = catalog();
   const model::Schema* known = before->find(name);
-  const bool same = known != nullptr && known->native_id == (*described)->native_id;
-  if (!same && included_(name)) {
-    auto noted = note_new(**described, known != nullptr, [](const model::Schema&) { return true; });
-    if (!noted) return noted.error();
-    auto put = put_locked(std::move(**described), true);
-    if (!put || noted->empty()) return put;
-    return journal_.mark_gap(std::move(*noted));  // as in refresh_locked()
-  }
-  return put_locked(std::move(**described), !same);
+  const bool same = known != nullptr && *described && known->native_id == (*described)->native_id;
+  return take_over(*described ? with(std::move(**described), !same) : without(name),
+                   [](const model::Schema&) { return true; }, {});
 }
 
 std::shared_ptr<const protocols::Catalog> Collections::catalog() const {
@@ -268,7 +218,7 @@ Result<void> Collections::put(model::Schema schema, bool new_incarnation) {
   return put_locked(std::move(schema), new_incarnation);
 }
 
-Result<void> Collections::put_locked(model::Schema schema, bool new_incarnation) {
+protocols::Catalog Collections::with(model::Schema schema, bool new_incarnation) {
   protocols::Catalog next = *catalog();
   const auto at = std::find_if(next.collections.begin(), next.collections.end(),
                                [&](const auto& known) { return known.name == schema.name; });
@@ -279,32 +229,36 @@ Result<void> Collections::put_locked(model::Schema schema, bool new_incarnation)
     schema.incarnation = new_incarnation ? ++incarnations_ : at->incarnation;
     *at = std::move(schema);
   }
-  return publish(std::move(next));
+  return next;
+}
+
+Result<void> Collections::put_locked(model::Schema schema, bool new_incarnation) {
+  return publish(with(std::move(schema), new_incarnation));
 }
 
 Result<void> Collections::remove(const model::CollectionName& name, Deadline deadline) {
   std::unique_lock changing(write_mutex_, deadline);
   if (!changing) return not_now();
-  return remove_locked(name);
+  return publish(without(name));
 }
 
 Result<void> Collections::remove(const model::CollectionName& name) {
   std::lock_guard changing(write_mutex_);
-  return remove_locked(name);
+  return publish(without(name));
 }
 
-Result<void> Collections::remove_locked(const model::CollectionName& name) {
+protocols::Catalog Collections::without(const model::CollectionName& name) const {
   protocols::Catalog next = *catalog();
   std::erase_if(next.collections, [&](const auto& known) { return known.name == name; });
-  return publish(std::move(next));
+  return next;
 }
 
 Result<std::shared_ptr<const Collection>> Collections::planned(const model::CollectionName& from,
                                                                const model::Schema& schema) const {
-  auto collections = collections_of(renamed(*catalog(), from, schema));
-  if (!collections) return collections.error();
-  const auto at = collections->find(model::to_string(schema.name));
-  if (at == collections->end())
+  auto plans = plans_of(renamed(*catalog(), from, schema));
+  if (!plans) return plans.error();
+  const auto at = plans->moved.find(model::to_string(schema.name));
+  if (at == plans->moved.end())
     return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
   return at->second;
 }
@@ -316,26 +270,25 @@ Result<void> Collections::rename(const Collection& before, model::Schema schema,
   schema.incarnation = ++incarnations_;
   const std::string key = model::to_string(schema.name);
   auto next = renamed(*catalog(), before.name, std::move(schema));
-  auto collections = collections_of(next);
-  if (!collections) return collections.error();
-  const auto at = collections->find(key);
-  if (at == collections->end())
+  auto plans = plans_of(next);
+  if (!plans) return plans.error();
+  const auto at = plans->moved.find(key);
+  if (at == plans->moved.end())
     return Error(Code::unsupported, "collection.excluded: the migration does not include the new name");
   const auto after = at->second;
   std::lock_guard claiming(claims_mutex_);
   for (auto& row : rows_of_claims(&before, after.get())) rows.push_back(std::move(row));
-  return publish(std::move(next), std::move(*collections), std::move(rows), &before, after.get());
+  return publish(std::move(next), std::move(*plans), std::move(rows), &before, after.get());
 }
 
 Result<void> Collections::drop(const Collection& gone, std::vector<journal::Row> rows) {
   std::lock_guard changing(write_mutex_);
-  protocols::Catalog next = *catalog();
-  std::erase_if(next.collections, [&](const auto& known) { return known.name == gone.name; });
-  auto collections = collections_of(next);
-  if (!collections) return collections.error();
+  auto next = without(gone.name);
+  auto plans = plans_of(next);
+  if (!plans) return plans.error();
   std::lock_guard claiming(claims_mutex_);
   for (auto& row : rows_of_claims(&gone, nullptr)) rows.push_back(std::move(row));
-  return publish(std::move(next), std::move(*collections), std::move(rows), &gone, nullptr);
+  return publish(std::move(next), std::move(*plans), std::move(rows), &gone, nullptr);
 }
 
 Result<void> Collections::put_space(protocols::Space space, Deadline deadline) {

@@ -35,8 +35,8 @@ class Collections {
   Collections(journal::Journal& journal, protocols::Driver& source, protocols::Driver& target, Clock& clock,
               Included included, std::map<std::string, std::string> names);
 
-  // From the state, else nothing is known yet. Compares what this configuration makes of the catalog with what the one before
-  // made of the very same catalog: what differs is reconfigured(), until accept(). Nothing is written.
+  // From the state, else nothing is known yet; after follow(). Compares what this configuration makes of the catalog with what the one
+  // before made of the very same catalog: what differs is reconfigured(), until accept(). Nothing is written.
   Result<void> load();
   // A collection that the configuration moves otherwise than the last run's did. Not what the application created, changed or
   // dropped: that is in the catalog for both.
@@ -66,6 +66,9 @@ class Collections {
   void follow(journal::Side primary) { source_says_ = primary == journal::Side::source; }
   // Told of each collection that began a new life, after it is published. Set before the first refresh.
   void when_reborn(std::function<void(const std::string& key)> tell) { reborn_ = std::move(tell); }
+  // Told when records that are on the target get other keys there, before that is published: what is on its way there has the former
+  // ones.
+  void when_rekeyed(std::function<void()> tell) { rekeyed_ = std::move(tell); }
   // Told when the source has a collection no more, or under another name, after that is published. Must not come back here.
   void when_gone(std::function<void()> tell) { gone_ = std::move(tell); }
   // A change of collections ended without anybody knowing how, or what it left: what a name stands for is in doubt until a
@@ -87,9 +90,11 @@ class Collections {
   model::CollectionName target_name(const model::CollectionName& source) const;
   std::vector<std::shared_ptr<const Collection>> all() const;
   bool included(const model::CollectionName& name) const { return included_(name); }
-  // What the configuration includes and the source, when it was last asked, held without being able to show it as a collection:
-  // it is not moved. Kept over a restart.
+  // What the configuration includes and is not moved: what the source, when it was last asked, held without being able to show it
+  // as a collection, and collections that the target cannot hold. Kept over a restart.
   std::vector<protocols::LeftOut> left_out() const;
+  // Before anything was moved: collections that the target cannot hold are an error that names them.
+  Result<void> all_can_be_moved() const;
   // False: the source was never asked, or by a version that did not keep it; a refresh() asks.
   bool left_out_known() const;
 
@@ -97,7 +102,8 @@ class Collections {
   // has not ended by the deadline. A put of a schema with new_incarnation starts a new life under the same name.
   Result<void> put(model::Schema schema, bool new_incarnation, Deadline deadline);
   Result<void> remove(const model::CollectionName& name, Deadline deadline);
-  // What rename() would make of it: an error when that is nothing this migration could have.
+  // What rename() would make of it: an error when that is nothing this migration could have. While the target is the primary such a
+  // change is refused by all of these; what the source makes is left out instead.
   Result<std::shared_ptr<const Collection>> planned(const model::CollectionName& from,
                                                     const model::Schema& schema) const;
   // A new life under the name of `schema`, which the target has given it: the catalog, its claim and `rows` in one commit.
@@ -129,10 +135,15 @@ class Collections {
   Result<void> claim(const Collection& collection);
   // Renamed on the target, in one step: no crash leaves ours without its claim.
   Result<void> move_claim(const Collection& from, const Collection& to);
+  // It is about to be dropped on the target, where it holds nothing, to be made anew: not claimed from now on, and still ours
+  // with all that may be there, until create_on_target() has taken it back. That refuses (Code::unavailable) until
+  // `lands_until`, and after a crash as long as a drop may still land, or until dropped().
+  Result<void> give_up(const Collection& collection, TimePoint lands_until);
+  void dropped(const Collection& collection);
   // Dropped from the target: what somebody makes there under that name later is not ours.
   Result<void> release(const Collection& collection);
-  // Ours on the target, while the source has no such collection (any more: the catalog lacks it): it was dropped there, and kept
-  // here. `target` is the name it has there, written out.
+  // Ours on the target, while the source has no such collection (any more: the catalog lacks it) and no other one has the name
+  // there: it was dropped there, and kept here. `target` is the name it has there, written out.
   struct LeftBehind {
     std::string key, target;
   };
@@ -143,30 +154,52 @@ class Collections {
 
  private:
   using ByKey = std::map<std::string, std::shared_ptr<const Collection>>;
+  struct Plans {
+    ByKey moved;
+    std::vector<protocols::LeftOut> refused;  // by the target
+  };
+  // How the last run moved a collection.
+  struct Carried {
+    std::string target;  // its name there
+    uint64_t hash = 0;   // of its plan
+  };
   // --- the catalog: collections.cpp
-  Result<std::shared_ptr<const Collection>> make(const model::Schema& schema) const;
-  Result<ByKey> collections_of(const protocols::Catalog& catalog) const;
-  Result<void> keep(const protocols::Catalog& catalog, const ByKey& collections,
-                    std::vector<journal::Row> with);
+  Result<void> keep(const protocols::Catalog& catalog, const Plans& plans, std::vector<journal::Row> with);
   // Publishes and persists; holds write_mutex_.
   Result<void> publish(protocols::Catalog catalog);
   // The same in one step with these rows, and with the claims, when their rows are among them.
-  Result<void> publish(protocols::Catalog catalog, ByKey collections, std::vector<journal::Row> with,
+  Result<void> publish(protocols::Catalog catalog, Plans plans, std::vector<journal::Row> with,
                        const Collection* gone, const Collection* ours);
   // The same of what their names say.
   Result<void> refresh_locked(Deadline deadline, const Explained& explained);
   Result<void> put_locked(model::Schema schema, bool new_incarnation);
-  Result<void> remove_locked(const model::CollectionName& name);
-  // What the target lacks, or has too much, of a collection that is new: a gap, durable then. Its text; empty: nothing.
-  Result<std::string> note_new(const model::Schema& schema, bool reborn, const Explained& explained);
+  // The catalog with this one in it, and without it.
+  protocols::Catalog with(model::Schema schema, bool new_incarnation);
+  protocols::Catalog without(const model::CollectionName& name) const;
+  // Publishes what the source shows. What the target then lacks, or has too much, is a gap, durable before. `reborn`: who is told.
+  Result<void> take_over(protocols::Catalog next, const Explained& explained,
+                         const std::vector<std::string>& reborn);
+  // --- plans: collections_plans.cpp
+  Result<std::shared_ptr<const Collection>> plan(const model::Schema& schema) const;
+  Result<Plans> plans_of(const protocols::Catalog& catalog) const;
+  Result<Plans> plans_of(const protocols::Catalog& catalog, const std::set<std::string>& moved_before) const;
+  Result<std::optional<protocols::LeftOut>> stays_out(const model::Schema& schema) const;
+  // Whether records that are on the target have another place there by these plans.
+  bool rekeys(const ByKey& moved) const;
+  // Texts of the gaps that `next` leaves, with these plans.
+  std::vector<std::string> gaps_of(const protocols::Catalog& next, const ByKey& moved,
+                                   const Explained& explained) const;
   // --- the configuration: collections_binding.cpp
+  // Nothing: a version that did not keep it.
+  Result<std::optional<std::map<std::string, Carried>>> load_carried();
   // What the last run kept of its configuration, compared with this one's.
-  Result<void> compare(const ByKey& now);
+  void compare(const std::map<std::string, Carried>& before, const ByKey& now);
   // The row that the next start compares with.
   static journal::Row carried(const ByKey& collections);
-  // --- what the source cannot show: collections_left_out.cpp
+  // --- what is not moved: collections_left_out.cpp
   Result<void> load_left_out();
   Result<void> keep_left_out(std::vector<protocols::LeftOut> found);
+  static journal::Row row_of_refused(const std::vector<protocols::LeftOut>& refused);
   // --- doubt about names: collections_doubt.cpp
   Result<void> load_doubt();
   // How many there were; nothing while the last of them may still act.
@@ -176,6 +209,7 @@ class Collections {
   // --- claims: collections_claims.cpp
   Result<void> load_claims();
   bool making(const std::string& on_target) const;
+  bool may_be_dropped(const std::string& on_target) const;
   Result<void> note_making(const std::string& on_target, bool begun);
   // Either may be null; a name in both is ours.
   Result<void> change_claims(const Collection* gone, const Collection* ours);
@@ -192,18 +226,20 @@ class Collections {
   const std::map<std::string, std::string> names_;
 
   std::function<void(const std::string&)> reborn_;
-  std::function<void()> gone_;
+  std::function<void()> gone_, rekeyed_;
   ClockMutex write_mutex_;   // one change of the catalog at a time; held while the source is asked for it
   std::mutex claims_mutex_;  // one change of the claims at a time; never held while a database is asked
   std::atomic<bool> source_says_{true};
   mutable std::mutex mutex_;
   std::shared_ptr<const protocols::Catalog> catalog_;
   ByKey collections_;
-  std::vector<protocols::LeftOut> left_out_;
+  std::vector<protocols::LeftOut> left_out_;  // by the source
   bool left_out_known_ = false;
+  std::vector<protocols::LeftOut> refused_;  // by the target: of this catalog
   std::vector<Change> reconfigured_;
   std::map<std::string, std::string> claimed_;  // name on the target -> key
   std::set<std::string> making_;                // names on the target that did not have them when we began
+  std::map<std::string, TimePoint> landing_;    // ... of which a drop of ours may land until then
   uint64_t incarnations_ = 0;
   std::atomic<bool> in_doubt_{false};
   TimePoint settles_{};    // mutex_: when the last doubtful change cannot act any more

@@ -11,18 +11,12 @@ constexpr std::string_view carried_row =
     "carried";  // how each included collection was moved, written with the catalog
 constexpr uint8_t carried_format = 1;
 
-struct Carried {
-  std::string target;  // its name there
-  uint64_t hash = 0;   // of its plan
-};
-
 }  // namespace
 
-Result<void> Collections::compare(const ByKey& now) {
+auto Collections::load_carried() -> Result<std::optional<std::map<std::string, Carried>>> {
   auto kept = journal_.row(journal::rows::state, carried_row);
   if (!kept) return kept.error();
-  // A version that did not keep it has left nothing to compare with.
-  if (!*kept) return {};
+  if (!*kept) return std::optional<std::map<std::string, Carried>>();
   model::Reader reader(**kept);
   const uint8_t format = reader.u8();
   if (format != carried_format) {
@@ -38,6 +32,10 @@ Result<void> Collections::compare(const ByKey& now) {
     before[key].hash = reader.u64();
   }
   if (!reader.done()) return Error(Code::corrupt, "what the migration moves cannot be read from its state");
+  return std::optional(std::move(before));
+}
+
+void Collections::compare(const std::map<std::string, Carried>& before, const ByKey& now) {
   for (const auto& [key, collection] : now) {
     const std::string target = model::to_string(collection->plan->target().name);
     const auto was = before.find(key);
@@ -59,19 +57,18 @@ Result<void> Collections::compare(const ByKey& now) {
       reconfigured_.push_back({Change::Kind::removed, key, "collection '" + key + "' is no longer included"});
     }
   }
-  return {};
 }
 
 Result<void> Collections::accept() {
   std::lock_guard changing(write_mutex_);
   std::shared_ptr<const protocols::Catalog> known;
-  ByKey collections;
+  Plans plans;
   {
     std::lock_guard hold(mutex_);
     known = catalog_;
-    collections = collections_;
+    plans = {collections_, refused_};
   }
-  auto kept = keep(*known, collections, {});
+  auto kept = keep(*known, plans, {});
   if (!kept) return kept;
   reconfigured_.clear();
   return {};

@@ -15,6 +15,8 @@ constexpr std::string_view claim_rows = "claim/";  // + name on the target -> th
 // + name on the target, which did not have it then: being made by us. Its answer may be lost, and what was sent to a former life of
 // the collection may land on it before it is claimed; all of that is ours.
 constexpr std::string_view making_rows = "making/";
+constexpr std::string_view given_up =
+    "given up";  // such a row where a drop of ours may land as well, else it is empty
 // What TargetBackend notes of changes since the promotion: + what, as people read it.
 constexpr std::string_view created_rows = "ddl/created ", renamed_rows = "ddl/renamed ";
 
@@ -23,6 +25,13 @@ journal::Row claim_row(const std::string& on_target, std::optional<std::string> 
 }
 journal::Row making_row(const std::string& on_target, std::optional<std::string> value) {
   return {std::string(journal::rows::state), std::string(making_rows) + on_target, std::move(value)};
+}
+
+// As little ours as a collection that holds records, and no fault of a record: somebody has to make room.
+Error no_room(const std::string& name, const Error& why) {
+  return {Code::precondition, "what the target has under the name '" + name +
+                                  "' cannot hold this collection, and nothing is written to it: " +
+                                  why.message + ". Move it away, or choose another name under mapping.names"};
 }
 
 bool lacks_partitions(const model::Schema& there, const model::Schema& wanted) {
@@ -41,8 +50,11 @@ Result<void> Collections::load_claims() {
                                    });
   if (!loaded) return loaded;
   return journal_.scan_rows(journal::rows::state, making_rows, "",
-                            [this](std::string_view row, std::string_view) {
-                              making_.emplace(row.substr(making_rows.size()));
+                            [this](std::string_view row, std::string_view value) {
+                              const std::string name(row.substr(making_rows.size()));
+                              making_.insert(name);
+                              if (value == given_up)
+                                landing_[name] = clock_.in(target_.capabilities().max_zombie);
                               return true;
                             });
 }
@@ -63,11 +75,17 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
                                            bool take_foreign) {
   const model::Schema& schema = collection.plan->target();
   const std::string name = model::to_string(schema.name);
+  if (may_be_dropped(name))
+    return Error(Code::unavailable,
+                 "'" + name +
+                     "' is being made anew on the target, and what was there before may still be dropped; "
+                     "nothing was written to it, ask again in a minute");
   const bool ours = claimed(collection);
   bool lost = false, began = false;
   if (ours || !making(name)) {
     auto there = target_.describe(schema.name, deadline);
-    if (!there && there.error().retryable())
+    if (!there && there.error().code == Code::unsupported) return no_room(name, there.error());
+    if (!there && there.error().code != Code::not_found)
       return there.error().within("asking the target for '" + name + "'");
     const bool absent = !there || !*there;
     // Noted before it is made: a crash in between may leave a gap too many, never one too few.
@@ -181,6 +199,32 @@ bool Collections::making(const std::string& on_target) const {
   return making_.contains(on_target);
 }
 
+bool Collections::may_be_dropped(const std::string& on_target) const {
+  std::lock_guard hold(mutex_);
+  const auto at = landing_.find(on_target);
+  return at != landing_.end() && clock_.now() < at->second;
+}
+
+Result<void> Collections::give_up(const Collection& collection, TimePoint lands_until) {
+  const std::string name = model::to_string(collection.plan->target().name);
+  std::lock_guard changing(claims_mutex_);
+  if (may_be_dropped(name))
+    return Error(Code::unavailable,
+                 "'" + name + "' is being made anew by another change of the same collection");
+  auto kept = journal_.commit_rows({claim_row(name, std::nullopt), making_row(name, std::string(given_up))});
+  if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
+  std::lock_guard hold(mutex_);
+  claimed_.erase(name);
+  making_.insert(name);
+  landing_[name] = lands_until;
+  return {};
+}
+
+void Collections::dropped(const Collection& collection) {
+  std::lock_guard hold(mutex_);
+  landing_.erase(model::to_string(collection.plan->target().name));
+}
+
 Result<void> Collections::note_making(const std::string& on_target, bool begun) {
   std::lock_guard changing(claims_mutex_);
   const auto value = begun ? std::optional<std::string>("") : std::nullopt;
@@ -212,11 +256,13 @@ Result<void> Collections::move_claim(const Collection& from, const Collection& t
 
 std::vector<Collections::LeftBehind> Collections::left_behind() const {
   std::lock_guard hold(mutex_);
-  std::set<std::string> known;
+  std::set<std::string> known, in_use;
   for (const auto& schema : catalog_->collections) known.insert(model::to_string(schema.name));
+  for (const auto& [key, collection] : collections_)
+    in_use.insert(model::to_string(collection->plan->target().name));
   std::vector<LeftBehind> result;
   for (const auto& [target, key] : claimed_) {
-    if (!known.contains(key)) result.push_back({key, target});
+    if (!known.contains(key) && !in_use.contains(target)) result.push_back({key, target});
   }
   return result;
 }
@@ -230,6 +276,7 @@ Result<void> Collections::release(const LeftBehind& gone) {
   std::lock_guard hold(mutex_);
   claimed_.erase(gone.target);
   making_.erase(gone.target);
+  landing_.erase(gone.target);
   return {};
 }
 
@@ -242,6 +289,7 @@ Result<void> Collections::release_all() {
   std::lock_guard hold(mutex_);
   claimed_.clear();
   making_.clear();
+  landing_.clear();
   return {};
 }
 
@@ -268,7 +316,9 @@ std::vector<journal::Row> Collections::rows_of_claims(const Collection* gone, co
 
 void Collections::claims_are(const Collection* gone, const Collection* ours) {
   for (const auto* each : {gone, ours}) {
-    if (each != nullptr) making_.erase(model::to_string(each->plan->target().name));
+    if (each == nullptr) continue;
+    making_.erase(model::to_string(each->plan->target().name));
+    landing_.erase(model::to_string(each->plan->target().name));
   }
   if (gone != nullptr) claimed_.erase(model::to_string(gone->plan->target().name));
   if (ours != nullptr) claimed_.insert_or_assign(model::to_string(ours->plan->target().name), ours->key);

@@ -39,6 +39,8 @@ struct ProxyOptions {
   bool sync = false;                       // mirror.mode: sync
   bool mirror_drops = false;               // mirror.ddl: full
   Duration sync_timeout = std::chrono::milliseconds(500);
+  Duration request_max =
+      std::chrono::seconds(120);  // the longest request_timeout of its listeners; grpc-timeout may be longer
   Duration read_wait = std::chrono::milliseconds(20);
   std::string route_by = "query";            // query | space | credential | header:NAME
   bool guard_reads = true;                   // reads.consistency other than eventual

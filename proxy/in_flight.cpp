@@ -191,6 +191,11 @@ void InFlight::collect(const std::string& collection, const std::vector<std::str
   }
 }
 
+bool InFlight::any_window() const {
+  std::lock_guard hold(mutex_);
+  return key_windows_ > 0 || std::ranges::any_of(ops_, [](const auto& item) { return item.second.window; });
+}
+
 std::vector<std::pair<std::string, std::string>> InFlight::in_windows(size_t max) const {
   std::lock_guard hold(mutex_);
   std::set<std::pair<std::string, std::string>> found;

@@ -74,6 +74,7 @@ class InFlight {
   // A write by filter has ended that hit these keys: every open window of the collection collects them as well.
   void collect(const std::string& collection, const std::vector<std::string>& keys);
 
+  bool any_window() const;  // of a key or a collection, also one that is about no key so far
   // Collection and key of what open windows are about; more than `max`: only so many, those first whose own window is open.
   std::vector<std::pair<std::string, std::string>> in_windows(size_t max) const;
 

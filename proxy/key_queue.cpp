@@ -24,6 +24,15 @@ bool KeyQueue::Turn::wait(Deadline deadline) {
   return queue_->clock_.wait_until(lock, queue_->changed_, deadline, [this] { return queue_->first(*this); });
 }
 
+bool KeyQueue::wait_for_all(std::string_view beginning, Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  return clock_.wait_until(lock, changed_, deadline, [this, beginning, now = next_] {
+    return std::none_of(lines_.begin(), lines_.end(), [&](const auto& line) {
+      return line.first.starts_with(beginning) && line.second.front() < now;
+    });
+  });
+}
+
 void KeyQueue::leave(const Turn& turn) {
   {
     std::lock_guard hold(mutex_);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -39,6 +40,8 @@ class KeyQueue {
   };
   // Queues up at once; wait() before using the keys.
   Turn line_up(std::vector<std::string> keys);
+  // Waits until all that lined up before for a key that begins so have left. False at the deadline.
+  bool wait_for_all(std::string_view beginning, Deadline deadline);
 
  private:
   bool first(const Turn& turn) const;

@@ -215,12 +215,14 @@ void Lanes::owe_zombies(const std::string& collection, const std::vector<model::
 }
 
 // C6: a debt of this key that is not paid with the entry ends in a READ, and the primary may be dead by then. The journal
-// answers that with the key's last write, unless the primary was asked since and can do no other any more. A debt that waits
-// on the disk only is not known here: its READ needs the primary.
+// answers that with the key's last write, unless the primary was asked since and can do no other any more (of a key at risk it
+// never is). A debt that waits on the disk only is not known here: its READ needs the primary.
 std::optional<Ledger::Hold> Lanes::stays_journaled(const Entry& entry) {
   if (primary_ != Side::target) return std::nullopt;
   if (parts_.debts.held(entry.collection, entry.key) <= entry.debts.size()) return std::nullopt;
-  if (!entry.image && !parts_.in_flight.busy(entry.collection, entry.key)) return std::nullopt;
+  if (!entry.image && !parts_.in_flight.busy(entry.collection, entry.key) &&
+      !parts_.quarantine.at_risk(entry.collection, entry.key))
+    return std::nullopt;
   return Ledger::Hold(parts_.ledger, entry.seq);
 }
 

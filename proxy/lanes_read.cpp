@@ -17,7 +17,12 @@ Result<Lanes::States> Lanes::states(const Collection& collection, const std::vec
   for (const Entry& entry : entries) {
     const auto key = model::decode_key(entry.key);
     if (!key) return Error(Code::corrupt, "a lane entry has no valid key");
-    if (entry.image) {
+    // H46: only the former primary may have it; reading this one would end in deleting it there. What was written to it since
+    // is in the journal.
+    const auto at_risk = [&] {
+      return VMPROXY_RULE("forced.frozen") && parts_.quarantine.at_risk(entry.collection, entry.key);
+    };
+    if (entry.image || (entry.journaled && at_risk())) {
       if (loaded != entry.seq) {
         loaded = entry.seq;
         auto head = parts_.journal.head(entry.seq);
@@ -36,8 +41,7 @@ Result<Lanes::States> Lanes::states(const Collection& collection, const std::vec
         continue;
       }
     }
-    // H46: only the former primary may have it; reading this one would end in deleting it there.
-    if (VMPROXY_RULE("forced.frozen") && parts_.quarantine.at_risk(entry.collection, entry.key)) continue;
+    if (at_risk()) continue;
     reads.push_back(*key);
   }
   if (reads.empty()) return found;

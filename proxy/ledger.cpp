@@ -47,6 +47,19 @@ void Ledger::trim(journal::Seq step) {
   }
 }
 
+bool Ledger::gone_below(journal::Seq seq) {
+  journal::Seq trimmed = 0;
+  {
+    std::lock_guard hold(mutex_);
+    trim(1);
+    if (!open_.empty() && open_.begin()->first < seq) return false;
+    if (!held_.empty() && held_.begin()->first < seq) return false;
+    trimmed = trimmed_;
+  }
+  // Not under the lock: this looks at the disk.
+  return journal_.stats().trimmed_below >= std::min(trimmed, seq);
+}
+
 void Ledger::hold(journal::Seq seq) {
   std::lock_guard hold(mutex_);
   ++held_[seq];

@@ -42,6 +42,8 @@ class Ledger {
   };
   // Trims what close() left for a later, larger step.
   void flush();
+  // Everything below `seq` is finished, and the journal does not have it any more.
+  bool gone_below(journal::Seq seq);
   uint64_t unfinished() const;
 
  private:

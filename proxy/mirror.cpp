@@ -20,6 +20,7 @@ Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& tr
                const protocols::Dialect* dialect, Clock& clock, Random& random, Metrics& metrics,
                MirrorOptions options)
     : journal_(journal),
+      collections_(collections),
       transfer_(transfer),
       clock_(clock),
       options_(options),
@@ -293,7 +294,7 @@ Result<void> Mirror::retry_quarantined(std::optional<uint64_t> number) {
           "change number " + std::to_string(*number) +
               " was refused while the other database was primary: that one may have "
               "the record's last copy, and a retry would read this one. Nothing was done. `vmproxy quarantine show` prints the "
-              "record; write it through the application, then drop it from quarantine");
+              "record; write it through the application, drop it from quarantine, then run `vmproxy validate --full --repair`");
     }
     items.push_back(std::move(**found));
   } else {

@@ -43,6 +43,17 @@ class Unjournaled {
   Side primary_;
 };
 
+// A write that changes nobody can say what: from before it is sent until its gap is marked, or until it was surely not done.
+class Unfollowed {
+ public:
+  explicit Unfollowed(Mirror& mirror);
+  Unfollowed(const Unfollowed&) = delete;
+  ~Unfollowed();
+
+ private:
+  Mirror& mirror_;
+};
+
 // One captured write between begin and finish. Made by Mirror, moved along with the request.
 struct Ticket {
   OpId op = 0;
@@ -61,6 +72,7 @@ struct Ticket {
   journal::Seq enumerated_from = 0;
   journal::Seq seq = 0;  // 0: not journaled
   std::shared_ptr<Unjournaled> unjournaled;
+  std::shared_ptr<Unfollowed> unfollowed;
   std::shared_ptr<InFlight::Passing> passing;  // since its names were looked up, until it has ended
 };
 
@@ -105,6 +117,8 @@ class Mirror final : public journal::Sink {
   TimePoint gaps_act_until() const { return gaps_act_until_; }
   // Writes that only a gap stands for are under way.
   bool unjournaled() const { return unjournaled_ > 0 || in_flight_.passing_before(names_known_from_); }
+  // Writes are under way of which any read of the primary may have shown anything.
+  bool unfollowed() const { return unfollowed_ > 0; }
   // Names stand for other collections, or for none, since just now: also what looked one up before, and is under way or may still
   // be executed, is something that only the gap of that change stands for. Before the gap is marked.
   void names_changed();
@@ -113,6 +127,9 @@ class Mirror final : public journal::Sink {
   // Before a comparison that may close gaps, while the source is primary: what is queued, or on its way to the replica, may be
   // older than what a gap stands for, and would arrive behind the comparison that has not seen it. It is read again.
   void read_anew(const std::string& collection) { lanes_.read_anew(collection); }
+  // After a promotion it waits for this instead: what was journaled below `seq` is on the source and no restart writes it once
+  // more, nor can anything of the last run land there now.
+  bool gone_below(journal::Seq seq) { return clock_.now() >= not_before_.load() && ledger_.gone_below(seq); }
   // Before the gap is marked: what it stands for may still be executed by this primary.
   void gaps_act_late(Side primary);
   // No other write was under way when this broad one began, or has begun since (see InFlight::alone).
@@ -134,9 +151,12 @@ class Mirror final : public journal::Sink {
                 std::vector<model::Record> rows,
                 std::function<void(Result<journal::BackfillDone>)> done) override;
   Result<void> repair(const model::CollectionName& collection, const std::vector<model::Key>& keys) override;
+  Result<void> erase_strays(const model::CollectionName& collection,
+                            const std::vector<model::Key>& keys) override;
 
   // --- the copy's generation: touched keys are recorded while it is not 0
   void set_generation(uint64_t generation);
+  bool copying() const { return generation_ != 0; }
   // Every write of the collections is READ, and read again when the settle window is closed.
   std::vector<OpId> open_settle(const std::vector<std::string>& collections);
   void close_settle(const std::vector<OpId>& windows);
@@ -219,6 +239,7 @@ class Mirror final : public journal::Sink {
 
  private:
   friend class Unjournaled;
+  friend class Unfollowed;
   friend struct Peek;  // tests/model: it has no threads, and takes their steps itself
   struct CollectionWindow {
     OpId window;
@@ -260,6 +281,7 @@ class Mirror final : public journal::Sink {
   Result<std::map<std::string, journal::Seq>> lives();
 
   journal::Journal& journal_;
+  Collections& collections_;
   Transfer& transfer_;
   Clock& clock_;
   const MirrorOptions options_;
@@ -289,6 +311,7 @@ class Mirror final : public journal::Sink {
   bool landing_noted_ = false;
   std::atomic<TimePoint> gaps_act_until_{TimePoint()};
   std::atomic<uint64_t> unjournaled_{0};
+  std::atomic<uint64_t> unfollowed_{0};
   std::atomic<OpId> names_known_from_{0};   // writes before may have looked up what is not so any more
   std::atomic<bool> journal_full_ = false;  // more than journal_bytes_max; set by run()
   std::vector<std::string> unresolved_ddl_;

@@ -29,6 +29,14 @@ void Unjournaled::end(bool may_act) {
   mirror_ = nullptr;
 }
 
+Unfollowed::Unfollowed(Mirror& mirror) : mirror_(mirror) {
+  ++mirror_.unfollowed_;
+}
+
+Unfollowed::~Unfollowed() {
+  --mirror_.unfollowed_;
+}
+
 void Mirror::gaps_act_late(Side primary) {
   const TimePoint until = clock_.in(window_of(primary));
   TimePoint before = gaps_act_until_;
@@ -41,7 +49,7 @@ void Mirror::names_changed() {
   OpId before = names_known_from_;
   while (before < now && !names_known_from_.compare_exchange_weak(before, now)) {
   }
-  if (!in_flight_.in_windows(1).empty()) gaps_act_late(Side::source);
+  if (in_flight_.any_window()) gaps_act_late(Side::source);
 }
 
 void Mirror::passed(const InFlight::Passing& passing, Side primary) {
@@ -75,6 +83,7 @@ void Mirror::finish(Ticket ticket, journal::OutcomeRecord outcome,
       journal_.owe_gap(std::move(gap));
     }
   }
+  ticket.unfollowed.reset();
   {
     std::lock_guard ordered(finish_mutex_);
     if (ticket.broad) {

@@ -132,15 +132,15 @@ Result<void> Mirror::recover(Side primary, uint64_t epoch, bool clean_start) {
 // Given up for a change of the primary that the crash cut short, or set aside because it could not be read: it is asked for again,
 // so that nobody has to clear a quarantine for what comes by itself. What only the former primary has stays (H46).
 Result<void> Mirror::owe_unread() {
-  const auto items = quarantine_.list(SIZE_MAX);
-  if (!items) return items.error();
   std::vector<Debt> debts;
   std::vector<uint64_t> numbers;
-  for (const auto& item : *items) {
-    if (!item.unread || item.primary != primary_) continue;
+  auto scanned = quarantine_.each([&](const Quarantined& item) {
+    if (!item.unread || item.primary != primary_) return true;
     debts.push_back({0, item.collection, item.key, DebtReason::retry, Duration::zero()});
     numbers.push_back(item.number);
-  }
+    return true;
+  });
+  if (!scanned) return scanned;
   debts_.add(debts);  // before the rows of the quarantine go: one of the two is always on the disk
   quarantine_.remove(numbers);
   return {};

@@ -89,7 +89,7 @@ asio::awaitable<bool> Pipeline::hold_body(net::Exchange& exchange, const Row* ro
   uint64_t bytes = std::min(exchange.head().content_length.value_or(uint64_t{1} << 20),
                             context_.dialect->body_bytes_max());
   bool room = context_.budget.take_now(bytes);
-  if (!room) room = co_await wait_for_budget(exchange, bytes);
+  if (!room) room = co_await wait_for(exchange, context_.budget, bytes);
   if (!room) {
     co_await reply_error(
         exchange,
@@ -105,10 +105,9 @@ asio::awaitable<bool> Pipeline::hold_body(net::Exchange& exchange, const Row* ro
   co_return true;
 }
 
-asio::awaitable<bool> Pipeline::wait_for_budget(net::Exchange& exchange, uint64_t& bytes) {
+asio::awaitable<bool> Pipeline::wait_for(net::Exchange& exchange, ByteBudget& budget, uint64_t& bytes) {
   asio::steady_timer timer(exchange.executor(), exchange.deadline() - context_.clock.now());
   const auto waiter = std::make_shared<std::atomic<uint64_t>>(0);
-  auto& budget = context_.budget;
   timer.async_wait([&budget, waiter](const boost::system::error_code& error) {
     if (!error) budget.give_up(waiter->load());
   });
@@ -119,11 +118,9 @@ asio::awaitable<bool> Pipeline::wait_for_budget(net::Exchange& exchange, uint64_
   co_return granted;
 }
 
-asio::awaitable<void> Pipeline::wait_for_change_slot(net::Exchange& exchange) {
-  (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
-    uint64_t slots = 1;
-    (void)context_.change_slots.take(slots, std::move(done));
-  });
+asio::awaitable<bool> Pipeline::wait_for_change_slot(net::Exchange& exchange) {
+  uint64_t slots = 1;
+  co_return co_await wait_for(exchange, context_.change_slots, slots);
 }
 
 asio::awaitable<void> Pipeline::enter_gate(net::Exchange& exchange) {
@@ -197,7 +194,10 @@ asio::awaitable<void> Pipeline::read(net::Exchange& exchange, const Row& row) {
       context_.read_counts.to_source();
     }
   } else if (routing->reads_percent > 0) {
-    context_.read_counts.returned(operation ? "not_included" : "not_decoded");
+    const bool coded = !operation && operation.error().code == Code::unsupported;
+    context_.read_counts.returned(coded       ? unanswerable(operation.error())
+                                  : operation ? "not_included"
+                                              : "not_decoded");
   }
   co_await forward(exchange, *held, &row);
 }
@@ -238,7 +238,9 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, ByteBu
     context_.read_counts.returned("credential");
     co_return false;
   }
-  if (context_.journal.has_gaps() || context_.collections.in_doubt()) {
+  // In this order: who ends such a write has marked its gap by then.
+  const bool unfollowed = context_.options.guard_reads && context_.mirror.unfollowed();
+  if (unfollowed || context_.journal.has_gaps() || context_.collections.in_doubt()) {
     context_.read_counts.returned("gap");
     co_return false;
   }
@@ -264,13 +266,7 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, ByteBu
     const Error& error = answer.error();
     const bool coded = error.code == Code::unsupported;
     if (!coded) context_.target_reads.failed(error.message);
-    const std::string reason = coded ? error.message.substr(0, error.message.find(':'))
-                                     : "target_" + std::string(name_of(error.code));
-    context_.read_counts.returned(reason);
-    if (coded)
-      context_.metrics
-          .counter("unsupported_reads_total", "Reads the target cannot answer faithfully", {{"code", reason}})
-          .add();
+    context_.read_counts.returned(coded ? unanswerable(error) : "target_" + std::string(name_of(error.code)));
     co_return false;
   }
   context_.read_counts.to_target();
@@ -278,6 +274,14 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, ByteBu
   count(exchange, &row, Served::target, verdict(&row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
   co_return true;
+}
+
+std::string Pipeline::unanswerable(const Error& error) {
+  std::string code = error.message.substr(0, error.message.find(':'));
+  context_.metrics
+      .counter("unsupported_reads_total", "Reads the target cannot answer faithfully", {{"code", code}})
+      .add();
+  return code;
 }
 
 void Pipeline::probe_target(net::Exchange& exchange, const Row& row, std::shared_ptr<const Routing> routing) {
@@ -317,7 +321,10 @@ asio::awaitable<Result<net::Response>> Pipeline::ask_target(net::Exchange& excha
                                                             Deadline deadline) {
   std::optional<ByteBudget::Share> slot;
   if (row.cls == OperationClass::ddl) {
-    co_await wait_for_change_slot(exchange);
+    if (!co_await wait_for_change_slot(exchange))
+      co_return Error(
+          Code::overloaded,
+          "other changes of collections took too long; this one was not begun, nothing was changed");
     slot.emplace(context_.change_slots, 1);
   }
   co_return co_await on_pool<net::Response>(
@@ -344,7 +351,9 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, ByteBu
   if (!marks) co_return false;
   if (!co_await replica_has(exchange, *operation) || context_.mirror.quarantine().holds(collection))
     co_return false;
-  if (context_.source_reads.allowed() == 0) co_return false;
+  const size_t allowed = context_.source_reads.allowed();
+  if (allowed == 0) co_return false;
+  const ReplicaHealth::Turn turn(context_.source_reads, allowed);
   // A plain read may miss what was acknowledged, where the system makes reads wait for that. Since the promotion only the
   // mirror writes to the source. Asked for now, behind the wait: what the mirror wrote meanwhile has to be in the answer.
   std::string session;

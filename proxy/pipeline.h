@@ -42,8 +42,8 @@ class Pipeline {
     std::string name;
     bool included = true;
     bool decoded = false;
-    bool in_doubt = false;    // its names may stand for other collections: a gap unless it is rejected
-    bool lost_track = false;  // a predicate whose records could not be enumerated: the same
+    bool in_doubt = false;    // its names may stand for other collections: a gap
+    bool lost_track = false;  // a predicate whose records could not be enumerated: one unless it is rejected
     bool unseen = false;  // makes a collection, and whether it was there before could not be asked: the same
     protocols::Operation operation;
     Ticket ticket;
@@ -60,12 +60,23 @@ class Pipeline {
   void try_on_target(model::Query query, std::shared_ptr<const Collection> collection);
   // False: the write must be refused.
   boost::asio::awaitable<Result<void>> make_durable(net::Exchange& exchange, Captured& captured);
+  boost::asio::awaitable<Result<void>> mark_doubtful(net::Exchange& exchange, Captured& captured);
+  boost::asio::awaitable<Result<void>> mark_gap(net::Exchange& exchange, std::string what);
+  void let_go(Captured& captured);
+  boost::asio::awaitable<journal::OutcomeRecord> what_became_of(net::Exchange& exchange, Captured& captured,
+                                                                const Row* row,
+                                                                const Result<net::Response>& answer);
   boost::asio::awaitable<void> look_before(net::Exchange& exchange, Captured& captured);
   void gap(const std::string& what);
-  void follow(const Collection& before, const Collection& now);
+  void follow(const Collection& before, const Collection& now, Deadline deadline);
+  // False, too, when nobody says.
+  bool holds_nothing_there(const Collection& collection, Deadline deadline);
+  Result<void> make_anew(const Collection& before, const Collection& now, Deadline deadline);
   boost::asio::awaitable<void> after_ddl(net::Exchange& exchange, Captured& captured, model::Outcome outcome);
 
   boost::asio::awaitable<bool> replica_has(net::Exchange& exchange, const protocols::Operation& operation);
+  // The code of what the target cannot answer, which is counted.
+  std::string unanswerable(const Error& error);
 
   // After promotion.
   boost::asio::awaitable<bool> read_from_source(net::Exchange& exchange, ByteBudget::Share& held,
@@ -83,9 +94,10 @@ class Pipeline {
                           const net::Response& answer) {
     held.grow_to(exchange.request().body.size() + answer.body.size());
   }
-  boost::asio::awaitable<bool> wait_for_budget(net::Exchange& exchange, uint64_t& bytes);
-  // For ByteBudget::Share(context_.change_slots, 1).
-  boost::asio::awaitable<void> wait_for_change_slot(net::Exchange& exchange);
+  // False at the request's deadline: nothing was taken.
+  boost::asio::awaitable<bool> wait_for(net::Exchange& exchange, ByteBudget& budget, uint64_t& bytes);
+  // The same, for ByteBudget::Share(context_.change_slots, 1).
+  boost::asio::awaitable<bool> wait_for_change_slot(net::Exchange& exchange);
   boost::asio::awaitable<void> enter_gate(net::Exchange& exchange);
   boost::asio::awaitable<bool> read_body(net::Exchange& exchange);
   static Error unknown_credential() {

@@ -233,7 +233,12 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
         captured.dropping = context_.source_drops.begin(operation.collection);
       VMPROXY_FAULT("ddl.paused");
     } else {
-      co_await enumerate(exchange, captured);
+      try {
+        co_await enumerate(exchange, captured);
+      } catch (...) {
+        let_go(captured);
+        throw;
+      }
       // Like a request that nobody can read: a gap, also when a crash comes before its outcome.
       if (captured.lost_track) captured.ticket.cls = journal::IntentClass::opaque;
     }
@@ -245,10 +250,33 @@ asio::awaitable<Pipeline::Captured> Pipeline::begin(net::Exchange& exchange, con
   if (captured.passing)
     captured.ticket.passing = std::make_shared<InFlight::Passing>(std::move(*captured.passing));
   captured.passing.reset();
+  if (captured.ticket.cls == journal::IntentClass::opaque)
+    captured.ticket.unfollowed = std::make_shared<Unfollowed>(context_.mirror);
   co_return std::move(captured);
 }
 
+// It may reach another collection than the one that it is taken for. Only the gap stands for that, and no comparison closes it
+// before the write has ended.
+asio::awaitable<Result<void>> Pipeline::mark_doubtful(net::Exchange& exchange, Captured& captured) {
+  captured.ticket.unjournaled = std::make_shared<Unjournaled>(context_.mirror, Side::source);
+  auto marked = co_await mark_gap(exchange, std::string(doubtful));
+  if (!marked)
+    co_return marked.error().within(
+        "the write was not sent: nobody knows at the moment what its name stands for, and that cannot be recorded");
+  co_return marked;
+}
+
+asio::awaitable<Result<void>> Pipeline::mark_gap(net::Exchange& exchange, std::string what) {
+  co_return co_await net::completion<Result<void>>(
+      exchange.executor(), [&](std::function<void(Result<void>)> done) {
+        context_.journal.mark_gap(std::move(what), std::move(done));
+      });
+}
+
 asio::awaitable<Result<void>> Pipeline::make_durable(net::Exchange& exchange, Captured& captured) {
+  if (captured.in_doubt) {
+    if (auto marked = co_await mark_doubtful(exchange, captured); !marked) co_return marked;
+  }
   auto seq = co_await net::completion<Result<journal::Seq>>(
       exchange.executor(), [&](std::function<void(Result<journal::Seq>)> done) {
         context_.mirror.journal(captured.ticket, intent_body(exchange.request(), captured.ticket.cls),
@@ -263,64 +291,26 @@ asio::awaitable<Result<void>> Pipeline::make_durable(net::Exchange& exchange, Ca
     co_return seq.error().within(
         "the write was not sent: the journal cannot be written (capture_failure: refuse)");
   }
-  captured.ticket.unjournaled = std::make_shared<Unjournaled>(context_.mirror, captured.ticket.primary);
-  auto marked = co_await net::completion<Result<void>>(
-      exchange.executor(), [&](std::function<void(Result<void>)> done) {
-        context_.journal.mark_gap(
-            "writes passed while the journal could not be written: " + seq.error().message, std::move(done));
-      });
+  if (!captured.ticket.unjournaled)
+    captured.ticket.unjournaled = std::make_shared<Unjournaled>(context_.mirror, captured.ticket.primary);
+  auto marked = co_await mark_gap(
+      exchange, "writes passed while the journal could not be written: " + seq.error().message);
   VMPROXY_FAULT("write.gap");
   co_return marked;
 }
 
-asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Share& held, const Row* row,
-                                        std::shared_ptr<const Routing> routing) {
-  const TimePoint began = context_.clock.now();
-  if (context_.options.refuse_unknown_requests && (row == nullptr || row->cls == OperationClass::unknown)) {
-    co_await reply_error(exchange, refused_unknown(row), row);
-    co_return;
-  }
-  auto captured = co_await begin(exchange, row, *routing);
-  if (!captured.included) {
-    co_await forward(exchange, held, row);
-    context_.mirror.passed(*captured.passing, journal::Side::source);
-    if (captured.in_doubt) {
-      context_.mirror.gaps_act_late(journal::Side::source);  // how it ended is not looked at
-      gap(std::string(doubtful));
-    }
-    co_return;
-  }
-  VMPROXY_FAULT("write.begun");
-  // 4: durable before a byte goes out.
-  auto durable = co_await make_durable(exchange, captured);
-  const std::string collection = model::to_string(captured.operation.collection);
+// It goes no further, and was not sent.
+void Pipeline::let_go(Captured& captured) {
   const bool ddl = captured.ticket.cls == journal::IntentClass::ddl;
-  if (!durable || exchange.client_gone()) {
-    context_.mirror.drop(std::move(captured.ticket));
-    if (captured.dropping) captured.dropping->settled();
-    if (ddl) context_.mirror.resume(collection);
-    if (!durable) co_await reply_error(exchange, Error(Code::unavailable, durable.error().message), row);
-    co_return;
-  }
-  overhead_.observe(std::chrono::duration<double>(context_.clock.now() - began).count());
-  // 5: as it came; a client that goes away no longer stops it.
-  Result<net::Response> answer = Error(Code::internal, "");
-  try {
-    answer =
-        co_await exchange.forward(context_.source, exchange.deadline(), context_.options.answer_bytes_max,
-                                  [&exchange, this, epoch = routing->epoch] {
-                                    return !exchange.client_gone() && context_.routing.get()->epoch == epoch;
-                                  });
-  } catch (...) {
-    // No memory for the answer, say: the write may be done, so it is owed before the connection ends.
-    if (ddl) context_.mirror.gaps_act_late(captured.ticket.primary);
-    if (ddl) gap("what a change of '" + collection + "' left is not known");
-    context_.mirror.finish(std::move(captured.ticket), {model::Outcome::uncertain, {}, {}});
-    if (ddl) context_.mirror.resume(collection);
-    throw;
-  }
-  VMPROXY_FAULT("write.answered");
-  // 6: what became of it.
+  context_.mirror.drop(std::move(captured.ticket));
+  if (captured.dropping) captured.dropping->settled();
+  if (ddl) context_.mirror.resume(model::to_string(captured.operation.collection));
+}
+
+// 6: from the answer, and of a change of collections from what the source has now.
+asio::awaitable<journal::OutcomeRecord> Pipeline::what_became_of(net::Exchange& exchange, Captured& captured,
+                                                                 const Row* row,
+                                                                 const Result<net::Response>& answer) {
   protocols::OutcomeReport report;
   if (!answer) {
     report.whole = answer.error().surely_not_done() && answer.error().code != Code::overloaded
@@ -335,17 +325,73 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Sha
   }
   // The source made the keys up: only its answer names them.
   if (!report.generated.empty()) context_.mirror.add_keys(captured.ticket, std::move(report.generated));
-  // 7: its place on the replica, before the client can know.
   journal::OutcomeRecord outcome;
   outcome.whole = report.whole;
   outcome.items = report.items;
-  const model::Outcome whole = report.whole;
   // Of a change of collections once the catalog has what it left: a replay without an outcome asks again.
-  if (ddl && whole != model::Outcome::rejected) co_await after_ddl(exchange, captured, whole);
-  if (captured.dropping && whole == model::Outcome::rejected) captured.dropping->settled();
-  if (captured.in_doubt && whole == model::Outcome::uncertain)
-    context_.mirror.gaps_act_late(captured.ticket.primary);
-  if (captured.in_doubt && whole != model::Outcome::rejected) gap(std::string(doubtful));
+  const bool ddl = captured.ticket.cls == journal::IntentClass::ddl;
+  if (ddl && outcome.whole != model::Outcome::rejected) co_await after_ddl(exchange, captured, outcome.whole);
+  if (captured.dropping && outcome.whole == model::Outcome::rejected) captured.dropping->settled();
+  co_return outcome;
+}
+
+asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Share& held, const Row* row,
+                                        std::shared_ptr<const Routing> routing) {
+  const TimePoint began = context_.clock.now();
+  if (context_.options.refuse_unknown_requests && (row == nullptr || row->cls == OperationClass::unknown)) {
+    co_await reply_error(exchange, refused_unknown(row), row);
+    co_return;
+  }
+  auto captured = co_await begin(exchange, row, *routing);
+  if (!captured.included) {
+    if (captured.in_doubt) {
+      if (auto marked = co_await mark_doubtful(exchange, captured); !marked) {
+        co_await reply_error(exchange, Error(Code::unavailable, marked.error().message), row);
+        co_return;
+      }
+    }
+    co_await forward(exchange, held, row);  // how it ended is not looked at
+    context_.mirror.passed(*captured.passing, journal::Side::source);
+    co_return;
+  }
+  VMPROXY_FAULT("write.begun");
+  // 4: durable before a byte goes out.
+  const std::string collection = model::to_string(captured.operation.collection);
+  const bool ddl = captured.ticket.cls == journal::IntentClass::ddl;
+  Result<void> durable;
+  try {
+    durable = co_await make_durable(exchange, captured);
+  } catch (...) {
+    let_go(captured);
+    throw;
+  }
+  if (!durable || exchange.client_gone()) {
+    let_go(captured);
+    if (!durable) co_await reply_error(exchange, Error(Code::unavailable, durable.error().message), row);
+    co_return;
+  }
+  overhead_.observe(std::chrono::duration<double>(context_.clock.now() - began).count());
+  Result<net::Response> answer = Error(Code::internal, "");
+  journal::OutcomeRecord outcome;
+  try {
+    // 5: as it came; a client that goes away no longer stops it.
+    answer =
+        co_await exchange.forward(context_.source, exchange.deadline(), context_.options.answer_bytes_max,
+                                  [&exchange, this, epoch = routing->epoch] {
+                                    return !exchange.client_gone() && context_.routing.get()->epoch == epoch;
+                                  });
+    VMPROXY_FAULT("write.answered");
+    outcome = co_await what_became_of(exchange, captured, row, answer);
+  } catch (...) {
+    // No memory for the answer, say: the write may be done, so it is owed before the connection ends.
+    if (ddl) context_.mirror.gaps_act_late(captured.ticket.primary);
+    if (ddl) gap("what a change of '" + collection + "' left is not known");
+    context_.mirror.finish(std::move(captured.ticket), {model::Outcome::uncertain, {}, {}});
+    if (ddl) context_.mirror.resume(collection);
+    throw;
+  }
+  const model::Outcome whole = outcome.whole;
+  // 7: its place on the replica, before the client can know.
   context_.mirror.finish(std::move(captured.ticket), std::move(outcome));
   VMPROXY_FAULT("write.finished");
   if (ddl) context_.mirror.resume(collection);

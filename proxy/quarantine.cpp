@@ -14,6 +14,9 @@ constexpr uint8_t row_format = 3;  // 1: without the primary, which was the sour
 
 enum class Change : uint8_t { erased = 0, written = 1, unread = 2 };
 
+// Of the table of the state: the number that the next change gets. One that was shown to somebody never stands for another.
+constexpr std::string_view next_row = "quarantine/next";
+
 std::string row_key(uint64_t number) {
   char text[24];
   std::snprintf(text, sizeof text, "%020llu", static_cast<unsigned long long>(number));
@@ -71,17 +74,21 @@ Result<void> Quarantine::restore() {
       });
   if (!scanned) return scanned;
   if (unread) return *unread;
+  auto next = journal_.row(journal::rows::state, next_row);
+  if (!next) return next.error();
+  if (*next) next_ = std::max<uint64_t>(next_, std::strtoull((*next)->c_str(), nullptr, 10));
   return {};
 }
 
 Result<void> Quarantine::freeze_others_than(journal::Side primary) {
-  auto items = list(SIZE_MAX);
-  if (!items) return items.error();
+  std::map<uint64_t, std::string> at_risk;
+  auto scanned = each([&](const Quarantined& item) {
+    if (item.primary != primary) at_risk.emplace(item.number, name_of(item.collection, item.key));
+    return true;
+  });
+  if (!scanned) return scanned;
   std::lock_guard hold(mutex_);
-  at_risk_.clear();
-  for (const auto& item : *items) {
-    if (item.primary != primary) at_risk_.emplace(item.number, name_of(item.collection, item.key));
-  }
+  at_risk_ = std::move(at_risk);
   return {};
 }
 
@@ -142,6 +149,7 @@ bool Quarantine::put(const Quarantined& item) {
     at->second = next_;
   }
   ++next_;
+  rows.push_back({std::string(journal::rows::state), std::string(next_row), std::to_string(next_)});
   journal_.put_rows(std::move(rows));
   if (first) ++count_;  // who sees it counted finds it in list()
   return first;
@@ -168,14 +176,21 @@ void Quarantine::remove(const std::vector<uint64_t>& numbers) {
   journal_.put_rows(std::move(rows));
 }
 
-Result<std::vector<Quarantined>> Quarantine::list(size_t max) {
+Result<void> Quarantine::each(const std::function<bool(Quarantined&)>& visit) const {
+  return journal_.scan_latest_rows(journal::rows::quarantine, "", "",
+                                   [&](std::string_view key, std::string_view value) {
+                                     auto item = parse(key, value);
+                                     return !item || visit(*item);
+                                   });
+}
+
+Result<std::vector<Quarantined>> Quarantine::list(size_t max) const {
   std::vector<Quarantined> items;
-  auto scanned = journal_.scan_latest_rows(journal::rows::quarantine, "", "",
-                                           [&](std::string_view key, std::string_view value) {
-                                             if (auto item = parse(key, value))
-                                               items.push_back(std::move(*item));
-                                             return items.size() < max;
-                                           });
+  auto scanned = each([&](Quarantined& item) {
+    item.record.reset();
+    items.push_back(std::move(item));
+    return items.size() < max;
+  });
   if (!scanned) return scanned.error();
   return items;
 }
@@ -188,15 +203,16 @@ Result<std::optional<Quarantined>> Quarantine::find(uint64_t number) {
 }
 
 Result<void> Quarantine::remove_collection(const std::string& collection) {
-  auto items = list(SIZE_MAX);
-  if (!items) return items.error();
   std::vector<uint64_t> numbers;
+  auto scanned = each([&](const Quarantined& item) {
+    if (item.collection == collection) numbers.push_back(item.number);
+    return true;
+  });
+  if (!scanned) return scanned;
   {
+    // What may be the last copy is given up by a person only (H46).
     std::lock_guard hold(mutex_);
-    for (const auto& item : *items) {
-      // What may be the last copy is given up by a person only (H46).
-      if (item.collection == collection && !at_risk_.contains(item.number)) numbers.push_back(item.number);
-    }
+    std::erase_if(numbers, [this](uint64_t number) { return at_risk_.contains(number); });
   }
   remove(numbers);
   return {};

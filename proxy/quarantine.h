@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -42,7 +43,9 @@ class Quarantine {
   bool at_risk(const std::string& collection, const std::string& key) const;
   uint64_t at_risk_count() const;
   void remove(const std::vector<uint64_t>& numbers);
-  Result<std::vector<Quarantined>> list(size_t max);
+  // One at a time: all of them together, each with its record, may be more than there is memory. Ends when `visit` says false.
+  Result<void> each(const std::function<bool(Quarantined&)>& visit) const;
+  Result<std::vector<Quarantined>> list(size_t max) const;  // without their records
   Result<std::optional<Quarantined>> find(uint64_t number);
   Result<void> remove_collection(const std::string& collection);
   uint64_t count() const { return count_; }

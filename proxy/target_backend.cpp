@@ -98,6 +98,20 @@ Result<model::WriteResult> TargetBackend::write(const model::Write& write) {
   for (const auto& key : keys) names.push_back(c.key + '\0' + model::encode(key));
   auto turn = context_.keys.line_up(std::move(names));
   if (!turn.wait(deadline_)) return Error(Code::cancelled, "other writes of the same record took too long");
+  // What has the name by now, if anything, is not what the dialect took it for.
+  const auto now = context_.collections.find(c.key);
+  if (!now || now->plan->source().incarnation != c.plan->source().incarnation) {
+    overtaken_ = !did_something_;
+    return Error(Code::cancelled,
+                 "another request has dropped or renamed collection '" + c.key + "' just now, ask again")
+        .not_whole(did_something_);
+  }
+  // It is about to be dropped (drop_empty), by somebody who waits for our turn to end.
+  if (routing_->primary == Side::target && !context_.collections.claimed(c)) {
+    std::optional<KeyQueue::Turn> given_back(std::move(turn));
+    given_back.reset();
+    return this->write(write);
+  }
 
   model::WriteResult result;
   std::vector<journal::Image> images;
@@ -226,7 +240,14 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
     ticket.seq = *seq;
   }
   VMPROXY_FAULT("target.intended");
-  auto sent = send(c, images, items);
+  Result<void> sent;
+  try {
+    sent = send(c, images, items);
+  } catch (...) {
+    // No memory for the answer, say: the write may be done.
+    context_.mirror.finish(std::move(ticket), {model::Outcome::uncertain, {}, {}});
+    throw;
+  }
   if (VMPROXY_FAULT_HIT("target.sent").drops) {
     sent = Error(Code::connection_lost, "the target's answer was lost");
     items.assign(images.size(), model::Outcome::uncertain);
@@ -243,11 +264,18 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
   }
   // An intent without an outcome may be written to the source when the target is dead (Entry::journaled): nobody is told of a
   // refusal that a kill could take away.
-  std::promise<void> kept;
+  std::promise<Result<void>> promised;
   context_.mirror.finish(std::move(ticket), std::move(outcome),
-                         [&kept](const Result<void>&) { kept.set_value(); });
-  kept.get_future().wait();
+                         [&promised](Result<void> kept) { promised.set_value(std::move(kept)); });
+  const auto kept = promised.get_future().get();
   VMPROXY_FAULT("target.finished");
+  if (!kept && sent.error().surely_not_done()) {
+    return Error(Code::unavailable,
+                 sent.error().message +
+                     "; the journal could not record that it was not done: should vmproxy end "
+                     "before it can, a rollback may write it (" +
+                     kept.error().message + ")");
+  }
   return sent;
 }
 

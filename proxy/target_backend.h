@@ -25,8 +25,8 @@ class TargetBackend final : public protocols::Backend {
   Result<model::Schema> change(const model::SchemaChange& change) override;
   Result<void> change_space(model::SchemaChange::Kind kind, const protocols::Space& space) override;
   model::Uuid new_uuid() override;
-  // A change was refused because another request had changed the collection since the dialect looked, and nothing was done
-  // before: the whole request may be served again, by another backend.
+  // A change or a write was refused because another request had changed the collection since the dialect looked, and nothing was
+  // done before: the whole request may be served again, by another backend.
   bool overtaken() const { return overtaken_; }
 
  private:
@@ -47,6 +47,11 @@ class TargetBackend final : public protocols::Backend {
   Result<model::Schema> alter(const Collection& before, const model::Schema& schema);
   // `undone`: it failed, and the catalog is durably as before.
   Result<void> alter_in_place(const Collection& before, const model::Schema& schema, bool& undone);
+  // One that holds nothing, to be made anew: no write of it goes on before it is. After an error too it is, by whoever needs it
+  // next, unless it has stayed as it was.
+  Result<void> drop_empty(const Collection& before);
+  // A name gets another life only once no write goes on that had found the former one, unless that hangs.
+  void await_writes(const std::string& key);
   void note_ddl(const std::string& what);
   void take_back_ddl(const std::string& what);  // it surely did not come about
   bool noted_ddl(const std::string& what);

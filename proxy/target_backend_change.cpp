@@ -31,6 +31,11 @@ void TargetBackend::renew_catalog() {
   catalog_ = context_.collections.catalog();
 }
 
+void TargetBackend::await_writes(const std::string& key) {
+  (void)context_.keys.wait_for_all(key + '\0',
+                                   std::min(deadline_, context_.clock.in(std::chrono::seconds(2))));
+}
+
 void TargetBackend::note_ddl(const std::string& what) {
   if (routing_->finalized) return;
   // Shown at rollback: the source does not have this. Synced while the change is inside the gate: the fence of a rollback,
@@ -101,6 +106,7 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
     renew_catalog();
     return (*there)->plan->source();
   }
+  await_writes(key);
   // Both before anything is made: a crash may come at any time.
   const std::string note = "created " + key;
   note_ddl(note);
@@ -173,6 +179,10 @@ Result<model::Schema> TargetBackend::alter(const Collection& before, const model
   const auto dropped = only_in(before.plan->source(), schema);
   for (const auto& name : dropped) note_ddl(drop_of(name, before.key));
   VMPROXY_FAULT("alter.noted");
+  if (renamed) {
+    await_writes(before.key);
+    await_writes(model::to_string(schema.name));
+  }
   bool undone = false;
   auto altered = renamed ? context_.renames.rename(before, schema, *routing_, deadline_)
                          : alter_in_place(before, schema, undone);
@@ -202,8 +212,10 @@ Result<void> TargetBackend::alter_in_place(const Collection& before, const model
         Code::unsupported,
         "collection.keys: the records that are there were stored under other keys than this change asks for");
   }
-  auto altered = context_.transfer.driver(Side::target)
-                     .alter(before.plan->target().name, (*now)->plan->target(), deadline_);
+  auto& target = context_.transfer.driver(Side::target);
+  const model::Schema& wanted = (*now)->plan->target();
+  const bool anew = target.capabilities().metric_fixed && !model::same_metrics(before.plan->target(), wanted);
+  auto altered = anew ? drop_empty(before) : target.alter(before.plan->target().name, wanted, deadline_);
   VMPROXY_FAULT("alter.altered");
   if (!altered) return altered;
   undone = false;
@@ -212,7 +224,45 @@ Result<void> TargetBackend::alter_in_place(const Collection& before, const model
   VMPROXY_FAULT("alter.kept");
   if (!put)
     return put.error().within("the target has the change, and that could not be kept").not_whole(true);
+  if (!anew) return {};
+  auto made = context_.collections.create_on_target(**now, deadline_);
+  if (!made) return made.error().within("it is made anew by the next call that needs it").not_whole(true);
   return {};
+}
+
+// Once it is given up, whoever needs it next makes it, as the catalog has it then: a crash or an error leaves nothing half done.
+Result<void> TargetBackend::drop_empty(const Collection& before) {
+  auto& target = context_.transfer.driver(Side::target);
+  const auto holds_nothing = [&]() -> Result<void> {
+    model::Query count;
+    count.kind = model::Query::Kind::count;
+    count.collection = before.name;
+    count.consistency = model::Consistency::session;
+    auto counted = context_.transfer.query(Side::target, before, count, deadline_);
+    if (!counted) return counted.error();
+    if (counted->count == 0) return {};
+    return Error(Code::unsupported,
+                 "index.metric: the collection holds records already and was made for another metric");
+  };
+  if (auto empty = holds_nothing(); !empty) return empty;
+  const Duration lands = target.capabilities().max_zombie;
+  if (auto given = context_.collections.give_up(before, deadline_ + lands); !given) return given;
+  const auto keep = [&](const Error& why) {
+    context_.collections.dropped(before);
+    (void)context_.collections.claim(before);  // else whoever needs it next does
+    return why;
+  };
+  // The turns of its records; who gets one from now on gives it back (write()).
+  if (!context_.keys.wait_for_all(before.key + '\0', deadline_))
+    return keep(Error(Code::cancelled, "other writes of the same collection took too long"));
+  if (auto empty = holds_nothing(); !empty) return keep(empty.error());  // now that nobody writes
+  auto dropped = target.drop(before.plan->target().name, deadline_);
+  if (dropped || dropped.error().code == Code::not_found) {
+    context_.collections.dropped(before);
+    return {};
+  }
+  const Error why = dropped.error().within("dropping it, to make it anew for another metric");
+  return why.surely_not_done() ? keep(why) : why;
 }
 
 Result<void> TargetBackend::change_space(model::SchemaChange::Kind kind, const protocols::Space& space) {

@@ -89,6 +89,21 @@ Result<std::vector<WrittenKey>> WrittenKeys::before(uint64_t round, size_t max, 
   return found;
 }
 
+Result<bool> WrittenKeys::any(const std::string& collection) {
+  const auto round = begin_round();
+  if (!round) return round.error();
+  bool found = false;
+  auto scanned =
+      journal_.scan_rows(journal::rows::written, "", "", [&](std::string_view row, std::string_view) {
+        if (row.size() < round_bytes || round_of(row) >= *round) return false;
+        row.remove_prefix(round_bytes);
+        found = row.substr(0, row.find('\0')) == collection;
+        return !found;
+      });
+  if (!scanned) return scanned.error();
+  return found;
+}
+
 void WrittenKeys::strike(const std::vector<WrittenKey>& compared) {
   std::vector<journal::Row> rows;
   for (const auto& w : compared)

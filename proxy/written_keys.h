@@ -36,6 +36,8 @@ class WrittenKeys {
   void strike(const std::vector<WrittenKey>& compared);
   // A clean full validation that began with this round vouches for all older ones.
   Result<void> strike_before(uint64_t round);
+  // Whether any key of this collection was, before this call.
+  Result<bool> any(const std::string& collection);
   uint64_t count() const;  // not yet compared; a key counts once in each round
 
  private:

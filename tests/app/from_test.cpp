@@ -171,6 +171,30 @@ TEST_CASE_METHOD(
 }
 
 TEST_CASE_METHOD(
+    From,
+    "from: a comparison that did not end is made anew by the same line, as nobody followed the source since") {
+  const Error broken(Code::invalid, "broken");  // of the target's keys; the source's records are compared
+  SECTION("the first one") {
+    target.fail(Call::scan, broken);
+  }
+  SECTION("the one after a run that had come as far as the end") {
+    target.refuse("k3", Error(Code::invalid, "too large"));
+    REQUIRE(run() == 4);
+    target.refuse("k3", std::nullopt);
+    target.fail(Call::scan, broken);
+  }
+  REQUIRE(run() != 0);
+  CHECK(err.find("broken") != std::string::npos);
+  REQUIRE(keeps_state());
+  source.put("k1", 2);
+  CHECK(run() == 0);
+  INFO(err);
+  CHECK(told("compared") == 5);
+  CHECK(source.rows() == target.rows());
+  CHECK_FALSE(keeps_state());
+}
+
+TEST_CASE_METHOD(
     From, "from: what cannot be copied is named, and the command does not end as if all had come over") {
   source.leave_out({{{"", "keyless"}, "table.primary_key: it has none", "give it one"}});
   CHECK(run({"--dry-run"}) == 4);

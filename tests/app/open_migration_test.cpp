@@ -93,6 +93,12 @@ TEST_CASE_METHOD(Opening, "requests are handled as the configuration says") {
   config.mirror.sync_timeout = std::chrono::milliseconds(70);
   config.reads.route_by = "header:x-user";
   config.reads.wait = std::chrono::milliseconds(30);
+  for (const auto& [migration, seconds] :
+       {std::pair("m", 30), std::pair("m", 600), std::pair("another", 900)}) {
+    config.listeners.emplace_back();
+    config.listeners.back().migration = migration;
+    config.listeners.back().request_timeout = std::chrono::seconds(seconds);
+  }
   const auto opened = open("http://db.example:1234");
   REQUIRE(opened);
   const proxy::ProxyOptions& options = (*opened)->migration->context().options;
@@ -100,6 +106,7 @@ TEST_CASE_METHOD(Opening, "requests are handled as the configuration says") {
   CHECK(options.sync_timeout == std::chrono::milliseconds(70));
   CHECK(options.route_by == "header:x-user");
   CHECK(options.read_wait == std::chrono::milliseconds(30));
+  CHECK(options.request_max == std::chrono::seconds(600));
   REQUIRE((*opened)->close());
 }
 

@@ -191,6 +191,23 @@ TEST_CASE_METHOD(CliFixture, "a clean comparison says what it could not compare"
   CHECK_THAT(out, Contains("0 of 10 differ, 1 200 not compared"));
 }
 
+TEST_CASE_METHOD(CliFixture,
+                 "what the other side refused is no success of what was to bring it there or compare it") {
+  control.answer.state = "ready";
+  control.answer.validation = {"clean", "", 10, 0, 0, 0};
+  control.answer.quarantined = 1;
+  for (const std::string command : {"validate", "start"}) {
+    INFO(command);
+    CHECK(run({command}) == 4);
+    CHECK_THAT(err, Contains("the target lacks 1 change") && Contains("vmproxy quarantine list"));
+    CHECK(run({command, "--no-wait"}) == 0);
+  }
+  control.answer.state = "promoted";
+  control.answer.primary = "target";
+  CHECK(run({"validate"}) == 4);
+  CHECK_THAT(err, Contains("the source lacks 1 change"));
+}
+
 TEST_CASE_METHOD(CliFixture, "the quarantine is listed and shown") {
   CHECK(run({"quarantine", "list"}) == 0);
   CHECK(out.empty());

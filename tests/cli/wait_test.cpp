@@ -137,6 +137,22 @@ TEST_CASE_METHOD(CliFixture, "validate waits for its pass") {
   CHECK(out == "2 000 compared: 0 different, 0 missing, 0 extra\n");
 }
 
+TEST_CASE_METHOD(CliFixture, "validate takes no other comparison's end for that of its own") {
+  auto running = in_state("ready");
+  running.validation.phase = "running";
+  running.validation.request = 3;
+  auto end = in_state("ready");
+  end.validation = {"clean", "", 0, 0, 0, 0};
+  SECTION("vmproxy was started again once it had ended") {}
+  SECTION("somebody asked for another one") {
+    end.validation.request = 4;
+  }
+  control.script = {running, running, running, running, running, end};
+  CHECK(run({"validate"}) == 1);
+  CHECK(out.empty());
+  CHECK_THAT(err, Contains("what it found is not known any more") && Contains("vmproxy validate"));
+}
+
 TEST_CASE_METHOD(CliFixture,
                  "validate ends when the work that should compare has stopped, not while it tries again") {
   auto running = in_state("validating");

@@ -116,6 +116,22 @@ TEST_CASE("a promotion that waits for its replica ends when the proxy stops, and
 }
 
 TEST_CASE(
+    "a rollback that waits for a write at a dead target ends when the proxy stops, and nothing has changed") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.enter();  // it hangs there
+  move.target.down(Error(Code::timeout, "no answer"));
+  move.aside([&] { return move.migration->rollback({}); });
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  move.migration->stop_waiting();
+  CHECK(says(move.ended(), "the proxy is stopping"));
+  CHECK(move.primary() == "target");
+  CHECK_FALSE(move.intended());
+  move.leave();
+}
+
+TEST_CASE(
     "reads go back to the source although the journal cannot be written, and that it is not durable is said until it is") {
   Move move;
   move.ready();

@@ -1,9 +1,10 @@
-// The migration's one durable row, in every format that was ever written.
+// The migration's durable rows, in every format that was ever written.
 #include "cutover/state.h"
 
 #include <catch2/catch.hpp>
 #include <cstring>
 
+#include "cutover/validation_request.h"
 #include "model/codec.h"
 #include "tests/support/kept.h"
 
@@ -137,6 +138,36 @@ TEST_CASE("a state of a format that is not known is refused with its number, a d
     REQUIRE_FALSE(state);
     CHECK(state.error().code == Code::corrupt);
   }
+}
+
+TEST_CASE("the comparison that was asked for comes back as it was written, or not at all") {
+  Kept kept;
+  const auto none = cutover::load_validation_request(*kept.journal);
+  REQUIRE(none);
+  CHECK(none->number == 0);
+  CHECK_FALSE(none->open);
+  const auto row = cutover::row_of({7, true, {false, 12.5, true}});
+  REQUIRE(kept.journal->commit_rows({row}));
+  const auto read = cutover::load_validation_request(*kept.journal);
+  REQUIRE(read);
+  CHECK(read->number == 7);
+  CHECK(read->open);
+  CHECK_FALSE(read->options.full);
+  CHECK(read->options.sample_percent == 12.5);
+  CHECK(read->options.repair);
+  auto damaged = row;
+  Code code = Code::corrupt;
+  SECTION("cut short") {
+    damaged.value->pop_back();
+  }
+  SECTION("a later format") {
+    damaged.value->front() = 2;
+    code = Code::unsupported;
+  }
+  REQUIRE(kept.journal->commit_rows({damaged}));
+  const auto refused = cutover::load_validation_request(*kept.journal);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == code);
 }
 
 TEST_CASE("what goes on by itself after a restart") {

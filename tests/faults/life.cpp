@@ -117,8 +117,12 @@ void Life::until(const std::string& what, const std::function<bool()>& reached,
 void Life::validate() {
   cutover::ValidateOptions all;
   all.repair = true;
+  const auto ended = [&] {
+    for (int i = 0; i < 600 && status().validation.phase == "running"; ++i) wait(milliseconds(50));
+  };
+  ended();                                    // what was asked for before a kill
   if (!migration->validate(all, {})) return;  // not in this state; whoever waits tries again
-  for (int i = 0; i < 600 && status().validation.phase == "running"; ++i) wait(milliseconds(50));
+  ended();
 }
 
 void Life::ready() {

@@ -158,6 +158,58 @@ TEST_CASE(
   CHECK(proxy.move.promote());
 }
 
+TEST_CASE("a write by a doubtful name is a gap before the source has it, whatever it was taken for") {
+  Names proxy;
+  Move& move = proxy.move;
+  move.options.included = [](const auto& name) { return name.name != "excluded"; };
+  move.target.caps.max_zombie = seconds(0);
+  move.source.add_collection(things("excluded"));
+  if (GENERATE(false, true)) move.source.name_also("excluded", "live");  // else one that is included has it
+  proxy.ready();
+  auto moves = proxy.exchange({"POST", "/create", {}, ""},
+                              [](const net::Request&) { return net::Response{500, {}, "", {}}; });
+  proxy.handle(moves);
+  CHECK(proxy.until([&] { return move.status().gaps == 1; }));
+  proxy.validate();
+  REQUIRE(proxy.until([&] { return move.status().gaps == 0; }));
+  REQUIRE(move.context().collections.in_doubt());
+  Move::Disk disk;
+  bool compared = false;
+  auto write = proxy.exchange(
+      {"POST", "/put", {{"to", "live"}}, proxy::encode_images({{key_of("x"), record_of("x", 1)}})},
+      [&](const net::Request&) {
+        if (compared) {
+          vmproxy::cutover::ValidateOptions all;
+          all.repair = true;
+          CHECK(move.migration->validate(all, {}));
+          move.linger();
+          CHECK(move.status().gaps == 1);
+        }
+        move.source.put("others", "x", 1);  // which has got the name meanwhile
+        disk = move.disk();
+        return net::Response{};
+      });
+  SECTION("killed as soon as the source has it") {
+    proxy.handle(write);
+    proxy.restart(disk);
+    CHECK(move.status().gaps >= 1);
+  }
+  SECTION("its answer breaks off") {
+    write.on_reply = [] { throw std::bad_alloc(); };
+    proxy.handle(write);
+    CHECK(move.status().gaps == 1);
+  }
+  SECTION("both sides are compared while it is under way") {
+    compared = true;
+    proxy.handle(write);
+    CHECK(move.status().gaps >= 1);
+  }
+  move.clock.advance(seconds(61));
+  REQUIRE(proxy.until([&] { return move.status().validation.phase != "running"; }));
+  move.validate_until_clean();
+  CHECK(proxy.equal());
+}
+
 TEST_CASE("the gap of a name that moved stays open while a write that had looked it up may be executed") {
   Names proxy;
   proxy.ready();
@@ -192,6 +244,34 @@ TEST_CASE("the gap of a name that moved stays open while a write that had looked
     move.source.put("others", "x", 1);
     move.clock.advance(seconds(61));
   }
+  REQUIRE(proxy.until([&] { return move.status().validation.phase != "running"; }));
+  move.validate_until_clean();
+  CHECK(proxy.equal());
+}
+
+TEST_CASE(
+    "the gap of a name that moved stays open while a delete by it that listed nothing may be executed") {
+  Names proxy;
+  Move& move = proxy.move;
+  move.source.put("others", "x", 1);
+  proxy.ready();
+  auto removes = proxy.exchange(
+      {"POST", "/delete_where", {{"to", "live"}}, "0"},
+      [](const net::Request&) -> Result<net::Response> { return Error(Code::timeout, "no answer"); });
+  proxy.handle(removes);
+  auto moves = proxy.exchange({"POST", "/create", {}, ""}, [&](const net::Request&) {
+    move.source.name_also("others", "live");
+    return net::Response{};
+  });
+  proxy.handle(moves);
+  REQUIRE(proxy.until([&] { return move.status().gaps == 1; }));
+  vmproxy::cutover::ValidateOptions all;
+  all.repair = true;
+  REQUIRE(move.migration->validate(all, {}));
+  for (int i = 0; i < 5; ++i) move.linger();
+  CHECK(move.status().gaps == 1);
+  move.source.remove("others", "x");  // whose name it is by now
+  move.clock.advance(seconds(61));
   REQUIRE(proxy.until([&] { return move.status().validation.phase != "running"; }));
   move.validate_until_clean();
   CHECK(proxy.equal());
@@ -608,6 +688,57 @@ TEST_CASE(
   renaming.join();
   CHECK_FALSE(renamed);
   CHECK(proxy.move.eventually([&] { return proxy.move.source.find("b") == 2; }));
+}
+
+TEST_CASE(
+    "after the promotion a write that waits for its turn does nothing to the next life of its collection") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  auto& target = proxy.move.target;
+  target.hold(Call::upsert);
+  auto first = std::async(std::launch::async, [&] { return put_into(proxy, "things", "a"); });
+  REQUIRE(proxy.move.eventually([&] { return target.held() == 1; }));
+  // It finds the record, and waits behind the other write of it.
+  vmproxy::model::Write removes;
+  removes.kind = vmproxy::model::Write::Kind::delete_where;
+  removes.collection = things().name;
+  removes.filter = version_at_most(1);
+  auto& context = proxy.move.context();
+  proxy::TargetBackend late(context, context.routing.get(), "test", proxy.move.clock.in(seconds(60)));
+  const auto asked = target.calls(Call::query);
+  auto waiting = std::async(std::launch::async, [&] { return late.write(removes); });
+  REQUIRE(proxy.move.eventually([&] { return target.calls(Call::query) > asked; }));
+  auto again = std::async(std::launch::async, [&] {
+    return proxy.backend().change(removal()) && proxy.backend().change(creation("things"));
+  });
+  CHECK(proxy.move.eventually([&] { return again.wait_for(seconds(0)) == std::future_status::ready; }));
+  target.release();
+  CHECK(again.get());
+  (void)first.get();
+  CHECK_FALSE(waiting.get());
+  CHECK(late.overtaken());  // the dialect looks again what it is to be done to
+  CHECK(target.calls(Call::erase) == 0);
+}
+
+TEST_CASE("after the promotion a collection is made again only when no write to its former life goes on") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  auto& target = proxy.move.target;
+  target.hold(Call::upsert);
+  auto late = std::async(std::launch::async, [&] { return put_into(proxy, "things", "x"); });
+  REQUIRE(proxy.move.eventually([&] { return target.held() == 1; }));
+  REQUIRE(proxy.backend().change(removal()));
+  const auto made = target.calls(Call::create);
+  auto again = std::async(std::launch::async, [&] { return proxy.backend().change(creation("things")); });
+  proxy.move.linger();
+  CHECK(target.calls(Call::create) == made);
+  target.release();
+  CHECK(proxy.move.eventually([&] { return again.wait_for(seconds(0)) == std::future_status::ready; }));
+  CHECK(again.get());
+  CHECK_FALSE(late.get());
+  CHECK(target.rows().empty());
 }
 
 TEST_CASE("changes of collections that hang leave threads for reads") {

@@ -85,8 +85,10 @@ struct Proxy {
   void validate() {
     vmproxy::cutover::ValidateOptions all;
     all.repair = true;
+    const auto over = [&] { return move.status().validation.phase != "running"; };
+    REQUIRE(until(over));  // one that was asked for before
     REQUIRE(move.migration->validate(all, {}));
-    REQUIRE(until([&] { return move.status().validation.phase != "running"; }));
+    REQUIRE(until(over));
     REQUIRE(move.quiet());
   }
   // What a dialect gets to answer one request after the promotion.

@@ -174,6 +174,42 @@ TEST_CASE(
   CHECK(at.move.eventually([&] { return at.move.target.find("b") == 1; }));
 }
 
+TEST_CASE("no memory to look at the answer of a write: it is owed all the same, and nothing waits for it") {
+  Proxy at;
+  at.ready();
+  at.move.dialect.before_outcome = [] { throw std::bad_alloc(); };
+  for (const auto& sent : {put("b"), net::Request{"POST", "/delete_where", {}, "0"},
+                           net::Request{"POST", "/drop_some", {}, ""}}) {
+    CAPTURE(sent.target);
+    auto request = at.exchange(sent, [&](const net::Request& came) -> Result<net::Response> {
+      if (came.target == sent.target && came.body.size() > 1) return at.source(came);
+      return net::Response{200, {}, "", {}};
+    });
+    at.handle(request);
+    CHECK_FALSE(request.answer);
+    CHECK_FALSE(at.move.context().mirror.paused("things"));
+  }
+  at.move.clock.advance(seconds(61));  // what may still be executed
+  CHECK(at.move.eventually([&] { return at.move.context().mirror.numbers().in_flight == 0; }));
+  CHECK(at.move.eventually([&] { return at.move.target.find("b") == 1; }));
+  CHECK(at.move.status().gaps == 1);  // of what went and nothing says which
+}
+
+TEST_CASE("after the promotion, no memory for the answer of the target: the write is owed to the source") {
+  Proxy at;
+  at.ready();
+  REQUIRE(at.move.promote());
+  at.move.target.before_upsert = [&] {
+    at.move.target.put("b", 1);
+    throw std::bad_alloc();
+  };
+  auto request = at.exchange(put("b"));
+  at.handle(request);
+  at.move.target.before_upsert = nullptr;
+  CHECK(at.move.context().mirror.numbers().in_flight == 0);
+  CHECK(at.move.eventually([&] { return at.move.source.find("b") == 1; }));
+}
+
 TEST_CASE("a body of which nobody said how long it is counts as what it is once it is here") {
   constexpr uint64_t mib = 1 << 20;
   Bounded at(3 * mib);

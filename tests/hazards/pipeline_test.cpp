@@ -366,6 +366,28 @@ TEST_CASE("H43: a drop that the target does not do leaves a gap that names it") 
   CHECK(proxy.move.eventually([&] { return proxy.move.status().gaps == 1; }));
 }
 
+TEST_CASE(
+    "H2: a drop that finds no thread before its deadline to look what it left is answered, and is a gap") {
+  Proxy proxy;
+  proxy.ready();
+  auto& slots = proxy.move.context().change_slots;
+  uint64_t all = UINT64_MAX;
+  REQUIRE(slots.take_now(all));
+  FakeExchange drop(proxy.io, {"POST", "/drop", {}, ""}, proxy.move.clock.in(milliseconds(20)),
+                    [&](const net::Request&) {
+                      proxy.move.source.drop_collection("things");
+                      return net::Response{};
+                    });
+  const auto ended = proxy.begin(drop);
+  CHECK(proxy.until([&] { return *ended; }));
+  slots.give_back(all);
+  REQUIRE(proxy.until([&] { return *ended; }));
+  REQUIRE(drop.answer);
+  CHECK(drop.answer->status == 200);
+  CHECK(proxy.until([&] { return proxy.move.status().gaps == 1; }));
+  CHECK(proxy.until([&] { return !proxy.move.context().collections.find("things"); }));  // asked later
+}
+
 TEST_CASE("H43: a change that drops records without naming them leaves a gap, a refused one does not") {
   Proxy proxy;
   proxy.ready();
@@ -546,6 +568,30 @@ TEST_CASE("H52: nor is one whose outcome nobody knows, while it may still be exe
   CHECK_FALSE(proxy.search_by_source());
 }
 
+TEST_CASE("H52: nor is one of which nobody can say what it changes") {
+  Proxy proxy;
+  proxy.ready();
+  proxy.reads(100);
+  const auto import = [&](net::Response answer) {
+    auto request = proxy.exchange({"POST", "/import", {}, "x"}, [&](const net::Request&) {
+      proxy.reads(0);
+      CHECK(proxy.search_by_source());  // shows it
+      proxy.reads(100);
+      CHECK(proxy.search_by_source());
+      CHECK(proxy.read_by_source("a"));  // any record may be one of its
+      return answer;
+    });
+    proxy.handle(request);
+    REQUIRE(request.answer);
+  };
+  import({400, {}, "refused", {}});
+  CHECK_FALSE(proxy.search_by_source());
+  CHECK(proxy.move.status().gaps == 0);
+  import({200, {}, "", {}});
+  CHECK(proxy.search_by_source());  // its gap
+  CHECK(proxy.until([&] { return proxy.move.status().gaps == 1; }));
+}
+
 TEST_CASE("H29: a read without keys is not for a replica that is owed something beside the lanes") {
   Proxy proxy;
   proxy.ready();
@@ -653,6 +699,23 @@ TEST_CASE(
   CHECK(asked == 1);
   proxy.move.clock.advance(seconds(3));
   CHECK(proxy.read_by_source("a"));
+  CHECK(proxy.read_by_source("a"));
+}
+
+TEST_CASE("in a rollback a read that the source cannot be asked rightly leaves the next try to another") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  proxy.reads(0);
+  auto late = proxy.exchange(
+      {"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})},
+      [](const net::Request&) -> Result<net::Response> { return Error(Code::timeout, "hangs"); });
+  proxy.handle(late);
+  CHECK(late.asked_source == 1);
+  proxy.move.clock.advance(seconds(3));
+  proxy.move.dialect.can_ask_for_all = false;
+  CHECK_FALSE(proxy.read_by_source("a"));
+  proxy.move.dialect.can_ask_for_all = true;
   CHECK(proxy.read_by_source("a"));
 }
 
@@ -961,6 +1024,26 @@ TEST_CASE("H29: reads that were never tried on the target are no reason to promo
     REQUIRE(proxy.move.rollback());
     CHECK(gate_of(proxy.move, "reads").ok);
   }
+}
+
+TEST_CASE(
+    "H29: a read that the target cannot even be asked closes the promotion, as one that it refuses does") {
+  Proxy proxy;
+  proxy.ready();
+  Move& move = proxy.move;
+  move.dialect.refuses_reads = "call.x: only the source itself can answer this";
+  proxy.reads(10);
+  CHECK(proxy.read_by_source("a"));
+  CHECK(gate_of(move, "reads").value == "1 (call.x)");
+  CHECK(says(move.promote(), "reads is 1 (call.x)"));
+  CHECK(move.metrics.render().find("code=\"call.x\"") != std::string::npos);
+  proxy.put("b", 1);  // durable with it
+  REQUIRE(move.quiet());
+  proxy.restart(move.disk());
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  CHECK(says(move.promote(), "reads is 1 (call.x)"));
+  CHECK(move.primary() == "source");
 }
 
 TEST_CASE("H29: an application that does not read is not asked to") {

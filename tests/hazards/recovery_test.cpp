@@ -24,6 +24,32 @@ void sync(Rig& rig) {
 
 }  // namespace
 
+TEST_CASE("H9: what was journaled is gone once it is on the source and no restart can bring it there again") {
+  Rig rig;
+  rig.start(Side::target);
+  auto before = rig.begin("before", 1);
+  write_to_target(rig, "a", 1);
+  const auto end = rig.journal->next();
+  REQUIRE(rig.eventually([&] { return rig.source.find("a") == 1; }));
+  rig.linger();
+  CHECK_FALSE(rig.mirror->gone_below(end));  // the journal keeps it for the one before
+  rig.rejected(std::move(before));
+  REQUIRE(rig.eventually([&] { return rig.mirror->gone_below(end); }));
+  CHECK(rig.journal->stats().trimmed_below == end);
+  rig.source.writes_fail(Error(Code::refused_connection, "read-only"));
+  write_to_target(rig, "a", 2);
+  rig.linger();
+  CHECK(rig.mirror->gone_below(end));
+  CHECK_FALSE(rig.mirror->gone_below(rig.journal->next()));
+  rig.crash();
+  rig.start(Side::target);
+  rig.source.writes_fail(std::nullopt);
+  CHECK_FALSE(rig.mirror->gone_below(end));  // an attempt of the last run may land
+  rig.pass(seconds(61));
+  CHECK(rig.eventually([&] { return rig.mirror->gone_below(rig.journal->next()); }));
+  CHECK(rig.source.find("a") == 2);
+}
+
 TEST_CASE(
     "H57: after an unclean start nothing goes to the replica until attempts of the last run have landed or died") {
   Rig rig;

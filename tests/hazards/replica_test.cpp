@@ -177,13 +177,15 @@ TEST_CASE("H22: what the replica refuses for good is kept with payload and reaso
   REQUIRE(kept);
   CHECK(rig.mirror->numbers().quarantined == 2);
   for (const auto& item : *kept) {
-    REQUIRE(item.record);
+    CHECK_FALSE(item.record);  // of thousands at once they might be too much
+    CHECK(rig.mirror->quarantine().find(item.number).value()->record);
     CHECK_FALSE(item.reason.empty());
   }
   // A retry reads the primary: never the stored image.
   rig.source.put("bad", 2);
   rig.target.refuse("bad", std::nullopt);
-  const auto number = kept->front().record->key == key_of("bad") ? kept->front().number : kept->back().number;
+  const bool first = kept->front().key == vmproxy::model::encode(key_of("bad"));
+  const auto number = first ? kept->front().number : kept->back().number;
   REQUIRE(rig.mirror->retry_quarantined(number));
   REQUIRE(rig.eventually([&] { return rig.target.find("bad") == 2; }));
   CHECK(rig.eventually([&] { return rig.mirror->numbers().quarantined == 1; }));

@@ -1,4 +1,6 @@
 // Drops at the source with mirror.ddl: full: followed on the target whatever became of the answer, of vmproxy or of the catalog.
+#include <list>
+
 #include "tests/hazards/fake_proxy.h"
 
 using namespace vmproxy::support;
@@ -183,6 +185,37 @@ TEST_CASE("H60: a drop that the target refused at first is followed when it does
   CHECK(proxy.until([&] { return !proxy.on_target(); }));
   proxy.windows_pass();
   CHECK(proxy.until([&] { return !proxy.move.context().source_drops.any_open(); }));
+}
+
+TEST_CASE("H2, H60: a target that hangs at a drop holds up the answers of none, and does it later") {
+  std::atomic<bool> hangs = true;
+  Dropping proxy;
+  proxy.move.target.before_drop = [&](vmproxy::Deadline until) -> std::optional<Error> {
+    while (hangs && proxy.move.clock.now() < until)
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    return hangs ? std::optional(Error(Code::timeout, "no answer came")) : std::nullopt;
+  };
+  proxy.ready();
+  std::list<FakeExchange> drops;
+  std::vector<std::shared_ptr<bool>> ended;
+  for (int i = 0; i < 8; ++i) {
+    drops.emplace_back(proxy.io, net::Request{"POST", "/drop", {}, ""}, proxy.move.clock.in(seconds(300)),
+                       [&](const net::Request&) { return proxy.execute(); });
+    ended.push_back(proxy.begin(drops.back()));
+  }
+  const bool all =  // within five seconds
+      proxy.until([&] { return std::ranges::all_of(ended, [](const auto& one) { return *one; }); });
+  CHECK(all);
+  CHECK(proxy.on_target());
+  CHECK(proxy.move.status().gaps == 0);  // it is followed yet
+  hangs = false;
+  proxy.move.clock.advance(seconds(6));  // when those are looked after again
+  CHECK(proxy.until([&] { return !proxy.on_target() && !proxy.claimed(); }));
+  REQUIRE(proxy.until([&] { return std::ranges::all_of(ended, [](const auto& one) { return *one; }); }));
+  for (const auto& drop : drops) {
+    REQUIRE(drop.answer);
+    CHECK(drop.answer->status == 200);
+  }
 }
 
 TEST_CASE("H60: a drop that the source refused leaves nothing open") {

@@ -79,6 +79,7 @@ TEST_CASE("a comparison that was asked for ends, however it ends") {
     compare.repair = true;
     REQUIRE(move.migration->validate(compare, {}));
     REQUIRE(move.reaches("ready"));
+    REQUIRE(move.reaches([&] { return move.status().validation.phase != "running"; }));
     CHECK(move.status().validation.phase == "clean");
   }
   SECTION("a database that it must ask is away") {
@@ -102,6 +103,126 @@ TEST_CASE("a comparison that was asked for ends, however it ends") {
     REQUIRE(move.reaches([&] { return move.status().validation.phase != "running"; }));
     CHECK(move.status().validation.phase == "failed");
   }
+  SECTION("the migration is abandoned before its turn comes") {
+    move.start();
+    move.target.hold(Call::scan);
+    REQUIRE(move.migration->start("ready", {}));
+    REQUIRE(move.reaches([&] { return move.target.held() > 0; }));
+    REQUIRE(move.migration->validate(compare, {}));
+    REQUIRE(move.run([&] { return move.migration->abandon({}); }));
+    move.target.release();
+    REQUIRE(move.reaches([&] { return move.status().validation.phase != "running"; }));
+    CHECK(move.status().validation.phase == "failed");
+    REQUIRE(move.migration->start("ready", {}));
+    REQUIRE(move.reaches("ready"));
+    CHECK(move.migration->validate(compare, {}));
+  }
+}
+
+TEST_CASE("a comparison that was asked for is made after a kill, as it was asked for") {
+  const bool begun = GENERATE(false, true);
+  INFO(begun);
+  Move move;
+  for (int i = 0; i < 40; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.ready();
+  for (int i = 0; i < 40; ++i) move.target.put("k" + std::to_string(i), 9);  // somebody, something
+  vmproxy::cutover::ValidateOptions compare;
+  SECTION("of everything") {}
+  SECTION("with repair") {
+    compare.repair = true;
+  }
+  SECTION("of a sample") {
+    compare.full = false;
+    compare.sample_percent = 50;
+  }
+  auto& waits_for = begun ? move.target : move.source;
+  waits_for.hold(begun ? Call::read : Call::describe);
+  REQUIRE(move.migration->validate(compare, {}));
+  const uint64_t asked = move.status().validation.request;
+  REQUIRE(move.reaches([&] { return waits_for.held() > 0; }));
+  const auto disk = move.disk();
+  for (auto* database : {&move.source, &move.target})
+    database->down(Error(Code::refused_connection, "killed"));
+  move.crash(disk);
+  for (auto* database : {&move.source, &move.target}) database->down(std::nullopt);
+  move.start();
+  CHECK(move.status().validation.phase == "running");
+  move.clock.advance(seconds(61));
+  REQUIRE(move.reaches([&] { return move.status().validation.phase != "running"; }));
+  CHECK(move.status().validation.phase == "different");
+  CHECK(move.status().validation.request == asked);
+  CHECK(says(move.promote(), "validation"));
+  REQUIRE(move.quiet());
+  CHECK(move.equal() == compare.repair);
+}
+
+TEST_CASE("a comparison that has its answer is not made again after a kill, and nobody takes that for his") {
+  Move move;
+  move.source.put("a", 1);
+  move.ready();
+  REQUIRE(move.migration->validate({}, {}));
+  const uint64_t asked = move.status().validation.request;
+  REQUIRE(move.reaches([&] { return move.status().validation.phase == "clean"; }));
+  const auto answered = [&] {
+    const auto request = vmproxy::cutover::load_validation_request(*move.journal);
+    return request && !request->open;
+  };
+  REQUIRE(move.reaches(answered));
+  // With it everything before it is on the disk.
+  REQUIRE(move.journal->commit_rows({{std::string(vmproxy::journal::rows::state), "test", ""}}).has_value());
+  move.crash();
+  move.start();
+  CHECK(move.status().validation.phase == "clean");
+  CHECK(move.status().validation.request == 0);
+  move.clock.advance(seconds(61));
+  REQUIRE(move.quiet());
+  REQUIRE(move.migration->validate({}, {}));
+  CHECK(move.status().validation.request == asked + 1);
+}
+
+TEST_CASE(
+    "a comparison is refused while another one that was asked for is under way, which is made as it was asked for") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.ready();
+  move.target.put("k7", 9);  // somebody, something
+  vmproxy::cutover::ValidateOptions all, sample;
+  all.repair = true;
+  sample.full = false;
+  sample.sample_percent = 1;
+  move.target.hold(Call::scan);
+  REQUIRE(move.migration->validate(all, {}));
+  const uint64_t asked = move.status().validation.request;
+  const auto refused = move.migration->validate(sample, {});  // before it has begun, perhaps
+  CHECK(says(refused, "a comparison that was asked for before is under way"));
+  REQUIRE(move.reaches([&] { return move.target.held() > 0; }));
+  CHECK(says(move.migration->validate(sample, {}), "is under way"));
+  CHECK(move.status().validation.request == asked);
+  move.target.release();
+  REQUIRE(move.reaches([&] { return move.status().validation.phase != "running"; }));
+  CHECK(move.status().validation.phase == "different");
+  CHECK(move.status().validation.request == asked);
+  REQUIRE(move.quiet());
+  CHECK(move.equal());
+  REQUIRE(move.migration->validate(sample, {}));
+  CHECK(move.status().validation.request == asked + 1);
+}
+
+TEST_CASE(
+    "what a comparison finds that began earlier is no answer to who asks for one while it is under way") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.start();
+  move.target.hold(Call::scan);
+  REQUIRE(move.migration->start("ready", {}));
+  // The source's records were compared.
+  REQUIRE(move.reaches([&] { return move.target.held() > 0 && move.status().validation.compared == 30; }));
+  move.target.put("k7", 9);  // somebody, something
+  REQUIRE(move.migration->validate({}, {}));
+  move.target.release();
+  REQUIRE(move.reaches([&] { return move.status().validation.phase != "running"; }));
+  CHECK(move.status().validation.phase == "different");
+  CHECK(move.status().state == "ready");
 }
 
 TEST_CASE("a start that was to go as far as mirroring goes no further after a restart") {
@@ -224,7 +345,10 @@ TEST_CASE("H21: a comparison of before a promotion is not gone on with after a r
   move.target.down(Error(Code::refused_connection, "killed"));
   move.crash(disk);
   move.target.down(std::nullopt);
+  move.target.fail(Call::scan, Error(Code::invalid, "not now"));  // it stays where it was
   move.start();
+  REQUIRE(move.reaches([&] { return move.status().validation.phase == "failed"; }));
+  REQUIRE(vmproxy::cutover::load_state(*move.journal)->validating_full);
   move.clock.advance(seconds(61));
   REQUIRE(move.quiet());
   REQUIRE(move.promote());

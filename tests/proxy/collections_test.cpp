@@ -191,6 +191,39 @@ TEST_CASE("what was surely not made on the target is not ours when somebody make
   CHECK_FALSE(at.collections.claimed(*at.collection));
 }
 
+TEST_CASE(
+    "what the target does not show as a collection is not taken for absent, so it does not become ours") {
+  Sides at;
+  at.target.add_collection(things());
+  at.target.put("theirs", 7);
+  Code told = Code::precondition;
+  SECTION("it is none") {
+    at.target.fail(Call::describe, Error(Code::unsupported, "table.vector: it has none"));
+  }
+  SECTION("we may not look") {
+    told = Code::permission_denied;
+    at.target.fail(Call::describe, Error(told, "not by you"));
+  }
+  const auto first = at.collections.create_on_target(*at.collection, at.clock.in(seconds(5)));
+  REQUIRE_FALSE(first);
+  CHECK(first.error().code == told);
+  CHECK(at.target.calls(Call::create) == 0);
+  // Nor later, when it can be looked at.
+  const auto second = at.collections.create_on_target(*at.collection, at.clock.in(seconds(5)));
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == Code::precondition);
+  CHECK_FALSE(at.collections.claimed(*at.collection));
+}
+
+TEST_CASE(
+    "one of ours that the target does not show as a collection is no gap: nobody said that it is missing") {
+  Sides at;
+  REQUIRE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))));
+  at.target.fail(Call::describe, Error(Code::unsupported, "table.vector: it has none"));
+  CHECK_FALSE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))));
+  CHECK_FALSE(at.journal->has_gaps());
+}
+
 TEST_CASE("what is made on the target is claimed while a source that hangs is asked what exists") {
   Sides at;
   auto first = at.refresh_that_hangs();

@@ -24,6 +24,22 @@ TEST_CASE("H5: both of two overlapping writes are overlapped, on the shared key 
   CHECK(table.end_keyed(second).overlapped == std::vector<bool>{true});
 }
 
+TEST_CASE("a window is open also while it is about no key") {
+  InFlight table;
+  CHECK_FALSE(table.any_window());
+  const auto broad = table.begin_broad("c");
+  CHECK_FALSE(table.any_window());
+  const auto window = table.open_collection_window("c", {});
+  table.end_broad(broad);
+  CHECK(table.any_window());
+  table.close_collection_window(window);
+  CHECK_FALSE(table.any_window());
+  table.open_window("c", "a");
+  CHECK(table.any_window());
+  table.close_window("c", "a");
+  CHECK_FALSE(table.any_window());
+}
+
 TEST_CASE("writes of the same key in different collections do not overlap") {
   InFlight table;
   const auto first = table.begin_keyed("c", {"a"});

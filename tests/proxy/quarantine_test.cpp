@@ -51,3 +51,19 @@ TEST_CASE("a change in quarantine holds its key after a restart, too") {
   REQUIRE(quarantine.freeze_others_than(journal::Side::source));
   CHECK(quarantine.at_risk("things", model::encode(key_of("a"))));
 }
+
+TEST_CASE("the number of a change that has left the quarantine is no other's, after a restart neither") {
+  Desk desk;
+  uint64_t gone = 0;
+  {
+    Quarantine quarantine(*desk.journal, desk.clock);
+    REQUIRE(quarantine.restore());
+    gone = quarantine.list(1)->front().number;
+    quarantine.remove({gone});
+    desk.commit();
+  }
+  Quarantine quarantine(*desk.journal, desk.clock);
+  REQUIRE(quarantine.restore());
+  quarantine.add("things", model::encode(key_of("b")), "too large", std::nullopt, journal::Side::target);
+  CHECK(quarantine.list(1)->front().number > gone);
+}

@@ -86,6 +86,22 @@ TEST_CASE("writes of one record take turns, others do not wait") {
   CHECK(second.wait(clock.now()));
 }
 
+TEST_CASE(
+    "who waits for all writes of a collection waits for those that were there before, and for no other") {
+  FakeClock clock;
+  proxy::KeyQueue queue(clock);
+  CHECK(queue.wait_for_all("a/", clock.now()));
+  auto first = std::make_unique<proxy::KeyQueue::Turn>(queue.line_up({"a/1"}));
+  auto behind = std::make_unique<proxy::KeyQueue::Turn>(queue.line_up({"a/1", "a/2"}));
+  auto other = queue.line_up({"b/1"});
+  CHECK_FALSE(queue.wait_for_all("a/", clock.now()));
+  first.reset();
+  CHECK_FALSE(queue.wait_for_all("a/", clock.now()));
+  behind.reset();
+  CHECK(queue.wait_for_all("a/", clock.now()));
+  CHECK_FALSE(queue.wait_for_all("b/", clock.now()));
+}
+
 TEST_CASE("a write that gives up its turn does not hold up the one behind it") {
   FakeClock clock;
   proxy::KeyQueue queue(clock);

@@ -144,7 +144,6 @@ void after_change(proxy::Context& context, const Request& request, Captured& cap
   bool followed = false;
   if (captured.unseen) gap(context, "collection 'things' may have been made beside the proxy before");
   const auto settle = [&]() -> Result<void> {
-    const Deadline deadline = context.clock.in(std::chrono::seconds(10));
     const auto before = context.collections.all();
     const auto find = [](const auto& all, const proxy::Collection& wanted) {
       return std::any_of(all.begin(), all.end(), [&](const auto& c) {
@@ -152,8 +151,10 @@ void after_change(proxy::Context& context, const Request& request, Captured& cap
       });
     };
     auto refreshed = context.collections.refresh(
-        deadline, [&](const model::Schema& appeared) { return appeared.name == things && request.creates; });
+        context.clock.in(std::chrono::seconds(10)),
+        [&](const model::Schema& appeared) { return appeared.name == things && request.creates; });
     if (!refreshed) return refreshed;
+    const Deadline deadline = context.clock.in(std::chrono::seconds(2));
     for (const auto& old : before) {
       if (find(context.collections.all(), *old)) continue;
       context.mirror.forget(old->key);
@@ -171,12 +172,14 @@ void after_change(proxy::Context& context, const Request& request, Captured& cap
     }
     if (request.drops) {
       auto gone = context.source_drops.follow(things, deadline);
-      if (!gone) gap(context, gone.error().message);
+      const bool late = !gone && captured.dropping &&
+                        (gone.error().code == Code::timeout || gone.error().code == Code::cancelled);
+      if (!gone && !late) gap(context, gone.error().message);
       followed = static_cast<bool>(gone);
     }
     for (const auto& c : context.collections.all()) {
       if (find(before, *c)) continue;
-      auto created = context.collections.create_on_target(*c, context.clock.in(std::chrono::seconds(2)));
+      auto created = context.collections.create_on_target(*c, deadline);
       if (!created && created.error().code == Code::precondition) gap(context, created.error().message);
     }
     return {};
@@ -195,8 +198,20 @@ void after_change(proxy::Context& context, const Request& request, Captured& cap
   captured.dropping.reset();
 }
 
+Result<void> mark_gap(proxy::Context& context, const std::string& what) {
+  std::promise<Result<void>> marked;
+  context.journal.mark_gap(what, [&marked](Result<void> done) { marked.set_value(std::move(done)); });
+  return marked.get_future().get();
+}
+
 // Durable before a byte goes out; else a gap is, and it goes on.
-Result<void> make_durable(proxy::Context& context, const Request& request, proxy::Ticket& ticket) {
+Result<void> make_durable(proxy::Context& context, const Request& request, Captured& captured) {
+  proxy::Ticket& ticket = captured.ticket;
+  if (captured.in_doubt) {
+    ticket.unjournaled = std::make_shared<proxy::Unjournaled>(context.mirror, ticket.primary);
+    auto marked = mark_gap(context, "writes by names that may have been given to other collections");
+    if (!marked) return marked;
+  }
   std::promise<Result<journal::Seq>> written;
   journal::IntentBody body;
   if (request.cls != IntentClass::read_back) body = {"POST", request.target, {}, request.body};
@@ -207,18 +222,17 @@ Result<void> make_durable(proxy::Context& context, const Request& request, proxy
     ticket.seq = *seq;
     return {};
   }
-  ticket.unjournaled = std::make_shared<proxy::Unjournaled>(context.mirror, ticket.primary);
-  std::promise<Result<void>> marked;
-  context.journal.mark_gap("writes passed while the journal could not be written: " + seq.error().message,
-                           [&marked](Result<void> done) { marked.set_value(std::move(done)); });
-  return marked.get_future().get();
+  if (!ticket.unjournaled)
+    ticket.unjournaled = std::make_shared<proxy::Unjournaled>(context.mirror, ticket.primary);
+  return mark_gap(context, "writes passed while the journal could not be written: " + seq.error().message);
 }
 
 void capture(proxy::Context& context, const proxy::Routing& routing, const Request& request, Answer& answer) {
   auto captured = begin(context, routing, request);
-  const std::string doubtful = "writes by names that may have been given to other collections";
+  if (captured.ticket.cls == IntentClass::opaque)
+    captured.ticket.unfollowed = std::make_shared<proxy::Unfollowed>(context.mirror);
   const bool changes = request.cls == IntentClass::ddl;
-  if (auto durable = make_durable(context, request, captured.ticket); !durable) {
+  if (auto durable = make_durable(context, request, captured); !durable) {
     context.mirror.drop(std::move(captured.ticket));
     if (captured.dropping) captured.dropping->settled();
     if (changes) context.mirror.resume("things");
@@ -235,7 +249,6 @@ void capture(proxy::Context& context, const proxy::Routing& routing, const Reque
   const bool rejected = outcome.whole == Outcome::rejected;
   if (changes && !rejected) after_change(context, request, captured, outcome.whole);
   if (captured.dropping && rejected) captured.dropping->settled();
-  if (captured.in_doubt && !rejected) gap(context, doubtful);
   context.mirror.finish(std::move(captured.ticket), std::move(outcome));
   if (changes) context.mirror.resume("things");
 }
@@ -398,7 +411,8 @@ void probe_target(proxy::Context& context, std::shared_ptr<const proxy::Routing>
 // Before a promotion, for whom the percentage says so. Nothing: the source answers.
 std::optional<Found> read_from_target(proxy::Context& context, std::shared_ptr<const proxy::Routing> routing,
                                       const Read& read) {
-  if (context.journal.has_gaps() || context.collections.in_doubt()) return std::nullopt;
+  if (context.mirror.unfollowed() || context.journal.has_gaps() || context.collections.in_doubt())
+    return std::nullopt;
   if (!replica_has(context, read.keys)) return std::nullopt;
   if (context.mirror.quarantine().holds("things")) return std::nullopt;
   if (const size_t allowed = context.target_reads.allowed(); allowed != SIZE_MAX) {
@@ -416,7 +430,9 @@ std::optional<Found> read_from_source(World& world, proxy::Context& context, con
   const auto marks = context.mirror.marks().of(things, read.keys);
   if (!marks) return std::nullopt;
   if (!replica_has(context, read.keys) || context.mirror.quarantine().holds("things")) return std::nullopt;
-  if (context.source_reads.allowed() == 0) return std::nullopt;
+  const size_t allowed = context.source_reads.allowed();
+  if (allowed == 0) return std::nullopt;
+  const proxy::ReplicaHealth::Turn turn(context.source_reads, allowed);
   auto found = world.source.read(support::things(), read.keys, {},
                                  std::min(read.deadline, context.source_read_deadline()));
   if (!found) {

@@ -61,6 +61,7 @@ const OperationRow* FakeDialect::classify(const net::RequestHead& head) const {
 
 Result<Operation> FakeDialect::decode(const OperationRow& row, const net::Request& request,
                                       const protocols::Catalog& catalog) const {
+  if (row.name == "records.read" && !refuses_reads.empty()) return Error(Code::unsupported, refuses_reads);
   Operation operation;
   operation.row = &row;
   operation.collection = {"", "things"};
@@ -119,6 +120,7 @@ Result<std::vector<FakeDialect::Image>> FakeDialect::images(const OperationRow&,
 
 protocols::OutcomeReport FakeDialect::outcome(const Operation& operation,
                                               const net::Response& response) const {
+  if (before_outcome) before_outcome();
   protocols::OutcomeReport report;
   report.whole = ending(operation.row, response).outcome;
   if (operation.makes_keys) {

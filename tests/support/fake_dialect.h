@@ -31,8 +31,10 @@ class FakeDialect final : public protocols::Dialect {
                                       const protocols::Catalog& catalog) const override;
   Result<std::vector<Image>> images(const protocols::OperationRow& row, const net::Request& request,
                                     const protocols::Catalog& catalog) const override;
-  bool moves_name = false;         // what /create does, instead of making a collection
-  model::CollectionName creates;   // what /create names
+  bool moves_name = false;        // what /create does, instead of making a collection
+  model::CollectionName creates;  // what /create names
+  std::string refuses_reads;      // /read is decoded for nobody but the source, for this reason
+  std::function<void()> before_outcome;
   bool can_ask_for_all = true;     // up_to_date
   std::string ask_for_all;         // the body then
   mutable std::string asked_with;  // the session

@@ -81,6 +81,14 @@ void FakeDriver::remove(const std::string& collection, const std::string& id) {
   keep();
 }
 
+void FakeDriver::change(model::Schema schema) {
+  std::lock_guard hold(mutex_);
+  auto& collection = collections_.at(model::to_string(schema.name));
+  schema.native_id = collection.schema.native_id;
+  collection.schema = std::move(schema);
+  keep();
+}
+
 void FakeDriver::recreate(const std::string& collection) {
   std::lock_guard hold(mutex_);
   auto& life = collections_.at(collection);
@@ -318,7 +326,10 @@ Result<void> FakeDriver::alter(const model::CollectionName& now, const model::Sc
   return {};
 }
 
-Result<void> FakeDriver::drop(const model::CollectionName& name, Deadline) {
+Result<void> FakeDriver::drop(const model::CollectionName& name, Deadline deadline) {
+  if (before_drop) {
+    if (auto error = before_drop(deadline)) return *error;
+  }
   Lock lock(mutex_);
   if (auto error = ask(lock, Call::drop)) return *error;
   if (collections_.erase(model::to_string(name)) == 0) return no_collection(model::to_string(name));
@@ -398,6 +409,7 @@ Result<ApplyResult> FakeDriver::write(Call call, const std::string& name, const 
 
 Result<ApplyResult> FakeDriver::upsert(const model::Schema& schema, std::span<const Record> records,
                                        protocols::UpsertMode mode, Deadline) {
+  if (before_upsert) before_upsert();
   const bool insert = mode == protocols::UpsertMode::insert_only;
   const Call call = insert ? Call::insert_only : Call::upsert;
   const std::vector<Record> rows(records.begin(), records.end());

@@ -39,6 +39,8 @@ class FakeDriver final : public protocols::Driver {
   void put(const std::string& collection, const std::string& id, int64_t version);
   void remove(const std::string& id);
   void remove(const std::string& collection, const std::string& id);
+  // Another form of one that is there: it keeps its id and its rows.
+  void change(model::Schema schema);
   // Dropped and created again under its name: empty, another native id.
   void recreate(const std::string& collection);
   void drop_collection(const std::string& collection);
@@ -101,8 +103,10 @@ class FakeDriver final : public protocols::Driver {
   std::atomic<size_t> range_padding{0};
   // Runs after a read or scan took its rows, before they are returned; not under the lock.
   std::function<void()> after_read, after_scan;
-  // Runs before a query looks; an error is its answer. Not under the lock.
-  std::function<std::optional<Error>(Deadline)> before_query;
+  // Runs before a query looks, a drop is done; an error is its answer. Not under the lock.
+  std::function<std::optional<Error>(Deadline)> before_query, before_drop;
+  // Runs before an upsert is looked at; not under the lock.
+  std::function<void()> before_upsert;
 
   // --- what was asked
   uint64_t calls(Call call) const;

@@ -65,11 +65,12 @@ void Move::validate_until_clean() {
   cutover::ValidateOptions all;
   all.repair = true;
   const auto clean = [this] { return status().validation.phase == "clean" && status().gaps == 0; };
+  const auto over = [this] { return status().validation.phase != "running"; };
+  if (!eventually(over)) FAIL("the validation that was asked for before does not end");
   for (int pass = 0; pass == 0 || (pass < 10 && !clean()); ++pass) {
     auto begun = migration->validate(all, {});
     if (!begun) FAIL(begun.error().message);
-    if (!eventually([&] { return status().validation.phase != "running"; }))
-      FAIL("the validation does not end");
+    if (!eventually(over)) FAIL("the validation does not end");
     if (!quiet()) FAIL("what was repaired does not arrive: " << status().verdict);
   }
   // The gaps are closed a moment before the state says so.
