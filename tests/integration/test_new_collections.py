@@ -4,6 +4,7 @@ of them, and they are moved like the others."""
 import pytest
 
 from servers import create
+from servers.base import wait_until
 from vmproxy import CommandError
 from workload import separate_client
 
@@ -62,6 +63,26 @@ def test_collections_without_a_record(chroma, target, make_vmproxy, corpus):
         count, (ids,), (documents,) = answers(application.get_collection(name, embedding_function=None), corpus)
         assert count == 20 and len(ids) == 5
         assert documents == [corpus.texts[corpus.ids.index(id)] for id in ids]
+
+
+def test_what_is_made_while_reads_come_from_the_target_is_found_there(chroma, target, make_vmproxy, corpus):
+    """Nobody has asked the source since, so the catalog does not know its dimension."""
+    fill(chroma.client().create_collection("full", embedding_function=None), corpus, 0)
+    vmproxy = make_vmproxy(database(chroma), database(target))
+    application = separate_client("127.0.0.1", vmproxy.port)
+    vmproxy.command("start", timeout=600)
+    vmproxy.command("cutover", "--percent", "100")
+    made = application.create_collection("made_meanwhile", embedding_function=None)
+    fill(made, corpus, 0)
+    vmproxy.wait_drained()
+    expected = answers(chroma.client().get_collection("made_meanwhile", embedding_function=None), corpus)
+    assert expected[0] == 20
+
+    def come_from_the_target():
+        before = vmproxy.metric("requests_total", side="target")
+        assert answers(made, corpus) == expected
+        return vmproxy.metric("requests_total", side="target") == before + 2
+    wait_until(come_from_the_target, 60, "both reads to be answered by the target")
 
 
 def test_what_is_made_after_the_promotion_goes_back_too(chroma, pgvector, make_vmproxy, corpus):

@@ -34,8 +34,19 @@ def on_source(client, *partitions: str) -> set:
     return found
 
 
-def create_parted(client) -> None:
-    """Records 1 to 4 in the default partition, 5 to 8 in "p"."""
+def in_chroma(chroma) -> set:
+    return set(chroma.client().get_collection("parted", embedding_function=None).get(include=[])["ids"])
+
+
+def answered_by_target(vmproxy, live, *keys: int) -> set:
+    before = vmproxy.metric("requests_total", side="target")
+    found = {row["id"] for row in live.query("parted", ids=list(keys), output_fields=["id"])}
+    assert vmproxy.metric("requests_total", side="target") > before
+    return found
+
+
+def create_unparted(client) -> None:
+    """Records 1 to 4 in the default partition, the only one."""
     from pymilvus import DataType
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.INT64, is_primary=True)
@@ -44,8 +55,13 @@ def create_parted(client) -> None:
     index = client.prepare_index_params()
     index.add_index("vector", index_type="FLAT", metric_type="L2")
     client.create_collection("parted", schema=schema, index_params=index, consistency_level="Strong")
-    client.create_partition("parted", "p")
     client.insert("parted", rows(1, 2, 3, 4))
+
+
+def create_parted(client) -> None:
+    """And 5 to 8 in "p"."""
+    create_unparted(client)
+    client.create_partition("parted", "p")
     client.insert("parted", rows(5, 6, 7, 8), partition_name="p")
 
 
@@ -143,3 +159,45 @@ def test_what_is_written_to_a_released_partition_waits_in_quarantine(moving, pgv
     vmproxy.command("quarantine", "retry")
     vmproxy.wait(lambda now: now["quarantined"] == 0, 60, "the record to come over")
     assert ("p", 9) in on_replica(pgvector)
+
+
+def mend(vmproxy) -> None:
+    """One full comparison repairs, the next finds nothing."""
+    vmproxy.wait_drained()
+    repaired = vmproxy.run("validate", "--full", "--repair")
+    assert repaired.returncode == 4, repaired
+    vmproxy.wait_drained()
+    compared = vmproxy.run("validate", "--full", "--repair")
+    assert compared.returncode == 0, compared
+    assert vmproxy.status()["gaps"] == 0
+
+
+@pytest.mark.timeout(600)
+def test_the_first_partition_and_the_end_of_the_last_give_records_other_ids_in_chroma(milvus, chroma, make_vmproxy):
+    client = separate_client("127.0.0.1", milvus.port)
+    create_unparted(client)
+    client.close()
+    vmproxy = make_vmproxy({"system": "milvus", "url": milvus.url}, {"system": "chroma", "url": chroma.url},
+                           dialect="milvus")
+    vmproxy.command("start", timeout=300)
+    assert in_chroma(chroma) == {"1", "2", "3", "4"}
+    live = separate_client("127.0.0.1", vmproxy.port)
+    live.query("parted", ids=[1])  # whom the source has let in is let in later
+    vmproxy.command("cutover", "--percent", "100")
+    assert answered_by_target(vmproxy, live, 1, 4) == {1, 4}
+
+    live.create_partition("parted", "p")
+    live.insert("parted", rows(5), partition_name="p")
+    assert vmproxy.status()["gaps"] > 0
+    assert {row["id"] for row in live.query("parted", ids=[1, 4], output_fields=["id"])} == {1, 4}
+    mend(vmproxy)
+    assert in_chroma(chroma) == {":1", ":2", ":3", ":4", "p:5"}
+    assert answered_by_target(vmproxy, live, 1, 4, 5) == {1, 4, 5}
+
+    live.release_partitions("parted", ["p"])
+    live.drop_partition("parted", "p")
+    assert vmproxy.status()["gaps"] > 0
+    mend(vmproxy)
+    assert in_chroma(chroma) == {"1", "2", "3", "4"}
+    assert answered_by_target(vmproxy, live, 1, 4, 5) == {1, 4}
+    live.close()

@@ -229,6 +229,7 @@ def administration(call, client):
     call("create alias", client.create_alias, "books", "library")
     call("search by alias", client.search, "library", [[3.1, 0.7, 0.1, 1.0]], limit=2)
     call("list aliases", client.list_aliases, "books")
+    call("drop by alias", client.drop_collection, "library")
     call("drop alias", client.drop_alias, "library")
     call("rename", client.rename_collection, "words", "terms")
     call("after rename", lambda: sorted(client.list_collections()))
