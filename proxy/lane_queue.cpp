@@ -287,6 +287,16 @@ void LaneQueue::visit(
   }
 }
 
+size_t LaneQueue::images() const {
+  std::lock_guard hold(mutex_);
+  auto count = std::ranges::count_if(entries_, [](const auto& item) { return item.second.image; });
+  for (const auto& [name, applying] : applying_) {
+    const auto queued = entries_.find(name);
+    if (applying.image && (queued == entries_.end() || !queued->second.image)) ++count;
+  }
+  return static_cast<size_t>(count);
+}
+
 size_t LaneQueue::reading() const {
   std::lock_guard hold(mutex_);
   return static_cast<size_t>(

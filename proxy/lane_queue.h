@@ -78,6 +78,7 @@ class LaneQueue {
   // The newest entry of each key, queued or being applied. `known`: it is an image, or journaled.
   void visit(const std::function<void(const std::string& collection, const std::string& key, bool image,
                                       bool known)>& see) const;
+  size_t images() const;   // keys whose image is queued or being applied, also when a READ has come behind it
   size_t reading() const;  // READs being applied
 
  private:

@@ -263,10 +263,7 @@ std::pair<std::vector<std::string>, size_t> Lanes::reads(size_t max) const {
 
 size_t Lanes::images() const {
   size_t count = 0;
-  for (const auto& lane : lanes_) {
-    lane->queue.visit(
-        [&](const std::string&, const std::string&, bool image, bool) { count += image ? 1 : 0; });
-  }
+  for (const auto& lane : lanes_) count += lane->queue.images();
   return count;
 }
 

@@ -141,6 +141,20 @@ TEST_CASE(
   CHECK(taken[0].debts.size() == 1);
 }
 
+TEST_CASE("an image that is being applied counts also when a READ of its key has come behind it") {
+  LaneQueue queue;
+  queue.put(entry("a", 1, 10, true), nullptr);
+  CHECK(queue.images() == 1);
+  const auto taken = queue.take(1, always);
+  REQUIRE(taken.size() == 1);
+  CHECK(queue.images() == 1);
+  queue.put(entry("a", 2, 0), nullptr);
+  CHECK(queue.images() == 1);
+  queue.put(entry("a", 3, 11, true), nullptr);
+  queue.put(entry("b", 4, 12, true), nullptr);
+  CHECK(queue.images() == 2);
+}
+
 TEST_CASE(
     "a READ is written from the journal no more once a newer write of its key must be read, or it waits") {
   LaneQueue queue;
