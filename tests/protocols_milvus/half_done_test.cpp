@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "protocols/milvus/driver.h"
+#include "things.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols;
@@ -13,13 +14,7 @@ namespace {
 // A Milvus that does the first `does` writes and refuses the others, for their rate unless told otherwise.
 struct Tired {
   explicit Tired(int writes) : does(writes) {
-    things.schema.fields.resize(2);
-    things.schema.fields[0].name = "id";
-    things.schema.fields[0].type = DataType::int64;
-    things.schema.fields[0].primary = true;
-    things.schema.fields[1].name = "vector";
-    things.schema.fields[1].type = DataType::float_vector;
-    things.schema.fields[1].type_params = {{"dim", "2"}};
+    test::add_things_fields(things);
     schema.name = {"default", "things"};
     schema.vectors.push_back({"vector", model::VectorKind::dense_f32, 2, model::Metric::l2, {}});
   }

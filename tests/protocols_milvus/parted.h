@@ -6,19 +6,14 @@
 #include "memory_backend.h"
 #include "protocols/milvus/collection.h"
 #include "protocols/milvus/rows.h"
+#include "things.h"
 
 namespace vmproxy::protocols::milvus::test {
 
 inline Collection parted() {
   Collection collection;
   collection.described.name = collection.described.schema.name = "things";
-  collection.described.schema.fields.resize(2);
-  collection.described.schema.fields[0].name = "id";
-  collection.described.schema.fields[0].type = DataType::int64;
-  collection.described.schema.fields[0].primary = true;
-  collection.described.schema.fields[1].name = "vector";
-  collection.described.schema.fields[1].type = DataType::float_vector;
-  collection.described.schema.fields[1].type_params = {{"dim", "2"}};
+  add_things_fields(collection.described);
   collection.partitions = {{std::string(default_partition), 1, 0, 0}, {"old", 2, 0, 0}};
   collection.loaded = true;
   return collection;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "protocols/milvus/driver.h"
 #include "protocols/milvus/requests.h"
+#include "things.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols;
@@ -20,13 +21,7 @@ namespace {
 // The calls about one collection, "things", as Milvus 2.3.5 answers them.
 struct Parted {
   Parted() {
-    things.schema.fields.resize(2);
-    things.schema.fields[0].name = "id";
-    things.schema.fields[0].type = DataType::int64;
-    things.schema.fields[0].primary = true;
-    things.schema.fields[1].name = "vector";
-    things.schema.fields[1].type = DataType::float_vector;
-    things.schema.fields[1].type_params = {{"dim", "2"}};
+    test::add_things_fields(things);
     schema.name = {"default", "things"};
     schema.vectors.push_back({"vector", model::VectorKind::dense_f32, 2, model::Metric::l2, {}});
   }
@@ -56,31 +51,19 @@ struct Parted {
     return all;
   }
 
-  static std::string refusal(int32_t code, std::string reason) {
-    Status status;
-    status.code = code;
-    status.reason = std::move(reason);
-    return encode(status);
-  }
-  static std::string with_status(std::string_view status, std::string_view rest = {}) {
-    ProtoWriter out;
-    out.always_bytes(1, status);
-    out.raw(rest);
-    return std::string(out.view());
-  }
-
   std::string query(const std::string& message) {
     const auto request = read_query(message);
-    if (!request) return with_status(refusal(65535, "the test cannot read the request"));
+    if (!request) return test::with_status(test::refusal(65535, "the test cannot read the request"));
     asked.back().partitions = request->partitions;
     ProtoReader reader(message);
     while (reader.next()) {
       if (reader.field() == 8) asked.back().timestamp = reader.u64();
       if (reader.field() == 11) asked.back().consistency = reader.u64();
     }
-    if (!broken.empty()) return with_status(refusal(65535, broken));
+    if (!broken.empty()) return test::with_status(test::refusal(65535, broken));
     const auto filter = parse_expression(request->expression, things.schema, Grammar());
-    if (!filter) return with_status(refusal(65535, "cannot parse expression: " + filter.error().message));
+    if (!filter)
+      return test::with_status(test::refusal(65535, "cannot parse expression: " + filter.error().message));
     std::vector<std::string> names = request->partitions;
     for (const auto& [name, ids] : partitions) {
       if (request->partitions.empty() && !released.contains(name)) names.push_back(name);
@@ -88,8 +71,9 @@ struct Parted {
     std::set<int64_t> found;
     for (const auto& name : names) {
       if (!partitions.contains(name))
-        return with_status(refusal(65535, "partition name " + name + " not found"));
-      if (released.contains(name)) return with_status(refusal(65535, "partition not loaded[partition=[1]]"));
+        return test::with_status(test::refusal(65535, "partition name " + name + " not found"));
+      if (released.contains(name))
+        return test::with_status(test::refusal(65535, "partition not loaded[partition=[1]]"));
       for (const int64_t id : partitions[name]) {
         model::Record record;
         record.key = key_of(id);
@@ -116,7 +100,7 @@ struct Parted {
         if (column->name == field) columns.always_bytes(2, encode(*column));
       }
     }
-    return with_status(encode(Status()), columns.view());
+    return test::with_status(encode(Status()), columns.view());
   }
 
   std::string change(const std::string& rpc, const std::string& message) {
@@ -128,7 +112,7 @@ struct Parted {
     }
     if (name.empty()) name = default_partition;
     if (!partitions.contains(name))
-      return with_status(refusal(200, "partition not found[partition=" + name + "]"));
+      return test::with_status(test::refusal(200, "partition not found[partition=" + name + "]"));
     if (rpc == "Delete") {
       const auto filter = parse_expression(expression, things.schema, Grammar());
       std::erase_if(partitions[name], [&](int64_t id) {
@@ -137,7 +121,7 @@ struct Parted {
         return filter && model::evaluate(*filter, record);
       });
     }
-    return with_status(encode(Status()));
+    return test::with_status(encode(Status()));
   }
 
   Result<std::string> answer(const std::string& path, const std::string& message) {
@@ -165,11 +149,11 @@ struct Parted {
         if (reader.field() == 3 && released.contains(reader.text())) whole = false;
       }
       rest.u64(2, whole ? 3 : loading ? 2 : 1);
-      return with_status(encode(Status()), rest.view());
+      return test::with_status(encode(Status()), rest.view());
     }
     if (rpc == "AllocTimestamp") {
       rest.u64(2, 1000);
-      return with_status(encode(Status()), rest.view());
+      return test::with_status(encode(Status()), rest.view());
     }
     return Error(Code::unsupported, path);
   }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "protocols/milvus/driver.h"
 #include "tests/store/print_result.h"
+#include "things.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols;
@@ -16,13 +17,7 @@ constexpr int patience = 50;  // queries; what goes on for ever must end for the
 struct Repeating {
   Repeating() {
     things.schema.name = "things";
-    things.schema.fields.resize(2);
-    things.schema.fields[0].name = "id";
-    things.schema.fields[0].type = DataType::int64;
-    things.schema.fields[0].primary = true;
-    things.schema.fields[1].name = "vector";
-    things.schema.fields[1].type = DataType::float_vector;
-    things.schema.fields[1].type_params = {{"dim", "2"}};
+    test::add_things_fields(things);
     schema.name = {"", "things"};
     schema.vectors.push_back({"vector", model::VectorKind::dense_f32, 2, model::Metric::l2, {}});
   }

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "protocols/milvus/driver.h"
 #include "protocols/milvus/requests.h"
+#include "things.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols;
@@ -19,13 +20,7 @@ struct Growing {
   Growing() {
     things.id = 7;  // stays, whatever happens to the fields
     things.name = things.schema.name = "things";
-    things.schema.fields.resize(2);
-    things.schema.fields[0].name = "id";
-    things.schema.fields[0].type = DataType::int64;
-    things.schema.fields[0].primary = true;
-    things.schema.fields[1].name = "vector";
-    things.schema.fields[1].type = DataType::float_vector;
-    things.schema.fields[1].type_params = {{"dim", "2"}};
+    test::add_things_fields(things);
   }
 
   Result<std::string> answer(const std::string& path, const std::string& message) {

@@ -8,6 +8,7 @@
 #include "protocols/milvus/expression.h"
 #include "protocols/wire/json.h"
 #include "tests/store/print_result.h"
+#include "things.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols;
@@ -18,13 +19,7 @@ namespace {
 // A collection with text keys, and a gRPC that takes no text which is not UTF-8.
 struct Worded {
   Worded() {
-    things.schema.fields.resize(2);
-    things.schema.fields[0].name = "id";
-    things.schema.fields[0].type = DataType::varchar;
-    things.schema.fields[0].primary = true;
-    things.schema.fields[1].name = "vector";
-    things.schema.fields[1].type = DataType::float_vector;
-    things.schema.fields[1].type_params = {{"dim", "2"}};
+    test::add_things_fields(things, DataType::varchar);
     schema.name = {"default", "things"};
     schema.vectors.push_back({"vector", model::VectorKind::dense_f32, 2, model::Metric::l2, {}});
   }

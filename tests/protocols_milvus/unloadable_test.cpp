@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "model/codec.h"
 #include "protocols/milvus/driver.h"
+#include "things.h"
 
 using namespace vmproxy;
 using namespace vmproxy::protocols;
@@ -15,40 +16,21 @@ namespace {
 struct Unloadable {
   Unloadable() {
     things.schema.name = "things";
-    things.schema.fields.resize(2);
-    things.schema.fields[0].name = "id";
-    things.schema.fields[0].type = DataType::int64;
-    things.schema.fields[0].primary = true;
-    things.schema.fields[1].name = "vector";
-    things.schema.fields[1].type = DataType::float_vector;
-    things.schema.fields[1].type_params = {{"dim", "2"}};
+    test::add_things_fields(things);
     schema.name = {"", "things"};
     schema.vectors.push_back({"vector", model::VectorKind::dense_f32, 2, model::Metric::l2, {}});
-  }
-
-  static std::string status(int32_t code, std::string reason) {
-    Status status;
-    status.code = code;
-    status.reason = std::move(reason);
-    return encode(status);
-  }
-  static std::string with_status(std::string_view status, std::string_view rest = {}) {
-    ProtoWriter out;
-    out.always_bytes(1, status);
-    out.raw(rest);
-    return std::string(out.view());
   }
 
   Result<std::string> answer(const std::string& path) {
     const std::string rpc = path.substr(path.rfind('/') + 1);
     if (rpc == "DescribeCollection") return encode(things);
-    if (rpc == "Query") return with_status(status(101, "collection not loaded[collection=1]"));
+    if (rpc == "Query") return test::with_status(test::refusal(101, "collection not loaded[collection=1]"));
     if (rpc == "LoadCollection")
-      return indexed ? encode(Status()) : status(700, "index not found[collection=things]");
+      return indexed ? encode(Status()) : test::refusal(700, "index not found[collection=things]");
     ProtoWriter rest;
     if (rpc == "GetLoadState") rest.u64(2, 3);
     if (rpc == "AllocTimestamp") rest.u64(2, 1000);
-    return with_status(encode(Status()), rest.view());
+    return test::with_status(encode(Status()), rest.view());
   }
 
   bool indexed = false;
