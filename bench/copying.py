@@ -16,7 +16,7 @@ DIMENSION = 384
 # (source, target, records full, records quick)
 PAIRS = [("chroma", "pgvector", 40_000, 5_000), ("pgvector", "chroma", 20_000, 4_000),
          ("milvus", "pgvector", 150_000, 10_000), ("pgvector", "milvus", 50_000, 10_000),
-         ("chroma", "milvus", 20_000, 5_000), ("milvus", "chroma", 20_000, 4_000)]
+         ("chroma", "milvus", 40_000, 5_000), ("milvus", "chroma", 20_000, 4_000)]
 
 
 class Watch:
