@@ -88,23 +88,12 @@ def one(stack, cell) -> bool:
     felt = link != "target" or moment == "cutover"
     if felt:
         stack.workload.open_window(", ".join(cell), own_errors=link != "client", lost_connections=True)
-    how = KINDS[kind]
-    before = stack.proxy.counts(link)
-    act = during(stack, moment)
-    if isinstance(how, dict):
-        stack.proxy.set(link, direction, **how)
-    elif how == "reset":
-        stack.proxy.reset(link)
-    else:
-        stack.proxy.half_close(link, direction)
-    began, met = time.monotonic(), False
+    over = threading.Event()
+    act = during(stack, moment, over)
     try:
-        threading.Event().wait(FAULT_SECONDS)  # the length of the fault
-        while not (met := has_met(kind, direction, before, stack.proxy.counts(link))):
-            if time.monotonic() > began + FAULT_SECONDS_MAX:
-                break
-            threading.Event().wait(0.2)  # for whoever comes that way
+        met = (lasting if isinstance(KINDS[kind], dict) else sudden)(stack.proxy, link, direction, kind)
     finally:
+        over.set()
         stack.proxy.clear(link)
     act.join(180)
     assert not act.is_alive(), f"the {moment} did not end within three minutes of the fault's end"
@@ -113,6 +102,35 @@ def one(stack, cell) -> bool:
         stack.workload.close_window()
     settle(stack, moment)
     return met
+
+
+def lasting(proxy, link: str, direction: str, kind: str) -> bool:
+    """For its length, and longer until it has met somebody."""
+    before = proxy.counts(link)
+    proxy.set(link, direction, **KINDS[kind])
+    began = time.monotonic()
+    threading.Event().wait(FAULT_SECONDS)  # the length of the fault
+    while not has_met(kind, direction, before, proxy.counts(link)):
+        if time.monotonic() > began + FAULT_SECONDS_MAX:
+            return False
+        threading.Event().wait(0.2)  # for whoever comes that way
+    return True
+
+
+def sudden(proxy, link: str, direction: str, kind: str) -> bool:
+    """Once, to the connections that there are; where none stays open, again until it has met one."""
+    began = time.monotonic()
+    while time.monotonic() < began + FAULT_SECONDS_MAX:
+        before = proxy.counts(link)
+        if kind == "reset":
+            proxy.reset(link)
+        else:
+            proxy.half_close(link, direction)
+        if has_met(kind, direction, before, proxy.counts(link)):
+            threading.Event().wait(FAULT_SECONDS)  # in which its consequences come
+            return True
+        threading.Event().wait(0.01)  # for whoever comes that way
+    return False
 
 
 def has_met(kind: str, direction: str, before: dict, after: dict) -> bool:
@@ -124,14 +142,17 @@ def has_met(kind: str, direction: str, before: dict, after: dict) -> bool:
     return after[direction]["arrived_bytes"] > before[direction]["arrived_bytes"]
 
 
-def during(stack, moment: str) -> threading.Thread:
-    """What is under way when the fault comes. Its refusal or failure is the operator's to see; settle() asks again."""
+def during(stack, moment: str, over: threading.Event) -> threading.Thread:
+    """What is under way when the fault comes, until it is over. Its refusal or failure is the operator's to see; settle() asks again."""
     def order(*words):
         try:
             stack.vmproxy.command(*words, timeout=170)
         except CommandError:
             pass
-    work = {"before start": lambda: order("check"), "live": lambda: None, "copy": lambda: order("start"),
+    def checks():
+        while not over.is_set():
+            order("check")
+    work = {"before start": checks, "live": lambda: None, "copy": lambda: order("start"),
             "cutover": lambda: [order(*words) for words in (("cutover", "--percent", "100"), ("promote", "--force", "reads"),
                                                             ("rollback", "--reason", "torture"))]}
     thread = threading.Thread(target=work[moment], daemon=True)
