@@ -12,7 +12,7 @@ from torture import main as program
 from torture.compare import more_than
 from torture.merge import merge, missing_counts, missing_parts
 from torture.page import page
-from torture.plan import NIGHT_MINUTES, PLANNED, SHORT_SECONDS, budgets, parse_part, share, squeezed
+from torture.plan import NIGHT_MINUTES, PLANNED, SHORT_SECONDS, budgets, parse_part, place, share, squeezed
 from torture.report import Report
 from torture.row import (FAILED, MAIN, NICE, NOT_RUN, PASSED, POINTS, PROGRAMS, SHORT, SPARE, STACKS, Budget, Figure, NotRun,
                          Row, RowResult)
@@ -63,7 +63,16 @@ def test_a_row_that_cannot_be_cut_is_in_one_part():
     rows = [row(name="a"), row(name="b", whole=True), row(name="c", whole=True)]
     counts = [{r.name: b.count for r, b in budgets(rows, 60, (index, 4)).items() if b} for index in range(1, 5)]
     assert [entry.get("b") for entry in counts].count(100) == 1 and [entry.get("c") for entry in counts].count(100) == 1
-    assert sum(entry["a"] for entry in counts) == 100
+    assert [entry.get("a", 0) for entry in counts] == [0, 33, 33, 34]
+
+
+def test_each_part_of_a_night_has_room_for_what_it_has_to_do():
+    for index in range(1, 8):
+        mine = [(r, place(r, ROWS, (index, 7))) for r in ROWS]
+        wanted = sum(r.night[1] / share_of[1] for r, share_of in mine if share_of)
+        assert 0.7 * 3600 < wanted <= 3600 * PLANNED, f"part {index}: {wanted:.0f} s"
+    rounds = [share(fault_points.ROUNDS_NIGHT, *place(fault_points.ROW, ROWS, (index, 7))) for index in range(2, 8)]
+    assert sum(rounds) == 20 and min(rounds) == 3
 
 
 def test_a_run_takes_the_minutes_it_was_given():

@@ -4,7 +4,7 @@ import math
 
 from torture.row import Budget, Row
 
-NIGHT_MINUTES = 290.0  # what the rows ask for together, in parts of at most an hour
+NIGHT_MINUTES = 355.0  # what the rows ask for together, in parts of at most an hour: seven
 PART_MINUTES_MAX = 60.0
 SHORT_SECONDS = 16 * 60  # of a lane of the short form at the most; counts end it in less than half of that, but on a slow machine
 PLANNED = 0.95  # of the minutes; the rest is for what a row does after its time: a history judged, servers stopped
@@ -25,16 +25,14 @@ def budgets(rows: list, minutes: float, part=None, short: bool = False) -> dict:
     if short:
         return {row: Budget(*row.short, short=True) if row.short else None for row in rows}
     wanted = {}
-    for position, row in enumerate(rows):
+    for row in rows:
         count, seconds = row.night
         if part is None:
             fraction = min(1.0, minutes / NIGHT_MINUTES)
             wanted[row] = (max(1, math.ceil(count * fraction)), seconds * fraction, (1, 1))
-        elif row.whole:
-            mine = whole_row_part(rows, position, part[1]) == part[0]
-            wanted[row] = (count, seconds, (1, 1)) if mine else None
         else:
-            wanted[row] = (share(count, *part), seconds / part[1], part)
+            mine = place(row, rows, part)
+            wanted[row] = (share(count, *mine), seconds / mine[1], mine) if mine else None
     total = sum(entry[1] for entry in wanted.values() if entry)
     stretch = minutes * 60 * PLANNED / total if total else 1.0
     return {row: Budget(entry[0], entry[1] * stretch, entry[2]) if entry and entry[0] > 0 else None
@@ -46,10 +44,15 @@ def squeezed(seconds: float, to_come: float, left: float) -> float:
     return seconds * max(0.0, min(1.0, left / to_come)) if to_come > 0 else seconds
 
 
-def whole_row_part(rows: list, position: int, parts: int) -> int:
-    """Rows that cannot be cut go round the parts, the longest first, so that no part has two long ones."""
-    whole = sorted((row for row in rows if row.whole), key=lambda row: -row.night[1])
-    return whole.index(rows[position]) % parts + 1
+def place(row: Row, rows: list, part: tuple):
+    """Which share of the row this part has; None: none of it. What cannot be cut is in the first part, and all that can be in
+    the others, so that each of them has as much to do as the next."""
+    index, parts = part
+    if parts == 1 or not any(each.whole for each in rows):
+        return part
+    if row.whole:
+        return (1, 1) if index == 1 else None
+    return (index - 1, parts - 1) if index > 1 else None
 
 
 def parse_part(text: str) -> tuple:

@@ -12,6 +12,7 @@ import sys
 
 from fault_points import points
 from torture.context import ROOT, last_match
+from torture.plan import share
 from torture.row import NICE, POINTS, SPARE, NotRun, Row
 
 ROUNDS_NIGHT = 20
@@ -51,7 +52,9 @@ def run(context, budget, seed):
     program = os.environ.get("VMPROXY_FAULTS_BIN") or str(ROOT / "build" / "torture" / "bin" / "vmproxy")
     if not os.access(program, os.X_OK):
         raise NotRun("a vmproxy with fault points (scripts/build torture, or VMPROXY_FAULTS_BIN)")
-    tally = Tally(result, 1 if budget.short else max(1, budget.count // len(KILLABLE)))
+    # Whole rounds: 20 of them shared by parts, and not so many kills.
+    times = 1 if budget.short else share(ROUNDS_NIGHT, *budget.part) if budget.part[1] > 1 else budget.count // len(KILLABLE)
+    tally = Tally(result, max(1, times))
     for number in range(tally.times):
         if number and (budget.left() < 20 or result.anomaly_count):
             break
@@ -123,4 +126,4 @@ def judge_fakes(tally, code, lines: list):
 
 
 ROW = Row("fault_points", "kill -9 at each fault point, real and fake databases", "kills of each point", (len(KILLABLE), 600),
-          (len(KILLABLE) * ROUNDS_NIGHT, 2000), run, lane=POINTS)
+          (len(KILLABLE) * ROUNDS_NIGHT, 4500), run, lane=POINTS)

@@ -144,4 +144,4 @@ def come_back(server, relay, way: str) -> None:
         relay.refuse = False
 
 
-ROW = Row("outages", "target down, source down, both down and back in either order", "cycles", (9, 300), (500, 2700), run)
+ROW = Row("outages", "target down, source down, both down and back in either order", "cycles", (9, 300), (500, 3200), run)
