@@ -1,5 +1,6 @@
 """scripts/torture's own arithmetic: shares, merging, and that nothing passes which did not run."""
 
+import functools
 import json
 import os
 import random
@@ -131,6 +132,20 @@ def test_how_much_slower_is_the_mean_of_the_rounds():
     ratio, chance = more_than([2.0, 2.0, 8.0], [1.0, 2.0, 2.0], 1.05, 1)
     assert ratio == pytest.approx(2.0) and chance == pytest.approx(2 / 8), "all as they are, and with the second turned round"
     assert Figure("nothing was measured", more_than([], [], 1.05, 1)[1], at_least=outages.SURE).missed
+
+
+def test_rounds_of_all_parts_are_judged_together():
+    """Each part has too few to tell 1.35 x from noise that is larger; together they do."""
+    chance, parts = random.Random(5), []
+    for seed in range(6):
+        part = RowResult("outages", "cycles", asked=1, done=1, seed=seed)
+        part.pairs["write"] = [[1.35 * chance.lognormvariate(0, 0.5), chance.lognormvariate(0, 0.5)] for _ in range(20)]
+        outages.judge(part)
+        parts.append(part)
+    assert all(part.verdict == PASSED for part in parts)
+    night = functools.reduce(RowResult.merged, parts)
+    outages.judge(night)
+    assert len(night.pairs["write"]) == 120 and night.verdict == FAILED and len(night.figures) == 2
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/4", "5/4", "a/b", "1/0"])

@@ -183,6 +183,9 @@ def run_row(context: Context, chosen, row, budget):
 
 def report_merged(chosen) -> int:
     runs, results = merge(chosen.merge)
+    for row in ROWS:
+        if row.judge and row.name in results:
+            row.judge(results[row.name])
     parts = missing_parts(runs)
     notes = [f"NOT RUN: part {part} of the night" for part in parts]
     if not any(run["short"] for run in runs):

@@ -83,6 +83,7 @@ class RowResult:
     kills: int = 0                                              # of vmproxy, by SIGKILL
     operations: int = 0                                         # that the history checker judged
     figures: list = dataclasses.field(default_factory=list)
+    pairs: dict = dataclasses.field(default_factory=dict)       # what is compared: [[this, that] of each round], by name
     anomalies: list = dataclasses.field(default_factory=list)   # texts; the first 50
     anomaly_count: int = 0
     unfinished: list = dataclasses.field(default_factory=list)  # texts: pieces that did not come to their end
@@ -116,6 +117,11 @@ class RowResult:
                 return
         self.figure(name, value, unit, **limits)
 
+    def figure_again(self, name: str, value: float, unit: str = "", **limits) -> None:
+        """In the place of the one of this name, if there is one."""
+        self.figures = [figure for figure in self.figures if figure.name != name]
+        self.figure(name, value, unit, **limits)
+
     def add_load(self, counts: dict) -> None:
         for name, count in counts.items():
             self.load[name] = self.load.get(name, 0) + count
@@ -147,6 +153,8 @@ class RowResult:
             mine, theirs = getattr(one, name), getattr(other, name)
             for key, count in theirs.items():
                 mine[key] = mine.get(key, 0) + count
+        for name, rounds in other.pairs.items():
+            one.pairs[name] = one.pairs.get(name, []) + rounds
         known = {figure.name: figure for figure in one.figures}
         for figure in other.figures:
             known[figure.name] = known[figure.name].merged(figure) if figure.name in known else figure
@@ -170,6 +178,7 @@ class Row:
     run: Callable             # (context, budget, seed) -> RowResult
     whole: bool = False       # cannot be cut: one part of a night has all of it
     lane: str = MAIN
+    judge: Optional[Callable] = None  # (result): figures of all rounds together; called again when parts have become one
 
     def result(self, budget: Budget, seed: int) -> RowResult:
         return RowResult(self.name, self.unit, asked=budget.count, seed=seed)

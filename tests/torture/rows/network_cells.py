@@ -38,7 +38,7 @@ def run(context, budget, seed):
         raise NotRun("tests/faultproxy (tests/support_py/faultproxy.py), which is not in this tree") from None
     context.program("faultproxy")
     result = ROW.result(budget, seed)
-    missed = []
+    missed, promoted = [], []
     # A barrier of the usual 2 s would be over when the fault is: of the moment "copy" no copy would have met it.
     settings = {"backfill": {"settle": "100ms"}}
     with Stack(context, ROW.name, seed, workload_class=WindowedWorkload, links=FaultProxy, settings=settings) as stack:
@@ -47,7 +47,7 @@ def run(context, budget, seed):
             if not budget.goes_on(result.done, UNIT_SECONDS) or result.anomaly_count:
                 break
             try:
-                if not one(stack, cell):
+                if not one(stack, cell, promoted):
                     missed.append(", ".join(cell))
             except AssertionError as error:
                 result.anomaly(f"{', '.join(cell)}: {error}")
@@ -58,6 +58,8 @@ def run(context, budget, seed):
         for text in stack.workload.unexplained():
             result.anomaly(text)
         stack.check_whole(result)
+    # A fault may keep the primary from being changed; if it always did, the moment would show nothing.
+    result.figure("promotions that went through during a fault", len(promoted), adds=True, **({} if budget.short else {"at_least": 1}))
     if missed:
         result.unfinished.append(f"{len(missed)} faults met nobody: {'; '.join(missed[:3])}")
     return result
@@ -77,8 +79,8 @@ def cells(budget, seed) -> list:
             for cell in chance.sample([cell for cell in CELLS if cell[0] == moment], each)]
 
 
-def one(stack, cell) -> bool:
-    """Whether the fault met somebody."""
+def one(stack, cell, promoted: list) -> bool:
+    """Whether the fault met somebody. `promoted` gets an entry for each promotion that went through."""
     moment, link, direction, kind = cell
     if moment in ("live", "cutover"):
         stack.to_ready()
@@ -91,7 +93,7 @@ def one(stack, cell) -> bool:
     if felt:
         stack.workload.open_window(", ".join(cell), own_errors=link != "client", lost_connections=True)
     over = threading.Event()
-    act = during(stack, moment, over)
+    act = during(stack, moment, over, promoted)
     try:
         met = (lasting if isinstance(KINDS[kind], dict) else sudden)(stack.proxy, link, direction, kind)
     finally:
@@ -144,19 +146,25 @@ def has_met(kind: str, direction: str, before: dict, after: dict) -> bool:
     return after[direction]["arrived_bytes"] > before[direction]["arrived_bytes"]
 
 
-def during(stack, moment: str, over: threading.Event) -> threading.Thread:
+def during(stack, moment: str, over: threading.Event, promoted: list) -> threading.Thread:
     """What is under way when the fault comes, until it is over. Its refusal or failure is the operator's to see; settle() asks again."""
-    def order(*words):
+    def order(*words) -> bool:
         try:
             stack.vmproxy.command(*words, timeout=170)
+            return True
         except CommandError:
-            pass
+            return False
+
     def checks():
         while not over.is_set():
             order("check")
-    work = {"before start": checks, "live": lambda: None, "copy": lambda: order("start"),
-            "cutover": lambda: [order(*words) for words in (("cutover", "--percent", "100"), ("promote", "--force", "reads"),
-                                                            ("rollback", "--reason", "torture"))]}
+
+    def cutover():
+        order("cutover", "--percent", "100")
+        if order("promote", "--force", "reads"):
+            promoted.append(moment)
+        order("rollback", "--reason", "torture")
+    work = {"before start": checks, "live": lambda: None, "copy": lambda: order("start"), "cutover": cutover}
     thread = threading.Thread(target=work[moment], daemon=True)
     thread.start()
     return thread
