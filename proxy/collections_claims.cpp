@@ -250,6 +250,28 @@ Result<void> Collections::claim(const Collection& collection) {
 Result<void> Collections::release(const Collection& collection) {
   return change_claims(&collection, nullptr);
 }
+Result<void> Collections::rename_on_target(const Collection& from, const Collection& to, Deadline deadline) {
+  const model::Schema& schema = to.plan->target();
+  const std::string name = model::to_string(schema.name);
+  bool noted = false;
+  if (claimed(from) && !claimed(to) && !making(name)) {
+    auto there = target_.describe(schema.name, deadline);
+    if (!there && there.error().code != Code::not_found)
+      return there.error().within("asking the target for '" + name + "'");
+    if (!there || !*there) {
+      if (auto kept = note_making(name, true); !kept) return kept;
+      noted = true;
+    }
+  }
+  auto altered = target_.alter(from.plan->target().name, schema, deadline);
+  if (!altered) {
+    if (noted && altered.error().surely_not_done()) (void)note_making(name, false);
+    return altered.error().within("renaming '" + model::to_string(from.plan->target().name) +
+                                  "' on the target");
+  }
+  VMPROXY_FAULT("ddl.renamed");
+  return move_claim(from, to);
+}
 Result<void> Collections::move_claim(const Collection& from, const Collection& to) {
   return change_claims(&from, &to);
 }

@@ -109,11 +109,7 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, Captured& cap
       if (renamed) {
         // What the lanes have under the old name they find nowhere: all that was under way is found by a full validation.
         moved = moved || old->name == name;
-        if (context_.transfer.driver(Side::target)
-                .alter(old->plan->target().name, renamed->plan->target(), deadline)) {
-          VMPROXY_FAULT("ddl.renamed");
-          (void)context_.collections.move_claim(*old, *renamed);
-        }
+        (void)context_.collections.rename_on_target(*old, *renamed, deadline);
         context_.journal.record_gap("collection '" + old->key + "' was renamed to '" + renamed->key + "'");
       } else if (now && drops && context_.options.mirror_drops) {
         auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);

@@ -54,7 +54,16 @@ struct Proxy {
       return ended;
     }));
   }
-  // The same while time stands still.
+  // A read, whose patience with the target is short: time stands still at first, so that a loaded machine is no slow target.
+  void handle_read(FakeExchange& exchange) {
+    bool ended = false;
+    asio::co_spawn(io, pipeline->handle(exchange), [&](std::exception_ptr) { ended = true; });
+    const auto patience = std::chrono::steady_clock::now() + seconds(1);
+    while (!ended && std::chrono::steady_clock::now() < patience)
+      io.run_one_for(std::chrono::milliseconds(1));
+    CHECK(until([&] { return ended; }));
+  }
+  // Any, while time stands still.
   void handle_at_once(FakeExchange& exchange) {
     bool ended = false;
     asio::co_spawn(io, pipeline->handle(exchange), [&](std::exception_ptr) { ended = true; });
@@ -105,7 +114,7 @@ struct Proxy {
   // True when the source answered.
   bool read_by_source(const std::string& id, const std::string& target = "/read") {
     auto request = exchange({"POST", target, {}, proxy::encode_images({{key_of(id), std::nullopt}})});
-    handle(request);
+    handle_read(request);
     REQUIRE(request.answer);
     CHECK(request.answer->status == 200);
     return request.asked_source > 0;
@@ -113,7 +122,7 @@ struct Proxy {
   // The same of a read that names no keys.
   bool search_by_source() {
     auto request = exchange({"POST", "/read", {}, proxy::encode_images({})});
-    handle(request);
+    handle_read(request);
     REQUIRE(request.answer);
     CHECK(request.answer->status == 200);
     return request.asked_source > 0;

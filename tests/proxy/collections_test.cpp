@@ -179,6 +179,47 @@ TEST_CASE(
   }
 }
 
+// scripts/torture --row fault_points, seed 11604: killed at ddl.renamed.
+TEST_CASE("H20: what we renamed on the target is ours, though nobody came to say so") {
+  Sides at;
+  REQUIRE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))));
+  at.target.put("a", 7);
+  auto schema = at.collection->plan->source();
+  schema.name = {"", "new name"};
+  const auto there = [&] {  // as the source has it now
+    at.source.drop({"", "things"}, at.clock.in(seconds(5))).value();
+    at.source.add_collection(schema);
+    REQUIRE(at.collections.refresh(at.clock.in(seconds(5))));
+    return at.collections.find("new name");
+  };
+  SECTION("the answer was lost") {
+    const auto renamed = there();
+    REQUIRE(renamed);
+    at.target.lose_answer_of_alter();
+    CHECK_FALSE(at.collections.rename_on_target(*at.collection, *renamed, at.clock.in(seconds(5))));
+    REQUIRE(at.target.has_collection("new name"));
+    vmproxy::proxy::Collections next{*at.journal,
+                                     at.source,
+                                     at.target,
+                                     at.clock,
+                                     [](const vmproxy::model::CollectionName&) { return true; },
+                                     {}};
+    REQUIRE(next.load());
+    REQUIRE(next.find("new name"));
+    CHECK(next.create_on_target(*next.find("new name"), at.clock.in(seconds(5))));
+    CHECK(next.claimed(*next.find("new name")));
+  }
+  SECTION("but what somebody else had there before is not") {
+    auto other = schema;
+    at.target.add_collection(other);
+    const auto renamed = there();
+    REQUIRE(renamed);
+    CHECK_FALSE(at.collections.rename_on_target(*at.collection, *renamed, at.clock.in(seconds(5))));
+    CHECK_FALSE(at.collections.claimed(*renamed));
+    CHECK(at.target.has_collection("things"));
+  }
+}
+
 TEST_CASE("what was surely not made on the target is not ours when somebody makes it") {
   Sides at;
   at.target.fail(Call::create, Error(Code::refused_connection, "nobody listens"));

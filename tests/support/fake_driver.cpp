@@ -315,9 +315,12 @@ Result<void> FakeDriver::create(const model::Schema& schema, Deadline) {
 Result<void> FakeDriver::alter(const model::CollectionName& now, const model::Schema& wanted, Deadline) {
   Lock lock(mutex_);
   if (auto error = ask(lock, Call::alter)) return *error;
+  const std::string name = model::to_string(wanted.name);
+  if (wanted.name != now && collections_.contains(name))
+    return Error(Code::already_exists, "the collection '" + name + "' exists");
   auto node = collections_.extract(model::to_string(now));
   if (node.empty()) return no_collection(model::to_string(now));
-  node.key() = model::to_string(wanted.name);
+  node.key() = name;
   node.mapped().schema.name = wanted.name;
   node.mapped().schema.partitions = wanted.partitions;
   collections_.insert(std::move(node));

@@ -106,8 +106,10 @@ def fakes(context, budget, seed, tally, program):
     # No clock judges what it does on a simulated one; rows beside it are judged by the real one.
     command = ["nice", "-n", str(NICE[SPARE]), str(folder) if os.access(folder, os.X_OK)
                else context.program("test_faults", "torture", "dev"), "--rng-seed", str(seed % 100_000)]
+    # Twenty kills of a point are twenty moments: in a night the seed chooses which time that the point is passed, and in which life.
+    chosen = {} if budget.short else {"VMPROXY_KILLS_SEED": str(seed)}
     code, lines = context.run(f"{tally.result.name}.fakes", command,
-                              budget.seconds if budget.short else max(20.0, budget.left()))
+                              budget.seconds if budget.short else max(20.0, budget.left()), chosen)
     if code is None and not budget.short:
         return None  # the night is over
     return judge_fakes(tally, code, lines)
