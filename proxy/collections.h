@@ -136,8 +136,6 @@ class Collections {
   // The target's collection gets the name that the source's has now, and its claim with it. Where that name was free it is noted
   // before that what appears under it is ours: neither a crash nor a lost answer leaves our records there as somebody else's.
   Result<void> rename_on_target(const Collection& from, const Collection& to, Deadline deadline);
-  // Renamed on the target, in one step: no crash leaves ours without its claim.
-  Result<void> move_claim(const Collection& from, const Collection& to);
   // It is about to be dropped on the target, where it holds nothing, to be made anew: not claimed from now on, and still ours
   // with all that may be there, until create_on_target() has taken it back. That refuses (Code::unavailable) until
   // `lands_until`, and after a crash as long as a drop may still land, or until dropped().

@@ -14,10 +14,13 @@ using vmproxy::Result;
 
 namespace {
 
+bool any_collection(const vmproxy::model::CollectionName&) {
+  return true;
+}
+
 struct Sides : Kept {
   FakeDriver source, target;
-  vmproxy::proxy::Collections collections{
-      *journal, source, target, clock, [](const vmproxy::model::CollectionName&) { return true; }, {}};
+  vmproxy::proxy::Collections collections{*journal, source, target, clock, any_collection, {}};
   std::shared_ptr<const vmproxy::proxy::Collection> collection;  // "things"
 
   Sides() {
@@ -160,12 +163,7 @@ TEST_CASE(
     CHECK(at.collections.claimed(*at.collection));
   }
   SECTION("after a restart") {
-    vmproxy::proxy::Collections next{*at.journal,
-                                     at.source,
-                                     at.target,
-                                     at.clock,
-                                     [](const vmproxy::model::CollectionName&) { return true; },
-                                     {}};
+    vmproxy::proxy::Collections next{*at.journal, at.source, at.target, at.clock, any_collection, {}};
     REQUIRE(next.load());
     CHECK(next.create_on_target(*next.find("things"), at.clock.in(seconds(5))));
     CHECK(next.claimed(*next.find("things")));
@@ -198,12 +196,7 @@ TEST_CASE("H20: what we renamed on the target is ours, though nobody came to say
     at.target.lose_answer_of_alter();
     CHECK_FALSE(at.collections.rename_on_target(*at.collection, *renamed, at.clock.in(seconds(5))));
     REQUIRE(at.target.has_collection("new name"));
-    vmproxy::proxy::Collections next{*at.journal,
-                                     at.source,
-                                     at.target,
-                                     at.clock,
-                                     [](const vmproxy::model::CollectionName&) { return true; },
-                                     {}};
+    vmproxy::proxy::Collections next{*at.journal, at.source, at.target, at.clock, any_collection, {}};
     REQUIRE(next.load());
     REQUIRE(next.find("new name"));
     CHECK(next.create_on_target(*next.find("new name"), at.clock.in(seconds(5))));
