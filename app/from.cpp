@@ -21,7 +21,7 @@ using cli::Ending;
 using cli::Failure;
 using std::chrono::seconds;
 
-constexpr Duration poll_every = std::chrono::milliseconds(300);
+constexpr Duration poll_every = std::chrono::milliseconds(100);
 constexpr Duration line_every = seconds(10);
 constexpr Duration unreachable_max = seconds(30);
 constexpr int comparisons_max = 4;  // each mends what it found

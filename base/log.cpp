@@ -66,6 +66,7 @@ void configure(std::string_view level, std::string_view format) {
     if (level == names[i]) lowest = static_cast<Level>(i);
   }
   as_json = format == "json";
+  (void)sink();  // made now: a thread that is held up while it makes it would hold up all that log
 }
 
 bool enabled(Level level) {

@@ -71,6 +71,10 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     auto older = leave_nothing_older(options.full || options.sample_percent >= 100);
     if (!older) return older.error();
   }
+  // Scans may show what was, so long ago at most: then they show all that the pass is to vouch for.
+  const Duration staleness = std::max(source_.capabilities().staleness, target_.capabilities().staleness);
+  if (!resumes && staleness > Duration::zero() && !waiting(staleness))
+    return Error(Code::cancelled, "the proxy is stopping");
   uint64_t round = state().validation_round;
   if (!resumes) {
     auto begun = mirror_.written().begin_round();

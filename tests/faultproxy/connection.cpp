@@ -14,7 +14,8 @@ namespace {
 
 constexpr size_t read_bytes_max = 64 * 1024;
 constexpr int narrow_window_bytes = 32 * 1024;
-// After an orderly cut, how long a side may still send what nobody reads before it gets a RST.
+// After an orderly cut, how long a side may still send what nobody reads before it gets a RST; after a reset of the other side,
+// how long it may wait.
 constexpr auto last_words = std::chrono::seconds(1);
 
 TimePoint now() {
@@ -107,6 +108,10 @@ asio::awaitable<void> Connection::read(std::shared_ptr<Connection> self, Flow& f
     const auto [failed, bytes] =
         co_await flow.from.async_read_some(asio::buffer(room.data(), most), as_values);
     if (!self->open_) co_return;
+    if (self->half_reset_) {
+      if (flow.from.is_open()) self->abort();
+      co_return;
+    }
     if (failed) co_return self->source_ended(flow, failed);
     flow.read_at = now();
     if (!flow.finished) self->arrived(flow, {room.data(), bytes});
@@ -274,9 +279,32 @@ void Connection::half_close(Direction direction) {
 void Connection::reset() {
   if (!open_) return;
   ++link_->counts.reset;
+  abort();
+}
+
+void Connection::reset(Direction direction) {
+  if (!open_ || !upstream_.is_open() || half_reset_) return;
+  ++link_->counts.reset;
+  half_reset_ = true;
+  tcp::socket& gone = direction == Direction::to_upstream ? upstream_ : client_;
+  error_code ignored;
+  gone.set_option(asio::socket_base::linger(true, 0), ignored);
+  gone.close(ignored);
+  for (Flow* flow : {&to_upstream_, &to_client_}) {
+    flow->finished = true;
+    flow->reader.cancel();
+    flow->writer.cancel();
+  }
+  waiting_.expires_after(last_words);
+  waiting_.async_wait([weak = weak_from_this()](error_code cancelled) {
+    if (const auto self = weak.lock(); self && !cancelled) self->abort();
+  });
+}
+
+void Connection::abort() {
   for (tcp::socket* socket : {&client_, &upstream_}) {
     error_code ignored;
-    socket->set_option(asio::socket_base::linger(true, 0), ignored);
+    if (socket->is_open()) socket->set_option(asio::socket_base::linger(true, 0), ignored);
   }
   close();
 }

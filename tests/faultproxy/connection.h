@@ -27,7 +27,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void start();
   void faults_changed();
-  void reset();                          // RST to both sides, now
+  void reset();  // RST to both sides, now
+  void reset(
+      Direction direction);  // ... to the receiver; to the sender once it sends more, or after `last_words`
   void half_close(Direction direction);  // the receiver sees an orderly end now; what was on its way is lost
   void close();                          // without saying so to anybody: the program ends
 
@@ -66,6 +68,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void end(Flow& flow, End how);
   void finish(Flow& flow);
   void end_in_order();
+  void abort();
   void close_if_over();
   void narrow_windows();
   Flow& other(Flow& flow) { return &flow == &to_upstream_ ? to_client_ : to_upstream_; }
@@ -82,7 +85,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const uint64_t number_;
   net::asio::steady_timer waiting_;  // before the upstream is connected, and before the last close
   bool open_ = true;
-  bool broken_ = false;  // a side took no more: its end is a RST
+  bool broken_ = false;      // a side took no more: its end is a RST
+  bool half_reset_ = false;  // the receiver of one direction is gone
 };
 
 }  // namespace vmproxy::faultproxy

@@ -84,6 +84,13 @@ Result<void> set(FaultProxy& proxy, const json::object& request) {
   return proxy.set(link, faults);
 }
 
+Result<void> reset(FaultProxy& proxy, const json::object& request) {
+  if (!request.contains("direction")) return proxy.reset(text(request, "link"));
+  const auto direction = read_direction(text(request, "direction"));
+  if (!direction) return direction.error();
+  return proxy.reset(text(request, "link"), *direction);
+}
+
 Result<void> half_close(FaultProxy& proxy, const json::object& request) {
   const auto direction = read_direction(text(request, "direction"));
   if (!direction) return direction.error();
@@ -122,7 +129,7 @@ Result<void> obey(FaultProxy& proxy, const json::object& request, json::object& 
   const auto what = text(request, "do");
   if (what == "set") return set(proxy, request);
   if (what == "clear") return request.contains("link") ? proxy.set(text(request, "link"), {}) : proxy.clear();
-  if (what == "reset") return proxy.reset(text(request, "link"));
+  if (what == "reset") return reset(proxy, request);
   if (what == "half_close") return half_close(proxy, request);
   if (what == "log") return add_log(proxy, request, out);
   if (what == "counts") {

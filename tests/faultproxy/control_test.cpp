@@ -70,7 +70,8 @@ TEST_CASE("what is wrong is refused with its reason and changes nothing") {
         R"({"do":"set","link":"a","direction":"to_client","faults":{"latency_ms":"5"}})",
         R"({"do":"set","link":"a","direction":"to_client","faults":{"cut":"soft"}})",
         R"({"do":"set","link":"a","duplicate":{"bytes":99999999}})", R"({"do":"set","link":"a","refuse":1})",
-        R"({"do":"reset","link":"b"})", R"({"do":"half_close","link":"a"})", R"({"do":"log","from":-1})"}) {
+        R"({"do":"reset","link":"b"})", R"({"do":"reset","link":"a","direction":"up"})",
+        R"({"do":"half_close","link":"a"})", R"({"do":"log","from":-1})"}) {
     INFO(wrong);
     const auto answer = ask(line, wrong);
     CHECK_FALSE(answer.at("ok").as_bool());

@@ -31,6 +31,29 @@ TEST_CASE("a reset is a RST for both ends") {
   CHECK(line.proxy.counts("a").open == 0);
 }
 
+TEST_CASE(
+    "a reset of one direction is a RST for its receiver, and for its sender when that sends more or has waited") {
+  for (const auto direction : both_directions) {
+    for (const bool sends : {true, false}) {
+      Line line;
+      auto ends = line.connect();
+      sender(ends, direction).send("hello");
+      CHECK(receiver(ends, direction).receive_bytes(5) == "hello");
+      line.proxy.call([&](FaultProxy& proxy) { proxy.reset("a", direction).value(); });
+      CHECK(receiver(ends, direction).closed_within(patience));
+      CHECK(receiver(ends, direction).was_reset());
+      if (sends) {
+        CHECK_FALSE(sender(ends, direction).closed_within(1ms));
+        sender(ends, direction).send("more");
+      }
+      CHECK(sender(ends, direction).closed_within(patience));
+      CHECK(sender(ends, direction).was_reset());
+      CHECK(line.proxy.counts("a").open == 0);
+      CHECK(line.proxy.counts("a").reset == 1);
+    }
+  }
+}
+
 TEST_CASE("a half-close ends one direction and leaves the other") {
   for (const auto direction : both_directions) {
     Line line;

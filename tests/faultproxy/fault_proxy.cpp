@@ -158,6 +158,13 @@ Result<void> FaultProxy::reset(const std::string& name) {
   return {};
 }
 
+Result<void> FaultProxy::reset(const std::string& name, Direction direction) {
+  const auto link = find(name);
+  if (!link) return link.error();
+  (*link)->each([direction](Connection& connection) { connection.reset(direction); });
+  return {};
+}
+
 Result<void> FaultProxy::half_close(const std::string& name, Direction direction) {
   const auto link = find(name);
   if (!link) return link.error();

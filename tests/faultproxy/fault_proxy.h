@@ -42,6 +42,7 @@ class FaultProxy {
 
   // What is open now.
   Result<void> reset(const std::string& link);
+  Result<void> reset(const std::string& link, Direction direction);
   Result<void> half_close(const std::string& link, Direction direction);
 
   Result<Counts> counts(const std::string& link) const;

@@ -1552,6 +1552,32 @@ TEST_CASE(
   CHECK(move.equal());
 }
 
+TEST_CASE("H3: what a scan may not show yet has passed before the comparison that closes its gap begins") {
+  Move move;
+  move.source.caps.staleness = seconds(3);
+  move.source.put("a", 1);
+  move.ready();
+  move.source.freeze();  // all that it shows from now on
+  move.source.put("a", 2);
+  move.context().journal.record_gap("a test wrote beside the proxy");
+  REQUIRE(move.status().gaps == 1);
+  const auto scans = move.source.calls(Call::scan);
+  vmproxy::cutover::ValidateOptions all;
+  all.repair = true;
+  REQUIRE(move.migration->validate(all, {}));
+  move.linger();
+  move.clock.advance(seconds(1));
+  move.linger();
+  CHECK(move.source.calls(Call::scan) == scans);
+  CHECK(move.status().gaps == 1);
+  move.source.thaw();
+  move.clock.advance(seconds(2));
+  REQUIRE(move.eventually([&] { return move.status().validation.phase != "running"; }));
+  move.validate_until_clean();
+  CHECK(move.status().gaps == 0);
+  CHECK(move.target.find("a") == 2);
+}
+
 TEST_CASE("H3: a validation that ends before what opened the gap can have ended does not close it") {
   Move move;
   move.source.put("a", 1);

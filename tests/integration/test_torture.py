@@ -316,7 +316,7 @@ def test_a_folder_keeps_what_a_row_gave(tmp_path):
 
 
 def test_every_row_has_a_name_and_a_figure_of_the_issue():
-    assert len(ROWS) == 15 and len({r.name for r in ROWS}) == 15
+    assert len(ROWS) == 17 and len({r.name for r in ROWS}) == 17
     night = {r.name: r.night[0] for r in ROWS}
     assert night["random_kills"] == 300 and night["simulator"] == 20_000 and night["percent_flips"] == 10_000
     assert night["outages"] == 500 and night["drain"] == 200 and night["smuggling"] == 10_000 and night["network_cells"] == 192

@@ -556,6 +556,54 @@ TEST_CASE("the fields of an answer have a bound, however small they were packed"
   CHECK(many.error().code == Code::connection_lost);
 }
 
+TEST_CASE("fields that a client packed small are not unpacked into memory without end") {
+  Database database;
+  Proxy server(database.handler());
+  const size_t before = resident_bytes();
+  auto client = Socket::to(server.port);
+  client.send(preface + settings_frame());
+  // A value of 3,900 bytes is put into the table; each byte behind it names it again: 46 MB a request, none of which ends.
+  const std::string packed = std::string("\x40\x01x\x7f\xbd\x1d", 6) + std::string(3900, 'a');
+  bool open = true;
+  for (uint32_t i = 0; i < 20 && open; ++i) {
+    const std::string block =
+        "\x83\x86\x84\x41\x01" + std::string("a") + (i == 0 ? packed : "") + std::string(12000, '\xbe');
+    open = client.send(number(static_cast<uint32_t>(block.size())).substr(1) + std::string("\1\4", 2) +
+                       number(2 * i + 1) + block);
+  }
+  while (open && !client.receive(200ms).empty()) {
+  }
+  CHECK(database.calls == 0);
+  CHECK(resident_bytes() < before + spare_bytes);
+  GrpcClient alive(at(server.port), 1);
+  CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+}
+
+TEST_CASE("fields that come in frame after frame and never end, end the connection") {
+  Database database;
+  Proxy server(database.handler());
+  const size_t before = resident_bytes();
+  const auto continuation = [](const std::string& part) {
+    return number(static_cast<uint32_t>(part.size())).substr(1) + std::string("\x9\0\0\0\0\1", 6) + part;
+  };
+  // A field without indexing: "x" with a thousand bytes.
+  const std::string field = std::string("\0\1x\x7f\xe9\x06", 6) + std::string(1000, 'a');
+  for (const std::string& part : {std::string(), field}) {
+    auto client = Socket::to(server.port);
+    client.send(preface + settings_frame() + std::string("\0\0\x6\1\0\0\0\0\1", 9) + "\x83\x86\x84\x41\x01" +
+                "a");
+    std::string many;
+    for (int i = 0; i < 100; ++i) many += continuation(part);
+    bool open = true;
+    for (int i = 0; i < 1000 && open; ++i) open = client.send(many);
+    CHECK((!open || client.closed_within(3000ms)));
+  }
+  CHECK(database.calls == 0);
+  CHECK(resident_bytes() < before + spare_bytes);
+  GrpcClient alive(at(server.port), 1);
+  CHECK(alive.send("/t/Echo", {}, "x", soon()).has_value());
+}
+
 TEST_CASE("floods of pings, settings and resets end the connection") {
   Database database;
   Proxy server(database.handler());

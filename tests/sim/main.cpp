@@ -177,11 +177,11 @@ class Seeds {
         number(sum_.operations) + " operations (" + number(sum_.unknown) + " unknown), " +
         number(sum_.kills) + " kills, " + number(sum_.machine_ends) + " machine ends, " + number(sum_.stops) +
         " stops, " + number(sum_.lost) + " lost, " + number(sum_.replayed) + " replayed, " +
-        number(sum_.late) + " late, " + number(sum_.partial) + " partial, " + number(sum_.disk_faults) +
-        " disk faults, " + number(sum_.percent_changes) + " percent changes, " + number(sum_.promotions) +
-        " promotions, " + number(sum_.rollbacks) + " rollbacks, " + number(sum_.reads_moved) +
-        " reads moved, " + number(sum_.simulated_seconds / 60) + " simulated minutes, " + number(sum_.steps) +
-        " steps";
+        number(sum_.late) + " late, " + number(sum_.partial) + " partial, " + number(sum_.stale) +
+        " stale, " + number(sum_.disk_faults) + " disk faults, " + number(sum_.percent_changes) +
+        " percent changes, " + number(sum_.promotions) + " promotions, " + number(sum_.rollbacks) +
+        " rollbacks, " + number(sum_.reads_moved) + " reads moved, " + number(sum_.simulated_seconds / 60) +
+        " simulated minutes, " + number(sum_.steps) + " steps";
     const std::string first = broken_.empty() ? "" : " (first in seed " + number(*broken_.begin()) + ")";
     std::printf("simulator: %zu seeds, %zu violations%s, %llu the same when run twice; %s\n", traces_.size(),
                 broken_.size(), first.c_str(), static_cast<unsigned long long>(same_), counts.c_str());

@@ -35,6 +35,7 @@ class Seed {
     return run_.chance(0.4) ? 0 : max * static_cast<double>(run_.below(1000)) / 1000;
   }
   void plan();
+  void plan_promises();
   void client(const std::string& name);
   void put(const std::string& name);
   void erase(const std::string& name);
@@ -56,6 +57,7 @@ class Seed {
   void kill_at_a_bad_moment();
   void heal();
   bool settled(std::string& why);
+  bool rests();
   void plant_a_difference();
   cutover::Status validated(bool repair);
   void add_writes();
@@ -84,6 +86,9 @@ class Seed {
   std::map<std::string, int> under_way_of_;     // writes of a record that nobody knows the end of yet
   std::map<std::string, Time> doubtful_until_;  // ... will ever know
   bool kills_ = false, outages_ = false, abandons_ = false, changes_ = false;
+  bool unbounded_ = false, stale_reads_ = false;
+  std::set<std::string>
+      suspect_;            // records of which the replica may lack something until the next validation
   bool changing_ = false;  // somebody drops the collection, and makes it again
 };
 
@@ -119,6 +124,7 @@ void Seed::plan() {
   world_.options.proxy.mirror_drops = run_.chance(0.5);
   abandons_ = run_.chance(0.2);
   world_.options.settle = std::chrono::milliseconds(run_.below(2000));
+  plan_promises();
   clients_ = 3 + static_cast<int>(run_.below(4));
   think_ = run_.between(20, 400) * millisecond;
   ends_ = run_.between(20, 60) * second;
@@ -131,6 +137,32 @@ void Seed::plan() {
     history_.add(checker::Operation{
         .process = "before", .key = key, .kind = Kind::write, .value = value, .call = 0, .ret = run_.now()});
   }
+}
+
+// What the databases do not promise.
+void Seed::plan_promises() {
+  // Nothing says how long a write may still be executed: what vmproxy waits for is over before.
+  unbounded_ = run_.chance(0.3);
+  if (unbounded_) {
+    world_.source.rows.caps.max_exec.reset();
+    world_.target.rows.caps.max_exec.reset();
+    world_.options.mirror.uncertain_window = std::chrono::milliseconds(200 + run_.below(1000));
+  }
+  for (auto* database : {&world_.source, &world_.target}) {
+    if (!run_.chance(0.3)) continue;
+    database->stale_scans = run_.between(1, 3000) * millisecond;
+    database->rows.caps.staleness = std::chrono::nanoseconds(database->stale_scans);
+    database->faults.stale = rate(0.5);
+  }
+  // What such a source says in a fence proves nothing: the operator does not promote.
+  stale_reads_ = run_.chance(0.1);
+  if (stale_reads_) {
+    world_.source.stale_reads = run_.between(1, 3000) * millisecond;
+    world_.source.rows.caps.read_after_write = false;
+    world_.source.faults.stale = rate(0.5);
+  }
+  // In both, a difference is what the suspects are read again for.
+  if (unbounded_ || stale_reads_) world_.disk.expect_differences();
 }
 
 // --- the application
@@ -157,7 +189,9 @@ void Seed::record_write(const std::string& name, const std::string& id, Kind kin
     doubtful_until_[id] =
         std::max(doubtful_until_[id], run_.now() + world_.window() + (heard ? 1 : 60) * second);
     ++verdict.counts.unknown;
+    if (unbounded_) suspect_.insert(id);
   }
+  if (stale_reads_) suspect_.insert(id);
   run_.note(name + ": " +
             (kind == Kind::write             ? "put "
              : kind == Kind::write_if_absent ? "insert "
@@ -234,6 +268,8 @@ void Seed::read(const std::string& name) {
     if (!value.empty()) operation.value = value;
     // What is acknowledged it must show; what nobody was told of may be on the primary only, until its window closes.
     if (answer->moved && open[id]) operation.stale = world_.window() + 2 * second;
+    if (answer->moved && suspect_.contains(id)) operation.stale = checker::never;
+    if (!answer->by_target && stale_reads_) operation.stale = world_.source.stale_reads;
     history_.add(operation);
     ++verdict.counts.acknowledged;
     run_.note(name + ": read " + id + "=" + value + (answer->by_target ? " from the target" : ""));
@@ -351,7 +387,7 @@ void Seed::operate() {
       const double percent = static_cast<double>(run_.chance(0.4) ? 100 : run_.below(101));
       verdict.counts.percent_changes +=
           control("cutover", [percent](auto& migration) { return migration.cutover(percent, {}); });
-    } else if (!promoted && what < 9) {
+    } else if (!promoted && what < 9 && !stale_reads_) {
       verdict.counts.promotions += control("promote", [](auto& migration) { return migration.promote({}); });
     } else if (what < 2 || what > 5) {
       verdict.counts.rollbacks += control("rollback", [](auto& migration) { return migration.rollback({}); });
@@ -432,6 +468,14 @@ void Seed::heal() {
     if (attempt == 100) return violated("the collection cannot be made although nothing fails any more");
     if (change("the application", Change::create) != Did::yes) run_.sleep_until(run_.now() + second);
   }
+  if (!rests() || (!unbounded_ && !stale_reads_)) return;
+  // Whatever was in doubt has been done by now, or never will be: a validation reads it again.
+  (void)validated(true);
+  (void)rests();
+}
+
+// False: it does not, which is a violation.
+bool Seed::rests() {
   std::string why;
   int calm = 0;
   const int calm_wanted = 2 + 2 * static_cast<int>(world_.window() / second);
@@ -439,7 +483,10 @@ void Seed::heal() {
     run_.sleep_until(run_.now() + second);
     calm = settled(why) ? calm + 1 : 0;
     if (calm > 0) continue;
-    if (second_passed > 900) return violated("it does not come to rest within 15 minutes: " + why);
+    if (second_passed > 900) {
+      violated("it does not come to rest within 15 minutes: " + why);
+      return false;
+    }
     if (second_passed % 20 != 19) continue;
     run_.note("world: not settled: " + why);
     const auto status = world_.process().migration->status();
@@ -450,6 +497,7 @@ void Seed::heal() {
     if (status.gaps > 0 && status.validation.phase != "running") validate();
   }
   run_.note("world: settled: " + why);
+  return true;
 }
 
 cutover::Status Seed::validated(bool repair) {
@@ -599,6 +647,7 @@ void Seed::play() {
     verdict.counts.replayed += database->replayed;
     verdict.counts.late += database->landed_late;
     verdict.counts.partial += database->partial;
+    verdict.counts.stale += database->stale;
   }
   verdict.counts.disk_faults = world_.disk.faults();
 }

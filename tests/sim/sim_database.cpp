@@ -33,6 +33,15 @@ void SimDatabase::note_changes(const support::FakeDriver::Rows& before) {
   }
 }
 
+std::shared_ptr<const support::FakeDriver::State> SimDatabase::some_state(Time ago_max) {
+  const Time when = run_.now() - run_.between(0, ago_max);
+  std::shared_ptr<const support::FakeDriver::State> found;
+  for (const auto& [since, state] : held_) {
+    if (since <= when) found = state;
+  }
+  return found;
+}
+
 std::vector<Time> SimDatabase::became(const std::string& id, std::optional<int64_t> version, Time from,
                                       Time to) const {
   std::vector<Time> times;
@@ -45,7 +54,8 @@ std::vector<Time> SimDatabase::became(const std::string& id, std::optional<int64
 }
 
 template <class T>
-Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadline, Execute<T> execute) {
+Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadline, Execute<T> execute,
+                                Time stale_max) {
   // What the wire carries outlives whoever asked.
   struct Wire {
     std::optional<Result<T>> answer;
@@ -76,17 +86,27 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
   if (request_lost || answer_lost || late) ++lost;
   if (late) answer_lost = request_lost = true;
 
-  const auto perform = [this, wire, execute, said, batch, writes, answer_lost](bool again) {
+  const auto perform = [this, wire, execute, said, batch, writes, answer_lost, stale_max](bool again) {
     if (away) return said("was on the way when it went away");
+    const auto former = stale_max > 0 && run_.chance(faults.stale) ? some_state(stale_max) : nullptr;
+    if (former) ++stale;
+    const bool keeps = writes && (stale_scans > 0 || stale_reads > 0);
+    if (keeps && held_.empty()) held_.emplace_back(run_.now(), rows.state());
     const bool part = !again && batch > 1 && run_.chance(faults.part);
     if (part) {
       ++partial;
       rows.break_next_batch_after(run_.below(batch));
     }
     const auto before = writes ? rows.rows() : support::FakeDriver::Rows();
+    if (former) rows.freeze_at(former);
     auto answer = execute();
+    if (former) rows.thaw();
     if (writes) note_changes(before);
-    said(again ? "executed later" : part ? "executed in part" : "executed");
+    if (keeps) held_.emplace_back(run_.now(), rows.state());
+    // Of those from before that time only the last one can still be shown.
+    while (held_.size() > 1 && held_[1].first < run_.now() - std::max(stale_scans, stale_reads))
+      held_.pop_front();
+    said(again ? "executed later" : part ? "executed in part" : former ? "shows what was" : "executed");
     if (!answer_lost && !again) wire->answer.emplace(std::move(answer));
   };
   const Time arrives = run_.now() + latency();
@@ -162,9 +182,11 @@ Result<void> SimDatabase::build_indexes(const model::Schema& schema, Deadline de
 Result<std::vector<Record>> SimDatabase::read(const model::Schema& schema, std::span<const Key> keys,
                                               protocols::ReadParts parts, Deadline deadline) {
   return exchange<std::vector<Record>>(
-      "read", 0, deadline, [this, schema, all = std::vector<Key>(keys.begin(), keys.end()), parts, deadline] {
+      "read", 0, deadline,
+      [this, schema, all = std::vector<Key>(keys.begin(), keys.end()), parts, deadline] {
         return rows.read(schema, all, parts, deadline);
-      });
+      },
+      stale_reads);
 }
 Result<protocols::ReadResult> SimDatabase::read_each(const model::Schema& schema, std::span<const Key> keys,
                                                      protocols::ReadParts parts, Deadline deadline) {
@@ -172,7 +194,8 @@ Result<protocols::ReadResult> SimDatabase::read_each(const model::Schema& schema
       "read_each", 0, deadline,
       [this, schema, all = std::vector<Key>(keys.begin(), keys.end()), parts, deadline] {
         return rows.read_each(schema, all, parts, deadline);
-      });
+      },
+      stale_reads);
 }
 
 Result<ApplyResult> SimDatabase::upsert(const model::Schema& schema, std::span<const Record> records,
@@ -228,9 +251,11 @@ Result<protocols::ScanPage> SimDatabase::scan(const model::Schema& schema, const
                                               const std::string& cursor, size_t records_max,
                                               protocols::ReadParts parts, Deadline deadline) {
   auto page = exchange<protocols::ScanPage>(
-      "scan", 0, deadline, [this, schema, range, cursor, records_max, parts, deadline] {
+      "scan", 0, deadline,
+      [this, schema, range, cursor, records_max, parts, deadline] {
         return rows.scan(schema, range, cursor, records_max, parts, deadline);
-      });
+      },
+      stale_scans);
   if (page && !page->records.empty() && run_.chance(faults.twice))
     page->records.push_back(page->records[run_.below(page->records.size())]);
   return page;

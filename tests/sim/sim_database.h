@@ -16,6 +16,7 @@ struct NetworkFaults {
   double part = 0;    // of batches: a beginning is applied, then the connection breaks
   double refuse = 0;  // of calls: turned away before anything was done
   double twice = 0;   // of pages of a scan: a record comes once more
+  double stale = 0;   // of answers that may show what was (`stale_scans`, `stale_reads`)
   Time latency_max = 3 * millisecond;
 };
 
@@ -26,7 +27,10 @@ class SimDatabase final : public protocols::Driver {
   support::FakeDriver rows;  // what it holds, and what a test does to it directly
   NetworkFaults faults;
   bool away = false;
-  uint64_t lost = 0, replayed = 0, partial = 0, landed_late = 0;  // so many
+  // What it shows may be so old: in scans, which must be no more than `rows.caps.staleness`; in reads by key, which then has to be
+  // without `rows.caps.read_after_write`.
+  Time stale_scans = 0, stale_reads = 0;
+  uint64_t lost = 0, replayed = 0, partial = 0, landed_late = 0, stale = 0;  // so many
   // Whoever sent what is on the wire is dead: it may arrive late.
   void sender_died() { sender_died_ = run_.now(); }
   // When this record became that version, in this time; nothing: when it went away.
@@ -66,9 +70,10 @@ class SimDatabase final : public protocols::Driver {
  private:
   template <class T>
   using Execute = std::function<Result<T>()>;
-  // One exchange. `batch`: how many records; 0: it changes nothing.
+  // One exchange. `batch`: how many records; 0: it changes nothing. `stale_max`: what it shows may be so old.
   template <class T>
-  Result<T> exchange(std::string what, size_t batch, Deadline deadline, Execute<T> execute);
+  Result<T> exchange(std::string what, size_t batch, Deadline deadline, Execute<T> execute,
+                     Time stale_max = 0);
 
   // What an execution made of each record, for became(). What changed nothing is not seen.
   struct Change {
@@ -76,10 +81,14 @@ class SimDatabase final : public protocols::Driver {
     std::optional<int64_t> version;
   };
   void note_changes(const support::FakeDriver::Rows& before);
+  // What it held at some time, not longer ago than that. Nothing: no more is known than what it holds now.
+  std::shared_ptr<const support::FakeDriver::State> some_state(Time ago_max);
 
   Scheduler& run_;
   const std::string name_;
   std::map<std::string, std::vector<Change>> changes_;
+  // What it held from then on; the last one is what it holds.
+  std::deque<std::pair<Time, std::shared_ptr<const support::FakeDriver::State>>> held_;
   Time sender_died_ = -1;
 };
 

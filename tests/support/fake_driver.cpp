@@ -194,9 +194,22 @@ size_t FakeDriver::held() const {
   std::lock_guard hold(mutex_);
   return held_;
 }
-void FakeDriver::freeze() {
+struct FakeDriver::State {
+  std::map<std::string, Collection> collections;
+};
+const std::map<std::string, FakeDriver::Collection>& FakeDriver::shown() const {
+  return frozen_ ? frozen_->collections : collections_;
+}
+std::shared_ptr<const FakeDriver::State> FakeDriver::state() const {
   std::lock_guard hold(mutex_);
-  frozen_ = collections_;
+  return std::make_shared<State>(State{collections_});
+}
+void FakeDriver::freeze() {
+  freeze_at(state());
+}
+void FakeDriver::freeze_at(std::shared_ptr<const State> state) {
+  std::lock_guard hold(mutex_);
+  frozen_ = std::move(state);
 }
 void FakeDriver::thaw() {
   std::lock_guard hold(mutex_);

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 
@@ -88,6 +89,10 @@ class FakeDriver final : public protocols::Driver {
   // Reads and queries answer from the rows as they are now, until thaw().
   void freeze();
   void thaw();
+  // The same from what it held when that was taken.
+  struct State;
+  std::shared_ptr<const State> state() const;
+  void freeze_at(std::shared_ptr<const State> state);
   // A write of this id is refused for good; the rest of its batch is applied, but for replace_all.
   void refuse(const std::string& id, std::optional<Error> error);
   // A whole batch with this id in it is refused for good.
@@ -158,7 +163,7 @@ class FakeDriver final : public protocols::Driver {
   // Counts, waits while held, and says whether the call fails.
   std::optional<Error> ask(Lock& lock, Call call);
   // What reads see.
-  const std::map<std::string, Collection>& shown() const { return frozen_ ? *frozen_ : collections_; }
+  const std::map<std::string, Collection>& shown() const;
   static Error no_collection(const std::string& name);
   // A batch of writes: `execute` changes one row of it. Lock held.
   Result<protocols::ApplyResult> write(Call call, const std::string& collection,
@@ -172,7 +177,7 @@ class FakeDriver final : public protocols::Driver {
   std::condition_variable changed_;
   std::map<std::string, Collection> collections_;
   std::vector<protocols::LeftOut> left_out_;
-  std::optional<std::map<std::string, Collection>> frozen_;
+  std::shared_ptr<const State> frozen_;
   uint64_t lives_ = 0;
   std::string kept_at_;
   std::map<Call, uint64_t> calls_;

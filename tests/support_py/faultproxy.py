@@ -59,9 +59,9 @@ class FaultProxy:
         for each in [{"link": link} for link in links] or [{}]:
             self._ask(do="clear", **each)
 
-    def reset(self, link: str) -> None:
-        """Resets every connection there is."""
-        self._ask(do="reset", link=link)
+    def reset(self, link: str, direction: str | None = None) -> None:
+        """Resets every connection there is, or that end of each which receives in a direction."""
+        self._ask(do="reset", link=link, **({"direction": direction} if direction else {}))
 
     def half_close(self, link: str, direction: str) -> None:
         self._ask(do="half_close", link=link, direction=direction)

@@ -15,6 +15,7 @@ import urllib.request
 
 import sides
 from chaos import drive
+from history import now
 from history_log import HistoryLog
 from journey import Journey
 from recorded_history import write_down_final
@@ -31,7 +32,7 @@ AFTER_READY = {"ready", "canary", "reads_moved", "promoted", "finalized"}
 class Stack:
     def __init__(self, context: Context, name: str, seed: int, *, records: int = 2000, writes: float = 50.0, tolerate=False,
                  settings=None, data_dir=None, workload_class=Workload,
-                 target_relay=Relay, environment=None, links=None, direct=False, **workload):
+                 target_relay=Relay, environment=None, links=None, direct=False, program=None, **workload):
         self.context, self.seed = context, seed
         self.checker = context.program("history_check")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"vmproxy-torture-{name}-"))
@@ -44,7 +45,7 @@ class Stack:
             self.to_source, self.to_target = Relay(self.chroma.port), target_relay(self.pgvector.port)
             self._ends.callback(self.to_source.close)
             self._ends.callback(self.to_target.close)
-            self.vmproxy = Vmproxy(self.folder / "vmproxy", {}, {}, settings=settings, environment=environment)
+            self.vmproxy = Vmproxy(self.folder / "vmproxy", {}, {}, settings=settings, environment=environment, program=program)
             self._connect(links, direct)
             if data_dir:
                 self.vmproxy.config["data_dir"] = str(data_dir)
@@ -93,6 +94,11 @@ class Stack:
         else:
             self.context.say(f"kept for a look: {self.folder}")
 
+    def note(self, text: str) -> None:
+        """For whoever looks into the folder of a run that failed."""
+        with open(self.folder / "notes", "a", encoding="utf-8") as notes:
+            notes.write(f"{now():.3f} {text}\n")
+
     def good(self) -> None:
         """Nothing here is worth a look: the folder goes away."""
         self._good = True
@@ -111,9 +117,9 @@ class Stack:
         if ready:
             self.to_ready()
 
-    def to_ready(self) -> None:
+    def to_ready(self, timeout: float = 600) -> None:
         drive(self.vmproxy, lambda status: status["state"] in AFTER_READY, "start",
-              begun=lambda status: status["state"] not in ("created", "abandoned"), timeout=600)
+              begun=lambda status: status["state"] not in ("created", "abandoned"), timeout=timeout)
 
     # One order to the admin API, without a process of its own: thousands of them are given.
     def order(self, action: str, timeout: float = 60.0, **body) -> dict:

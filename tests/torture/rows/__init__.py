@@ -1,7 +1,8 @@
 """The rows of the report, in its order. One more is a module here and a line below."""
 
-from torture.rows import (byte_cuts, disk_faults, drain, fault_points, fuzz, h2spec, idle_connections, journal_damage,
-                          network_cells, outages, overload, percent_flips, random_kills, simulator, smuggling)
+from torture.rows import (byte_cuts, disk_faults, drain, fault_points, fuzz, h2spec, idle_connections, journal_damage, mixed,
+                          network_cells, outages, overload, percent_flips, random_kills, recorded_runs, simulator, smuggling)
 
 ROWS = [module.ROW for module in (fault_points, random_kills, simulator, journal_damage, network_cells, byte_cuts, outages,
-                                  percent_flips, disk_faults, drain, fuzz, h2spec, smuggling, idle_connections, overload)]
+                                  percent_flips, disk_faults, mixed, recorded_runs, drain, fuzz, h2spec, smuggling,
+                                  idle_connections, overload)]

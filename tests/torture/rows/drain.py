@@ -4,13 +4,13 @@ import signal
 import subprocess
 
 from history import now
-from torture.raw_clients import RawClients
+from torture.raw_clients import RawClients, RawHttp2Clients
 from torture.row import Row
 from torture.stack import Stack
 from torture.windows import WindowedWorkload
 
 UNIT_SECONDS = 4.0
-RAW_CLIENTS = 8
+RAW_CLIENTS = 4  # of each kind
 SECOND_MAX = 2.0  # from the second SIGTERM to the end
 
 
@@ -20,7 +20,7 @@ def run(context, budget, seed):
     with Stack(context, ROW.name, seed, workload_class=WindowedWorkload, direct=True) as stack:
         stack.begin()
         workload, vmproxy = stack.workload, stack.vmproxy
-        raw = RawClients(vmproxy.port, RAW_CLIENTS, "/api/v2/heartbeat").start()
+        raws = [kind(vmproxy.port, RAW_CLIENTS, "/api/v2/heartbeat").start() for kind in (RawClients, RawHttp2Clients)]
         while budget.goes_on(result.done, UNIT_SECONDS):
             workload.wait_for(writes=10, reads=10, fail_fast=False)
             # A connection that nobody takes is a request that was not sent; what was sent must be answered.
@@ -34,9 +34,12 @@ def run(context, budget, seed):
             workload.close_window()
             result.fault("SIGTERM")
             result.done += 1
-        raw.stop()
-        for when, words in raw.failures:
-            result.anomaly(f"a client without a library, at {when:.3f}: {words}")
+        for raw in raws:
+            raw.stop()
+            if not raw.answered:
+                result.anomaly(f"{type(raw).__name__} were never answered")
+            for when, words in raw.failures:
+                result.anomaly(f"a client without an SDK, at {when:.3f}: {words}")
         for entry in workload.tolerated:
             if not entry[3].startswith("ConnectError"):
                 result.anomaly(f"a request that was sent had no answer: {entry}")
@@ -45,7 +48,8 @@ def run(context, budget, seed):
         unanswered = result.anomaly_count
         second = twice(stack, result)
         stack.check_whole(result)
-        result.add_load({"requests of clients without a library": raw.answered})
+        result.add_load({"requests of clients without an SDK, HTTP/1.1": raws[0].answered,
+                         "requests of clients without an SDK, HTTP/2": raws[1].answered})
         result.figure("requests without an answer", unanswered, adds=True)
         result.figure("longest drain", slowest, "s")
         result.figure("end after the second SIGTERM", second, "s", at_most=SECOND_MAX)

@@ -127,7 +127,7 @@ def sudden(proxy, link: str, direction: str, kind: str) -> bool:
     while time.monotonic() < began + FAULT_SECONDS_MAX:
         before = proxy.counts(link)
         if kind == "reset":
-            proxy.reset(link)
+            proxy.reset(link, direction)
         else:
             proxy.half_close(link, direction)
         if has_met(kind, direction, before, proxy.counts(link)):

@@ -51,14 +51,17 @@ def run(context, budget, seed):
     return result
 
 
-def go_round(stack, over) -> bool:
-    """Whether it was a whole one."""
+def go_round(stack, over, patience: float = 600.0) -> bool:
+    """Whether it was a whole one. patience: seconds for each step."""
     vmproxy, journey = stack.vmproxy, stack.journey
-    steps = [lambda: stack.to_ready()]
+
+    def until(reached, *command):
+        return lambda: drive(vmproxy, reached, *command, timeout=patience)
+    steps = [lambda: stack.to_ready(patience)]
     for percent in (10, 50, 100):
-        steps.append(lambda p=percent: drive(vmproxy, lambda s: s["reads_percent"] == p, "cutover", "--percent", str(p)))
-    steps += [lambda: drive(vmproxy, lambda s: s["primary"] == "target", "promote"),
-              lambda: drive(vmproxy, lambda s: s["primary"] == "source", "rollback", "--reason", "another round")]
+        steps.append(until(lambda s, p=percent: s["reads_percent"] == p, "cutover", "--percent", str(percent)))
+    steps += [until(lambda s: s["primary"] == "target", "promote"),
+              until(lambda s: s["primary"] == "source", "rollback", "--reason", "another round")]
     for step in steps:
         if over():
             return False
