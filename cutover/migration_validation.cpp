@@ -71,10 +71,6 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
     auto older = leave_nothing_older(options.full || options.sample_percent >= 100);
     if (!older) return older.error();
   }
-  // Scans may show what was, so long ago at most: then they show all that the pass is to vouch for.
-  const Duration staleness = std::max(source_.capabilities().staleness, target_.capabilities().staleness);
-  if (!resumes && staleness > Duration::zero() && !waiting(staleness))
-    return Error(Code::cancelled, "the proxy is stopping");
   uint64_t round = state().validation_round;
   if (!resumes) {
     auto begun = mirror_.written().begin_round();
@@ -95,6 +91,11 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
         move(*next, worker_actor, "validation pass " + std::to_string(pass) + (resumes ? " goes on" : ""));
     if (!moved) return moved.error();
   }
+  // Scans may show what was, so long ago at most: then they show all that was written before the pass. One that goes on waits
+  // too; how far it had come with that, nobody knows.
+  const Duration staleness = std::max(source_.capabilities().staleness, target_.capabilities().staleness);
+  if (staleness > Duration::zero() && !waiting(staleness))
+    return Error(Code::cancelled, "the proxy is stopping");
   auto reread = mirror_.reread_suspects();
   if (!reread) return reread.error().within("validation");
   std::vector<validation::Job> compared;

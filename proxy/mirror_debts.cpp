@@ -106,8 +106,11 @@ void Mirror::close_windows(bool all) {
       std::lock_guard ordered(finish_mutex_);
       const WriteMarks::Coming coming(marks_, window.collection);  // until its keys are owed
       const auto waits = in_flight_.broad_of(window.collection);
+      auto keys = in_flight_.close_collection_window(window.window);
+      // As for a key's own window. Of the settle time nothing is in doubt that went through here.
+      if (window.doubt && !reads_settle()) suspects_.mark(window.collection, keys);
       std::vector<Debt> debts;
-      for (auto& key : in_flight_.close_collection_window(window.window)) {
+      for (auto& key : keys) {
         if (!VMPROXY_RULE("window.read-at-close")) continue;
         debts.push_back({0, window.collection, std::move(key), DebtReason::repair, Duration::zero()});
       }

@@ -226,3 +226,26 @@ TEST_CASE("H48: an uncertain write of a primary without an enforced bound leaves
   rig.mirror->reread_suspects();
   CHECK(rig.eventually([&] { return rig.target.find("a") == 1; }));
 }
+
+TEST_CASE("H48: so does a delete by filter, of each key that it may still hit when its window closes") {
+  Rig rig;
+  rig.source.caps.max_exec = std::nullopt;
+  rig.start();
+  rig.write("a", 1);
+  rig.uncertain(rig.begin_delete_where(1));
+  rig.write("b", 1);  // not there when the delete was enumerated
+  REQUIRE(rig.quiet());
+  const bool crashes = GENERATE(false, true);
+  if (crashes) {
+    rig.crash();
+    rig.start();
+  }
+  rig.pass(seconds(61));
+  REQUIRE(rig.eventually([&] { return rig.mirror->numbers().suspects == 2; }));
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows() == FakeDriver::Rows{{"a", 1}, {"b", 1}});
+  rig.source.remove("a");  // far too late
+  rig.source.remove("b");
+  rig.mirror->reread_suspects();
+  CHECK(rig.eventually([&] { return rig.target.rows().empty(); }));
+}

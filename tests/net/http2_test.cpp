@@ -562,12 +562,13 @@ TEST_CASE("fields that a client packed small are not unpacked into memory withou
   const size_t before = resident_bytes();
   auto client = Socket::to(server.port);
   client.send(preface + settings_frame());
-  // A value of 3,900 bytes is put into the table; each byte behind it names it again: 46 MB a request, none of which ends.
+  // A value of 3,900 bytes is put into the table, and nothing after it; each byte behind it names it again: 46 MB a request, none of
+  // which ends.
   const std::string packed = std::string("\x40\x01x\x7f\xbd\x1d", 6) + std::string(3900, 'a');
   bool open = true;
   for (uint32_t i = 0; i < 20 && open; ++i) {
     const std::string block =
-        "\x83\x86\x84\x41\x01" + std::string("a") + (i == 0 ? packed : "") + std::string(12000, '\xbe');
+        "\x83\x86\x84\x01\x01" + std::string("a") + (i == 0 ? packed : "") + std::string(12000, '\xbe');
     open = client.send(number(static_cast<uint32_t>(block.size())).substr(1) + std::string("\1\4", 2) +
                        number(2 * i + 1) + block);
   }

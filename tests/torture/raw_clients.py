@@ -94,7 +94,7 @@ class RawHttp2Clients(RawClients):
     def _use(self, connection) -> None:
         """Until the server says goodbye, or the connection breaks."""
         fields, answers = hpack.Encoder(), hpack.Decoder()
-        under_way, number, used, last = set(), 1, 0, None  # last: what the last GOAWAY says was taken
+        under_way, answered, number, used, last = set(), set(), 1, 0, None  # last: what the last GOAWAY says was taken
         received, out = b"", PREFACE + SettingsFrame(0).serialize()
         try:
             while True:
@@ -119,6 +119,11 @@ class RawHttp2Clients(RawClients):
                     frame.parse_body(memoryview(received)[9:9 + length])
                     received = received[9 + length:]
                     if isinstance(frame, GoAwayFrame):
+                        if frame.error_code or (last is not None and frame.last_stream_id > last):
+                            self._failed(f"a GOAWAY with error {frame.error_code} that counts {frame.last_stream_id}, after one "
+                                         f"that counts {last}")
+                        if begun := [stream for stream in under_way & answered if stream > frame.last_stream_id]:
+                            self._failed(f"a GOAWAY that does not count {begun}, whose answers had begun")
                         last = frame.last_stream_id
                         under_way = {stream for stream in under_way if stream <= last}
                     elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
@@ -129,6 +134,7 @@ class RawHttp2Clients(RawClients):
                         for stream in (0, frame.stream_id):
                             out += WindowUpdateFrame(stream, window_increment=length).serialize()
                     elif isinstance(frame, HeadersFrame):
+                        answered.add(frame.stream_id)
                         status = dict(answers.decode(frame.data)).get(":status", "200")
                         if status != "200":
                             self._failed(f"status {status}")

@@ -1,11 +1,13 @@
 """All kinds of faults in one run, in whatever order the seed gives, while a migration goes to and fro.
 
-Requests may fail here whenever they like: what is judged is the history, both sides at the end, and that a whole migration still
-comes about once the faults are over.
+Requests may fail while faults go on: what is judged is the history, both sides at the end, that only kills end vmproxy, and that a
+whole migration comes about without an error once the faults are over.
 """
 
 import os
 import random
+import signal
+import subprocess
 import threading
 
 from chaos import close_gaps, drive
@@ -44,8 +46,18 @@ class Nemesis:
         return self
 
     def end(self) -> None:
+        """Nothing fails any more when it returns."""
         self._stop.set()
         self._thread.join(120)
+        assert not self._thread.is_alive(), "the last fault did not end within two minutes"
+        self._alive("the last fault")
+        self.stack.vmproxy.arm("")
+
+    def _alive(self, when: str) -> None:
+        """Nothing but a kill ends the process."""
+        vmproxy = self.stack.vmproxy
+        if not vmproxy.running:
+            raise AssertionError(f"vmproxy ended with {vmproxy.process.returncode} by {when}\n{vmproxy.log_tail()}")
 
     @property
     def over(self) -> bool:
@@ -53,13 +65,15 @@ class Nemesis:
 
     def _run(self) -> None:
         kinds = (self._kill, self._point, self._point, self._network, self._network, self._hang, self._away)
+        tries = 0
         try:
             while not self.over:
-                spare = self.done % SPARED == SPARED - 1
+                tries += 1
+                spare = tries % SPARED == 0
                 if self._stop.wait(self._chance.uniform(*(SPARED_SECONDS if spare else REST_SECONDS))):
                     return
+                self._alive("itself")
                 self._chance.choice(kinds)()
-                self.done += 1
         except Exception as error:  # noqa: BLE001: whatever it is, the row says it
             self.error = f"{type(error).__name__}: {error}"
 
@@ -67,7 +81,7 @@ class Nemesis:
         self._stop.wait(self._chance.uniform(*FAULT_SECONDS))
 
     def _kill(self) -> None:
-        self._note("kill -9")
+        self._fault("kill -9")
         self.stack.vmproxy.kill9()
         self._restarted()
 
@@ -90,13 +104,16 @@ class Nemesis:
             vmproxy.arm("")
         except OSError:
             met = True  # it is dead, or too busy to be told
-        # Most points are passed in some state of the migration only.
-        self._note(f"{action.split('=')[0]} at a fault point" if met else "a fault point that nobody passed then")
-        if not vmproxy.running:
+        kills = action == "kill" and met
+        if kills:
+            vmproxy.process.wait(10)
+            kills = vmproxy.process.returncode == -signal.SIGKILL
+        if kills:
             self._restarted()
-        elif met and action == "kill":
-            vmproxy.kill9()
-            self._restarted()
+        else:
+            self._alive(f"{point.name}:{times}:{action}")
+        if met:  # most points are passed in some state of the migration only
+            self._fault(f"{action.split('=')[0]} at a fault point")
         return None
 
     def _hits(self, name: str) -> int:
@@ -104,7 +121,7 @@ class Nemesis:
 
     def _network(self) -> None:
         link, direction, kind = self._chance.choice(LINKS), self._chance.choice(DIRECTIONS), self._chance.choice([*KINDS])
-        self._note(f"{link} link: {kind}")
+        self._fault(f"{link} link: {kind}")
         proxy = self.stack.proxy
         if isinstance(KINDS[kind], dict):
             proxy.set(link, direction, **KINDS[kind])
@@ -117,9 +134,9 @@ class Nemesis:
 
     def _hang(self) -> None:
         side, server = self._chance.choice((("source", self.stack.chroma), ("target", self.stack.pgvector)))
-        self._note(f"{side} hangs")
-        server.suspend()
+        self._fault(f"{side} hangs")
         try:
+            server.suspend()
             self._lasts()
         finally:
             server.resume()
@@ -127,7 +144,7 @@ class Nemesis:
     def _away(self) -> None:
         """Killed where a server bears it (rows/outages.py)."""
         source = self._chance.random() < 0.3
-        self._note(f"{'source' if source else 'target'} restarted")
+        self._fault(f"{'source' if source else 'target'} restarted")
         if source:
             self.stack.chroma.stop()
             self._lasts()
@@ -137,9 +154,10 @@ class Nemesis:
             self._lasts()
             self.stack.pgvector.start()
 
-    def _note(self, kind: str) -> None:
+    def _fault(self, kind: str) -> None:
+        self.done += 1
         self.result.fault(kind)
-        self.stack.note(f"fault {self.done + 1}: {kind}")
+        self.stack.note(f"fault {self.done}: {kind}")
 
 
 def run(context, budget, seed):
@@ -154,19 +172,25 @@ def run(context, budget, seed):
         stack.workload.open_window("everything at once", own_errors=True, lost_connections=True)
         nemesis = Nemesis(stack, seed, result, budget.count).start()
         rounds = 0
-        while not (nemesis.over or stack.workload.errors or stack.workload.violations) and budget.left() > 120:
+        try:
+            while not (nemesis.over or stack.workload.errors or stack.workload.violations) and budget.left() > 120:
+                try:
+                    rounds += go_round(stack, lambda: nemesis.over or budget.left() < 120, ROUND_STEP_SECONDS)
+                except (AssertionError, CommandError, subprocess.TimeoutExpired):
+                    # An operator with less patience than the faults have: a gap closes every gate until it is compared.
+                    mend(stack)
+        finally:
             try:
-                rounds += go_round(stack, lambda: nemesis.over or budget.left() < 120, ROUND_STEP_SECONDS)
-            except (AssertionError, CommandError):
-                # An operator with less patience than the faults have: a gap closes every gate until it is compared.
-                mend(stack)
-        nemesis.end()
-        stack.workload.close_window()
+                nemesis.end()
+            except (AssertionError, OSError) as error:
+                nemesis.error = nemesis.error or str(error)
         result.done = nemesis.done
         if nemesis.error:
             result.anomaly(f"after fault {nemesis.done}: {nemesis.error}")
         else:
             afterwards(stack, result)
+        for text in stack.workload.unexplained():
+            result.anomaly(text)
         stack.check_whole(result)
         result.figure("whole rounds of the migration during faults", rounds, adds=True)
     return result
@@ -177,7 +201,7 @@ def mend(stack) -> None:
     try:
         if stack.vmproxy.status()["gaps"]:
             close_gaps(stack.vmproxy, timeout=60)
-    except (AssertionError, OSError, ValueError):
+    except (AssertionError, OSError, ValueError, subprocess.TimeoutExpired):
         pass
 
 
@@ -186,6 +210,7 @@ def afterwards(stack, result) -> None:
     vmproxy = stack.vmproxy
     try:
         stack.workload.wait_for(writes=20, reads=20, timeout=60, fail_fast=False)
+        stack.workload.close_window()  # from now on requests have no excuse
         drive(vmproxy, lambda s: s["primary"] == "source", "rollback", "--reason", "the faults are over", timeout=300)
         stack.to_ready()
         close_gaps(vmproxy)
@@ -198,7 +223,7 @@ def afterwards(stack, result) -> None:
         vmproxy.command("validate", "--full", "--repair", timeout=300)
         if not go_round(stack, lambda: False, 300.0):
             result.anomaly("no whole round of the migration after the faults")
-    except (AssertionError, CommandError) as error:
+    except (AssertionError, CommandError, subprocess.TimeoutExpired) as error:
         result.anomaly(f"after the faults: {error}")
 
 

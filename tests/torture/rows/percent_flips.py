@@ -23,7 +23,9 @@ def run(context, budget, seed):
         stack.begin()
         began = now()
         while budget.goes_on(result.done, 10.0) and not (stack.workload.errors or stack.workload.violations):
-            percent = chance.choice([other for other in PERCENTS if other != percent])
+            others = [other for other in PERCENTS if other != percent]
+            # Before a promotion some read has to have been tried on the target: the last change leaves it the chance.
+            percent = max(others) if (result.done + 1) % FLIPS_PER_ROUND == 0 else chance.choice(others)
             refused += ordered(stack, result, "cutover", percent=percent)
             result.done += 1
             if result.done % FLIPS_PER_ROUND:
