@@ -27,9 +27,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void start();
   void faults_changed();
-  void reset();  // RST to both sides, now
-  void reset(
-      Direction direction);  // ... to the receiver; to the sender once it sends more, or after `last_words`
+  // RST to both sides, now; or to the receiver now, and to the sender once it sends more, or after `last_words`.
+  void reset();
+  void reset(Direction direction);
   void half_close(Direction direction);  // the receiver sees an orderly end now; what was on its way is lost
   void close();                          // without saying so to anybody: the program ends
 

@@ -87,8 +87,8 @@ class Seed {
   std::map<std::string, Time> doubtful_until_;  // ... will ever know
   bool kills_ = false, outages_ = false, abandons_ = false, changes_ = false;
   bool unbounded_ = false, stale_reads_ = false;
-  std::set<std::string>
-      suspect_;            // records of which the replica may lack something until the next validation
+  // Records of which the replica may lack something, until a validation is clean that began when that could no longer be done.
+  std::map<std::string, Time> suspect_;
   bool changing_ = false;  // somebody drops the collection, and makes it again
 };
 
@@ -147,6 +147,9 @@ void Seed::plan_promises() {
     world_.source.rows.caps.max_exec.reset();
     world_.target.rows.caps.max_exec.reset();
     world_.options.mirror.uncertain_window = std::chrono::milliseconds(200 + run_.below(1000));
+    // What passed before the mirror was armed leaves no suspect: that it is over, the operator's settle time has to say.
+    world_.options.settle =
+        std::max<Duration>(world_.options.settle, std::chrono::nanoseconds(world_.window()));
   }
   for (auto* database : {&world_.source, &world_.target}) {
     if (!run_.chance(0.3)) continue;
@@ -189,9 +192,9 @@ void Seed::record_write(const std::string& name, const std::string& id, Kind kin
     doubtful_until_[id] =
         std::max(doubtful_until_[id], run_.now() + world_.window() + (heard ? 1 : 60) * second);
     ++verdict.counts.unknown;
-    if (unbounded_) suspect_.insert(id);
+    if (unbounded_) suspect_[id] = doubtful_until_[id];
   }
-  if (stale_reads_) suspect_.insert(id);
+  if (stale_reads_) suspect_[id] = never;
   run_.note(name + ": " +
             (kind == Kind::write             ? "put "
              : kind == Kind::write_if_absent ? "insert "
@@ -359,8 +362,20 @@ void Seed::start(bool forced) {
 void Seed::validate() {
   cutover::ValidateOptions all;
   all.repair = true;
-  verdict.counts.validations +=
-      control("validate", [all](auto& migration) { return migration.validate(all, {}); });
+  const Time began = run_.now();
+  const bool begun = control("validate", [all](auto& migration) { return migration.validate(all, {}); });
+  verdict.counts.validations += begun;
+  if (!begun || suspect_.empty()) return;
+  const auto phase = std::make_shared<std::string>("running");
+  while (*phase == "running" && run_.now() < began + 60 * second && world_.died_after(began) == never) {
+    run_.sleep_until(run_.now() + 100 * millisecond);
+    if (world_.ask("status", 10 * second, [phase](Process& process) {
+          *phase = process.migration->status().validation.phase;
+        }) != World::Asked::answered)
+      return;
+  }
+  if (*phase == "clean" && world_.died_after(began) == never)
+    std::erase_if(suspect_, [began](const auto& one) { return one.second < began; });
 }
 
 void Seed::operate() {
@@ -469,8 +484,12 @@ void Seed::heal() {
     if (change("the application", Change::create) != Did::yes) run_.sleep_until(run_.now() + second);
   }
   if (!rests() || (!unbounded_ && !stale_reads_)) return;
-  // Whatever was in doubt has been done by now, or never will be: a validation reads it again.
-  (void)validated(true);
+  // Whatever was in doubt has been done by now, or never will be: a validation reads it again, and then finds no difference.
+  const auto found = validated(true).validation;
+  if (found.phase != "clean")
+    violated("suspects were read again, and the comparison is " + found.phase + " (" + found.reason +
+             "), missing " + std::to_string(found.missing) + ", extra " + std::to_string(found.extra) +
+             ", different " + std::to_string(found.different));
   (void)rests();
 }
 
@@ -492,8 +511,10 @@ bool Seed::rests() {
     const auto status = world_.process().migration->status();
     if (status.quarantined > 0)
       (void)control("retry", [](auto& migration) { return migration.quarantine_retry({}, {}); });
-    if (status.primary == "source" && status.state != "ready" && status.validation.phase != "running")
-      start(status.work.problem.find("--force target_not_empty") != std::string::npos);
+    const bool forced = status.work.problem.find("--force target_not_empty") != std::string::npos;
+    if (status.primary == "source" && (forced || status.state != "ready") &&
+        status.validation.phase != "running")
+      start(forced);
     if (status.gaps > 0 && status.validation.phase != "running") validate();
   }
   run_.note("world: settled: " + why);
@@ -551,6 +572,9 @@ void Seed::add_writes() {
     if (known && w.answer->did == Did::no) continue;
     checker::Operation operation{.process = by, .key = key, .kind = w.kind, .call = w.call};
     if (puts) operation.value = value;
+    // Where the target has no such call, and nothing bounds it, it may overwrite what came after its window.
+    if (unbounded_ && !known && w.answer->by_target && w.kind == Kind::write_if_absent)
+      operation.kind = Kind::write;
     if (known) {
       operation.ret = w.told == never ? w.answer->at : w.told;
       operation.side = w.answer->by_target ? "target" : "source";

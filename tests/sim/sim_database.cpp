@@ -36,7 +36,7 @@ void SimDatabase::note_changes(const support::FakeDriver::Rows& before) {
 std::shared_ptr<const support::FakeDriver::State> SimDatabase::some_state(Time ago_max) {
   const Time when = run_.now() - run_.between(0, ago_max);
   std::shared_ptr<const support::FakeDriver::State> found;
-  for (const auto& [since, state] : held_) {
+  for (const auto& [since, state] : states_) {
     if (since <= when) found = state;
   }
   return found;
@@ -91,7 +91,7 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
     const auto former = stale_max > 0 && run_.chance(faults.stale) ? some_state(stale_max) : nullptr;
     if (former) ++stale;
     const bool keeps = writes && (stale_scans > 0 || stale_reads > 0);
-    if (keeps && held_.empty()) held_.emplace_back(run_.now(), rows.state());
+    if (keeps && states_.empty()) states_.emplace_back(run_.now(), rows.state());
     const bool part = !again && batch > 1 && run_.chance(faults.part);
     if (part) {
       ++partial;
@@ -102,10 +102,10 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
     auto answer = execute();
     if (former) rows.thaw();
     if (writes) note_changes(before);
-    if (keeps) held_.emplace_back(run_.now(), rows.state());
+    if (keeps) states_.emplace_back(run_.now(), rows.state());
     // Of those from before that time only the last one can still be shown.
-    while (held_.size() > 1 && held_[1].first < run_.now() - std::max(stale_scans, stale_reads))
-      held_.pop_front();
+    while (states_.size() > 1 && states_[1].first < run_.now() - std::max(stale_scans, stale_reads))
+      states_.pop_front();
     said(again ? "executed later" : part ? "executed in part" : former ? "shows what was" : "executed");
     if (!answer_lost && !again) wire->answer.emplace(std::move(answer));
   };

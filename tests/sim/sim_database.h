@@ -88,7 +88,7 @@ class SimDatabase final : public protocols::Driver {
   const std::string name_;
   std::map<std::string, std::vector<Change>> changes_;
   // What it held from then on; the last one is what it holds.
-  std::deque<std::pair<Time, std::shared_ptr<const support::FakeDriver::State>>> held_;
+  std::deque<std::pair<Time, std::shared_ptr<const support::FakeDriver::State>>> states_;
   Time sender_died_ = -1;
 };
 

@@ -43,7 +43,7 @@ class Vmproxy:
     def __init__(self, directory, source: dict, target: dict, *, dialect="chroma", collections=("*",), settings=None,
                  environment=None, program=None):
         """program: another one than all tests have."""
-        self.program = str(program) if program else None
+        self.program = str(program or binary())
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port, self.admin_port = free_port(), free_port()
@@ -75,7 +75,7 @@ class Vmproxy:
         """Begins the process, with these fault points armed (builds that have them; docs/reliability.md)."""
         environment = {**os.environ, **(self.environment or {}), **({"VMPROXY_FAULTS": faults} if faults else {})}
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([self.program or binary(), "serve", "-c", str(self.config_path)], env=environment,
+            self.process = subprocess.Popen([self.program, "serve", "-c", str(self.config_path)], env=environment,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.starts += 1
 
@@ -139,7 +139,7 @@ class Vmproxy:
     # Commands.
     def run(self, *arguments, timeout: float = 300.0, stdin=None):
         """Any command with this configuration; the completed process, whatever its exit code."""
-        done = subprocess.run([self.program or binary(), "-c", str(self.config_path), *arguments], text=True, input=stdin,
+        done = subprocess.run([self.program, "-c", str(self.config_path), *arguments], text=True, input=stdin,
                               stdin=None if stdin is not None else subprocess.DEVNULL,
                               capture_output=True, timeout=timeout, check=False)
         assert not SANITIZER.search(done.stderr), done.stderr

@@ -34,6 +34,13 @@ class Context:
                 return str(folder / name)
         raise NotRun(f"the program {name} (scripts/build {presets[0] if presets else 'release'} --target {name})")
 
+    def program_with_faults(self) -> str:
+        """A vmproxy that has fault points; scripts/test names the one that it has built."""
+        program = os.environ.get("VMPROXY_FAULTS_BIN") or str(ROOT / "build" / "torture" / "bin" / "vmproxy")
+        if not os.access(program, os.X_OK):
+            raise NotRun("a vmproxy with fault points (scripts/build torture, or VMPROXY_FAULTS_BIN)")
+        return program
+
     def needs_file(self, name: str) -> pathlib.Path:
         if not (ROOT / name).exists():
             raise NotRun(f"{name}, which is not in this tree")

@@ -121,6 +121,23 @@ class Stack:
         drive(self.vmproxy, lambda status: status["state"] in AFTER_READY, "start",
               begun=lambda status: status["state"] not in ("created", "abandoned"), timeout=timeout)
 
+    def go_round(self, over, patience: float = 600.0) -> bool:
+        """There and back, while somebody else brings faults, until `over()`. Whether it was a whole one. patience: seconds for each
+        step."""
+        def until(reached, *command):
+            return lambda: drive(self.vmproxy, reached, *command, timeout=patience)
+        steps = [lambda: self.to_ready(patience)]
+        for percent in (10, 50, 100):
+            steps.append(until(lambda s, p=percent: s["reads_percent"] == p, "cutover", "--percent", str(percent)))
+        steps += [until(lambda s: s["primary"] == "target", "promote"),
+                  until(lambda s: s["primary"] == "source", "rollback", "--reason", "another round")]
+        for step in steps:
+            if over():
+                return False
+            step()
+            self.journey.go_on()
+        return True
+
     # One order to the admin API, without a process of its own: thousands of them are given.
     def order(self, action: str, timeout: float = 60.0, **body) -> dict:
         request = urllib.request.Request(f"{self.vmproxy.admin_url}/api/v1/migrations/m/{action}", json.dumps(body).encode(),

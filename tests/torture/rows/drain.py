@@ -10,7 +10,7 @@ from torture.stack import Stack
 from torture.windows import WindowedWorkload
 
 UNIT_SECONDS = 4.0
-RAW_CLIENTS = 4  # of each kind
+RAW_CLIENTS = 8  # of each kind
 SECOND_MAX = 2.0  # from the second SIGTERM to the end
 
 

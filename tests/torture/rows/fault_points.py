@@ -13,7 +13,7 @@ import sys
 from fault_points import points
 from torture.context import ROOT, last_match
 from torture.plan import share
-from torture.row import NICE, POINTS, SPARE, NotRun, Row
+from torture.row import NICE, POINTS, SPARE, Row
 
 ROUNDS_NIGHT = 20
 SHARES_SHORT = 32   # of the points, one with real databases
@@ -49,9 +49,7 @@ class Tally:
 
 def run(context, budget, seed):
     result = ROW.result(budget, seed)
-    program = os.environ.get("VMPROXY_FAULTS_BIN") or str(ROOT / "build" / "torture" / "bin" / "vmproxy")
-    if not os.access(program, os.X_OK):
-        raise NotRun("a vmproxy with fault points (scripts/build torture, or VMPROXY_FAULTS_BIN)")
+    program = context.program_with_faults()
     # Whole rounds: 20 of them shared by parts, and not so many kills.
     times = 1 if budget.short else share(ROUNDS_NIGHT, *budget.part) if budget.part[1] > 1 else budget.count // len(KILLABLE)
     tally = Tally(result, max(1, times))

@@ -16,7 +16,7 @@ RECORDS_NIGHT = 40_000
 
 def run(context, budget, seed):
     result = ROW.result(budget, seed)
-    # Of few records one change waits for each, whatever comes; in a night there are more of them than are written.
+    # Of few records one change waits for each, whatever comes; in a night most writes are of a record that none waits for.
     records = 4000 if budget.short else RECORDS_NIGHT
     with Stack(context, ROW.name, seed, records=records, writes=112.0, target_relay=SlowRelay) as stack:
         stack.begin()

@@ -4,7 +4,7 @@ import time
 
 from chaos import Killer, drive
 from torture.row import STACKS, Row
-from torture.stack import AFTER_READY, Stack
+from torture.stack import Stack
 
 RECORDS_PER_SECOND = 500.0
 # Chroma takes some 15 to 40 write requests a second on two cores, whoever asks and however many do: one writer, a transaction
@@ -24,7 +24,7 @@ def run(context, budget, seed):
         rounds = 0
         try:
             while not killer.done and killer.error is None and budget.left() > 60:
-                rounds += go_round(stack, lambda: killer.done or budget.left() < 60)
+                rounds += stack.go_round(lambda: killer.done or budget.left() < 60)
         except AssertionError as error:
             result.anomaly(f"the migration did not go on: {error}")
         finally:
@@ -49,25 +49,6 @@ def run(context, budget, seed):
         # Kills that all meet one state show little.
         result.figure("whole rounds of the migration", rounds, adds=True, **({} if budget.short else {"at_least": 5}))
     return result
-
-
-def go_round(stack, over, patience: float = 600.0) -> bool:
-    """Whether it was a whole one. patience: seconds for each step."""
-    vmproxy, journey = stack.vmproxy, stack.journey
-
-    def until(reached, *command):
-        return lambda: drive(vmproxy, reached, *command, timeout=patience)
-    steps = [lambda: stack.to_ready(patience)]
-    for percent in (10, 50, 100):
-        steps.append(until(lambda s, p=percent: s["reads_percent"] == p, "cutover", "--percent", str(percent)))
-    steps += [until(lambda s: s["primary"] == "target", "promote"),
-              until(lambda s: s["primary"] == "source", "rollback", "--reason", "another round")]
-    for step in steps:
-        if over():
-            return False
-        step()
-        journey.go_on()
-    return True
 
 
 ROW = Row("random_kills", "kill -9 of vmproxy at random moments under 500 records/s", "kills", (10, 240), (300, 1500), run,
