@@ -81,6 +81,15 @@ TEST_CASE("histories of a real register are clean") {
   });
 }
 
+TEST_CASE("histories that a search got lost in are clean") {
+  // Conditional writes, and all optional ones tried at each step: more than a million states, where 600 will do.
+  for (const uint64_t seed : {262'347'811, 10'824, 21'063, 32'609}) {
+    const Report report = check_with_end(RealRegister(seed, {.processes = 12, .operations = 150}));
+    INFO("seed " << seed << "\n" << to_text(report));
+    CHECK(report.verdict() == Verdict::clean);
+  }
+}
+
 TEST_CASE("a read of a value that was never current while it was under way is found") {
   size_t changed = 0;
   rc::prop("in any history of a real register", [&changed](uint64_t seed, uint64_t choice) {

@@ -28,14 +28,22 @@ uint64_t mixed(uint64_t x) {
 Hash hash_of_step(uint32_t step) {
   return {mixed(step), mixed(step + (1ULL << 40))};
 }
+bool is_conditional(const Step& step) {
+  return step.does == Step::Does::write_if_absent;
+}
 Hash hash_of_value(uint32_t value) {
   return {mixed(value + (2ULL << 40)), mixed(value + (3ULL << 40))};
 }
 
+// Which optional writes are tried. Where a condition may depend on what it finds, any of them may matter (all);
+// but most histories are explained by those that a waiting read needs (wanted), and there are far fewer of these. An
+// order that is found with them is an order; only that there is none says nothing.
+enum class Optional : uint8_t { wanted, all };
+
 // Depth first. The state is the set of steps that were taken and the value; everything else follows from the set.
 class Search {
  public:
-  Search(std::span<const Step> steps, uint64_t states_max);
+  Search(std::span<const Step> steps, uint64_t states_max, Optional optional);
   SearchResult run() { return {explore(), states_.size()}; }
 
  private:
@@ -67,7 +75,7 @@ class Search {
   // The steps that must still be taken, linked in order of their calls.
   std::vector<uint32_t> next_, previous_;
   size_t required_left_ = 0;
-  bool conditional_ = false;  // some step depends on what it finds
+  bool conditional_ = false;  // some step depends on what it finds, and all optional writes are tried
   // By value.
   std::vector<uint32_t> reads_left_, writes_left_;
   std::vector<std::vector<uint32_t>> optional_of_;  // in order of call
@@ -89,7 +97,7 @@ class Search {
   uint64_t visits_max_;
 };
 
-Search::Search(std::span<const Step> steps, uint64_t states_max)
+Search::Search(std::span<const Step> steps, uint64_t states_max, Optional optional)
     : steps_(steps.begin(), steps.end()),
       states_max_(states_max),
       visits_max_(64 * (states_max + steps.size())) {
@@ -112,7 +120,7 @@ Search::Search(std::span<const Step> steps, uint64_t states_max)
     step.value =
         static_cast<uint32_t>(std::lower_bound(values.begin(), values.end(), step.value) - values.begin());
     ++(step.does == Step::Does::read ? reads_left_ : writes_left_)[step.value];
-    conditional_ |= step.does == Step::Does::write_if_absent;
+    conditional_ |= optional == Optional::all && is_conditional(step);
     if (step.optional) {
       optional_of_[step.value].push_back(i);
       optional_by_last_.push_back(i);
@@ -297,7 +305,19 @@ void Search::collect_optional(uint32_t value, Time window) {
 }  // namespace
 
 SearchResult search_register(std::span<const Step> steps, uint64_t states_max) {
-  return Search(steps, states_max).run();
+  if (std::none_of(steps.begin(), steps.end(), is_conditional))
+    return Search(steps, states_max, Optional::wanted).run();
+  // Each of the two is sometimes lost where the other finds an order at once: they take turns, and more each time.
+  uint64_t states = 0;
+  for (uint64_t turn = std::min<uint64_t>(10'000, states_max);; turn = std::min(turn * 10, states_max)) {
+    for (const Optional optional : {Optional::wanted, Optional::all}) {
+      SearchResult result = Search(steps, turn, optional).run();
+      result.states = states += result.states;
+      const bool says_something = optional == Optional::all || result.answer != Answer::impossible;
+      if (result.answer != Answer::gave_up && says_something) return result;
+    }
+    if (turn == states_max) return {Answer::gave_up, states};
+  }
 }
 
 }  // namespace vmproxy::checker

@@ -26,12 +26,13 @@ enum class Answer : uint8_t { possible, impossible, gave_up };
 
 struct SearchResult {
   Answer answer = Answer::possible;
-  uint64_t states = 0;  // distinct (operations done, value) that were tried
+  uint64_t states = 0;  // distinct (operations done, value) that were tried, in all ways together
 };
 
-// Gives up after `states_max` states, of 16 bytes each, or 64 visits of an operation for each of them. States are
-// known by 128-bit hashes: two that meet by chance (once in 10^20 runs of the largest size) could only make a
-// possible history look impossible.
+// Gives up after `states_max` states, of 16 bytes each, or 64 visits of an operation for each of them; with conditional
+// writes after twice and a fifth as many, tried in several ways one after the other. States are known by 128-bit
+// hashes: two that meet by chance (once in 10^20 runs of the largest size) could only make a possible history look
+// impossible.
 SearchResult search_register(std::span<const Step> steps, uint64_t states_max);
 
 }  // namespace vmproxy::checker
