@@ -113,7 +113,7 @@ class Stack:
 
     # The operator.
     def settle(self) -> None:
-        close_gaps(self.vmproxy, timeout=600)
+        close_gaps(self.vmproxy, timeout=300)  # alone it takes 70 s at most: what is in doubt is waited for
 
     def to_source(self) -> None:
         drive(self.vmproxy, lambda s: s["primary"] == "source", "rollback", "--force", "ddl", "--reason", "the next point")

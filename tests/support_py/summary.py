@@ -40,7 +40,15 @@ def count_rows(report: pathlib.Path):
     """The same of a report of scripts/torture."""
     rows = json.loads(report.read_text())["rows"]
     return (sum(1 for row in rows if row["verdict"] == "passed"),
-            [f"torture::{row['name']}: {row['verdict']}" for row in rows if row["verdict"] != "passed"])
+            [f"torture::{row['name']}: {row['verdict']}{why_row(row)}" for row in rows if row["verdict"] != "passed"])
+
+
+def why_row(row: dict) -> str:
+    """How far it came, what it did not do, the first anomaly, and how to run it again."""
+    said = [f"{row['done']:,} of {row['asked']:,} {row['unit']}", *row["unfinished"], *row["anomalies"][:1],
+            f"needs {row['not_run']}" if row["not_run"] else "", row["again"]]
+    lines = [line for text in said for line in text.splitlines() if line.strip()]
+    return "".join(f"\n    {line[:WHY_COLUMNS]}" for line in (*lines[:WHY_LINES - 1], *lines[WHY_LINES - 1:][-1:]))
 
 
 def main():

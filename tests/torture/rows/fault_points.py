@@ -73,7 +73,7 @@ def run(context, budget, seed):
 def real(context, budget, part: str, also: list, seed, tally, program) -> None:
     """Points of this share and these, with the vendor's SDK under load."""
     result = tally.result
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-m", "faults", "--points", part,
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-m", "faults", "--durations=0", "--points", part,
                "--points-also", ",".join(also), "test_kill_points.py"]
     code, lines = context.run(f"{result.name}.real", command, budget.seconds if budget.short else max(60.0, budget.left() * 0.6),
                               {"VMPROXY_BIN": program, "VMPROXY_TEST_SCALE": "0.05", "VMPROXY_TEST_SEED": str(seed)},
@@ -81,7 +81,8 @@ def real(context, budget, part: str, also: list, seed, tally, program) -> None:
     tally.add([match[1] for line in lines if (match := re.search(REAL_AT, line))], "real databases")
     wrong = [line for line in lines if line.startswith(("FAILED", "ERROR", "E  ")) or " FAILED" in line or " ERROR" in line]
     if code is None:
-        result.unfinished.append("real databases: no more time")
+        under_way = [line for line in lines if line.strip()][-1:]
+        result.unfinished.append(f"real databases: no more time; the last line: {''.join(under_way)}")
         if wrong:
             result.anomaly("test_kill_points.py, before it was stopped: " + "\n".join(wrong)[:3500])
         return
@@ -125,5 +126,5 @@ def judge_fakes(tally, code, lines: list):
     return beyond[1].split()
 
 
-ROW = Row("fault_points", "kill -9 at each fault point, real and fake databases", "kills of each point", (len(KILLABLE), 600),
+ROW = Row("fault_points", "kill -9 at each fault point, real and fake databases", "kills of each point", (len(KILLABLE), 900),
           (len(KILLABLE) * ROUNDS_NIGHT, 4500), run, lane=POINTS)
