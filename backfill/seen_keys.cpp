@@ -9,15 +9,17 @@ namespace {
 
 constexpr uint64_t bits_max = 64ull << 20;  // 8 MiB
 constexpr uint64_t bits_min = 1ull << 16;
-constexpr uint64_t bits_per_key =
-    12;  // about 1 key in 150 is then called known wrongly, at the end of its time
-constexpr int probes = 4;
+// Of a million keys none is then called known wrongly. Each that is costs a READ, and some databases look through
+// all that they have for one record.
+constexpr uint64_t bits_per_key = 64;
+constexpr uint64_t bits_per_key_min = 12;  // about 1 key in 300, at the end of a filter's time
+constexpr int probes = 8;
 
 }  // namespace
 
 SeenKeys::SeenKeys(uint64_t expected) {
   const uint64_t wanted =
-      expected == 0 || expected > bits_max / (bits_per_key + 4) ? bits_max : expected * (bits_per_key + 4);
+      expected == 0 || expected > bits_max / bits_per_key ? bits_max : expected * bits_per_key;
   bits_.resize(std::bit_ceil(std::clamp(wanted, bits_min, bits_max)) / 64);
 }
 
@@ -37,7 +39,7 @@ bool SeenKeys::known(uint64_t hash) const {
 
 void SeenKeys::add(uint64_t hash) {
   // Fuller than this it would call too many keys known: begin anew, and forget what lies that far back.
-  if (++added_ > bits_.size() * 64 / bits_per_key) {
+  if (++added_ > bits_.size() * 64 / bits_per_key_min) {
     std::fill(bits_.begin(), bits_.end(), 0);
     added_ = 1;
   }

@@ -1,9 +1,9 @@
 // SeenKeys: notices that a scan shows a key twice (a source that keeps duplicates, a record that moved while
 // it was scanned). Which of the rows the target then holds is chance, so such keys are owed a READ (H19).
 //
-// Exact for rows in flight; acknowledged ones are kept in a Bloom filter of at most 8 MiB, so a few keys that
-// came once are read again for nothing, and two rows of a key that come more than some million rows apart are
-// left to validation. Thread-safe.
+// Exact for rows in flight; acknowledged ones are kept in a Bloom filter of at most 8 MiB, so of many
+// millions a few that came once are read again for nothing, and two rows of a key that come more than some million rows
+// apart are left to validation. Thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 import subprocess
 import threading
 import time
@@ -13,6 +14,7 @@ import stage
 from servers import create
 
 DIMENSION = 384
+ROUNDS = 3  # the last one whole
 # (source, target, records full, records quick)
 PAIRS = [("chroma", "pgvector", 40_000, 5_000), ("pgvector", "chroma", 20_000, 4_000),
          ("milvus", "pgvector", 150_000, 10_000), ("pgvector", "milvus", 50_000, 10_000),
@@ -110,9 +112,11 @@ class Copy:
         self.process = subprocess.Popen([str(word) for word in words], cwd=directory, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.lines = []
+        self.copying = float("nan")
 
     def wait(self) -> dict:
-        reader = threading.Thread(target=lambda: self.lines.extend((time.monotonic(), line.strip()) for line in self.process.stderr))
+        """All of it."""
+        reader = threading.Thread(target=self._read)
         reader.start()
         said = self.process.stdout.read()
         self.process.wait()
@@ -120,49 +124,84 @@ class Copy:
         reader.join()
         if self.process.returncode != 0:
             raise RuntimeError(f"vmproxy from: exit code {self.process.returncode}: {' / '.join(line for _, line in self.lines[-4:])}")
-        bars = [at for at, line in self.lines if line.startswith("[")]
-        after = [at for at, line in self.lines if line.startswith(("building", "comparing")) and bars and at > bars[0]]
-        self.copying = after[0] - bars[0] if after else float("nan")
         return json.loads(said)
 
+    def wait_copied(self) -> None:
+        """Only the copying; it is killed when something else follows."""
+        self._read(whole=False)
+        self.process.kill()
+        self.process.communicate()
+        if not self.copying > 0:
+            raise RuntimeError(f"vmproxy from ended before it had copied: {' / '.join(line for _, line in self.lines[-4:])}")
 
-def copy_pair(source_name: str, target_name: str, count: int, say) -> dict:
+    def _read(self, whole: bool = True) -> None:
+        first_bar = None
+        for line in self.process.stderr:
+            self.lines.append((time.monotonic(), line.strip()))
+            at, text = self.lines[-1]
+            if text.startswith("["):
+                first_bar = first_bar or at
+            elif first_bar and text.startswith(("building", "comparing")) and self.copying != self.copying:
+                self.copying = at - first_bar
+                if not whole:
+                    return
+
+
+def copy_round(source_name: str, source, target_name: str, target, directory, whole: bool) -> dict:
+    """Scan, copy and ingest, one after the other. Only a whole one builds the indexes and compares."""
     parallel = max(2, os.cpu_count() or 2)
+    os.sync()  # what was written before is not this round's work
+    with Watch(source=source.process.pid) as scan_watch:
+        scan = driver("scan", source_name, source.url, "copied", parallel)
+    copy = Copy(directory, source_name, source.url, target_name, target.url, "copied")
+    with Watch(vmproxy=copy.process.pid, source=source.process.pid, target=target.process.pid) as watch:
+        said = copy.wait() if whole else copy.wait_copied()
+    if not whole:  # what the target began for it, an index, would go on beside what is measured next
+        target.kill9()
+        target.start()
+    with Watch(target=target.process.pid) as ingest_watch:
+        ingest = driver("ingest", target_name, target.url, "copied", parallel, 1000)
+    # The reading before the measured part is the same server's work, so its scan is taken off below by measuring it.
+    with Watch(target=target.process.pid) as read_back:
+        driver("scan", target_name, target.url, "copied", parallel)
+    ingest_cpu = ingest["cpu_seconds"] + max(0.0, ingest_watch.cpu["target"] - read_back.cpu["target"])
+    scan_cpu = scan["cpu_seconds"] + scan_watch.cpu["source"]
+    per_vector = scan_cpu / scan["records"] + ingest_cpu / ingest["records"]
+    return {"scan": scan["records"] / scan["seconds"], "ingest": ingest["records"] / ingest["seconds"],
+            "cpu_bound": (os.cpu_count() or 1) / per_vector, "rate": scan["records"] / copy.copying, "copying": copy.copying,
+            "copy": copy, "watch": watch, "said": said}
+
+
+def copy_pair(source_name: str, target_name: str, count: int, rounds: int, say) -> dict:
+    pair, done = f"{source_name} to {target_name}", []
     with stage.Stage() as s:
         source = create(source_name)
-        target = create(target_name)
         try:
             source.start()
-            target.start()
             FILL[source_name](source, "copied", count)
-            say(f"{source_name} to {target_name}: {count:,} records are in the source")
-            with Watch(source=source.process.pid) as scan_watch:
-                scan = driver("scan", source_name, source.url, "copied", parallel)
-            copy = Copy(s.directory, source_name, source.url, target_name, target.url, "copied")
-            with Watch(vmproxy=copy.process.pid, source=source.process.pid, target=target.process.pid) as watch:
-                said = copy.wait()
-            # Again: of one server's scans one after the other some were a fifth faster than others.
-            scans = [scan, driver("scan", source_name, source.url, "copied", parallel)]
-            with Watch(target=target.process.pid) as ingest_watch:
-                ingest = driver("ingest", target_name, target.url, "copied", parallel, 1000)
-            scan_rate = sum(each["records"] for each in scans) / sum(each["seconds"] for each in scans)
-            ingest_rate = ingest["records"] / ingest["seconds"]
-            # The reading before the measured part is the same server's work, so its scan is taken off below by measuring it.
-            with Watch(target=target.process.pid) as read_back:
-                driver("scan", target_name, target.url, "copied", parallel)
-            ingest_cpu = ingest["cpu_seconds"] + max(0.0, ingest_watch.cpu["target"] - read_back.cpu["target"])
-            scan_cpu = scan["cpu_seconds"] + scan_watch.cpu["source"]
-            per_vector = scan_cpu / scan["records"] + ingest_cpu / ingest["records"]
-            row = {"pair": f"{source_name} to {target_name}", "records": count, "scan": scan_rate, "ingest": ingest_rate,
-                   "cpu_bound": (os.cpu_count() or 1) / per_vector, "rate": said["records"] / copy.copying, "copying": copy.copying,
-                   "took": copy.took, "cpu": watch.cpu["vmproxy"], "source_cpu": watch.cpu["source"], "target_cpu": watch.cpu["target"],
-                   "rss": watch.peak["vmproxy"], "source_rss": watch.peak["source"], "target_rss": watch.peak["target"],
-                   "compared": said["compared"], "differ": said["different"] + said["missing"] + said["extra"]}
-            say(f"{row['pair']}: scan {scan_rate:,.0f}/s, ingest {ingest_rate:,.0f}/s, vmproxy {row['rate']:,.0f}/s, all of it in {row['took']:.1f} s")
-            return row
+            say(f"{pair}: {count:,} records are in the source")
+            for number in range(1, rounds + 1):
+                target = create(target_name)
+                directory = s.directory / f"round{number}"
+                directory.mkdir()
+                try:
+                    target.start()
+                    done.append(copy_round(source_name, source, target_name, target, directory, whole=number == rounds))
+                finally:
+                    target.discard()
+                say(f"{pair}: round {number} of {rounds}: scan {done[-1]['scan']:,.0f}/s, ingest {done[-1]['ingest']:,.0f}/s, "
+                    f"vmproxy {done[-1]['rate']:,.0f}/s")
         finally:
             source.discard()
-            target.discard()
+    whole = done[-1]
+    row = {key: statistics.median(each[key] for each in done) for key in ("scan", "ingest", "cpu_bound", "rate", "copying")}
+    row |= {f"{name}_{what}": values[name] for what, values in (("cpu", whole["watch"].cpu), ("rss", whole["watch"].peak))
+            for name in ("vmproxy", "source", "target")}
+    said = whole["said"]
+    if said["records"] != count:
+        raise RuntimeError(f"{said['records']} of {count} records were copied")
+    return row | {"pair": pair, "records": count, "took": whole["copy"].took, "compared": said["compared"],
+                  "differ": said["different"] + said["missing"] + said["extra"]}
 
 
 def measure(quick: bool, figures, out, say, pair: str | None = None) -> None:
@@ -174,7 +213,7 @@ def measure(quick: bool, figures, out, say, pair: str | None = None) -> None:
             continue
         what = f"copy {source} to {target}, {DIMENSION} dimensions"
         try:
-            row = copy_pair(source, target, small if quick else full, say)
+            row = copy_pair(source, target, small if quick else full, 1 if quick else ROUNDS, say)
         except Exception as error:
             figures.failed(what, str(error)[:300].replace("\n", " ").replace("|", "/"))
             continue
@@ -184,10 +223,10 @@ def measure(quick: bool, figures, out, say, pair: str | None = None) -> None:
                          note=f"{row['rate']:,.0f}/s of {bound:,.0f}/s, {row['compared']:,} compared, {row['differ']} differ; all of it took {row['took']:.1f} s")
         if {source, target} == {"milvus", "pgvector"}:
             figures.at_least(f"{what}: records/s", row["rate"], 10_000, "/s")
-    out += ["## The copy", "", "Rates in records/s. `from`: the copying of `vmproxy from`, between its first progress bar and the building of indexes; "
-            "all: the whole command, with discovery, capture barrier, indexes and full comparison. CPU in seconds and memory in MB "
-            "(highest) are of the whole command.", ""]
+    out += ["## The copy", "", "Rates in records/s, medians of rounds that scan, copy and ingest in turn, into a new target each. `from`: the copying of "
+            "`vmproxy from`, between its first progress bar and the building of indexes; all: the whole command of the last round, with "
+            "discovery, capture barrier, indexes and full comparison. CPU in seconds and memory in MB (highest) are of that.", ""]
     out += report.table(rows, [("pair", "pair", ""), ("records", "records", ",d"), ("scan", "scan alone", ",.0f"), ("ingest", "ingest alone", ",.0f"),
                                ("cpu_bound", "cores / CPU of both", ",.0f"), ("rate", "from", ",.0f"), ("copying", "seconds copying", ".1f"), ("took", "seconds all", ".1f"),
-                               ("cpu", "CPU vmproxy", ".1f"), ("source_cpu", "CPU source", ".1f"), ("target_cpu", "CPU target", ".1f"),
-                               ("rss", "MB vmproxy", ",.0f"), ("source_rss", "MB source", ",.0f"), ("target_rss", "MB target", ",.0f")]) + [""]
+                               ("vmproxy_cpu", "CPU vmproxy", ".1f"), ("source_cpu", "CPU source", ".1f"), ("target_cpu", "CPU target", ".1f"),
+                               ("vmproxy_rss", "MB vmproxy", ",.0f"), ("source_rss", "MB source", ",.0f"), ("target_rss", "MB target", ",.0f")]) + [""]
