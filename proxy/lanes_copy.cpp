@@ -120,16 +120,21 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     auto touched = parts_.journal.rows_exist(journal::rows::touched, names);
     if (!touched) return touched.error();
     journal::BackfillDone done;
-    std::vector<model::Record> rows;
+    std::vector<size_t> untouched;
     for (size_t i = 0; i < part.rows.size(); ++i) {
       if (((*touched)[i] && VMPROXY_RULE("copy.touched")) ||
           parts_.debts.owed(collection.key, model::encode(part.rows[i].key))) {
         ++done.dropped;
       } else {
-        rows.push_back(part.rows[i]);
+        untouched.push_back(i);
       }
     }
-    if (rows.empty()) return done;
+    if (untouched.empty()) return done;
+    std::vector<model::Record> some;  // mostly it is all of them, and nothing is copied
+    if (done.dropped > 0) {
+      for (const size_t i : untouched) some.push_back(part.rows[i]);
+    }
+    const std::vector<model::Record>& rows = done.dropped > 0 ? some : part.rows;
     const auto ours = claim(*now);
     if (!ours && !ours.error().retryable()) return ours.error();
     const auto before_it = VMPROXY_FAULT_HIT("copy.writing");

@@ -118,7 +118,12 @@ Result<std::string> vector_bytes(const model::DenseVector& vector) {
   std::string out;
   out.reserve(4 + 4 * vector.size());
   put_dense_head(out, vector.size());
-  for (const float x : vector) put_float(out, x);
+  out.resize(4 + 4 * vector.size());
+  auto* at = reinterpret_cast<unsigned char*>(out.data() + 4);
+  for (const float x : vector) {  // a fifth of a copy's work: without a look at the string's end for each
+    boost::endian::store_big_u32(at, std::bit_cast<uint32_t>(x));
+    at += 4;
+  }
   return out;
 }
 

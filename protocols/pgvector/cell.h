@@ -3,6 +3,7 @@
 // Everything is big-endian.
 #pragma once
 
+#include <boost/endian/conversion.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -23,8 +24,9 @@ inline constexpr unsigned boolean_array = 1000, int2_array = 1005, int4_array = 
 // Big-endian bytes of an integer.
 template <class Int>
 void put_int(std::string& out, Int value) {
-  for (int shift = static_cast<int>(sizeof(Int)) * 8 - 8; shift >= 0; shift -= 8)
-    out += static_cast<char>(static_cast<uint64_t>(value) >> shift);
+  unsigned char bytes[sizeof(Int)];
+  boost::endian::endian_store<Int, sizeof(Int), boost::endian::order::big>(bytes, value);
+  out.append(reinterpret_cast<const char*>(bytes), sizeof(Int));
 }
 template <class Int>
 Int get_int(std::string_view bytes) {

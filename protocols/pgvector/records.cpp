@@ -99,7 +99,8 @@ class Writer {
   Result<void> copy(std::span<const Numbered> rows) {
     std::vector<std::string> pieces(1, std::string("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", 19));
     for (const auto& row : rows) {
-      if (pieces.back().size() > piece_bytes) pieces.emplace_back();
+      if (pieces.back().size() > piece_bytes)
+        pieces.emplace_back().reserve(piece_bytes + row.row.cells.size() + 2);
       put_int(pieces.back(), static_cast<int16_t>(columns_.size()));
       pieces.back() += row.row.cells;
     }
