@@ -157,6 +157,7 @@ def copy_round(source_name: str, source, target_name: str, target, directory, wh
     with Watch(vmproxy=copy.process.pid, source=source.process.pid, target=target.process.pid) as watch:
         said = copy.wait() if whole else copy.wait_copied()
     if not whole:  # what the target began for it, an index, would go on beside what is measured next
+        target.stop_timeout = 3.0  # then it is killed; Milvus takes its time
         target.stop()
         target.start()
     scans = [scan, driver("scan", source_name, source.url, "copied", parallel)]
