@@ -156,10 +156,8 @@ def copy_round(source_name: str, source, target_name: str, target, directory, wh
     copy = Copy(directory, source_name, source.url, target_name, target.url, "copied")
     with Watch(vmproxy=copy.process.pid, source=source.process.pid, target=target.process.pid) as watch:
         said = copy.wait() if whole else copy.wait_copied()
-    if not whole:  # what the target began for it, an index, would go on beside what is measured next
-        target.stop_timeout = 3.0  # then it is killed; Milvus takes its time
-        target.stop()
-        target.start()
+    if not whole:
+        target.end_clients()  # an index that it began would go on beside what is measured next
     scans = [scan, driver("scan", source_name, source.url, "copied", parallel)]
     with Watch(target=target.process.pid) as ingest_watch:
         ingest = driver("ingest", target_name, target.url, "copied", parallel, 1000)

@@ -207,6 +207,9 @@ class Server:
             return
         self._end(tree)
 
+    def end_clients(self) -> None:
+        """What the server still does for clients that are gone ends. Most servers notice by themselves."""
+
     def kill9(self) -> None:
         """What a crash or a lost machine looks like: no goodbye, for the whole tree."""
         if self.process is None:

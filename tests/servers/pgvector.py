@@ -161,6 +161,12 @@ class Pgvector(Server):
     def url(self):
         return self._dsn(self.database)
 
+    def end_clients(self) -> None:
+        # A backend that builds an index does not look whether somebody waits for it.
+        with self.client() as connection:
+            connection.execute("select pg_terminate_backend(pid, 10000) from pg_stat_activity "
+                               "where backend_type = 'client backend' and pid <> pg_backend_pid()")
+
     def client(self):
         import psycopg
         return psycopg.connect(self.url, autocommit=True)
