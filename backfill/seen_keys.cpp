@@ -9,8 +9,8 @@ namespace {
 
 constexpr uint64_t bits_max = 64ull << 20;  // 8 MiB
 constexpr uint64_t bits_min = 1ull << 16;
-// Of a million keys none is then called known wrongly. Each that is costs a READ, and some databases look through
-// all that they have for one record.
+// Of a million keys none is then called known wrongly. Each that is costs a READ, for which some databases take a fifth
+// of a second (docs/decisions/0023-what-a-copy-waits-for.md).
 constexpr uint64_t bits_per_key = 64;
 constexpr uint64_t bits_per_key_min = 12;  // about 1 key in 300, at the end of a filter's time
 constexpr int probes = 8;

@@ -1,6 +1,7 @@
 """The copy: scan alone, ingest alone, `vmproxy from`, on real servers, with CPU and memory of all processes."""
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -141,7 +142,7 @@ class Copy:
             at, text = self.lines[-1]
             if text.startswith("["):
                 first_bar = first_bar or at
-            elif first_bar and text.startswith(("building", "comparing")) and self.copying != self.copying:
+            elif first_bar and text.startswith(("building", "comparing")) and math.isnan(self.copying):
                 self.copying = at - first_bar
                 if not whole:
                     return

@@ -28,9 +28,6 @@ uint64_t mixed(uint64_t x) {
 Hash hash_of_step(uint32_t step) {
   return {mixed(step), mixed(step + (1ULL << 40))};
 }
-bool is_conditional(const Step& step) {
-  return step.does == Step::Does::write_if_absent;
-}
 Hash hash_of_value(uint32_t value) {
   return {mixed(value + (2ULL << 40)), mixed(value + (3ULL << 40))};
 }
@@ -38,12 +35,12 @@ Hash hash_of_value(uint32_t value) {
 // Which optional writes are tried. Where a condition may depend on what it finds, any of them may matter (all);
 // but most histories are explained by those that a waiting read needs (wanted), and there are far fewer of these. An
 // order that is found with them is an order; only that there is none says nothing.
-enum class Optional : uint8_t { wanted, all };
+enum class OptionalWrites : uint8_t { wanted, all };
 
 // Depth first. The state is the set of steps that were taken and the value; everything else follows from the set.
 class Search {
  public:
-  Search(std::span<const Step> steps, uint64_t states_max, Optional optional);
+  Search(std::span<const Step> steps, uint64_t states_max, OptionalWrites tried);
   SearchResult run() { return {explore(), states_.size()}; }
 
  private:
@@ -75,7 +72,7 @@ class Search {
   // The steps that must still be taken, linked in order of their calls.
   std::vector<uint32_t> next_, previous_;
   size_t required_left_ = 0;
-  bool conditional_ = false;  // some step depends on what it finds, and all optional writes are tried
+  const bool every_optional_matters_;  // some step may depend on what it finds
   // By value.
   std::vector<uint32_t> reads_left_, writes_left_;
   std::vector<std::vector<uint32_t>> optional_of_;  // in order of call
@@ -97,8 +94,9 @@ class Search {
   uint64_t visits_max_;
 };
 
-Search::Search(std::span<const Step> steps, uint64_t states_max, Optional optional)
+Search::Search(std::span<const Step> steps, uint64_t states_max, OptionalWrites tried)
     : steps_(steps.begin(), steps.end()),
+      every_optional_matters_(tried == OptionalWrites::all),
       states_max_(states_max),
       visits_max_(64 * (states_max + steps.size())) {
   std::sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.call < b.call; });
@@ -120,7 +118,6 @@ Search::Search(std::span<const Step> steps, uint64_t states_max, Optional option
     step.value =
         static_cast<uint32_t>(std::lower_bound(values.begin(), values.end(), step.value) - values.begin());
     ++(step.does == Step::Does::read ? reads_left_ : writes_left_)[step.value];
-    conditional_ |= optional == Optional::all && is_conditional(step);
     if (step.optional) {
       optional_of_[step.value].push_back(i);
       optional_by_last_.push_back(i);
@@ -222,7 +219,7 @@ bool Search::forbids_optional(Time call) const {
   auto at = std::lower_bound(optional_by_last_.begin(), optional_by_last_.end(), call_max_,
                              [this](uint32_t i, Time time) { return steps_[i].last < time; });
   for (; at != optional_by_last_.end() && steps_[*at].last < call; ++at) {
-    if (!optional_taken_[*at] && (conditional_ || reads_left_[steps_[*at].value] > 0)) return true;
+    if (!optional_taken_[*at] && (every_optional_matters_ || reads_left_[steps_[*at].value] > 0)) return true;
   }
   return false;
 }
@@ -258,7 +255,7 @@ void Search::collect_moves() {
   if (must_stay) return;
 
   // A write that nobody reads may come first of the writes: what it overwrites is overwritten in any case.
-  if (!conditional_ && !reads_wait) {
+  if (!every_optional_matters_ && !reads_wait) {
     for (size_t at = begin; at < moves_.size(); ++at) {
       const Step& step = steps_[moves_[at]];
       if (reads_left_[step.value] > 0 || (step.epoch != 0 && step.epoch != epoch_) ||
@@ -273,7 +270,7 @@ void Search::collect_moves() {
   // An optional write is taken only where a read follows it that needs it, or where a condition may depend on it.
   std::sort(wanted_.begin(), wanted_.end());
   wanted_.erase(std::unique(wanted_.begin(), wanted_.end()), wanted_.end());
-  if (conditional_) {
+  if (every_optional_matters_) {
     for (uint32_t value = 0; value < optional_of_.size(); ++value) collect_optional(value, window);
   } else {
     for (const uint32_t value : wanted_) collect_optional(value, window);
@@ -302,18 +299,22 @@ void Search::collect_optional(uint32_t value, Time window) {
   }
 }
 
+bool is_conditional(const Step& step) {
+  return step.does == Step::Does::write_if_absent;
+}
+
 }  // namespace
 
 SearchResult search_register(std::span<const Step> steps, uint64_t states_max) {
   if (std::none_of(steps.begin(), steps.end(), is_conditional))
-    return Search(steps, states_max, Optional::wanted).run();
+    return Search(steps, states_max, OptionalWrites::wanted).run();
   // Each of the two is sometimes lost where the other finds an order at once: they take turns, and more each time.
   uint64_t states = 0;
   for (uint64_t turn = std::min<uint64_t>(10'000, states_max);; turn = std::min(turn * 10, states_max)) {
-    for (const Optional optional : {Optional::wanted, Optional::all}) {
-      SearchResult result = Search(steps, turn, optional).run();
+    for (const OptionalWrites tried : {OptionalWrites::wanted, OptionalWrites::all}) {
+      SearchResult result = Search(steps, turn, tried).run();
       result.states = states += result.states;
-      const bool says_something = optional == Optional::all || result.answer != Answer::impossible;
+      const bool says_something = tried == OptionalWrites::all || result.answer != Answer::impossible;
       if (result.answer != Answer::gave_up && says_something) return result;
     }
     if (turn == states_max) return {Answer::gave_up, states};

@@ -208,7 +208,7 @@ class Server:
         self._end(tree)
 
     def end_clients(self) -> None:
-        """What the server still does for clients that are gone ends. Most servers notice by themselves."""
+        """Ends what the server still does for clients that are gone. Most servers notice by themselves."""
 
     def kill9(self) -> None:
         """What a crash or a lost machine looks like: no goodbye, for the whole tree."""

@@ -126,5 +126,5 @@ def judge_fakes(tally, code, lines: list):
     return beyond[1].split()
 
 
-ROW = Row("fault_points", "kill -9 at each fault point, real and fake databases", "kills of each point", (len(KILLABLE), 900),
+ROW = Row("fault_points", "kill -9 at each fault point, real and fake databases", "kills of each point", (len(KILLABLE), 720),
           (len(KILLABLE) * ROUNDS_NIGHT, 4500), run, lane=POINTS)
