@@ -26,6 +26,7 @@ std::string_view title_of(Code code) {
     case Code::timeout: return "It took too long";
     case Code::cancelled: return "Given up before it was done";
     case Code::overloaded: return "Too busy";
+    case Code::too_large: return "Larger than is taken";
     case Code::corrupt: return "Stored data is damaged";
     case Code::io: return "The disk failed";
     case Code::internal: return "An error of vmproxy's own";
@@ -195,6 +196,7 @@ int http_status(Code code) {
     case Code::cancelled:
     case Code::overloaded: return 503;
     case Code::timeout: return 504;
+    case Code::too_large:
     case Code::corrupt:
     case Code::io:
     case Code::internal: return 500;

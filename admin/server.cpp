@@ -25,7 +25,7 @@ boost::asio::awaitable<net::Response> answer(Api& api, ThreadPool& pool, net::Ex
     co_return std::move(*refused);
   const auto read = co_await exchange.read_body(body_bytes_max);
   if (!read) {
-    if (read.error().code == Code::overloaded) {
+    if (read.error().code == Code::too_large) {
       const Error refused(Code::invalid, "the body is larger than 64 KiB; no request of this API needs that");
       auto response = problem_response(refused, {}, 413);
       co_return response;

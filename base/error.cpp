@@ -20,6 +20,7 @@ std::string_view name_of(Code code) {
     case Code::timeout: return "timeout";
     case Code::cancelled: return "cancelled";
     case Code::overloaded: return "overloaded";
+    case Code::too_large: return "too_large";
     case Code::corrupt: return "corrupt";
     case Code::io: return "io";
     case Code::internal: return "internal";

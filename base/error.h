@@ -25,7 +25,8 @@ enum class Code {
   connection_lost,     // broke after bytes may have been sent
   timeout,             // deadline passed after bytes may have been sent
   cancelled,           // given up before anything was sent
-  overloaded,          // one of our own bounds is full
+  overloaded,          // one of our own bounds is full: it was not begun, and a moment later it may be
+  too_large,           // a message is larger than is taken; of an answer: what was asked for was done
   corrupt,             // checksum, format, impossible data
   io,                  // disk
   internal,

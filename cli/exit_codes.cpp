@@ -18,6 +18,7 @@ Exit exit_of(Code code) {
     case Code::quota:
     case Code::cancelled:
     case Code::overloaded:
+    case Code::too_large:
     case Code::corrupt:
     case Code::io:
     case Code::internal: return exit_error;

@@ -50,7 +50,7 @@ class Exchange {
   // that is a head only, the head's fields); nothing else of it is kept.
   virtual boost::asio::awaitable<Result<void>> pass(Upstream& upstream, Response* answer = nullptr) = 0;
 
-  // Reads the whole body into memory. Code::overloaded when larger than `bytes_max` (nothing more is read
+  // Reads the whole body into memory. Code::too_large when larger than `bytes_max` (nothing more is read
   // then; the handler replies and the connection closes afterwards), connection_lost when the client went
   // away.
   virtual boost::asio::awaitable<Result<void>> read_body(uint64_t bytes_max) = 0;
@@ -60,7 +60,7 @@ class Exchange {
   // After read_body: sends it to the upstream, reads the answer to its end (at most `bytes_max`), even when
   // the client has gone. `may_send` runs just before the first byte could leave; when it returns false
   // nothing is sent and the error is Code::cancelled. Errors: refused_connection (nothing was sent),
-  // connection_lost, timeout (maybe executed), overloaded (the answer was larger than bytes_max: executed,
+  // connection_lost, timeout (maybe executed), too_large (the answer was larger than bytes_max: executed,
   // not readable). Never sends a request twice. Retires pooled connections that the upstream closed before
   // using them.
   virtual boost::asio::awaitable<Result<Response>> forward(Upstream& upstream, Deadline deadline,

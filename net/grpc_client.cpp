@@ -35,7 +35,7 @@ Result<std::string> inflated(std::string_view bytes, uint64_t bytes_max) {
   }
   inflateEnd(&stream);
   if (out.size() > bytes_max)
-    return Error(Code::overloaded,
+    return Error(Code::too_large,
                  "the inflated answer is larger than " + std::to_string(bytes_max) + " bytes");
   if (state != Z_STREAM_END) return Error(Code::corrupt, "the answer's gzip data is damaged");
   return out;
@@ -173,8 +173,8 @@ Result<GrpcAnswer> GrpcClient::State::call(const std::vector<std::pair<std::stri
       return Error(Code::refused_connection,
                    address + " refused the call before executing it. It can be made again.");
     if (call.too_large)
-      return Error(Code::overloaded, "the answer of " + address + " is larger than " +
-                                         std::to_string(bytes_max) + " bytes. The call was executed there.");
+      return Error(Code::too_large, "the answer of " + address + " is larger than " +
+                                        std::to_string(bytes_max) + " bytes. The call was executed there.");
     if (!call.head_seen || (call.error != NGHTTP2_NO_ERROR && !call.trailers.find("grpc-status"))) {
       return Error(Code::connection_lost, address +
                                               " broke the call off: " + nghttp2_http2_strerror(call.error) +

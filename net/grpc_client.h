@@ -25,7 +25,7 @@ class GrpcClient {
 
   // `path`: "/package.Service/Method". The deadline goes along as grpc-timeout. An answer with a gRPC status
   // other than OK is a value, not an error. Errors: refused_connection (not executed; also when no
-  // connection became free in time), connection_lost, timeout, overloaded (answer larger than response_bytes_max),
+  // connection became free in time), connection_lost, timeout, too_large (answer larger than response_bytes_max),
   // corrupt (not gRPC).
   Result<GrpcAnswer> send(const std::string& path, const Headers& metadata, std::string_view message,
                           Deadline deadline, uint64_t response_bytes_max = 256u << 20);

@@ -22,9 +22,9 @@ asio::awaitable<Result<void>> Http1Exchange::read_body(uint64_t bytes_max) {
   request_.target = head_.target;
   request_.headers = head_.headers;
   if (framer_.kind() == BodyKind::length && framer_.left() > bytes_max) {
-    co_return Error(Code::overloaded, "the request's body of " + std::to_string(framer_.left()) +
-                                          " bytes is larger than the limit of " + std::to_string(bytes_max) +
-                                          ". Nothing was sent to the database.");
+    co_return Error(Code::too_large, "the request's body of " + std::to_string(framer_.left()) +
+                                         " bytes is larger than the limit of " + std::to_string(bytes_max) +
+                                         ". Nothing was sent to the database.");
   }
   stage_ = Stage::held;
   if (framer_.complete()) co_return Result<void>();
@@ -72,9 +72,9 @@ asio::awaitable<Result<void>> Http1Exchange::read_chunked_body(uint64_t bytes_ma
       co_return Error(Code::invalid,
                       "the request's chunked body is malformed. Nothing was sent to the database.");
     if (request_.body.size() > bytes_max || held_raw_.size() > bytes_max * 2 + 65536) {
-      co_return Error(Code::overloaded, "the request's body is larger than the limit of " +
-                                            std::to_string(bytes_max) +
-                                            " bytes. Nothing was sent to the database.");
+      co_return Error(Code::too_large, "the request's body is larger than the limit of " +
+                                           std::to_string(bytes_max) +
+                                           " bytes. Nothing was sent to the database.");
     }
     if (framer_.complete()) co_return Result<void>();
     if (auto sent = co_await send_continue(); !sent) co_return sent;
@@ -172,8 +172,8 @@ asio::awaitable<Result<Response>> Http1Exchange::read_answer(UpstreamConnection&
   const bool reusable = answer_.keep_alive;
   BodyFramer framer(answer_);
   const auto too_large = [&] {
-    return Error(Code::overloaded, "the answer of " + std::string(upstream_address_) + " is larger than " +
-                                       std::to_string(bytes_max) + " bytes. The request was executed there.");
+    return Error(Code::too_large, "the answer of " + std::string(upstream_address_) + " is larger than " +
+                                      std::to_string(bytes_max) + " bytes. The request was executed there.");
   };
   if (framer.kind() == BodyKind::length && framer.left() > bytes_max) co_return too_large();
   held_answer_until_close_ = framer.kind() == BodyKind::until_close;

@@ -174,9 +174,9 @@ asio::awaitable<Result<void>> Http2Exchange::read_body(uint64_t bytes_max) {
   if (stage_ != Stage::waiting)
     co_return Error(Code::internal, "read_body() after the request was held or answered");
   stage_ = Stage::held;
-  const Error too_large(Code::overloaded, "the request's body is larger than the limit of " +
-                                              std::to_string(bytes_max) +
-                                              " bytes. Nothing was sent to the database.");
+  const Error too_large(Code::too_large, "the request's body is larger than the limit of " +
+                                             std::to_string(bytes_max) +
+                                             " bytes. Nothing was sent to the database.");
   request_.method = head_.method;
   request_.target = head_.target;
   request_.headers = head_.headers;

@@ -156,9 +156,9 @@ asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Dea
     // execution.
     if (up.refused() && !again && !expired_) continue;
     if (up.too_large) {
-      co_return Error(Code::overloaded, "the answer of " + pool.shared().address + " is larger than " +
-                                            std::to_string(bytes_max) +
-                                            " bytes. The request was executed there.");
+      co_return Error(Code::too_large, "the answer of " + pool.shared().address + " is larger than " +
+                                           std::to_string(bytes_max) +
+                                           " bytes. The request was executed there.");
     }
     if (!up.ended) co_return http2_upstream_error(up, pool.shared().address, expired_);
     if (VMPROXY_FAULT_HIT("source.answer").drops)

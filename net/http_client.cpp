@@ -145,8 +145,8 @@ Result<Response> HttpClient::State::read_answer(ClientConnection& connection, co
                                             "). The request may have been executed there.");
   };
   const auto too_large = [&] {
-    return Error(Code::overloaded, "the answer of " + address + " is larger than " +
-                                       std::to_string(bytes_max) + " bytes. The request was executed there.");
+    return Error(Code::too_large, "the answer of " + address + " is larger than " +
+                                      std::to_string(bytes_max) + " bytes. The request was executed there.");
   };
   Buffer& buffer = connection.buffer;
   Http1Head head;

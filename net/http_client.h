@@ -17,7 +17,7 @@ class HttpClient {
 
   // Host and Content-Length are set here. Errors: refused_connection (nothing sent; also when no connection
   // became free in time), cancelled (the deadline had passed, nothing sent), connection_lost, timeout,
-  // overloaded (answer larger than response_bytes_max).
+  // too_large (answer larger than response_bytes_max).
   Result<Response> send(const Request& request, Deadline deadline, uint64_t response_bytes_max = 256u << 20);
 
  private:

@@ -73,12 +73,15 @@ class ByteBudget {
     Share(ByteBudget& budget, uint64_t bytes) : budget_(budget), bytes_(bytes) {}
     Share(const Share&) = delete;
     ~Share() { budget_.give_back(bytes_); }
-    // It has turned out to be larger: what is held counts from now on, also above the budget, and the next ones wait for it.
-    void grow_to(uint64_t bytes) {
+    // It has turned out to be so much. More counts from now on, also above the budget, and the next ones wait for it.
+    void becomes(uint64_t bytes) {
       bytes = std::min(bytes, budget_.bytes_max_);
-      if (bytes <= bytes_) return;
-      std::lock_guard hold(budget_.mutex_);
-      budget_.used_ += bytes - bytes_;
+      if (bytes < bytes_) {
+        budget_.give_back(bytes_ - bytes);
+      } else {
+        std::lock_guard hold(budget_.mutex_);
+        budget_.used_ += bytes - bytes_;
+      }
       bytes_ = bytes;
     }
 
@@ -86,6 +89,7 @@ class ByteBudget {
     ByteBudget& budget_;
     uint64_t bytes_;
   };
+  uint64_t bytes_max() const { return bytes_max_; }
   uint64_t used() const {
     std::lock_guard hold(mutex_);
     return used_;

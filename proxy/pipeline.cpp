@@ -88,25 +88,29 @@ asio::awaitable<bool> Pipeline::hold_body(net::Exchange& exchange, const Row* ro
                                           std::optional<ByteBudget::Share>& held) {
   uint64_t bytes = std::min(exchange.head().content_length.value_or(uint64_t{1} << 20),
                             context_.dialect->body_bytes_max());
+  const uint64_t making =
+      reads(row) ? std::min(expected_answer_.making(), context_.budget.bytes_max() / 4) : 0;
+  bytes += making;
   bool room = context_.budget.take_now(bytes);
   if (!room) room = co_await wait_for(exchange, context_.budget, bytes);
   if (!room) {
     co_await reply_error(
         exchange,
-        Error(Code::overloaded,
-              "the requests under way fill memory.inflight_bytes, and no room came before this "
-              "one's deadline. Nothing was sent to the database."),
+        Error(
+            Code::overloaded,
+            "the requests under way fill memory.inflight_bytes, and no room came in half of this one's time. "
+            "Nothing was sent to the database."),
         row);
     co_return false;
   }
   held.emplace(context_.budget, bytes);
   if (!co_await read_body(exchange)) co_return false;
-  held->grow_to(exchange.request().body.size());
+  held->becomes(exchange.request().body.size() + making);
   co_return true;
 }
 
 asio::awaitable<bool> Pipeline::wait_for(net::Exchange& exchange, ByteBudget& budget, uint64_t& bytes) {
-  asio::steady_timer timer(exchange.executor(), exchange.deadline() - context_.clock.now());
+  asio::steady_timer timer(exchange.executor(), (exchange.deadline() - context_.clock.now()) / 2);
   const auto waiter = std::make_shared<std::atomic<uint64_t>>(0);
   timer.async_wait([&budget, waiter](const boost::system::error_code& error) {
     if (!error) budget.give_up(waiter->load());
@@ -137,7 +141,7 @@ asio::awaitable<void> Pipeline::enter_gate(net::Exchange& exchange) {
 asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
   auto body = co_await exchange.read_body(context_.dialect->body_bytes_max());
   if (body) co_return true;
-  if (body.error().code == Code::overloaded) {
+  if (body.error().code == Code::too_large) {
     net::Response response =
         context_.dialect->error(Error(Code::invalid, body.error().message), exchange.head());
     if (response.status >= 400) {
@@ -147,7 +151,7 @@ asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
       Error error = body.error();
       if (const Row* row = context_.dialect->classify(exchange.head())) {
         auto read = context_.dialect->decode(*row, exchange.request(), *context_.collections.catalog());
-        if (!read && read.error().code == Code::overloaded) error = read.error();
+        if (!read && read.error().code == Code::too_large) error = read.error();
       }
       response = context_.dialect->error(error, exchange.head());
     }
@@ -159,12 +163,9 @@ asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {
   co_return false;
 }
 
-asio::awaitable<void> Pipeline::reply_error(net::Exchange& exchange, const Error& error, const Row* row,
-                                            bool forwarded) {
+asio::awaitable<void> Pipeline::reply_error(net::Exchange& exchange, const Error& error, const Row* row) {
   count(exchange, row, Served::nobody, name_of(error.code));
-  net::Response response = context_.dialect->error(error, exchange.head());
-  if (forwarded && error.code == Code::overloaded) response.headers.remove("retry-after");
-  (void)co_await exchange.reply(std::move(response));
+  (void)co_await exchange.reply(context_.dialect->error(error, exchange.head()));
 }
 
 // --- reads while the source is primary
@@ -270,7 +271,7 @@ asio::awaitable<bool> Pipeline::read_from_target(net::Exchange& exchange, ByteBu
     co_return false;
   }
   context_.read_counts.to_target();
-  hold_answer(held, exchange, *answer);
+  hold_answer(held, exchange, &row, *answer);
   count(exchange, &row, Served::target, verdict(&row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
   co_return true;
@@ -303,10 +304,10 @@ asio::awaitable<void> Pipeline::forward(net::Exchange& exchange, ByteBudget::Sha
   auto answer = co_await exchange.forward(context_.source, exchange.deadline(),
                                           context_.options.answer_bytes_max, [] { return true; });
   if (!answer) {
-    co_await reply_error(exchange, answer.error(), row, true);
+    co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  hold_answer(held, exchange, *answer);
+  hold_answer(held, exchange, row, *answer);
   context_.mirror.freshness().shown();
   const TimePoint now = context_.clock.now();
   context_.source_read_latency.observe(now - began, now);
@@ -370,7 +371,7 @@ asio::awaitable<bool> Pipeline::read_from_source(net::Exchange& exchange, ByteBu
     context_.source_reads.failed(answer.error().message);
     co_return false;
   }
-  hold_answer(held, exchange, *answer);
+  hold_answer(held, exchange, &row, *answer);
   context_.source_reads.succeeded();
   // A read of a database may be disturbed by a write of the same record beside it (decision 10): the mirror's may have come.
   if (context_.mirror.marks().of(operation->collection, operation->keys) != marks) co_return false;
@@ -420,7 +421,7 @@ asio::awaitable<void> Pipeline::serve(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  hold_answer(*held, exchange, *answer);
+  hold_answer(*held, exchange, row, *answer);
   count(exchange, row, Served::target, verdict(row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
 }

@@ -9,6 +9,7 @@
 #include "net/exchange.h"
 #include "net/upstream.h"
 #include "proxy/context.h"
+#include "proxy/expected_answer.h"
 #include "proxy/on_pool.h"
 #include "proxy/request_metrics.h"
 
@@ -86,15 +87,18 @@ class Pipeline {
                                                            std::shared_ptr<const Routing> routing,
                                                            Deadline deadline);
 
-  // The request's body is here, and counted in `held`. False: it is not, and what there was to answer is answered.
+  static bool reads(const Row* row) { return row != nullptr && row->cls == protocols::OperationClass::read; }
+  // The request's body is here, and counted in `held`, of a read with what making its answer may take. False: it is not, and what there was to answer is answered.
   boost::asio::awaitable<bool> hold_body(net::Exchange& exchange, const Row* row,
                                          std::optional<ByteBudget::Share>& held);
   // The answer is here too, and is counted until the client has taken it, which may be slow.
-  static void hold_answer(ByteBudget::Share& held, const net::Exchange& exchange,
-                          const net::Response& answer) {
-    held.grow_to(exchange.request().body.size() + answer.body.size());
+  void hold_answer(ByteBudget::Share& held, const net::Exchange& exchange, const Row* row,
+                   const net::Response& answer) {
+    if (reads(row)) expected_answer_.seen(answer.body.size());
+    held.becomes(exchange.request().body.size() + answer.body.size());
   }
-  // False at the request's deadline: nothing was taken.
+  // False when half of the time until the request's deadline is over: nothing was taken. What gets its turn has the other half,
+  // so that it is not sent only to be given up on its way.
   boost::asio::awaitable<bool> wait_for(net::Exchange& exchange, ByteBudget& budget, uint64_t& bytes);
   // The same, for ByteBudget::Share(context_.change_slots, 1).
   boost::asio::awaitable<bool> wait_for_change_slot(net::Exchange& exchange);
@@ -103,9 +107,7 @@ class Pipeline {
   static Error unknown_credential() {
     return {Code::unauthenticated, "the source had not accepted this credential before it was replaced"};
   }
-  // `forwarded`: of forward(), where "overloaded" is an answer too large to be held. The request was executed.
-  boost::asio::awaitable<void> reply_error(net::Exchange& exchange, const Error& error, const Row* row,
-                                           bool forwarded = false);
+  boost::asio::awaitable<void> reply_error(net::Exchange& exchange, const Error& error, const Row* row);
   template <class T>
   boost::asio::awaitable<Result<T>> on_pool(net::Exchange& exchange, std::function<Result<T>()> work) {
     return proxy::on_pool<T>(context_.pool, exchange.executor(), std::move(work));
@@ -120,6 +122,7 @@ class Pipeline {
   Context& context_;
   RequestMetrics requests_;
   Histogram overhead_;
+  ExpectedAnswer expected_answer_;
 };
 
 }  // namespace vmproxy::proxy

@@ -92,7 +92,7 @@ asio::awaitable<void> Pipeline::write(net::Exchange& exchange, const Row* row) {
     co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  hold_answer(*held, exchange, *answer);
+  hold_answer(*held, exchange, row, *answer);
   count(exchange, row, Served::target, verdict(row, *answer));
   (void)co_await exchange.reply(std::move(*answer));
 }
@@ -313,9 +313,7 @@ asio::awaitable<journal::OutcomeRecord> Pipeline::what_became_of(net::Exchange& 
                                                                  const Result<net::Response>& answer) {
   protocols::OutcomeReport report;
   if (!answer) {
-    report.whole = answer.error().surely_not_done() && answer.error().code != Code::overloaded
-                       ? model::Outcome::rejected
-                       : model::Outcome::uncertain;
+    report.whole = answer.error().surely_not_done() ? model::Outcome::rejected : model::Outcome::uncertain;
   } else if (captured.decoded) {
     report = context_.dialect->outcome(captured.operation, *answer);
   } else {
@@ -411,10 +409,10 @@ asio::awaitable<void> Pipeline::capture(net::Exchange& exchange, ByteBudget::Sha
   if (VMPROXY_FAULT_HIT("write.replying").drops)
     answer = Error(Code::connection_lost, "the answer of the source was lost");
   if (!answer) {
-    co_await reply_error(exchange, answer.error(), row, true);
+    co_await reply_error(exchange, answer.error(), row);
     co_return;
   }
-  hold_answer(held, exchange, *answer);
+  hold_answer(held, exchange, row, *answer);
   const TimePoint now = context_.clock.now();
   context_.write_latency.observe(now - began, now);
   ended(exchange, row, *answer);

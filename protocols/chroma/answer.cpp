@@ -66,10 +66,11 @@ net::Response answer_error(const Error& error) {
     case Code::overloaded: return refuse_for_now(429, "RateLimitError", error.message);
     case Code::unsupported: return refuse(501, "ChromaError", error.message);
     case Code::timeout: return refuse(504, "ChromaError", error.message);
+    case Code::cancelled:
     case Code::refused_connection: return refuse_for_now(503, "ChromaError", error.message);
     case Code::unavailable:
-    case Code::connection_lost:
-    case Code::cancelled: return refuse(503, "ChromaError", error.message);
+    case Code::connection_lost: return refuse(503, "ChromaError", error.message);
+    case Code::too_large:
     case Code::corrupt:
     case Code::io:
     case Code::internal: return internal_error(error.message);

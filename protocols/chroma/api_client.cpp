@@ -64,12 +64,11 @@ Result<std::string> ApiClient::call(std::string_view method, std::string_view ta
 Result<std::string> ApiClient::ask(const net::Request& request, Deadline deadline) {
   auto response = http_.send(request, deadline);
   if (!response) {
-    // The client calls an answer that is too large "overloaded". Of a write that would claim that nothing was
-    // done.
+    // Who reads asks for less when an answer is too large. Of a write it is as good as lost.
     const Error& error = response.error();
     const std::string_view target = request.target;
     const bool reads = request.method == "GET" || target.ends_with("/get") || target.ends_with("/query");
-    return error.code == Code::overloaded && !reads ? Error(Code::connection_lost, error.message) : error;
+    return error.code == Code::too_large && !reads ? Error(Code::connection_lost, error.message) : error;
   }
   if (response->status >= 200 && response->status < 300) return std::move(response->body);
   return error_of(*response, request.method, request.target);

@@ -39,7 +39,7 @@ Result<void> ChromaDriver::read_some(const Schema& schema, Ids ids, Included par
   body.ids.assign(ids.begin(), ids.end());
   const auto answered = api_.post(schema.name, "get", get_body(body), deadline);
   if (!answered) {
-    if (answered.error().code != Code::overloaded || ids.size() < 2) return answered.error();
+    if (answered.error().code != Code::too_large || ids.size() < 2) return answered.error();
     const size_t half = ids.size() / 2;
     if (auto done = read_some(schema, ids.first(half), parts, records, deadline); !done) return done;
     return read_some(schema, ids.subspan(half), parts, records, deadline);

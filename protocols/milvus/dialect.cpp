@@ -26,7 +26,8 @@ int grpc_number(Code code) {
     case Code::unauthenticated: return 16;
     case Code::permission_denied: return 7;
     case Code::quota:
-    case Code::overloaded: return 8;
+    case Code::overloaded:
+    case Code::too_large: return 8;
     case Code::precondition: return 9;
     case Code::timeout: return 4;
     case Code::cancelled:
@@ -37,11 +38,9 @@ int grpc_number(Code code) {
   }
 }
 
-// Of a call that the table has: it may well be that the server had answered it. The Node SDK takes UNIMPLEMENTED for an
-// empty success, and neither SDK tries INVALID_ARGUMENT again (@zilliz/milvus2-sdk-node, utils/Grpc; pymilvus, decorators).
-net::Response not_passed_on(const OperationRow& row, const std::string& why) {
-  constexpr int invalid_argument = 3;
-  switch (const Rpc rpc = rpc_of(row)) {
+// Whether the shape of its answer, with the Status in it, is known here.
+bool answers_in_status(Rpc rpc) {
+  switch (rpc) {
     case Rpc::rest_read:
     case Rpc::other_read:
     case Rpc::other_session:
@@ -49,15 +48,27 @@ net::Response not_passed_on(const OperationRow& row, const std::string& why) {
     case Rpc::grpc_health:
     case Rpc::grpc_health_watch:
     case Rpc::client_heartbeat:
-    case Rpc::unknown:
-      return grpc_refusal(invalid_argument, why);  // the shape of its answer is not known here
-    default: return answer(rpc, failure(65535, why));
+    case Rpc::unknown: return false;
+    default: return true;
   }
+}
+
+// Of a call that the table has: it may well be that the server had answered it. The Node SDK takes UNIMPLEMENTED for an
+// empty success, and neither SDK tries INVALID_ARGUMENT again (@zilliz/milvus2-sdk-node, utils/Grpc; pymilvus, decorators).
+net::Response not_passed_on(const OperationRow& row, const std::string& why) {
+  constexpr int invalid_argument = 3;
+  const Rpc rpc = rpc_of(row);
+  return answers_in_status(rpc) ? answer(rpc, failure(65535, why)) : grpc_refusal(invalid_argument, why);
+}
+
+net::Response no_room_for(const OperationRow& row, const std::string& why) {
+  const Rpc rpc = rpc_of(row);
+  return answers_in_status(rpc) ? answer(rpc, rate_limited(why)) : grpc_refusal(8, why);
 }
 
 // A body without one whole message, as the server's own transport refuses it.
 net::Response refuse_frames(std::string_view body, const Error& error) {
-  if (error.code == Code::overloaded) return grpc_refusal(8, error.message);
+  if (error.code == Code::too_large) return grpc_refusal(8, error.message);
   constexpr size_t prefix_bytes = 5;
   uint64_t announced = 0;
   for (size_t i = 1; i < std::min(body.size(), prefix_bytes); ++i)
@@ -128,12 +139,14 @@ Result<net::Response> MilvusDialect::serve(const OperationRow& row, const net::R
 }
 
 // A call that failed on our side is a gRPC error, which applications try again where that helps. What cannot be answered
-// faithfully is refused as Milvus refuses.
+// faithfully is refused as Milvus refuses, and so is what there is no room for: the SDK waits and tries such a call again
+// (pymilvus, decorators), while RESOURCE_EXHAUSTED goes up to the application.
 net::Response MilvusDialect::error(const Error& error, const net::RequestHead& head) const {
   const auto* row = classify(head);
   const bool call_unknown = row == nullptr || row->cls == OperationClass::unknown;
   if (is_grpc(head)) {
     if (row != nullptr && error.code == Code::unsupported) return not_passed_on(*row, error.message);
+    if (row != nullptr && error.code == Code::overloaded) return no_room_for(*row, error.message);
     std::string text = error.message;
     if (call_unknown && (error.code == Code::not_found || error.code == Code::unsupported)) {
       const auto path = head.path();

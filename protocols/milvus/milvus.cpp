@@ -14,9 +14,9 @@ Caller caller_over(std::shared_ptr<net::GrpcClient> client) {
                   Deadline deadline) -> Result<std::string> {
     auto answer = client->send(path, metadata, message, deadline);
     if (!answer) {
-      // The client calls an answer that is too large "overloaded", which would claim that nothing was done.
+      // What cannot be read of an answer is as good as lost: the call may have been done.
       const Error& error = answer.error();
-      const bool lost = error.code == Code::overloaded || error.code == Code::corrupt;
+      const bool lost = error.code == Code::too_large || error.code == Code::corrupt;
       return lost ? Error(Code::connection_lost, error.message) : error;
     }
     if (answer->status != 0) return grpc_error(answer->status, answer->message);

@@ -47,6 +47,13 @@ Status failure(int32_t code, std::string reason) {
   return status;
 }
 
+Status rate_limited(std::string reason) {
+  Status status = failure(8, std::move(reason));
+  status.error_code = 49;
+  status.retriable = true;
+  return status;
+}
+
 Status collection_not_found(std::string_view database, std::string_view collection) {
   return failure(100, "collection not found[database=" + std::string(database) +
                           "][collection=" + std::string(collection) + "]");

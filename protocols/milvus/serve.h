@@ -38,6 +38,8 @@ net::Response grpc_refusal(int code, std::string_view text);
 
 // merr's numbers with the number of old that the server sends beside them.
 Status failure(int32_t code, std::string reason);
+// What the server says of a call that it had no room for (merr.ErrServiceRateLimit): it may be made again.
+Status rate_limited(std::string reason);
 Status collection_not_found(std::string_view database, std::string_view collection);
 Status not_loaded(const Collection& collection, std::string_view action);
 // Of a read: the collection, or a partition that it names, is not loaded.

@@ -19,7 +19,7 @@ int hex_digit(char c) {
 }
 
 Error too_large(uint64_t bytes_max) {
-  return {Code::overloaded,
+  return {Code::too_large,
           "a gRPC message is larger than the " + std::to_string(bytes_max) + " bytes that are taken"};
 }
 
@@ -46,8 +46,8 @@ Result<std::vector<std::string>> grpc_messages(std::string_view body, std::strin
     body.remove_prefix(prefix_bytes);
     if (flag > 1) return Error(Code::invalid, "a gRPC message has the unknown flag " + std::to_string(flag));
     if (length > message_bytes_max) {  // in gRPC's own words, which reach applications
-      return Error(Code::overloaded, "grpc: received message larger than max (" + std::to_string(length) +
-                                         " vs. " + std::to_string(message_bytes_max) + ")");
+      return Error(Code::too_large, "grpc: received message larger than max (" + std::to_string(length) +
+                                        " vs. " + std::to_string(message_bytes_max) + ")");
     }
     if (length > body.size()) {
       return Error(Code::invalid, "a gRPC message announces " + std::to_string(length) + " bytes, " +

@@ -36,7 +36,7 @@ enum class GrpcCode : uint8_t {
 std::string grpc_frame(std::string_view message);
 
 // All messages of a body. `encoding` is the grpc-encoding header: "", "identity" or "gzip". A message that is
-// larger than `message_bytes_max`, before or after inflating, is Code::overloaded; anything broken is
+// larger than `message_bytes_max`, before or after inflating, is Code::too_large; anything broken is
 // Code::invalid.
 Result<std::vector<std::string>> grpc_messages(std::string_view body, std::string_view encoding,
                                                uint64_t message_bytes_max);

@@ -33,7 +33,7 @@ inline net::asio::awaitable<void> answer(net::Exchange& exchange) {
   if (exchange.head().method != "GET") {
     const auto read = co_await exchange.read_body(handler_body_bytes_max);
     if (!read) {
-      response.status = read.error().code == Code::overloaded ? 413 : 400;
+      response.status = read.error().code == Code::too_large ? 413 : 400;
     } else {
       const auto& body = exchange.request().body;
       must(body.size() <= handler_body_bytes_max, "a body within its bound");

@@ -72,7 +72,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "a request that finds no room before its deadline is told so in the source's form, and was not sent") {
+    "a request that finds no room in half of its time is told so in the source's form, and was not sent") {
   Bounded at(body_bytes);
   at.move.context().gate.close();
   auto first = at.exchange(put("b"));
@@ -98,6 +98,43 @@ TEST_CASE(
   CHECK(at.used() == 0);
   CHECK(at.put("d", 1) == 200);
   CHECK_FALSE(at.move.source.find("c"));
+}
+
+TEST_CASE("a request waits for room for half of its time, so that what is sent has the other half") {
+  Bounded at(body_bytes);
+  at.move.context().gate.close();
+  auto first = at.exchange(put("b"));
+  const auto first_ended = at.begin(first);
+  FakeExchange late(at.io, put("c"), at.move.clock.in(seconds(10)),
+                    [&](const net::Request& sent) { return at.source(sent); });
+  const auto began = std::chrono::steady_clock::now();
+  at.handle_at_once(late);
+  REQUIRE(late.answer);
+  CHECK(late.answer->body.find("memory.inflight_bytes") != std::string::npos);
+  CHECK(std::chrono::steady_clock::now() - began < seconds(9));
+  at.move.context().gate.open();
+  REQUIRE(at.until([&] { return *first_ended; }));
+}
+
+TEST_CASE("a read counts with what its answer may have before it is there, and the next ones wait") {
+  Bounded at(4 << 10);  // a quarter of it for each answer that is made
+  at.reads(1e-9);       // routed, and to the source
+  const net::Request read = {"POST", "/read", {}, proxy::encode_images({{key_of("a"), std::nullopt}})};
+  const auto large = [](const net::Request&) {
+    return net::Response{200, {}, std::string(3 << 10, 'x'), {}};
+  };
+  auto first = at.exchange(read, large), second = at.exchange(read, large), third = at.exchange(read, large);
+  std::vector<std::shared_ptr<bool>> ended;
+  first.on_reply = [&] {  // its client takes its time
+    for (auto* other : {&second, &third}) ended.push_back(at.begin(*other));
+    at.settle();
+    CHECK(second.asked_source + third.asked_source == 0);
+  };
+  at.handle(first);
+  REQUIRE(at.until([&] { return *ended.at(0) && *ended.at(1); }));
+  CHECK(second.answer->status == 200);
+  CHECK(third.answer->status == 200);
+  CHECK(at.used() == 0);
 }
 
 TEST_CASE("a request that waited for room and whose client has gone by then holds nothing") {
@@ -133,7 +170,7 @@ TEST_CASE("a request's bytes are given back, however it ends") {
       {"answered", [](FakeExchange&) {}},
       {"the client goes while its body comes", body(Error(Code::connection_lost, "gone"))},
       {"the body does not come in time", body(Error(Code::timeout, "late"))},
-      {"the body is larger than any may be", body(Error(Code::overloaded, "too large"))},
+      {"the body is larger than any may be", body(Error(Code::too_large, "too large"))},
       {"no memory for the body",
        [](FakeExchange& of) { of.on_body = []() -> Result<void> { throw std::bad_alloc(); }; }},
       {"the client has gone before it is sent", [](FakeExchange& of) { of.gone = true; }},

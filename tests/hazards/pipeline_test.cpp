@@ -468,7 +468,7 @@ TEST_CASE("H37: a write whose answer is larger than may be held was done all the
   auto request = proxy.exchange(put_request({{key_of("b"), record_of("b", 1)}}),
                                 [&](const net::Request& sent) -> Result<net::Response> {
                                   (void)proxy.source(sent);
-                                  return Error(Code::overloaded, "the answer is larger than it may be");
+                                  return Error(Code::too_large, "the answer is larger than it may be");
                                 });
   proxy.handle(request);
   CHECK(proxy.move.source.find("b") == 1);

@@ -1,12 +1,12 @@
 """A body of 2 GiB goes through `vmproxy serve` in either direction and is never in its memory."""
 
-import pathlib
 import socket
 import tempfile
 import threading
 
 import pytest
 
+from peak_memory import PeakMemory
 from vmproxy import Vmproxy
 
 SIZE = 2 << 30
@@ -80,22 +80,6 @@ class Database:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(text), text))
 
 
-class Memory:
-    """How much more of it a process had at its worst than at the beginning, by the kernel's own count."""
-
-    def __init__(self, pid: int):
-        self._process = pathlib.Path(f"/proc/{pid}")
-        (self._process / "clear_refs").write_text("5")  # its highest is what it has now
-        self._idle = self._bytes("VmRSS")
-
-    def _bytes(self, field: str) -> int:
-        lines = (self._process / "status").read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(field + ":"))
-
-    def more(self) -> int:
-        return self._bytes("VmHWM") - self._idle
-
-
 @pytest.fixture(scope="module")
 def proxy():
     database = Database()
@@ -112,7 +96,7 @@ def proxy():
 
 
 def test_a_request_of_2_gib(proxy):
-    memory = Memory(proxy.process.pid)
+    memory = PeakMemory(proxy.process.pid)
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as application:
         application.sendall(f"POST {PATH}/upsert HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                             f"Content-Length: {SIZE}\r\n\r\n".encode())
@@ -125,7 +109,7 @@ def test_a_request_of_2_gib(proxy):
 
 
 def test_an_answer_of_2_gib(proxy):
-    memory = Memory(proxy.process.pid)
+    memory = PeakMemory(proxy.process.pid)
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as application:
         application.sendall(f"GET {PATH}/count HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         head, first = read_head(application)

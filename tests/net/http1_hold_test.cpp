@@ -211,7 +211,7 @@ TEST_CASE("an answer over the limit is an error of its own") {
   Proxy proxy([&](Exchange& exchange) { return hold_or_error(exchange, upstream, 1000); });
   auto client = Socket::to(proxy.port);
   client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
-  CHECK(client.receive().find("overloaded: ") != std::string::npos);
+  CHECK(client.receive().find("too_large: ") != std::string::npos);
 }
 
 TEST_CASE("100-continue is given when the body is wanted") {

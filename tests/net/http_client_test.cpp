@@ -87,7 +87,7 @@ TEST_CASE("the client says what happened to a request that failed") {
   HttpClient client(database.options(), 2);
   CHECK(client.send(post("x"), soon()).error().code == Code::connection_lost);
   CHECK(client.send(post("x"), soon(100ms)).error().code == Code::timeout);
-  CHECK(client.send(post("x"), soon(), 1000).error().code == Code::overloaded);
+  CHECK(client.send(post("x"), soon(), 1000).error().code == Code::too_large);
   CHECK(client.send(post("x"), soon()).error().code == Code::connection_lost);
   CHECK(client.send(post("x"), soon()).error().code == Code::connection_lost);
   CHECK(database.accepted() == 5);  // nothing was sent twice

@@ -223,10 +223,10 @@ class FakeUpstream {
 
 inline boost::asio::awaitable<void> reply_error(Exchange& exchange, const Error& error) {
   Response response;
-  response.status = error.code == Code::timeout      ? 504
-                    : error.code == Code::invalid    ? 400
-                    : error.code == Code::overloaded ? 413
-                                                     : 502;
+  response.status = error.code == Code::timeout     ? 504
+                    : error.code == Code::invalid   ? 400
+                    : error.code == Code::too_large ? 413
+                                                    : 502;
   response.body = std::string(name_of(error.code)) + ": " + error.message;
   (void)co_await exchange.reply(std::move(response));
 }

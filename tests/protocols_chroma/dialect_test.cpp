@@ -275,11 +275,12 @@ TEST_CASE("what is refused for a moment says when to try again, and nothing else
   const auto retry_after = [&](Code code) {
     return std::string(dialect.error(Error(code, "why"), head).headers.find("retry-after").value_or("never"));
   };
-  for (const Code code : {Code::overloaded, Code::refused_connection}) CHECK(retry_after(code) == "1");
+  for (const Code code : {Code::overloaded, Code::refused_connection, Code::cancelled})
+    CHECK(retry_after(code) == "1");
   CHECK(dialect.error(Error(Code::overloaded, "why"), head).status == 429);
   // A quota does not refill by waiting, and of a write that ended otherwise a part may have been done.
   for (const Code code :
-       {Code::quota, Code::unavailable, Code::connection_lost, Code::timeout, Code::invalid})
+       {Code::quota, Code::unavailable, Code::connection_lost, Code::timeout, Code::invalid, Code::too_large})
     CHECK(retry_after(code) == "never");
 }
 

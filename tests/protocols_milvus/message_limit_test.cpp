@@ -49,7 +49,7 @@ TEST_CASE("of a message of one byte more the first bytes are enough to refuse it
     const auto request = upsert(body.substr(0, came));
     const auto operation = dialect.decode(*row, request, Catalog());
     REQUIRE(operation.has_error());
-    CHECK(operation.error().code == Code::overloaded);
+    CHECK(operation.error().code == Code::too_large);
     CHECK(operation.error().message == refused);
     const auto said = dialect.error(operation.error(), head);
     CHECK(said.status == 200);

@@ -516,6 +516,27 @@ TEST_CASE("REST v1 says how a call ended in its body") {
   CHECK(ending(200, "no json").outcome == model::Outcome::uncertain);
 }
 
+TEST_CASE("what there is no room for is refused as the server does, so that the SDK waits and tries again") {
+  net::RequestHead head;
+  head.method = "POST";
+  head.http2 = true;
+  for (const auto* call : {"Insert", "Search", "CreatePartition"}) {
+    head.target = "/milvus.proto.milvus.MilvusService/" + std::string(call);
+    const auto refused = MilvusDialect().error(Error(Code::overloaded, "why"), head);
+    CHECK(refused.trailers.find("grpc-status").value() == "0");
+    const std::string message = refused.body.substr(5);  // behind the frame's head
+    ProtoReader first(message);
+    const bool whole = call == std::string("CreatePartition");
+    REQUIRE((whole || first.next()));
+    const auto said = read_status(whole ? std::string_view(message) : first.bytes());
+    REQUIRE(said);
+    CHECK(said->code == 8);
+    CHECK(said->error_code == 49);
+    CHECK(said->retriable);
+    CHECK(said->reason == "why");
+  }
+}
+
 TEST_CASE("errors of ours are gRPC errors") {
   const MilvusDialect dialect;
   net::RequestHead head;
@@ -532,7 +553,7 @@ TEST_CASE("errors of ours are gRPC errors") {
   CHECK(status(Code::connection_lost) == "14");
   CHECK(status(Code::timeout) == "4");
   CHECK(status(Code::unauthenticated) == "16");
-  CHECK(status(Code::overloaded) == "8");
+  CHECK(status(Code::too_large) == "8");
   // What is not passed on is refused as the server refuses: the Node SDK takes UNIMPLEMENTED for an empty success.
   for (const auto* call : {"Insert", "CreatePartition", "HybridSearch"}) {
     head.target = "/milvus.proto.milvus.MilvusService/" + std::string(call);
@@ -549,6 +570,7 @@ TEST_CASE("errors of ours are gRPC errors") {
   }
   head.target = "/milvus.proto.milvus.MilvusService/CreateRole";
   CHECK(status(Code::unsupported) == "3");
+  CHECK(status(Code::overloaded) == "8");
   head.target = "/milvus.proto.milvus.MilvusService/Nothing";
   CHECK(dialect.error(Error(Code::unsupported, "x"), head).trailers.find("grpc-status").value() == "12");
   const auto unknown = dialect.error(Error(Code::not_found, "x"), head);

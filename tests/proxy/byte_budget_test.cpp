@@ -84,16 +84,29 @@ TEST_CASE("a share is given back when its owner ends, also by an exception, as l
   REQUIRE(budget.take_now(bytes));
   try {
     ByteBudget::Share share(budget, bytes);
-    share.grow_to(1);
-    CHECK(budget.used() == 2);
-    share.grow_to(7);
+    share.becomes(7);
     CHECK(budget.used() == 7);
-    share.grow_to(1000);
+    share.becomes(1000);
     CHECK(budget.used() == 10);
     throw std::runtime_error("ends");
   } catch (const std::runtime_error&) {
   }
   CHECK(budget.used() == 0);
+}
+
+TEST_CASE("what a share needs no more is there for those who wait") {
+  ByteBudget budget(10);
+  uint64_t bytes = 9, more = 5;
+  REQUIRE(budget.take_now(bytes));
+  ByteBudget::Share share(budget, bytes);
+  bool granted = false;
+  budget.take(more, [&](bool yes) { granted = yes; });
+  CHECK_FALSE(granted);
+  share.becomes(4);
+  CHECK(granted);
+  CHECK(budget.used() == 9);
+  budget.give_back(more);
+  CHECK(budget.used() == 4);
 }
 
 TEST_CASE(

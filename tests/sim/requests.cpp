@@ -21,8 +21,7 @@ const model::CollectionName things{"", "things"};
 // Of a request that is sent once, to one database.
 Answer::Did did(const Result<void>& done) {
   if (done) return Answer::Did::yes;
-  const bool refused = done.error().surely_not_done() && done.error().code != Code::overloaded;
-  return refused ? Answer::Did::no : Answer::Did::unknown;
+  return done.error().surely_not_done() ? Answer::Did::no : Answer::Did::unknown;
 }
 Outcome outcome_of(Answer::Did did) {
   return did == Answer::Did::yes  ? Outcome::applied

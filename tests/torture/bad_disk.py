@@ -3,7 +3,7 @@
 Full is real, a tmpfs and a file that takes what is left, but for space that the store has reserved before: that, EIO and
 EROFS come from a library that is loaded before the program's own (bad_disk.c). Writes and syncs of files below `path` end
 with the error that the file `verdict` names. Where the slot of capture gaps can still be overwritten, as on a real disk that is
-full, the verdict has a minus.
+full, the verdict has a minus. A disk can be slow as well: each sync takes so much longer.
 """
 
 import contextlib
@@ -46,8 +46,14 @@ class BadDisk:
     def spoil(self, kind: str) -> None:
         if kind == "full":
             self._fill()
+        self._say(str(ERRORS[kind]))
+
+    def slow_down(self, milliseconds: int) -> None:
+        self._say(f"s{milliseconds}")
+
+    def _say(self, verdict: str) -> None:
         fresh = self._verdict.with_suffix(".new")
-        fresh.write_text(str(ERRORS[kind]))
+        fresh.write_text(verdict)
         fresh.rename(self._verdict)
 
     def _fill(self) -> None:
