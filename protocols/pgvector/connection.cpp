@@ -3,9 +3,11 @@
 #include <poll.h>
 
 #include <atomic>
+#include <cmath>
 #include <exception>
 #include <thread>
 
+#include "protocols/pgvector/shown_number.h"
 #include "protocols/pgvector/sqlstate.h"
 
 namespace vmproxy::protocols::pgvector {
@@ -114,7 +116,8 @@ Result<void> Connection::finish_connecting(Deadline deadline) {
 }
 
 Result<void> Connection::prepare_session(Deadline deadline) {
-  server_version_ = PQparameterStatus(connection_.get(), "server_version");
+  const char* version = PQparameterStatus(connection_.get(), "server_version");
+  server_version_ = version == nullptr ? "of no version" : version;  // some poolers do not say
   const TimePoint before = clock_.now();
   auto session = script(
       "SET standard_conforming_strings = on; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET "
@@ -123,7 +126,11 @@ Result<void> Connection::prepare_session(Deadline deadline) {
       "SELECT extract(epoch FROM clock_timestamp())::text",
       deadline);
   if (!session) return session.error();
-  server_epoch_ = std::stod(session->text(0, 0));
+  const auto epoch = shown_number<double>(session->at(0, 0), "its clock");
+  if (!epoch) return epoch.error();
+  if (!std::isfinite(*epoch))
+    return Error{Code::corrupt, "the server's clock shows '" + session->text(0, 0) + "'"};
+  server_epoch_ = *epoch;
   // It was read between `before` and now. Taken as early as that, a guard is late by the difference, so no
   // more than half a second of it is allowed: over a slower line a guard may refuse what was in time, which
   // harms nobody.
@@ -145,11 +152,15 @@ Result<void> Connection::learn_types(Deadline deadline) {
     types_.version = found->text(row, 0);
     types_.schema = found->text(row, 1);
     const std::string name = found->text(row, 2);
-    const auto type = static_cast<Oid>(std::stoul(found->text(row, 3)));
-    const auto array = static_cast<Oid>(std::stoul(found->text(row, 4)));
-    if (name == "vector") types_.vector = type, types_.vector_array = array;
-    if (name == "halfvec") types_.halfvec = type, types_.halfvec_array = array;
-    if (name == "sparsevec") types_.sparsevec = type, types_.sparsevec_array = array;
+    const auto type = shown_number<Oid>(found->at(row, 3), "the type " + name);
+    const auto array = shown_number<Oid>(found->at(row, 4), "the array type of " + name);
+    if (!type || !array) {
+      types_ = {};  // not learnt in part
+      return type ? array.error() : type.error();
+    }
+    if (name == "vector") types_.vector = *type, types_.vector_array = *array;
+    if (name == "halfvec") types_.halfvec = *type, types_.halfvec_array = *array;
+    if (name == "sparsevec") types_.sparsevec = *type, types_.sparsevec_array = *array;
   }
   if (types_.version.empty()) return {};
   types_.iterative_scan = types_.halfvec != 0 && !types_.version.starts_with("0.7.");

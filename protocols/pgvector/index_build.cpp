@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "protocols/pgvector/cell.h"
 #include "protocols/pgvector/driver.h"
+#include "protocols/pgvector/shown_number.h"
 
 namespace vmproxy::protocols::pgvector {
 namespace {
@@ -78,7 +79,9 @@ Result<uint32_t> dimension_found(Connection& connection, const Table& table, con
                          name + ")), 0)::text FROM " + table.qualified(),
                      {}, deadline);
   if (!found) return found.error();
-  return found->text(0, 0) == found->text(0, 1) ? static_cast<uint32_t>(std::stoul(found->text(0, 0))) : 0U;
+  const auto least = shown_number<uint32_t>(found->at(0, 0), "the least dimension in " + name);
+  if (!least) return least.error();
+  return found->at(0, 0) == found->at(0, 1) ? *least : 0U;
 }
 
 }  // namespace

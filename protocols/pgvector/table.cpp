@@ -5,6 +5,7 @@
 
 #include "protocols/pgvector/address.h"
 #include "protocols/pgvector/cell.h"
+#include "protocols/pgvector/shown_number.h"
 
 namespace vmproxy::protocols::pgvector {
 namespace {
@@ -148,13 +149,16 @@ Error refused(const Table& table, const std::string& code, const std::string& wh
   return {Code::unsupported, code + ": table " + table.schema + "." + table.name + " " + why};
 }
 
-Column column_from(const Answer& answer, int row) {
+Result<Column> column_from(const Table& table, const Answer& answer, int row) {
   Column column;
   column.name = answer.text(row, 0);
   column.type = answer.text(row, 1);
   const std::string type = answer.text(row, 2);
   const std::string element = answer.text(row, 3);
-  const int modifier = std::stoi(answer.text(row, 4));
+  const auto shown = shown_number<int>(
+      answer.at(row, 4), "the type's modifier of " + table.schema + "." + table.name + "." + column.name);
+  if (!shown) return shown.error();
+  const int modifier = *shown;
   column.not_null = answer.at(row, 5) == "t";
   column.generated = answer.at(row, 6) == "t";
   column.comment = answer.text(row, 7);
@@ -205,6 +209,13 @@ Result<void> give_roles(Table& table, const std::vector<std::string>& primary,
       table.fields.push_back(i);
     }
   }
+  if (!table.id || (partitioned && !table.partition)) {
+    // The columns and the key were asked for one after the other; they are of one table at the next look.
+    const std::string& unknown = table.id ? primary.front() : primary.back();
+    return Error{Code::precondition, "table " + table.schema + "." + table.name +
+                                         " was altered meanwhile: its primary key has '" + unknown +
+                                         "', which was no column of it yet"};
+  }
   const Column& id = table.id_column();
   const bool whole = id.codec != Codec::numeric || id.type.ends_with(",0)") || id.type == "numeric";
   if (id.codec == Codec::uuid || id.codec == Codec::int2 || id.codec == Codec::int4 ||
@@ -243,8 +254,15 @@ Result<std::optional<Table>> look_up(Connection& connection, const std::string& 
   Table table;
   table.schema = schema;
   table.name = name;
-  for (int row = 0; row < columns->rows(); ++row) table.columns.push_back(column_from(*columns, row));
-  table.rows_estimate = std::stod(columns->text(0, 8));
+  for (int row = 0; row < columns->rows(); ++row) {
+    auto column = column_from(table, *columns, row);
+    if (!column) return column.error();
+    table.columns.push_back(std::move(*column));
+  }
+  const auto estimate =
+      shown_number<double>(columns->at(0, 8), "the number of rows of " + schema + "." + name);
+  if (!estimate) return estimate.error();
+  table.rows_estimate = *estimate;
 
   auto indexes = connection.run(
       "SELECT ic.relname::text, a.attname::text, m.amname::text, o.opcname::text, CASE WHEN i.indisvalid "
