@@ -6,8 +6,6 @@
 namespace vmproxy::protocols::chroma {
 namespace {
 
-constexpr size_t connections_max = 32;
-
 // What a status says of a write. Statuses of 5xx are no proof: the server may have logged the change before
 // it failed. 501 is answered before anything is begun (see ChromaDialect::outcome).
 Code code_of(int status) {
@@ -40,10 +38,8 @@ Error error_of(const net::Response& response, std::string_view method, std::stri
 
 }  // namespace
 
-ApiClient::ApiClient(const Endpoint& endpoint, net::UpstreamOptions options)
-    : http_(std::move(options), connections_max),
-      auth_header_(endpoint.auth_header),
-      auth_token_(endpoint.auth_token) {}
+ApiClient::ApiClient(const Endpoint& endpoint, Caller caller)
+    : caller_(std::move(caller)), auth_header_(endpoint.auth_header), auth_token_(endpoint.auth_token) {}
 
 net::Request ApiClient::request_of(std::string_view method, std::string_view target, std::string body) const {
   net::Request request;
@@ -62,7 +58,7 @@ Result<std::string> ApiClient::call(std::string_view method, std::string_view ta
 }
 
 Result<std::string> ApiClient::ask(const net::Request& request, Deadline deadline) {
-  auto response = http_.send(request, deadline);
+  auto response = caller_(request, deadline);
   if (!response) {
     // Who reads asks for less when an answer is too large. Of a write it is as good as lost.
     const Error& error = response.error();
@@ -105,7 +101,7 @@ Result<std::string> ApiClient::on_collection(std::string_view method, const mode
   for (bool again = false;; again = true) {
     const auto there = known(name, deadline);
     if (!there) return there.error();
-    request.target = *database + "/collections/" + there->id + "/" + std::string(action);
+    request.target = *database + "/collections/" + net::percent_encode(there->id) + "/" + std::string(action);
     auto answered = ask(request, deadline);
     if (answered) return answered;
     if (answered.error().code != Code::not_found || again)

@@ -1,16 +1,20 @@
 // ApiClient: calls of API v2 and their failures as Errors. Blocking; thread-safe.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
 
 #include "base/clock.h"
 #include "model/schema.h"
-#include "net/http_client.h"
+#include "net/message.h"
 #include "protocols/api/system.h"
 
 namespace vmproxy::protocols::chroma {
+
+// Carries a request to the server and its answer back: net::HttpClient::send.
+using Caller = std::function<Result<net::Response>(const net::Request& request, Deadline deadline)>;
 
 // Limits that the server tells in its pre-flight checks.
 struct Limits {
@@ -22,7 +26,7 @@ class ApiClient {
  public:
   static constexpr uint64_t request_bytes_max = 40u << 20;
 
-  ApiClient(const Endpoint& endpoint, net::UpstreamOptions options);
+  ApiClient(const Endpoint& endpoint, Caller caller);
 
   // The body of a 2xx answer. Anything else is an Error whose code says what it means for a write: refusals
   // are surely_not_done, what the server broke at is not. The server's message is kept.
@@ -57,7 +61,7 @@ class ApiClient {
   };
   Result<Known> known(const model::CollectionName& name, Deadline deadline);
 
-  net::HttpClient http_;
+  const Caller caller_;
   std::string auth_header_;
   std::string auth_token_;
   std::mutex mutex_;

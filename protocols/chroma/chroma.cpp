@@ -1,10 +1,13 @@
 #include "protocols/chroma/chroma.h"
 
+#include "net/http_client.h"
 #include "protocols/chroma/dialect.h"
 #include "protocols/chroma/driver.h"
 
 namespace vmproxy::protocols::chroma {
 namespace {
+
+constexpr size_t connections_max = 32;
 
 // All values of one name in "a=1&b=2&a=3".
 std::vector<std::string> values_of(std::string_view query, std::string_view name,
@@ -38,8 +41,11 @@ Result<std::unique_ptr<Driver>> make_driver(const Endpoint& endpoint, Clock&) {
                    databases.empty() ? "default_database" : databases[0]};
   std::set<std::string> known(tenants.begin(), tenants.end());
   known.insert("default_tenant");
-  return std::unique_ptr<Driver>(
-      std::make_unique<ChromaDriver>(endpoint, std::move(*options), home, std::move(known)));
+  const auto client = std::make_shared<net::HttpClient>(std::move(*options), connections_max);
+  const auto caller = [client](const net::Request& request, Deadline deadline) {
+    return client->send(request, deadline);
+  };
+  return std::unique_ptr<Driver>(std::make_unique<ChromaDriver>(endpoint, caller, home, std::move(known)));
 }
 
 }  // namespace

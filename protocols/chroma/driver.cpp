@@ -83,9 +83,8 @@ std::string legal_name(const std::string& name) {
 
 }  // namespace
 
-ChromaDriver::ChromaDriver(const Endpoint& endpoint, net::UpstreamOptions options, Place home,
-                           std::set<std::string> tenants)
-    : api_(endpoint, std::move(options)), home_(std::move(home)), tenants_(std::move(tenants)) {
+ChromaDriver::ChromaDriver(const Endpoint& endpoint, Caller caller, Place home, std::set<std::string> tenants)
+    : api_(endpoint, std::move(caller)), home_(std::move(home)), tenants_(std::move(tenants)) {
   capabilities_.read_after_write =
       true;  // a read first takes in the log of the writes acknowledged before it
   capabilities_.id_string = true;
@@ -263,8 +262,8 @@ Result<void> ChromaDriver::alter(const model::CollectionName& now, const Schema&
   if (!configuration.empty()) body["new_configuration"] = std::move(configuration);
   if (body.empty()) return {};
   const auto target = database_target(now.space);
-  const auto done =
-      api_.call("PUT", *target + "/collections/" + (*current)->native_id, wire::to_json(body), deadline);
+  const auto done = api_.call("PUT", *target + "/collections/" + net::percent_encode((*current)->native_id),
+                              wire::to_json(body), deadline);
   if (!done) return done.error().within("collection '" + to_string(now) + "'");
   api_.forget(now);
   return {};

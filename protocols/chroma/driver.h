@@ -13,8 +13,7 @@ namespace vmproxy::protocols::chroma {
 class ChromaDriver final : public Driver {
  public:
   // `home`: where collections of systems without such paths live.
-  ChromaDriver(const Endpoint& endpoint, net::UpstreamOptions options, Place home,
-               std::set<std::string> tenants);
+  ChromaDriver(const Endpoint& endpoint, Caller caller, Place home, std::set<std::string> tenants);
 
   std::string_view system() const override { return "chroma"; }
   const Capabilities& capabilities() const override { return capabilities_; }

@@ -12,6 +12,10 @@ Result<std::vector<std::string>> list_by_offset(const FetchPage& fetch, size_t c
     const size_t from = end - std::min(end, page);
     auto rows = fetch(from, end - from);
     if (!rows) return rows.error();
+    if (rows->size() > end - from) {
+      return Error(Code::corrupt, "the server gave " + std::to_string(rows->size()) + " ids where " +
+                                      std::to_string(end - from) + " were asked for");
+    }
     for (std::string& id : *rows) {
       if (seen.insert(id).second) ids.push_back(std::move(id));
     }

@@ -14,7 +14,7 @@ namespace vmproxy::protocols::chroma {
 using FetchPage = std::function<Result<std::vector<std::string>>(size_t offset, size_t limit)>;
 
 // Each id that exists all the time, once; ids that come or go meanwhile perhaps. `count`: at least as many as
-// there were when the listing began.
+// there were when the listing began. Error corrupt: a page has more than it may.
 //
 // Read from the end: whatever was not listed yet stands in front of the page last read, and can only move
 // further to the front, where the next page will meet it. (From the front a delete moves rows into pages that

@@ -47,6 +47,12 @@ TEST_CASE("an error ends the listing") {
   CHECK(listed.error().code == Code::timeout);
 }
 
+TEST_CASE("a page that has more than was asked for ends the listing") {
+  const auto listed = list_by_offset([](size_t, size_t n) -> Result<Ids> { return numbered(n + 1); }, 15, 10);
+  REQUIRE(!listed.has_value());
+  CHECK(listed.error().code == Code::corrupt);
+}
+
 TEST_CASE("deleting far more rows than a page hides none of the others") {
   Ids rows = numbered(100);
   size_t calls = 0;
