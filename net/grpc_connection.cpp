@@ -4,11 +4,15 @@
 #include <array>
 #include <charconv>
 
+#include "net/http2_idle_frames.h"
+
 namespace vmproxy::net {
 namespace {
 
 constexpr int32_t window_bytes = 8 << 20;
 constexpr size_t field_bytes_max = 256 * 1024;
+// Between calls come some settings, pings and window updates. The rest of an answer that was too large is not waited for.
+constexpr size_t idle_bytes_max = 64 * 1024;
 
 std::string_view text(const uint8_t* bytes, size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
@@ -39,6 +43,13 @@ struct GrpcConnection::Callbacks {
     return 0;
   }
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    auto& self = *static_cast<GrpcConnection*>(user);
+    if (carries_something(frame->hd)) {
+      self.idle_frames_.give();
+    } else if (costs_nothing(frame->hd) && !self.idle_frames_.take()) {
+      self.flooded_ = true;
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     auto* call = find(user, frame->hd.stream_id);
     if (call == nullptr) return 0;
@@ -102,13 +113,15 @@ GrpcConnection::~GrpcConnection() {
 
 bool GrpcConnection::still_usable() {
   const auto now = std::chrono::steady_clock::now();
-  for (;;) {
+  for (size_t bytes = 0; bytes <= idle_bytes_max;) {
     const auto received = receive_frames(now);  // what is there, without waiting
     if (!received) {
       return received.error().code == Code::timeout && nghttp2_session_check_request_allowed(session_) != 0;
     }
     if (*received == 0) return false;
+    bytes += *received;
   }
+  return false;
 }
 
 Result<void> GrpcConnection::send_frames(Deadline deadline) {
@@ -135,6 +148,9 @@ Result<size_t> GrpcConnection::receive_frames(Deadline deadline) {
   if (!bytes || *bytes == 0) return bytes;
   const auto taken =
       nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(room.data()), *bytes);
+  if (flooded_)
+    return Error(Code::connection_lost,
+                 "the server sent more frames with nothing in them than an honest one has use for");
   if (taken < 0)
     return Error(Code::connection_lost,
                  std::string("not HTTP/2: ") + nghttp2_strerror(static_cast<int>(taken)));

@@ -7,6 +7,7 @@
 
 #include "net/blocking_stream.h"
 #include "net/message.h"
+#include "net/rate_budget.h"
 
 namespace vmproxy::net {
 
@@ -33,7 +34,7 @@ class GrpcConnection {
     bool refused() const { return closed && !head_seen && error == NGHTTP2_REFUSED_STREAM; }
   };
 
-  // Reads what came while idle. False: the server closed it or is about to.
+  // Reads what came while idle. False: the server closed it or is about to, or sent more than there was reason to.
   bool still_usable();
   // Runs the call to its end. Code::timeout and Code::connection_lost; then the connection is of no more use.
   Result<void> run(const std::vector<std::pair<std::string, std::string>>& head, Call& call,
@@ -48,6 +49,9 @@ class GrpcConnection {
   nghttp2_session* session_ = nullptr;
   Call* call_ = nullptr;
   int32_t id_ = 0;
+  // As a server allows its clients (Http2Session): a database has no better reason to send what holds nothing.
+  RateBudget idle_frames_{10000, 330};
+  bool flooded_ = false;
 };
 
 }  // namespace vmproxy::net

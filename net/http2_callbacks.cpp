@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "net/http2_idle_frames.h"
+
 namespace vmproxy::net {
 namespace {
 
@@ -13,16 +15,6 @@ nghttp2_nv field(std::string_view name, std::string_view value) {
 
 void add_fields(std::vector<nghttp2_nv>& fields, const Headers& headers) {
   for (const auto& [name, value] : headers.all()) fields.push_back(field(name, value));
-}
-
-bool carries_something(const nghttp2_frame_hd& frame) {
-  if (frame.type == NGHTTP2_DATA) return frame.length > 0 || (frame.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-  return frame.type == NGHTTP2_HEADERS;
-}
-
-bool costs_nothing(const nghttp2_frame_hd& frame) {
-  return frame.type == NGHTTP2_PING || frame.type == NGHTTP2_SETTINGS || frame.type == NGHTTP2_PRIORITY ||
-         (frame.type == NGHTTP2_DATA && !carries_something(frame));
 }
 
 }  // namespace

@@ -1,0 +1,87 @@
+// The drivers' gRPC client towards a database that keeps it busy with frames that hold nothing.
+#include <catch2/catch.hpp>
+
+#include "net/grpc_client.h"
+#include "support.h"
+
+using namespace vmproxy;
+using namespace vmproxy::net;
+using namespace vmproxy::net::test;
+
+namespace {
+
+Deadline in(std::chrono::milliseconds time) {
+  return std::chrono::steady_clock::now() + time;
+}
+
+std::string repeated(const std::string& frame, size_t bytes) {
+  std::string many;
+  while (many.size() < bytes) many += frame;
+  return many;
+}
+
+const std::string settings("\0\0\0\4\0\0\0\0\0\0\0\0\4\1\0\0\0\0", 18);  // and the acknowledgement of ours
+const std::string head("\0\0\1\1\4\0\0\0\1\x88", 10);                    // ":status 200" on stream 1
+// A message of two bytes, and "grpc-status: 0" behind it.
+const std::string answer = head + std::string("\0\0\7\0\0\0\0\0\1\0\0\0\0\2hi", 16) +
+                           std::string(
+                               "\0\0\xf\1\5\0\0\0\1\0\xbgrpc-status\1"
+                               "0",
+                               24);
+
+}  // namespace
+
+TEST_CASE("a database that answers with nothing but empty frames is given up before the deadline") {
+  const std::string ping("\0\0\x8\6\0\0\0\0\0........", 17);
+  const std::string setting("\0\0\0\4\0\0\0\0\0", 9);
+  const std::string no_data("\0\0\0\0\0\0\0\0\1", 9);
+  const std::string priority("\0\0\5\2\0\0\0\0\1\0\0\0\0\1", 14);
+  for (const auto& frame : {ping, setting, no_data, priority}) {
+    FakeUpstream database([&](Socket& socket, int) {
+      const std::string many = repeated(frame, 4096);
+      bool open = socket.send(settings + head);
+      while (open) {
+        // What the client says to it is read, so that it is never the client who waits.
+        while (!socket.receive(0ms).empty()) {
+        }
+        open = socket.send_some(many, 1000ms) == many.size();
+      }
+    });
+    GrpcClient client(database.options(), 1);
+    const auto got = client.send("/t/Call", {}, "x", in(20s));
+    REQUIRE_FALSE(got.has_value());
+    INFO(got.error().message);
+    CHECK(got.error().code == Code::connection_lost);
+  }
+}
+
+TEST_CASE("a connection whose database talks between the calls is left") {
+  std::atomic<bool> full{false};
+  FakeUpstream database([&](Socket& socket, int number) {
+    socket.receive();
+    socket.send(settings + answer);
+    if (number > 0) {
+      socket.closed_within(10s);
+      return;
+    }
+    // Of a kind that HTTP/2 says to ignore; as much as the sockets hold, and more once some of it is read.
+    const std::string unknown = repeated(std::string("\0\0\4\x20\0\0\0\0\0....", 13), 13 * 1024);
+    while (socket.send_some(unknown, 200ms) > 0) {
+    }
+    full = true;
+    for (const auto end = in(10s); std::chrono::steady_clock::now() < end;) {
+      socket.send_some(unknown, 10ms);
+      if (socket.closed_within(1ms)) break;
+    }
+  });
+  GrpcClient client(database.options(), 1);
+  const auto first = client.send("/t/Call", {}, "x", in(20s));
+  REQUIRE(first.has_value());
+  CHECK(first->status == 0);
+  for (const auto end = in(20s); !full && std::chrono::steady_clock::now() < end;)
+    std::this_thread::sleep_for(1ms);
+  REQUIRE(full);
+  const auto second = client.send("/t/Call", {}, "x", in(5s));
+  REQUIRE(second.has_value());
+  CHECK(database.accepted() == 2);
+}
