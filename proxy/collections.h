@@ -143,6 +143,11 @@ class Collections {
   void dropped(const Collection& collection);
   // Dropped from the target: what somebody makes there under that name later is not ours.
   Result<void> release(const Collection& collection);
+  // The target was asked to drop the source's collection `key` and did not answer: until then it may still do so, whatever has the
+  // name by then (H60). Meanwhile create_on_target() refuses (Code::unavailable), and no lane writes to it. Durable with, or before,
+  // whatever is put into the journal after this call; a restart begins the time anew.
+  void drop_may_land(const std::string& key, TimePoint until);
+  bool drop_may_land(const std::string& key);
   // Ours on the target, while the source has no such collection (any more: the catalog lacks it) and no other one has the name
   // there: it was dropped there, and kept here. `target` is the name it has there, written out.
   struct LeftBehind {
@@ -238,9 +243,11 @@ class Collections {
   bool left_out_known_ = false;
   std::vector<protocols::LeftOut> refused_;  // by the target: of this catalog
   std::vector<Change> reconfigured_;
-  std::map<std::string, std::string> claimed_;  // name on the target -> key
-  std::set<std::string> making_;                // names on the target that did not have them when we began
-  std::map<std::string, TimePoint> landing_;    // ... of which a drop of ours may land until then
+  std::map<std::string, std::string> claimed_;   // name on the target -> key
+  std::set<std::string> making_;                 // names on the target that did not have them when we began
+  std::map<std::string, TimePoint> landing_;     // ... of which a drop of ours may land until then
+  std::map<std::string, TimePoint> late_drops_;  // by key: drop_may_land()
+  std::atomic<size_t> late_drops_count_{0};
   uint64_t incarnations_ = 0;
   std::atomic<bool> in_doubt_{false};
   TimePoint settles_{};    // mutex_: when the last doubtful change cannot act any more

@@ -17,6 +17,7 @@ constexpr std::string_view claim_rows = "claim/";  // + name on the target -> th
 constexpr std::string_view making_rows = "making/";
 constexpr std::string_view given_up =
     "given up";  // such a row where a drop of ours may land as well, else it is empty
+constexpr std::string_view late_drop_rows = "late-drop/";  // + the source's collection: drop_may_land()
 // What TargetBackend notes of changes since the promotion: + what, as people read it.
 constexpr std::string_view created_rows = "ddl/created ", renamed_rows = "ddl/renamed ";
 
@@ -49,6 +50,14 @@ Result<void> Collections::load_claims() {
                                      return true;
                                    });
   if (!loaded) return loaded;
+  loaded = journal_.scan_rows(journal::rows::state, late_drop_rows, "",
+                              [this](std::string_view row, std::string_view) {
+                                late_drops_[std::string(row.substr(late_drop_rows.size()))] =
+                                    clock_.in(target_.capabilities().max_zombie);
+                                return true;
+                              });
+  if (!loaded) return loaded;
+  late_drops_count_ = late_drops_.size();
   return journal_.scan_rows(journal::rows::state, making_rows, "",
                             [this](std::string_view row, std::string_view value) {
                               const std::string name(row.substr(making_rows.size()));
@@ -75,7 +84,7 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
                                            bool take_foreign) {
   const model::Schema& schema = collection.plan->target();
   const std::string name = model::to_string(schema.name);
-  if (may_be_dropped(name))
+  if (may_be_dropped(name) || drop_may_land(collection.key))
     return Error(Code::unavailable,
                  "'" + name +
                      "' is being made anew on the target, and what was there before may still be dropped; "
@@ -220,6 +229,26 @@ Result<void> Collections::give_up(const Collection& collection, TimePoint lands_
   return {};
 }
 
+void Collections::drop_may_land(const std::string& key, TimePoint until) {
+  std::lock_guard hold(mutex_);
+  auto& late = late_drops_[key];
+  late = std::max(late, until);
+  late_drops_count_ = late_drops_.size();
+  journal_.put_rows({{std::string(journal::rows::state), std::string(late_drop_rows) + key, ""}});
+}
+
+bool Collections::drop_may_land(const std::string& key) {
+  if (late_drops_count_ == 0) return false;
+  std::lock_guard hold(mutex_);
+  const auto at = late_drops_.find(key);
+  if (at == late_drops_.end()) return false;
+  if (clock_.now() < at->second) return true;
+  late_drops_.erase(at);
+  late_drops_count_ = late_drops_.size();
+  journal_.put_rows({{std::string(journal::rows::state), std::string(late_drop_rows) + key, std::nullopt}});
+  return false;
+}
+
 void Collections::dropped(const Collection& collection) {
   std::lock_guard hold(mutex_);
   landing_.erase(model::to_string(collection.plan->target().name));
@@ -303,12 +332,15 @@ Result<void> Collections::release_all() {
   std::lock_guard changing(claims_mutex_);
   auto gone = journal_.erase_rows(journal::rows::state, claim_rows);
   if (gone) gone = journal_.erase_rows(journal::rows::state, making_rows);
+  if (gone) gone = journal_.erase_rows(journal::rows::state, late_drop_rows);
   if (!gone) return gone.error().within("what the migration owns on the target could not be given up");
   VMPROXY_FAULT("claim.released");
   std::lock_guard hold(mutex_);
   claimed_.clear();
   making_.clear();
   landing_.clear();
+  late_drops_.clear();
+  late_drops_count_ = 0;
   return {};
 }
 

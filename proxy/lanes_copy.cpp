@@ -103,9 +103,13 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
   while (true) {
     {
       std::unique_lock lock(mutex_);
-      while (!stopping_ && paused_.contains(collection.key)) {
+      const auto waits = [&] {
+        return !stopping_ &&
+               (paused_.contains(collection.key) || parts_.collections.drop_may_land(collection.key));
+      };
+      while (waits()) {
         parts_.clock.wait_until(lock, changed_, parts_.clock.in(std::chrono::milliseconds(200)),
-                                [&] { return stopping_ || !paused_.contains(collection.key); });
+                                [&] { return !waits(); });
       }
       if (stopping_) return Error(Code::cancelled, "the lanes were stopped");
     }

@@ -114,7 +114,7 @@ asio::awaitable<void> Pipeline::after_ddl(net::Exchange& exchange, Captured& cap
       } else if (now && drops && context_.options.mirror_drops) {
         auto dropped = context_.transfer.driver(Side::target).drop(old->plan->target().name, deadline);
         if (!dropped && dropped.error().code != Code::not_found) {
-          if (!dropped.error().surely_not_done()) context_.source_drops.may_land();
+          if (!dropped.error().surely_not_done()) context_.source_drops.may_land(old->key);
           context_.journal.record_gap(
               "collection '" + old->key +
               "' was dropped and the target still holds it: " + dropped.error().message);

@@ -76,7 +76,7 @@ Result<void> SourceDrops::load() {
       });
   if (!scanned) return scanned;
   if (broken) return *broken;
-  if (!found.empty()) may_land();  // what the last run may have asked the target for
+  if (!found.empty()) (void)lands_on_target();  // what the last run may have asked the target for
   std::lock_guard hold(mutex_);
   expected_ = std::move(found);
   count_locked();
@@ -170,10 +170,15 @@ Result<void> SourceDrops::settle(TimePoint asked, Deadline deadline) {
   return first;
 }
 
-void SourceDrops::may_land() {
+void SourceDrops::may_land(const std::string& key) {
+  collections_.drop_may_land(key, lands_on_target());
+}
+
+TimePoint SourceDrops::lands_on_target() {
   const TimePoint until = clock_.in(transfer_.driver(Side::target).capabilities().max_zombie);
   std::lock_guard hold(mutex_);
   lands_on_target_until_ = std::max(lands_on_target_until_, until);
+  return until;
 }
 
 TimePoint SourceDrops::lands_on_target_until() const {
@@ -221,7 +226,7 @@ Result<void> SourceDrops::drop(const Collections::LeftBehind& left, const model:
   mirror_.forget(left.key);
   auto dropped = transfer_.driver(Side::target).drop(target, deadline);
   if (!dropped && dropped.error().code != Code::not_found) {
-    if (!dropped.error().surely_not_done()) may_land();
+    if (!dropped.error().surely_not_done()) may_land(left.key);
     return dropped;
   }
   VMPROXY_FAULT("ddl.dropped");

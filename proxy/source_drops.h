@@ -66,8 +66,8 @@ class SourceDrops {
   Result<void> settle(TimePoint asked, Deadline deadline);
   // Until then a drop that the target never answered may still be done there, whatever has that name by then.
   TimePoint lands_on_target_until() const;
-  // The target was asked for a drop and may still do it.
-  void may_land();
+  // The target was asked to drop the source's collection `key` and may still do it.
+  void may_land(const std::string& key);
   // Nobody watches the source's drops any more, or did not until now: the target is the primary, or nothing is mirrored. Same turn.
   void forget();
 
@@ -79,6 +79,7 @@ class SourceDrops {
   };
   void ended(const std::string& key, std::optional<TimePoint> lands_until);
   void count_locked();
+  TimePoint lands_on_target();  // of what the target may have been asked until now
   Result<void> drop(const Collections::LeftBehind& left, const model::CollectionName& name,
                     Deadline deadline);
 
