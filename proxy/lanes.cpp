@@ -358,7 +358,8 @@ bool Lanes::step(Lane& lane) {
           if (paused_.contains(entry.collection) || (reads_held_ && !entry.image)) return false;
         }
         // H60: it would go with a drop that the target did not answer.
-        if (parts_.collections.drop_may_land(entry.collection)) return false;
+        if (parts_.collections.drop_may_land(entry.collection) && VMPROXY_RULE("ddl.lands-first"))
+          return false;
         for (const OpId op : entry.waits) {
           if (VMPROXY_RULE("read.waits") && parts_.in_flight.broad_in_flight(op)) return false;
         }

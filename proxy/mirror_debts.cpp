@@ -75,7 +75,7 @@ void Mirror::pay_due() {
       debt.closed = true;
       if (debt.reason == DebtReason::uncertain) {
         // Before the debt can be paid: one of the two is always on the disk.
-        if (!reads_settle()) suspects_.mark(debt.collection, {debt.key});
+        if (!reads_settle() && VMPROXY_RULE("suspect.unbounded")) suspects_.mark(debt.collection, {debt.key});
         VMPROXY_FAULT("debt.suspected");
       }
       Entry entry = read_entry(debt.collection, debt.key);

@@ -128,7 +128,8 @@ bool Mirror::reads_settle() const {
 }
 
 void Mirror::suspect_reads(const std::string& collection, const std::vector<std::string>& keys) {
-  if (!transfer_.driver(primary_).capabilities().read_after_write) suspects_.mark(collection, keys);
+  if (!transfer_.driver(primary_).capabilities().read_after_write && VMPROXY_RULE("suspect.stale"))
+    suspects_.mark(collection, keys);
 }
 
 Entry Mirror::read_entry(const std::string& collection, std::string key) {

@@ -50,6 +50,11 @@ void Database::set(int key, int value) {
 
 void Database::land(const Attempt& attempt) {
   if (!there) return;
+  if (attempt.drop) {
+    drop_all();
+    there = false;
+    return;
+  }
   for (const auto& [key, value] : attempt.rows) {
     if (attempt.insert_only && values[static_cast<size_t>(key)] != absent) continue;
     set(key, value);
@@ -104,6 +109,7 @@ Result<std::vector<model::Record>> Database::read(const model::Schema&, std::spa
 Result<protocols::ApplyResult> Database::attempt(const Attempt& attempt) {
   auto ended = attempted(attempt);
   if (!ended) return ended.error();
+  if (!there) return Error(Code::not_found, "no collection");
   return protocols::ApplyResult{};
 }
 

@@ -27,6 +27,7 @@ model::Schema schema_of_things();
 struct Attempt {
   std::vector<std::pair<int, int>> rows;  // key, value
   bool insert_only = false;
+  bool drop = false;  // of the collection, instead
 };
 
 class Database final : public protocols::Driver {

@@ -88,18 +88,30 @@ void Peek::forget_windows(Mirror& mirror) {
   for (const auto& [collection, key] : keys) forget_debts(mirror, collection, key);
 }
 
+void Peek::bring_forward(Mirror& mirror, const std::string& key, TimePoint due) {
+  std::lock_guard hold(mirror.debts_.mutex_);
+  auto& waiting = mirror.debts_.waiting_;
+  for (auto at = waiting.begin(); at != waiting.end(); ++at) {
+    if (at->second.key != key || at->second.reason != DebtReason::uncertain || at->first <= due) continue;
+    auto node = waiting.extract(at);
+    node.key() = due;
+    waiting.insert(std::move(node));
+    return;
+  }
+}
+
+// In half windows: due, soon, later.
+long long Peek::ticks_until(TimePoint time, TimePoint now) {
+  if (time == TimePoint::max()) return 99;
+  if (time <= now) return 0;
+  return (time - now + model_check::tick / 2) / model_check::tick;
+}
+
 namespace {
 
 void number(std::string& out, long long value) {
   out += std::to_string(value);
   out += ' ';
-}
-
-// In half windows: due, soon, later.
-long long ticks_until(TimePoint time, TimePoint now) {
-  if (time == TimePoint::max()) return 99;
-  if (time <= now) return 0;
-  return (time - now + model_check::tick / 2) / model_check::tick;
 }
 
 class Ranks {

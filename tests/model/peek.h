@@ -30,6 +30,12 @@ struct Peek {
   static void forget_debts(Mirror& mirror, const std::string& collection, const std::string& key);
   static void forget_entry(Mirror& mirror, const std::string& collection, const std::string& key);
   static void forget_windows(Mirror& mirror);
+  static void stop_lanes(Mirror& mirror) { mirror.lanes_.stop(); }  // a call of theirs goes on
+  static void bring_forward(Mirror& mirror, const std::string& key, TimePoint due);  // its window closes then
+  static void strike_suspect(Mirror& mirror, const std::string& collection, const std::string& key) {
+    mirror.suspects_.strike({{collection, key}});
+  }
+  static long long ticks_until(TimePoint time, TimePoint now);
   // --- the state, as text in which only what matters later differs
   static void dump(Mirror& mirror, const model_check::InlineJournal& journal, bool may_crash, TimePoint now,
                    std::string& out);

@@ -28,6 +28,9 @@ struct Scenario {
   bool half_windows = false;     // time may move by half a window
   bool quick_replica = false;    // an attempt on it ends within half a window
   bool gone = false;             // clients may go away between the intent and the first byte
+  bool slow = false;             // time may pass while a write is in flight
+  bool stale = false;            // a read of the source may show what was there before the last change
+  bool unbounded = false;        // nothing bounds how late the source may execute what it did not answer
 };
 
 }  // namespace vmproxy::model_check

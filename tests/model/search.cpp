@@ -50,8 +50,7 @@ bool begins_something(const Step& step) {
     case Do::client_gone:
     case Do::lost_landed:
     case Do::lost_late:
-    case Do::fence:
-    case Do::flip:
+    case Do::prepare:
     case Do::crash: return true;
     default: return false;
   }

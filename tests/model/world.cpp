@@ -23,6 +23,9 @@ constexpr int from_before = 5;
 constexpr int merged = 8;
 constexpr uint64_t generation = 1;
 constexpr const char* checkpoint = "the page";
+constexpr size_t windows_max = 300;
+// What becomes of a drop at the replica: it is done and answered; done; or may be done late.
+constexpr int drop_answered = 0, drop_landed = 1, drop_late = 2;
 
 constexpr bool by_filter(char kind) {
   return kind == 'p' || kind == 'P';
@@ -57,7 +60,9 @@ World::World(const Scenario& scenario)
   source_.attempted = [this](const Attempt& attempt) { return attempted(Side::source, attempt); };
   target_.attempted = [this](const Attempt& attempt) { return attempted(Side::target, attempt); };
   if (scenario_.quick_replica) target_.caps.max_zombie = tick;
-  source_.stale_reads = !VMPROXY_RULE("read.after-write");
+  source_.stale_reads = scenario_.stale || !VMPROXY_RULE("read.after-write");
+  if (scenario_.stale) source_.caps.read_after_write = false;
+  if (scenario_.unbounded) source_.caps.max_exec = std::nullopt;
   clock_.waited = [this](TimePoint deadline) {
     waiting_ = true;
     (void)inside();
@@ -91,14 +96,20 @@ void World::boot(bool first) {
   collections_->follow(primary_);
   proxy::MirrorOptions options;
   options.lanes.lanes = 1;
+  options.uncertain_window = window;
   options.lanes.threads = false;
   mirror_ = std::make_unique<proxy::Mirror>(journal_, *collections_, transfer_, &dialect_, clock_, random_,
                                             metrics_, options);
   if (scenario_.copy) mirror_->set_generation(generation);
   must(mirror_->recover(primary_, epoch_, first), "recover");
-  drop_in_doubt_ = drop_in_doubt_ || !mirror_->unresolved_ddl().empty();
+  collections_->when_reborn([this](const std::string& key) { mirror_->forget(key); });
+  if (!mirror_->unresolved_ddl().empty()) {
+    gap_ = drop_again_ = true;
+    if (primary_ == Side::source) must(collections_->refresh(clock_.in(window)), "refresh");
+  }
   if (settling_ && VMPROXY_RULE("settle.window")) settle_ = mirror_->open_settle({collection_name});
   if (dead_) mirror_->hold_reads(true);
+  if (collections_->drop_may_land(collection_name)) drop_lands_until_ = clock_.in(target_.caps.max_zombie);
   mirror_->resume_lanes();
 }
 
@@ -148,6 +159,12 @@ Result<void> World::attempted(Side to, const Attempt& attempt) {
   on_the_wire_life_ = incarnation();
   const Step step = inside();
   on_the_wire_.reset();
+  if (step.act == Do::lands && !VMPROXY_RULE("suspect.kept")) {
+    for (const auto& [key, value] : attempt.rows) {  // "it shows the same as before, so it is settled"
+      if (side(to).values[static_cast<size_t>(key)] == value)
+        Peek::strike_suspect(*mirror_, collection_name, encoded(key));
+    }
+  }
   if (step.act != Do::lost_late) side(to).land(attempt);
   if (step.act == Do::lands) {
     for (const auto& [key, value] : attempt.rows) {
@@ -190,7 +207,7 @@ void World::perform(const Step& step) {
       if (broad(write.kind)) {
         mirror_->journal(write.ticket, {}, [&](Result<journal::Seq> seq) { write.ticket.seq = *seq; });
       }
-      write.phase = Write::Phase::sent;
+      send(write);
       break;
     }
     case Do::client_gone: {
@@ -230,6 +247,7 @@ void World::perform(const Step& step) {
         const int value = primary().values[static_cast<size_t>(key)];
         if (value != absent) page_.emplace_back(key, value);
       }
+      page_life_ = incarnation();
       copy_ = Copy::read;
       break;
     case Do::copy: {
@@ -241,8 +259,7 @@ void World::perform(const Step& step) {
       }
       page_.clear();
       copy_ = Copy::given;
-      const auto collection = collections_->find(collection_name);
-      mirror_->backfill({"", collection_name}, collection->plan->source().incarnation, std::move(rows),
+      mirror_->backfill({"", collection_name}, page_life_, std::move(rows),
                         [this](const Result<journal::BackfillDone>& done) {
                           copy_ = done ? Copy::done : Copy::begin;
                           // Behind the debts that stand for rows which were left out.
@@ -263,12 +280,17 @@ void World::perform(const Step& step) {
       foreign_left_ = false;
       if (step.a == 1) primary().set(0, from_before);
       break;
+    case Do::prepare:
     case Do::fence:
-      fenced_ = true;
-      arrived_ = primary_;
+    case Do::drain:
+    case Do::catch_up:
+    case Do::commit:
+    case Do::open:
+    case Do::abort: change_primary(step); break;
+    case Do::again:
+      drop_again_ = false;
+      replica().drop_all();
       break;
-    case Do::open: fenced_ = false; break;
-    case Do::flip: flip(); break;
     case Do::dead:
       dead_ = true;
       --deaths_left_;
@@ -287,6 +309,7 @@ void World::begin(char kind) {
   Write& write = writes_.back();
   write.kind = kind;
   write.primary = VMPROXY_RULE("gate.snapshot") ? primary_ : arrived_;
+  write.epoch = VMPROXY_RULE("gate.snapshot") ? epoch_ : arrived_epoch_;
   for (size_t i = 0; i < writes_.size(); ++i) {
     for (size_t key = 0; key < keys_max; ++key) {
       if (writes_[i].acked[key]) write.after[key] |= static_cast<uint8_t>(1u << i);
@@ -297,7 +320,7 @@ void World::begin(char kind) {
   }
   proxy::Routing routing;
   routing.primary = write.primary;
-  routing.epoch = epoch_;
+  routing.epoch = write.epoch;
   routing.capture = true;
   const model::CollectionName name{"", collection_name};
   write.phase = Write::Phase::held;
@@ -331,7 +354,28 @@ void World::begin(char kind) {
                                       kind == 'm' ? IntentClass::read_back : IntentClass::image);
   mirror_->journal(write.ticket, {"POST", "/put", {}, proxy::encode_images(images)},
                    [&](Result<journal::Seq> seq) { write.ticket.seq = *seq; });
-  if (!scenario_.gone) write.phase = Write::Phase::sent;
+  if (!scenario_.gone) send(write);
+}
+
+// As Pipeline::capture() lets the first byte go out, or not any more.
+void World::send(Write& write) {
+  if (write.epoch != epoch_ && VMPROXY_RULE("send.epoch")) {
+    mirror_->drop(std::move(write.ticket));
+    write.phase = Write::Phase::ended;
+    write.rejected = true;
+    return;
+  }
+  write.phase = Write::Phase::sent;
+  write.sent_at = clock_.now();
+}
+
+TimePoint World::executes_until(Side primary) const {
+  return scenario_.unbounded && primary == Side::source ? TimePoint::max() : clock_.in(window);
+}
+
+bool World::suspect(int key) const {
+  return journal_.now().rows.contains(
+      {std::string(journal::rows::suspects), std::string(collection_name) + '\0' + encoded(key)});
 }
 
 void World::execute(int index, int key) {
@@ -399,7 +443,7 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
         wrong_ = "I9: a write is acknowledged that was sent to the former primary";
     }
     if (what == Outcome::uncertain && write.item[static_cast<size_t>(key)] != 1)
-      lost_.push_back({false, index, key, {}, write.primary, clock_.in(window)});
+      lost_.push_back({false, index, key, {}, write.primary, executes_until(write.primary)});
     if (what != Outcome::rejected) {
       if (!VMPROXY_RULE("debt.rows") && !filter) Peek::forget_debts(*mirror_, collection_name, encoded(key));
       for (size_t later = static_cast<size_t>(index) + 1; later < writes_.size(); ++later) {
@@ -417,15 +461,38 @@ void World::answer(int index, const std::array<int, keys_max>& outcomes) {
     must(collections_->refresh(clock_.in(window)), "refresh");
     if (incarnation() != before) {
       mirror_->forget(collection_name);
-      replica().drop_all();
+      if (!VMPROXY_RULE("touched.by-name"))
+        must(journal_.erase_rows(journal::rows::touched, ""), "erase_rows");
+      drop_on_replica(outcomes[1]);
     }
   }
   mirror_->finish(std::move(write.ticket), std::move(record));
+  for (int key = 0; key < scenario_.keys && !VMPROXY_RULE("window.from-end"); ++key)
+    Peek::bring_forward(*mirror_, encoded(key), write.sent_at + window);
   if (write.kind == 'x') mirror_->resume(collection_name);
   write.phase = Write::Phase::ended;
   for (int key = 0; key < keys_max; ++key) {
     if (late_entry[static_cast<size_t>(key)] && !VMPROXY_RULE("position.at-outcome"))
       Peek::forget_entry(*mirror_, collection_name, encoded(key));
+  }
+}
+
+// The replica follows a drop, as Pipeline::after_ddl does with mirror.ddl: full; or its answer is lost.
+void World::drop_on_replica(int how) {
+  Attempt drop;
+  drop.drop = true;
+  if (how == drop_answered) {
+    replica().drop_all();  // and made again
+    return;
+  }
+  --lost_left_;
+  gap_ = true;
+  drop_lands_until_ = clock_.in(replica().caps.max_zombie);
+  collections_->drop_may_land(collection_name, drop_lands_until_);
+  if (how == drop_landed) {
+    replica().land(drop);
+  } else {
+    lost_.push_back({true, 0, 0, drop, proxy::other(primary_), drop_lands_until_});
   }
 }
 
@@ -437,12 +504,39 @@ bool World::newer_applied(int key) const {
   return false;
 }
 
-void World::flip() {
-  if (!mirror_->catch_up(clock_.now())) return;
-  if (!VMPROXY_RULE("flip.windows-carried")) Peek::forget_windows(*mirror_);
-  --flips_left_;
-  change_primary();
-  fenced_ = false;
+// The steps of Migration::flip(), by its names.
+void World::change_primary(const Step& step) {
+  switch (step.act) {
+    case Do::prepare:
+      must(journal_.commit_rows({{std::string(journal::rows::state), "flip", ""}}), "prepare");
+      flip_ = Flip::prepared;
+      break;
+    case Do::fence:
+      flip_ = Flip::fenced;
+      arrived_ = primary_;
+      arrived_epoch_ = epoch_;
+      break;
+    case Do::drain:
+      flip_ = Flip::drained;
+      mirror_->reread_windows(windows_max);
+      break;
+    case Do::catch_up:
+      if (!mirror_->catch_up(clock_.now())) break;
+      flip_ = Flip::caught_up;
+      if (!VMPROXY_RULE("flip.lanes-stopped")) mirror_->resume_lanes();
+      break;
+    case Do::commit:
+      if (!VMPROXY_RULE("flip.windows-carried")) Peek::forget_windows(*mirror_);
+      if (!VMPROXY_RULE("flip.lanes-stopped")) Peek::stop_lanes(*mirror_);
+      --flips_left_;
+      commit();
+      break;
+    case Do::open: open(); break;
+    default:  // abort
+      must(journal_.commit_rows({{std::string(journal::rows::state), "flip", std::nullopt}}), "abort");
+      if (flip_ == Flip::caught_up) mirror_->resume_lanes();
+      flip_ = Flip::none;
+  }
 }
 
 // As Migration::flip does with a dead primary, giving up what must be read from it.
@@ -455,18 +549,24 @@ void World::force() {
   }
   primary().answers = true;
   dead_ = false;
-  change_primary();
-  mirror_->hold_reads(false);
+  commit();
 }
 
-void World::change_primary() {
+void World::commit() {
+  flip_ = Flip::committed;
   primary_ = proxy::other(primary_);
   ++epoch_;
-  must(journal_.commit_rows({{std::string(journal::rows::state), "primary", std::to_string(epoch_)}}),
-       "flip");
+  must(journal_.commit_rows({{std::string(journal::rows::state), "primary", std::to_string(epoch_)},
+                             {std::string(journal::rows::state), "flip", std::nullopt}}),
+       "commit");
   collections_->follow(primary_);
   mirror_->set_primary(primary_);
+}
+
+void World::open() {
   mirror_->resume_lanes();
+  flip_ = Flip::none;
+  mirror_->hold_reads(false);
   must(mirror_->carry_suspects(), "carry_suspects");
 }
 
@@ -481,7 +581,7 @@ void World::crash(const Step& step) {
     Write& write = writes_[i];
     for (int key = 0; key < keys_max && write.phase == Write::Phase::sent; ++key) {
       if (covers(write.kind, key) && write.item[static_cast<size_t>(key)] != 1)
-        lost_.push_back({false, static_cast<int>(i), key, {}, write.primary, clock_.in(window)});
+        lost_.push_back({false, static_cast<int>(i), key, {}, write.primary, executes_until(write.primary)});
     }
     if (write.phase == Write::Phase::held) write.rejected = true;
     write.phase = Write::Phase::ended;
@@ -500,7 +600,7 @@ void World::crash(const Step& step) {
   }
   page_.clear();
   settle_.clear();
-  fenced_ = false;
+  flip_ = Flip::none;
   boot(false);
 }
 
@@ -518,10 +618,20 @@ bool World::drained() const {
 
 std::vector<Step> World::possible() const {
   std::vector<Step> next;
-  if (drop_in_doubt_) return next;  // of nothing else anything is said
   const auto add = [&](Do act, int a = 0, int b = 0, int c = 0) {
     next.push_back({act, static_cast<uint8_t>(a), static_cast<uint8_t>(b), static_cast<uint8_t>(c)});
   };
+  const auto add_crashes = [&] {
+    if (crashes_left_ == 0 || (writes_.empty() && !scenario_.copy)) return;
+    for (size_t kept = 0; kept <= journal_.waiting().size(); ++kept) add(Do::crash, static_cast<int>(kept));
+    add(Do::crash, 0, 1);
+  };
+  if (flip_ ==
+      Flip::prepared) {  // nobody looks at that: what else may happen might as well have happened before
+    add(Do::fence);
+    add_crashes();
+    return next;
+  }
   const bool calling = on_the_wire_ || waiting_;
   if (on_the_wire_) {
     add(Do::lands);
@@ -531,7 +641,8 @@ std::vector<Step> World::possible() const {
     }
   }
   if (waiting_) add(Do::wait_on);
-  if (static_cast<int>(writes_.size()) < scenario_.writes && in_flight() < scenario_.at_once && !fenced_) {
+  if (static_cast<int>(writes_.size()) < scenario_.writes && in_flight() < scenario_.at_once &&
+      !gate_closed()) {
     for (const char kind : scenario_.kinds) {
       // What the target as primary makes of the others is not the mirror's: they become keyed writes.
       if (!broad(kind) || primary_ == Side::source) add(Do::begin, kind);
@@ -564,6 +675,10 @@ std::vector<Step> World::possible() const {
     };
     if (broad(write.kind)) {
       if (all) add(Do::answer, index, static_cast<int>(Outcome::applied));
+      if (all && write.kind == 'x' && lost_left_ > 0) {
+        add(Do::answer, index, static_cast<int>(Outcome::applied), drop_landed);
+        add(Do::answer, index, static_cast<int>(Outcome::applied), drop_late);
+      }
       if (none) add(Do::answer, index, static_cast<int>(Outcome::rejected));
       if (!scenario_.certain && !scenario_.certain_filters && by_filter(write.kind))
         add(Do::answer, index, static_cast<int>(Outcome::uncertain));
@@ -573,7 +688,9 @@ std::vector<Step> World::possible() const {
       }
     }
   }
-  bool may_pass = !on_the_wire_ && Peek::time_matters(*mirror_);
+  const bool time_matters =
+      Peek::time_matters(*mirror_) || clock_.now() < drop_lands_until_ || (scenario_.slow && in_flight() > 0);
+  bool may_pass = !on_the_wire_ && time_matters;
   const TimePoint then = clock_.in(scenario_.half_windows ? tick : window);
   for (size_t i = 0; i < lost_.size(); ++i) {
     add(Do::late, static_cast<int>(i));
@@ -590,24 +707,32 @@ std::vector<Step> World::possible() const {
     add(Do::foreign, 0);
     add(Do::foreign, 1);
   }
-  if (fenced_) {
-    add(Do::open);
-    if (!calling && flips_left_ > 0 && drained()) add(Do::flip);
-  } else if (flips_left_ > 0 && !settling_ && (copy_ == Copy::none || copy_ == Copy::done)) {
-    add(Do::fence);
+  switch (flip_) {
+    case Flip::none:
+      if (flips_left_ > 0 && !settling_ && (copy_ == Copy::none || copy_ == Copy::done) &&
+          clock_.now() >= drop_lands_until_)
+        add(Do::prepare);
+      break;
+    case Flip::fenced:
+      if (drained()) add(Do::drain);
+      break;
+    case Flip::drained:
+      if (!calling) add(Do::catch_up);
+      break;
+    case Flip::caught_up: add(Do::commit); break;
+    case Flip::committed: add(Do::open); break;
+    case Flip::prepared: break;
   }
+  if (gate_closed() && flip_ != Flip::committed) add(Do::abort);
+  if (drop_again_ && !VMPROXY_RULE("ddl.asked")) add(Do::again);
   if (deaths_left_ > 0 && !writes_.empty()) add(Do::dead);
   if (dead_ && in_flight() == 0 && !calling) add(Do::force);
-  if (crashes_left_ > 0 && (!writes_.empty() || scenario_.copy)) {
-    for (size_t kept = 0; kept <= journal_.waiting().size(); ++kept) add(Do::crash, static_cast<int>(kept));
-    add(Do::crash, 0, 1);
-  }
+  add_crashes();
   return next;
 }
 
 std::string World::broken_invariant() {
   if (!wrong_.empty()) return wrong_;
-  if (drop_in_doubt_) return "";
   for (int key = 0; key < scenario_.keys; ++key) {
     const auto at = static_cast<size_t>(key);
     const int value = primary().values[at];
@@ -628,7 +753,8 @@ std::string World::broken_invariant() {
                  std::to_string(key);
       }
     }
-    if (replica().values[at] == value) continue;
+    if (replica().values[at] == value || (gap_ && value == absent)) continue;
+    if (suspect(key)) continue;
     if (mirror_->dirty({"", collection_name}, key_of(key))) continue;
     if (scenario_.copy && copy_ != Copy::done) {
       const auto touched = journal_.rows_exist(
@@ -643,10 +769,10 @@ std::string World::broken_invariant() {
 }
 
 std::string World::unfinished() {
-  if (drop_in_doubt_) return "";
   for (int key = 0; key < scenario_.keys; ++key) {
     const auto at = static_cast<size_t>(key);
-    if (mirror_->quarantined({"", collection_name}, key_of(key))) continue;
+    if (mirror_->quarantined({"", collection_name}, key_of(key)) || suspect(key)) continue;
+    if (gap_ && primary().values[at] == absent) continue;
     if (replica().values[at] != primary().values[at])
       return "I2/I3: at rest the replica has " + std::to_string(replica().values[at]) + " for key " +
              std::to_string(key) + ", the primary " + std::to_string(primary().values[at]);
@@ -663,7 +789,10 @@ Digest World::digest() {
   std::string out;
   const auto number = [&](long long value) { out += std::to_string(value) + ' '; };
   number(primary_ == Side::target);
-  number(fenced_ + 2 * waiting_ + 4 * foreign_left_ + 8 * settling_ + 16 * drop_in_doubt_);
+  number(waiting_ + 2 * foreign_left_ + 4 * settling_ + 8 * gap_ + 16 * drop_again_);
+  number(static_cast<int>(flip_) * 2 + target_.there);
+  if (!VMPROXY_RULE("gate.snapshot")) number(static_cast<int>(arrived_epoch_));
+  number(Peek::ticks_until(drop_lands_until_, clock_.now()));
   number(lost_left_ * 64 + crashes_left_ * 8 + flips_left_);
   if (scenario_.deaths > 0) {
     number(deaths_left_ * 2 + dead_);
@@ -671,6 +800,7 @@ Digest World::digest() {
   }
   number(static_cast<int>(copy_));
   for (const auto& [key, value] : page_) number(key * 100 + value);
+  if (!page_.empty()) number(incarnation() == page_life_);
   for (const int value : source_.values) number(value);
   for (const int value : target_.values) number(value);
   number(on_the_wire_ && incarnation() == on_the_wire_life_);
@@ -692,6 +822,8 @@ Digest World::digest() {
     if (write.phase == Write::Phase::ended && !live[i]) continue;
     out += write.kind;
     number(static_cast<int>(write.phase) * 2 + static_cast<int>(write.primary));
+    number(static_cast<int>(epoch_ - write.epoch));
+    if (scenario_.slow) number(std::min<long long>((clock_.now() - write.sent_at + tick / 2) / tick, 3));
     number(write.item[0] * 4 + write.item[1]);
     number(write.gone);
     for (const auto& key : write.ticket.keys) number(number_of(key));
@@ -701,10 +833,10 @@ Digest World::digest() {
     std::string text = one.replica ? "F" : "W";
     text += std::to_string(one.write) + ',' + std::to_string(one.key) + ',' +
             std::to_string(static_cast<int>(one.side));
-    text += ',' + std::to_string((one.until - clock_.now() + tick / 2) / tick);
+    text += ',' + std::to_string(Peek::ticks_until(one.until, clock_.now()));
     for (const auto& [key, value] : one.attempt.rows)
       text += ';' + std::to_string(key) + '=' + std::to_string(value);
-    text += one.attempt.insert_only ? '!' : '.';
+    text += one.attempt.insert_only ? '!' : one.attempt.drop ? 'x' : '.';
     lost.push_back(std::move(text));
   }
   std::sort(lost.begin(), lost.end());
@@ -766,6 +898,10 @@ std::string World::text(const Step& step) const {
     case Do::client_gone: return "the client of " + of(step.a) + " goes away before the first byte";
     case Do::execute: return "the primary executes " + of(step.a) + " on key " + key;
     case Do::answer:
+      if (writes_[step.a].kind == 'x' && step.c != drop_answered)
+        return of(step.a) + " ends: applied; the replica " +
+               (step.c == drop_landed ? "drops it too, that answer is lost"
+                                      : "does not answer, it may drop it late");
       return of(step.a) +
              " ends: " + (covers(writes_[step.a].kind, 0) ? outcomes[step.b] : outcomes[step.c]) +
              (writes_[step.a].kind == 'B' ? std::string(", ") + outcomes[step.c] : "");
@@ -789,9 +925,14 @@ std::string World::text(const Step& step) const {
     case Do::foreign:
       return step.a == 1 ? "a write from before the barrier is executed"
                          : "the write from before the barrier dies";
-    case Do::fence: return "the gate closes";
-    case Do::flip: return "caught up: the primary changes";
-    case Do::open: return "the gate opens again";
+    case Do::prepare: return "PREPARE: a change of the primary is intended";
+    case Do::fence: return "FENCE: the gate closes";
+    case Do::drain: return "DRAIN: no write is in flight";
+    case Do::catch_up: return "CATCHUP: the replica has all, the lanes are stopped";
+    case Do::commit: return "COMMIT: the primary is another";
+    case Do::open: return "OPEN: the lanes go on, the gate opens";
+    case Do::abort: return "ABORT: the primary stays, the gate opens";
+    case Do::again: return "the drop is done again on the replica";
     case Do::dead: return "the primary no longer answers";
     case Do::force: return "the primary is changed without it; what only it has is given up";
     case Do::crash:

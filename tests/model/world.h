@@ -45,9 +45,14 @@ enum class Do : uint8_t {
   copy,         // ... and gives it to the lanes
   barrier,      // the settle window closes
   foreign,      // the write from before the barrier is executed; a: 0 never
+  prepare,      // the intent to change the primary is durable
   fence,        // the gate closes
-  flip,         // caught up: the primary changes
-  open,         // the fence ends without a change
+  drain,        // no write is in flight any more
+  catch_up,     // what is owed to the replica is there, the lanes are stopped
+  commit,       // the change is durable
+  open,         // the lanes go on in the new direction, and the gate opens
+  abort,        // the primary stays, the gate opens
+  again,        // a drop whose outcome a crash took away is done again on the replica
   dead,         // the primary no longer answers
   force,        // the primary changes without it; it is back as the replica
   crash,        // a: how many of the journal's waiting calls are kept; b: the watermark was flushed before
@@ -87,6 +92,8 @@ class World {
         item{};  // 0 not executed, 1 executed, 2 matched by the filter, not deleted yet
     proxy::Ticket ticket;
     proxy::Side primary = proxy::Side::source;
+    uint64_t epoch = 0;
+    TimePoint sent_at{};
     bool gone = false;  // its client, before the first byte
     bool rejected = false;
     std::array<bool, keys_max> acked{};
@@ -109,12 +116,17 @@ class World {
   static bool ends_a_call(const Step& step);
   void boot(bool first);
   void begin(char kind);
+  void send(Write& write);
   void execute(int write, int key);
   void answer(int write, const std::array<int, keys_max>& outcomes);
   void crash(const Step& step);
-  void flip();
+  void change_primary(const Step& step);
   void force();
-  void change_primary();
+  void commit();
+  void open();
+  void drop_on_replica(int how);
+  TimePoint executes_until(proxy::Side primary) const;  // what it does not answer now
+  bool suspect(int key) const;
   Result<void> attempted(proxy::Side side, const Attempt& attempt);
   void observe();
   std::vector<Step> possible() const;
@@ -157,17 +169,24 @@ class World {
   proxy::Side on_the_wire_to_ = proxy::Side::target;
   uint64_t on_the_wire_life_ = 0;  // the collection's incarnation then
   bool waiting_ = false;           // the lane waits, and nothing is on the wire
-  bool fenced_ = false;
+  // How far a change of the primary is (Migration::flip).
+  enum class Flip : uint8_t { none, prepared, fenced, drained, caught_up, committed } flip_ = Flip::none;
+  bool gate_closed() const { return flip_ >= Flip::fenced; }
   proxy::Side arrived_ = proxy::Side::source;  // what a write saw that reached the closed gate
+  uint64_t arrived_epoch_ = 1;
   int lost_left_ = 0, crashes_left_ = 0, flips_left_ = 0, deaths_left_ = 0;
   bool dead_ = false;
-  // A kill took away what became of a drop. That is a gap: what exists is asked again, and compared as a whole.
-  bool drop_in_doubt_ = false;
+  // A kill took away what became of a drop, or the replica did not say whether it did one. That is a gap, for what the replica has
+  // and the primary has not: of a former life.
+  bool gap_ = false;
+  bool drop_again_ = false;       // who does not ask may do it again
+  TimePoint drop_lands_until_{};  // at the replica
   // What only the former primary has, until the application writes the key again.
   std::array<std::optional<int>, keys_max> last_copy_{};
   bool foreign_left_ = false, settling_ = false;
   enum class Copy : uint8_t { none, begin, read, given, done } copy_ = Copy::none;
   std::vector<std::pair<int, int>> page_;
+  uint64_t page_life_ = 0;  // the collection's incarnation then
   std::string wrong_;
 };
 
