@@ -1,6 +1,7 @@
 // history_check FILE...: the report of a recorded history (README.md).
 #include <CLI/CLI.hpp>
 
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -59,16 +60,24 @@ Result<Report> check_files(const Arguments& arguments) {
 
 // A history that lacks what it was recorded for is no proof.
 std::optional<std::string> nothing_for(const Arguments& arguments, const Report& report) {
-  for (const std::string& wanted : arguments.required) {
-    bool checked = false, exists = false;
+  for (const std::string& required : arguments.required) {
+    const size_t colon = required.find(':');
+    const std::string wanted = required.substr(0, colon);
+    uint64_t least = 1;
+    if (colon != std::string::npos) {
+      const char* const end = required.data() + required.size();
+      const auto [read, error] = std::from_chars(required.data() + colon + 1, end, least);
+      if (error != std::errc() || read != end || least == 0) return "no count in " + required;
+    }
+    std::optional<uint64_t> checked;
     for (size_t i = 0; i < rule_count; ++i) {
       const auto rule = static_cast<Rule>(i);
-      if (name_of(rule) != wanted) continue;
-      exists = true;
-      checked = report.of(rule).checked > 0;
+      if (name_of(rule) == wanted) checked = report.of(rule).checked;
     }
-    if (!exists) return "no rule " + wanted;
-    if (!checked) return "the history has nothing to check for " + wanted;
+    if (!checked) return "no rule " + wanted;
+    if (*checked == 0) return "the history has nothing to check for " + wanted;
+    if (*checked < least)
+      return "the history has only " + std::to_string(*checked) + " to check for " + required;
   }
   return std::nullopt;
 }
@@ -97,7 +106,8 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber);
   app.add_option("--pass-bytes", arguments.pass_bytes, "input for each pass: about the memory it takes")
       ->check(CLI::PositiveNumber);
-  app.add_option("--require", arguments.required, "a rule that must have had something to check")
+  app.add_option("--require", arguments.required,
+                 "RULE or RULE:N: a rule that must have had something, or N times something, to check")
       ->allow_extra_args(false);
   try {
     app.parse(argc, argv);

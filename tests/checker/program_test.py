@@ -186,6 +186,19 @@ class ProgramTest(unittest.TestCase):
         self.assertEqual(run("--require", "request_not_seen", many).returncode, 2)
         self.assertEqual(run("--require", "no_such_rule", many).returncode, 2)
 
+    def test_a_history_may_be_required_to_have_so_much_for_a_rule(self):
+        with HistoryLog(self.path) as log:
+            log.operation("p", "k", WRITE, "v", call=0, ret=1)
+            for number in range(3):
+                log.operation("p", "k", READ, "v", call=2 + 2 * number, ret=3 + 2 * number)
+        self.assertEqual(run("--require", "read_your_writes:3", self.path).returncode, 0)
+        self.assertEqual(run("--require", "monotone_reads:2", self.path).returncode, 0)
+        too_few = run("--require", "read_your_writes:4", self.path)
+        self.assertEqual(too_few.returncode, 2)
+        self.assertIn("only 3 to check for read_your_writes:4", too_few.stderr)
+        for wrong in ("read_your_writes:", "read_your_writes:x", "read_your_writes:0", "read_your_writes:3x"):
+            self.assertEqual(run("--require", wrong, self.path).returncode, 2, wrong)
+
 
 class WriterTest(unittest.TestCase):
     def setUp(self):

@@ -47,6 +47,7 @@ json::object request_of(const LoggedRequest& request) {
           {"body_bytes", request.body_bytes},
           {"body_crc32", request.body_crc32},
           {"complete", request.complete},
+          {"at", request.at},
           {"reset", request.reset}};
 }
 
@@ -107,15 +108,28 @@ void add_counts(FaultProxy& proxy, json::object& out) {
   out["links"] = std::move(links);
 }
 
+// The number of an entry that the request names, or `otherwise`.
+Result<uint64_t> entry(const json::object& request, std::string_view name, uint64_t otherwise) {
+  const auto* value = request.if_contains(name);
+  if (value == nullptr) return otherwise;
+  if (!value->is_int64() || value->get_int64() < 0)
+    return Error(Code::invalid, std::string(name) + " is not a number of an entry");
+  return static_cast<uint64_t>(value->get_int64());
+}
+
+Result<void> forget(FaultProxy& proxy, const json::object& request) {
+  const auto below = entry(request, "below", proxy.log().end());
+  if (!below) return below.error();
+  proxy.log().forget(*below);
+  return {};
+}
+
 Result<void> add_log(FaultProxy& proxy, const json::object& request, json::object& out) {
   auto& log = proxy.log();
-  uint64_t number = log.first();
-  if (const auto* from = request.if_contains("from"); from != nullptr) {
-    if (!from->is_int64() || from->get_int64() < 0)
-      return Error(Code::invalid, "from is not a number of an entry");
-    number = std::max(number, static_cast<uint64_t>(from->get_int64()));
-  }
-  const uint64_t end = std::min(log.end(), number + requests_max);
+  const auto from = entry(request, "from", log.first());
+  if (!from) return from.error();
+  uint64_t number = std::max(log.first(), *from);
+  const uint64_t end = std::max(number, std::min(log.end(), number + requests_max));
   json::array requests;
   for (; number < end; ++number) requests.push_back(request_of(*log.find(number)));
   out["requests"] = std::move(requests);
@@ -136,10 +150,7 @@ Result<void> obey(FaultProxy& proxy, const json::object& request, json::object& 
     add_counts(proxy, out);
     return {};
   }
-  if (what == "forget") {
-    proxy.log().forget();
-    return {};
-  }
+  if (what == "forget") return forget(proxy, request);
   return Error(Code::invalid, "do is none of set, clear, reset, half_close, counts, log, forget");
 }
 

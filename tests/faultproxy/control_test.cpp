@@ -98,9 +98,19 @@ TEST_CASE("connections can be reset and half-closed, and are counted and logged"
   CHECK(requests[0].at("stage").as_string() == "arrived");
   CHECK(requests[1].at("stage").as_string() == "passed");
   CHECK(requests[1].at("target").as_string() == "/x");
+  CHECK(0 < requests[0].at("at").as_int64());
+  CHECK(requests[0].at("at").as_int64() <= requests[1].at("at").as_int64());
   CHECK(requests[1].at("headers").at(0).at(1).as_string() == "a");
   CHECK(log.at("next").to_number<int>() == 2);
   CHECK(ask(line, R"({"do":"log","from":1})").at("requests").as_array().size() == 1);
+  const auto behind = ask(line, R"({"do":"log","from":9})");
+  CHECK(behind.at("requests").as_array().empty());
+  CHECK(behind.at("end").to_number<int>() == 2);
+  CHECK(accepted(line, R"({"do":"forget","below":1})"));
+  const auto left = ask(line, R"({"do":"log"})");
+  CHECK(left.at("requests").as_array().size() == 1);
+  CHECK(left.at("requests").at(0).at("stage").as_string() == "passed");
+  CHECK_FALSE(accepted(line, R"({"do":"forget","below":-1})"));
   CHECK(accepted(line, R"({"do":"forget"})"));
   CHECK(ask(line, R"({"do":"log"})").at("requests").as_array().empty());
 

@@ -2,6 +2,8 @@
 
 #include <zlib.h>
 
+#include <chrono>
+
 namespace vmproxy::faultproxy {
 namespace {
 
@@ -32,9 +34,8 @@ LoggedRequest* RequestLog::find(uint64_t number) {
   return &entries_[static_cast<size_t>(number - first_)];
 }
 
-void RequestLog::forget() {
-  first_ = end();
-  entries_.clear();
+void RequestLog::forget(uint64_t below) {
+  for (; first_ < below && !entries_.empty(); ++first_) entries_.pop_front();
 }
 
 RequestNotes::RequestNotes(RequestLog& log, std::string link, uint64_t connection, Stage stage)
@@ -56,7 +57,10 @@ void RequestNotes::body(uint64_t number, std::string_view bytes) {
 }
 
 void RequestNotes::complete(uint64_t number) {
-  if (auto* entry = log_->find(number)) entry->complete = true;
+  auto* entry = log_->find(number);
+  if (entry == nullptr) return;
+  entry->complete = true;
+  entry->at = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 void RequestNotes::reset(uint64_t number) {

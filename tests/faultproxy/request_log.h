@@ -31,6 +31,7 @@ struct LoggedRequest {
   uint64_t body_bytes = 0;                                   // chunks are unwrapped
   uint32_t body_crc32 = 0;
   bool complete = false;  // its last byte was seen
+  int64_t at = 0;         // when, in nanoseconds of the monotonic clock
   bool reset = false;     // HTTP/2: the client took it back by RST_STREAM
 };
 
@@ -46,8 +47,9 @@ class RequestLog {
   uint64_t first() const { return first_; }
   uint64_t end() const { return first_ + entries_.size(); }
   uint64_t dropped() const { return dropped_; }
-  // Makes room; numbers go on.
-  void forget();
+  // Makes room: entries of smaller numbers are gone. Numbers go on.
+  void forget(uint64_t below);
+  void forget() { forget(end()); }
 
  private:
   const size_t entries_max_;

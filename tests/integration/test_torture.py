@@ -3,11 +3,14 @@
 import functools
 import json
 import os
+import pathlib
 import random
+import subprocess
 import types
 
 import pytest
 
+from history_log import HistoryLog
 from servers.base import process_exists, wait_until
 from torture import main as program
 from torture.compare import more_than
@@ -19,6 +22,8 @@ from torture.row import (FAILED, MAIN, NICE, NOT_RUN, PASSED, POINTS, PROGRAMS, 
                          Row, RowResult)
 from torture.rows import ROWS, fault_points, network_cells, outages
 from torture.state import RunFolder
+from torture.witness import Reigns, Witness
+from vmproxy import binary
 
 
 def passes(context, budget, seed):
@@ -319,7 +324,7 @@ def test_every_row_has_a_name_and_a_figure_of_the_issue():
     assert len(ROWS) == 17 and len({r.name for r in ROWS}) == 17
     night = {r.name: r.night[0] for r in ROWS}
     assert night["random_kills"] == 300 and night["simulator"] == 20_000 and night["percent_flips"] == 10_000
-    assert night["outages"] == 500 and night["drain"] == 200 and night["smuggling"] == 10_000 and night["network_cells"] == 192
+    assert night["outages"] == 500 and night["drain"] == 200 and night["smuggling"] == 10_000 and night["network_cells"] == 216
 
 
 def test_each_fault_point_is_killed_so_often_and_one_does_not_stand_for_another():
@@ -352,7 +357,7 @@ def test_kills_between_fakes_are_judged_by_what_the_program_says():
 def test_a_network_fault_that_meets_nobody_is_not_taken_for_one_that_did():
     def counts(**more):
         ways = {way: {"arrived_bytes": more.pop(way, 0), "passed_bytes": 0} for way in network_cells.DIRECTIONS}
-        return {"accepted": 0, "open": 0, "cut": 0, "reset": 0, **ways, **more}
+        return {"accepted": 0, "open": 0, "cut": 0, "reset": 0, "duplicated": 0, **ways, **more}
     quiet = counts(open=2, to_upstream=50)
     for kind in network_cells.KINDS:
         met = network_cells.has_met(kind, "to_client", quiet, quiet)
@@ -360,4 +365,97 @@ def test_a_network_fault_that_meets_nobody_is_not_taken_for_one_that_did():
         assert not network_cells.has_met(kind, "to_client", counts(), counts(to_upstream=90)), kind
     assert network_cells.has_met("cut", "to_client", quiet, counts(cut=1))
     assert network_cells.has_met("reset", "to_client", quiet, counts(reset=1))
+    assert network_cells.has_met("duplicate connect", "to_client", quiet, counts(duplicated=1))
     assert network_cells.has_met("latency", "to_client", quiet, counts(to_client=1))
+
+
+def test_who_the_primary_was_is_known_between_two_answers_that_agree():
+    reigns = Reigns()
+    assert reigns.of(5, 6) is None
+    for told in ((10, 11, "source", 1), (20, 21, "source", 1), (30, 31, "target", 2), (40, 41, "target", 2)):
+        reigns.told(*told)
+    assert reigns.of(11, 20) == ("source", 1) and reigns.of(31, 40) == ("target", 2)
+    for uncertain in ((10, 12), (15, 25), (19, 33), (35, 41)):
+        assert reigns.of(*uncertain) is None, uncertain
+    reigns.told(50, 51, "target", 4)  # perhaps there and back meanwhile
+    reigns.told(60, 61, "target", 4)
+    assert reigns.of(40, 51) is None and reigns.of(52, 60) == ("target", 4)
+    reigns.broken()  # it was killed, say
+    reigns.told(70, 71, "target", 4)
+    reigns.told(80, 81, "target", 4)
+    assert reigns.of(60, 72) is None and reigns.of(71, 80) == ("target", 4)
+
+
+class FakeFaultProxy:
+    """A log of requests that were made up."""
+
+    def __init__(self):
+        self.log, self.first = [], 0
+
+    def add(self, link, stage, target="/c/upsert", complete=True, agent=True, at=0, crc=1):
+        self.log.append({"link": link, "stage": stage, "method": "POST", "target": target, "complete": complete, "at": at,
+                         "headers": [["User-Agent", "an SDK"]] if agent else [], "body_bytes": 9, "body_crc32": crc})
+
+    def logged(self):
+        return len(self.log)
+
+    def requests(self, since, below):
+        assert since >= self.first
+        return self.log[since:below]
+
+    def forget(self, below):
+        self.first = below
+
+
+@pytest.fixture
+def witnessed(tmp_path):
+    """witnessed(what happens): the rules of history_check that are broken."""
+    def judge(happens):
+        proxy = FakeFaultProxy()
+        witness = Witness(lambda: {}, proxy, client=True, executions=True)
+        for told in ((10, 11, "source", 1), (20, 21, "source", 1), (30, 31, "target", 2), (40, 41, "target", 2)):
+            witness.reigns.told(*told)
+        happens(proxy)
+        witness.end()
+        assert witness.error is None and proxy.first == len(proxy.log)
+        path = tmp_path / "history.jsonl"
+        with HistoryLog(path) as log:
+            witness.write_down(log, [("k", 12, 14), ("k", 32, 34)])
+        options = [word for rule in witness.rules for word in ("--require", rule)]
+        done = subprocess.run([pathlib.Path(binary()).parent / "history_check", "--json", *options, path], capture_output=True,
+                              text=True)
+        assert done.returncode in (0, 1), done.stderr
+        path.unlink()
+        return [rule for rule, found in json.loads(done.stdout)["rules"].items() if found["anomalies"]]
+    return judge
+
+
+def test_what_the_witness_of_requests_saw_is_judged(witnessed):
+    def right(proxy):
+        proxy.add("client", "arrived")
+        proxy.add("client", "passed")
+        proxy.add("source", "arrived", at=13)
+        proxy.add("source", "passed", at=14)
+        # Of the mirror, a read, one that broke off, one in a change of the primary.
+        proxy.add("source", "arrived", agent=False, at=33, crc=2)
+        proxy.add("source", "arrived", target="/c/query", at=33, crc=3)
+        proxy.add("source", "arrived", complete=False, at=33, crc=4)
+        proxy.add("client", "passed", crc=5)
+        proxy.add("source", "arrived", at=25, crc=5)
+
+    def twice(proxy):
+        right(proxy)
+        proxy.add("source", "arrived", at=14)
+
+    def nobodys(proxy):
+        right(proxy)
+        proxy.add("source", "arrived", at=14, crc=6)
+
+    def while_the_target_is(proxy):
+        right(proxy)
+        proxy.add("client", "passed", crc=7)
+        proxy.add("source", "arrived", at=33, crc=7)
+    assert witnessed(right) == []
+    assert witnessed(twice) == ["request_not_sent"]
+    assert witnessed(nobodys) == ["request_not_sent"]
+    assert witnessed(while_the_target_is) == ["two_primaries"]

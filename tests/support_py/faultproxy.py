@@ -11,6 +11,7 @@ import os
 import pathlib
 import socket
 import subprocess
+import threading
 
 from servers.base import HOST
 
@@ -43,6 +44,7 @@ class FaultProxy:
         self.ports = ready["links"]
         self._control = socket.create_connection((HOST, ready["control"]), timeout=30)
         self._answers = self._control.makefile("r", encoding="utf-8")
+        self._one = threading.Lock()  # at a time asks
 
     def set(self, link: str, direction: str, **faults) -> None:
         """Replaces the faults of that direction."""
@@ -69,19 +71,23 @@ class FaultProxy:
     def counts(self, link: str) -> dict:
         return self._ask(do="counts")["links"][link]
 
-    def requests(self) -> list:
-        """All that the log has; fails when it did not have room for all."""
-        found, number = [], 0
+    def requests(self, since: int = 0, below: int | None = None) -> list:
+        """All that the log has, or the entries of these numbers; fails when it did not have room for all."""
+        found, number = [], since
         while True:
             answer = self._ask(do="log", **{"from": number})
             assert answer["dropped"] == 0, "the log was full: call forget() more often"
             found += answer["requests"]
             number = answer["next"]
-            if number >= answer["end"]:
-                return found
+            if number >= min(answer["end"], answer["end"] if below is None else below):
+                return found if below is None else found[:len(found) - max(0, number - below)]
 
-    def forget(self) -> None:
-        self._ask(do="forget")
+    def logged(self) -> int:
+        """The number that the next entry of the log gets."""
+        return self._ask(do="log", **{"from": 1 << 62})["end"]
+
+    def forget(self, below: int | None = None) -> None:
+        self._ask(do="forget", **({} if below is None else {"below": below}))
 
     def close(self) -> None:
         atexit.unregister(self.close)
@@ -91,8 +97,9 @@ class FaultProxy:
         self.process.stdout.close()
 
     def _ask(self, **request) -> dict:
-        self._control.sendall(json.dumps(request).encode() + b"\n")
-        answer = json.loads(self._answers.readline())
+        with self._one:
+            self._control.sendall(json.dumps(request).encode() + b"\n")
+            answer = json.loads(self._answers.readline())
         if not answer["ok"]:
             raise ValueError(f"{request}: {answer['error']}")
         return answer

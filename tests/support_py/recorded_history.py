@@ -23,6 +23,7 @@ class RecordedHistory(History):
         self._calls = {}  # of writes under way, by the entry's identity: (process, key, call)
         self._reading = threading.local()
         self.torn_reads = 0  # legal by history.py, but of no single version: not recorded
+        self.acknowledged = []  # (key, call, ret): one of the keys of each request
 
     def begin(self, states: dict) -> dict:
         call, process = now(), threading.current_thread().name
@@ -36,7 +37,10 @@ class RecordedHistory(History):
         ret = now()
         super().finish(tokens, status)
         for entry in tokens.values():
-            self._write(entry, self._taken(entry), ret)
+            process, key, call = known = self._taken(entry)
+            self._write(entry, known, ret)
+        if status == ACKED and tokens:
+            self.acknowledged.append((str(key), call, ret))
 
     def floor(self, keys=None) -> dict:
         self._reading.call = now()

@@ -21,18 +21,23 @@ from journey import Journey
 from recorded_history import write_down_final
 from relay import Relay
 from servers import create
+from faultproxy import FaultProxy
 from torture.context import Context
 from torture.row import RowResult
+from torture.witness import Witness
 from vmproxy import Vmproxy
 from workload import Workload, separate_client
 
+# What each history must have something for.
+ALWAYS = ("linearizability", "resurrection", "monotone_reads", "sides_differ", "illegal_final")
 AFTER_READY = {"ready", "canary", "reads_moved", "promoted", "finalized"}
 
 
 class Stack:
     def __init__(self, context: Context, name: str, seed: int, *, records: int = 2000, writes: float = 50.0, tolerate=False,
                  settings=None, data_dir=None, workload_class=Workload,
-                 target_relay=Relay, environment=None, links=None, direct=False, program=None, **workload):
+                 target_relay=Relay, environment=None, links=None, direct=False, program=None, watched=(), **workload):
+        """watched: on which links ("client", "source") requests are looked at, for the rules about primaries and requests."""
         self.context, self.seed = context, seed
         self.checker = context.program("history_check")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"vmproxy-torture-{name}-"))
@@ -46,7 +51,7 @@ class Stack:
             self._ends.callback(self.to_source.close)
             self._ends.callback(self.to_target.close)
             self.vmproxy = Vmproxy(self.folder / "vmproxy", {}, {}, settings=settings, environment=environment, program=program)
-            self._connect(links, direct)
+            self._connect(links, direct, watched)
             if data_dir:
                 self.vmproxy.config["data_dir"] = str(data_dir)
                 self.vmproxy.write_config()
@@ -54,7 +59,7 @@ class Stack:
             self.history_file = self.folder / "history.jsonl"
             self.log = HistoryLog(self.history_file)
             self._ends.callback(self.log.close)
-            port = self.proxy.ports["client"] if links else self.vmproxy.port
+            port = self.proxy.ports["client"] if links or "client" in watched else self.vmproxy.port
             self.workload = workload_class(lambda: separate_client("127.0.0.1", port), context.corpus(records), seed=seed,
                                      write_rate=writes, tolerate_connection_errors=tolerate, history_log=self.log, **workload)
             self._ends.callback(self.workload.stop)
@@ -69,16 +74,21 @@ class Stack:
         self._ends.callback(server.discard)
         return server.start()
 
-    def _connect(self, links, direct: bool) -> None:
-        """links: a fault proxy's class, for all three ways; direct: nothing is between; else the relays are."""
+    def _connect(self, links, direct: bool, watched) -> None:
+        """links: a fault proxy's class, for all three ways; direct: nothing is between but who watches; else the relays are."""
         source, target = self.to_source.port, self.to_target.port
         if direct:
             source, target = self.chroma.port, self.pgvector.port
-        if links:
-            self.proxy = links({"client": self.vmproxy.port, "source": self.chroma.port, "target": self.pgvector.port},
-                               seed=self.seed)
+        upstreams = {"client": self.vmproxy.port, "source": self.chroma.port, "target": self.pgvector.port}
+        self.witness = None
+        if links or watched:
+            self.context.program("faultproxy")
+            self.proxy = (links or FaultProxy)(upstreams if links else {link: upstreams[link] for link in watched},
+                                               seed=self.seed)
             self._ends.callback(self.proxy.close)
-            source, target = self.proxy.ports["source"], self.proxy.ports["target"]
+            source, target = self.proxy.ports["source"], self.proxy.ports.get("target", target)
+            self.witness = Witness(self.status, self.proxy, client=bool(links) or "client" in watched, executions=not links)
+            self._ends.callback(self.witness.end)
         self.vmproxy.config["databases"] = {
             "old": {"system": "chroma", "url": self.chroma.url.replace(str(self.chroma.port), str(source))},
             "new": {"system": "pgvector", "url": self.pgvector.url.replace(str(self.pgvector.port), str(target))}}
@@ -112,6 +122,8 @@ class Stack:
     # The way to where the faults begin.
     def begin(self, ready: bool = True) -> None:
         self.vmproxy.start()
+        if self.witness:
+            self.witness.start()
         self.workload.preload(self.chroma.client(), fraction=0.8)
         self.workload.start()
         if ready:
@@ -175,6 +187,11 @@ class Stack:
         self.workload.history.close()
         write_down_final(self.workload.history, self.log, "source", left)
         write_down_final(self.workload.history, self.log, "target", right)
+        if self.witness:
+            self.witness.end()
+            if self.witness.error:
+                result.anomaly(f"the witness of requests gave up: {self.witness.error}")
+            self.witness.write_down(self.log, self.workload.history.acknowledged)
         self.log.close()
         self._judge_history(result)
         if reported := self.vmproxy.sanitizer_reports():
@@ -185,7 +202,9 @@ class Stack:
         self._good = result.anomaly_count == 0
 
     def _judge_history(self, result: RowResult) -> None:
-        code, lines = self.context.run(f"{result.name}.history_check", [self.checker, "--json", self.history_file], 900)
+        required = [*ALWAYS, *(self.witness.rules if self.witness else ())]
+        options = [word for rule in required for word in ("--require", rule)]
+        code, lines = self.context.run(f"{result.name}.history_check", [self.checker, "--json", *options, self.history_file], 900)
         try:
             report = json.loads("\n".join(lines))
         except ValueError:

@@ -17,7 +17,7 @@ SECOND_MAX = 2.0  # from the second SIGTERM to the end
 def run(context, budget, seed):
     result = ROW.result(budget, seed)
     slowest = 0.0
-    with Stack(context, ROW.name, seed, workload_class=WindowedWorkload, direct=True) as stack:
+    with Stack(context, ROW.name, seed, workload_class=WindowedWorkload, direct=True, watched=("source",)) as stack:
         stack.begin()
         workload, vmproxy = stack.workload, stack.vmproxy
         raws = [kind(vmproxy.port, RAW_CLIENTS, "/api/v2/heartbeat").start() for kind in (RawClients, RawHttp2Clients)]

@@ -1,4 +1,4 @@
-"""Network faults: 3 links x 2 directions x 8 kinds x 4 moments, each cell with the fault on and then gone."""
+"""Network faults: 3 links x 2 directions x 9 kinds x 4 moments, each cell with the fault on and then gone."""
 
 import itertools
 import random
@@ -23,7 +23,11 @@ KINDS = {
     "cut": {"cut_after": 3000, "cut": "reset"},
     "reset": "reset",
     "half-close": "half_close",
+    # After a reset: of each connection that comes then a second one says the beginning again, and no more. (All of a request
+    # would be a write of nobody's, executed when the application has long written something else.)
+    "duplicate connect": "duplicate",
 }
+DUPLICATE = {"after_ms": 50, "bytes": 60}
 MOMENTS = ("before start", "copy", "live", "cutover")
 FAULT_SECONDS = 1.5
 FAULT_SECONDS_MAX = 10.0  # until the fault has met somebody
@@ -95,7 +99,7 @@ def one(stack, cell, promoted: list) -> bool:
     over = threading.Event()
     act = during(stack, moment, over, promoted)
     try:
-        met = (lasting if isinstance(KINDS[kind], dict) else sudden)(stack.proxy, link, direction, kind)
+        met = meet(stack.proxy, link, direction, kind)
     finally:
         over.set()
         stack.proxy.clear(link)
@@ -108,10 +112,27 @@ def one(stack, cell, promoted: list) -> bool:
     return met
 
 
+def meet(proxy, link: str, direction: str, kind: str) -> bool:
+    how = lasting if isinstance(KINDS[kind], dict) or kind == "duplicate connect" else sudden
+    return how(proxy, link, direction, kind)
+
+
+def strike(proxy, link: str, direction: str, kind: str) -> None:
+    """Whoever calls clears the link of it."""
+    if isinstance(KINDS[kind], dict):
+        proxy.set(link, direction, **KINDS[kind])
+    elif kind == "half-close":
+        proxy.half_close(link, direction)
+    else:
+        if kind == "duplicate connect":
+            proxy.duplicate(link, **DUPLICATE)
+        proxy.reset(link, direction)
+
+
 def lasting(proxy, link: str, direction: str, kind: str) -> bool:
     """For its length, and longer until it has met somebody."""
     before = proxy.counts(link)
-    proxy.set(link, direction, **KINDS[kind])
+    strike(proxy, link, direction, kind)
     began = time.monotonic()
     threading.Event().wait(FAULT_SECONDS)  # the length of the fault
     while not has_met(kind, direction, before, proxy.counts(link)):
@@ -126,10 +147,7 @@ def sudden(proxy, link: str, direction: str, kind: str) -> bool:
     began = time.monotonic()
     while time.monotonic() < began + FAULT_SECONDS_MAX:
         before = proxy.counts(link)
-        if kind == "reset":
-            proxy.reset(link, direction)
-        else:
-            proxy.half_close(link, direction)
+        strike(proxy, link, direction, kind)
         if has_met(kind, direction, before, proxy.counts(link)):
             threading.Event().wait(FAULT_SECONDS)  # in which its consequences come
             return True
@@ -141,6 +159,8 @@ def has_met(kind: str, direction: str, before: dict, after: dict) -> bool:
     """By the fault proxy's counts of the link, when the fault came and now."""
     if kind in ("cut", "reset"):
         return after[kind] > before[kind]
+    if kind == "duplicate connect":
+        return after["duplicated"] > before["duplicated"]
     if kind in ("half-close", "blackhole"):  # nothing more need arrive
         return before["open"] > 0 or (kind == "blackhole" and after["accepted"] > before["accepted"])
     return after[direction]["arrived_bytes"] > before[direction]["arrived_bytes"]
@@ -186,4 +206,4 @@ def settle(stack, moment: str) -> None:
 
 
 ROW = Row("network_cells", "network faults on each link, in each direction, at four moments", "cells", (12, 240),
-          (len(CELLS), 2600), run, lane=STACKS)
+          (len(CELLS), 2770), run, lane=STACKS)

@@ -19,7 +19,7 @@ def run(context, budget, seed):
     chance = random.Random(seed)
     promotions = refused = percent = 0
     pause = 0.0
-    with Stack(context, ROW.name, seed, direct=True) as stack:
+    with Stack(context, ROW.name, seed, direct=True, watched=("client", "source")) as stack:
         stack.begin()
         began = now()
         while budget.goes_on(result.done, 10.0) and not (stack.workload.errors or stack.workload.violations):

@@ -17,7 +17,7 @@ SPARED = 6  # one of so many kills
 def run(context, budget, seed):
     result = ROW.result(budget, seed)
     with Stack(context, ROW.name, seed, records=4000, writes=REQUESTS_PER_SECOND, tolerate=True,
-               batch=BATCH, lean=True, readers=2, pause=0.05, direct=True) as stack:
+               batch=BATCH, lean=True, readers=2, pause=0.05, direct=True, watched=("client", "source")) as stack:
         stack.begin()
         records, began = stack.workload.counts["records"], time.monotonic()
         killer = Killer(stack.vmproxy, seed, budget.count, least=0.3, most=3.0, spared=SPARED).start()
