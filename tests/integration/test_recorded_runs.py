@@ -45,6 +45,7 @@ def test_there_and_back_and_there(record, scale):
     run.end()
     report = run.judge(*ALWAYS, "two_primaries", "epoch_backwards", "read_your_writes", "monotone_reads")
     assert report["counts"]["executions"] > 0 and report["counts"]["scans"] > 0
+    run.judge_mixed(scale(150, 40))
 
 
 def test_behind_a_slow_target(record, scale):
@@ -64,10 +65,75 @@ def test_behind_a_slow_target(record, scale):
     assert returned > 0, "the target was never behind"
 
 
-def test_lost_answers(record, scale, seed):
-    """The source executes writes, and their answers get lost: each is asked for once, and shows as one error."""
-    run = record()
+def test_behind_a_slow_source(record, scale, seed):
+    """Writes reach the source late, or its answers come late, so that others overtake them. Either side answers reads."""
+    run = record(keys=16)
     run.vmproxy.command("start", timeout=300)
+    chance = random.Random(seed)
+    for percent in (50, 100):
+        run.reads(percent)
+        run.hold = lambda _: 0.3 if chance.random() < 0.1 else 0.0
+        run.hold_answer = lambda _: 0.3 if chance.random() < 0.1 else 0.0
+        run.writers.go_on(writes=scale(600, 200), reads=scale(600, 200))
+        run.hold = run.hold_answer = lambda _: 0.0
+        for n in range(scale(4, 2)):
+            run.read_before_it_is_answered(f"looked at/{percent} {n}")
+            run.overtake(f"overtaken/{percent} {n}")
+    run.end()
+    run.judge(*ALWAYS)
+    run.judge_mixed(scale(250, 60))
+    assert run.held > 20
+
+
+def test_changes_of_the_primary_meet_writes(record, scale, seed):
+    """Writes are under way at the old primary, and changes on their way to the new one, while the primary is changed."""
+    run = record(keys=48, groups=8)
+    run.vmproxy.command("start", timeout=300)
+    run.reads(100)
+    chance = random.Random(seed)
+
+    def slowly(_) -> float:
+        return 0.9 if chance.random() < 0.5 else 0.0  # the fence waits for 2 s
+
+    for _ in range(scale(4, 2)):
+        run.hold = slowly
+        with WritesHeldUp(run.pgvector, run.writers.collection_name, seconds=0.6, pause=0.3):
+            run.writers.go_on(writes=10)
+            run.promote()
+        run.hold = lambda _: 0.0
+        run.writers.go_on(writes=scale(100, 40), reads=scale(300, 100))
+        run.hold_mirror = slowly
+        run.writers.go_on(writes=10)
+        run.roll_back()
+        run.hold_mirror = lambda _: 0.0
+        run.writers.go_on(writes=scale(100, 40), reads=scale(100, 40))
+        run.vmproxy.wait(lambda s: s["state"] == "ready", 120, "ready again after the rollback")
+        run.reads(100)
+    run.end()
+    run.judge(*ALWAYS, "two_primaries", "epoch_backwards")
+    assert run.held > 10
+
+
+def test_writers_that_add(record, scale):
+    """After the promotion, at a target whose answers take their time: several add one key at once, the first has it."""
+    run = record(keys=8, groups=2)
+    run.vmproxy.command("start", timeout=300)
+    run.reads(100)
+    run.promote()
+    run.writers.kinds = {"add": 60, "delete": 40}
+    run.target.delay = 0.01
+    run.writers.go_on(writes=scale(400, 150), reads=scale(400, 150))
+    run.target.delay = 0.0
+    run.end()
+    run.judge(*ALWAYS)
+
+
+def test_lost_answers(record, scale, seed):
+    """The source executes writes, and their answers get lost: each is asked for once, and shows as one error. Either side
+    answers reads."""
+    run = record(keys=96, groups=16)
+    run.vmproxy.command("start", timeout=300)
+    run.reads(50)
     run.writers.expects_errors = True
     chance = random.Random(seed)
     run.lose = lambda _: chance.random() < 0.1
@@ -75,6 +141,7 @@ def test_lost_answers(record, scale, seed):
     run.lose = lambda _: False
     run.end()
     run.judge(*ALWAYS)
+    run.judge_mixed(scale(100, 20))
     assert run.lost > 5
     assert len(run.writers.tolerated) == run.lost, run.writers.tolerated[:5]
 

@@ -15,6 +15,7 @@ import json
 import pathlib
 import subprocess
 import threading
+import time
 
 import sides
 from history_log import HistoryLog, now
@@ -32,11 +33,16 @@ WRITES = {"add": "record.add", "upsert": "record.upsert", "delete": "record.dele
 class RecordedRun:
     def __init__(self, directory, chroma, pgvector, make_vmproxy, seed: int, **how):
         self.path = pathlib.Path(directory) / "history.jsonl"
+        self.mixed_path = pathlib.Path(directory) / "mixed.jsonl"  # all writes, and reads that either side may have answered
         self.chroma, self.pgvector = chroma, pgvector
         self._asked, self._seen = [], []  # requests that change records, before vmproxy and before the source
-        self.lost = 0
+        self.lost = self.held = 0
         self.lose = lambda request: False  # of the application's writes at the source: those whose answer gets lost
-        self.source = RequestRelay(chroma.port, passed=self._at_source, lose=self._loses)
+        # How long a write waits before the source gets it, and its answer before it goes back (seconds).
+        self.hold = self.hold_answer = lambda request: 0.0
+        self.hold_mirror = lambda request: 0.0  # the same of vmproxy's own writes, which are those of its mirror
+        self.source = RequestRelay(chroma.port, passed=self._at_source, lose=self._loses, before=self._holds,
+                                   executed=self._holds_answer)
         self.target = Relay(pgvector.port)
         self.vmproxy = make_vmproxy(
             {"system": "chroma", "url": f"http://127.0.0.1:{self.source.port}"},
@@ -65,12 +71,12 @@ class RecordedRun:
 
     def roll_back(self) -> None:
         with self._change_of_the_primary(SOURCE):
-            self.vmproxy.command("rollback", "--reason", "a recorded run")
+            self.when_near_enough("rollback", "--reason", "a recorded run")
 
     def when_near_enough(self, *command) -> None:
         """As its operator would: a gate or an abort that only time opens is waited for."""
         for _ in range(20):
-            done = self.vmproxy.run(*command, *(["--yes"] if command[0] == "promote" else []))
+            done = self.vmproxy.run(*command, *([] if command[0] == "cutover" else ["--yes"]))
             if done.returncode == 0:
                 return
             said = done.stdout + done.stderr
@@ -95,6 +101,45 @@ class RecordedRun:
         self._primary, self._epoch, self._since = to, self._epoch + 1, now()
         self.writers.mixed = False
 
+    # Moments that are made, of a key that nobody else writes.
+    @contextlib.contextmanager
+    def answer_held(self, write, process: str, key: str):
+        """Inside, the source has executed write(process, key), and its answer is not back."""
+        executed, go_on, before = threading.Event(), threading.Event(), self.hold_answer
+
+        def held(request) -> float:
+            if json.loads(request.body).get("ids") == [key]:
+                executed.set()
+                go_on.wait(30)
+            return before(request)
+        self.hold_answer = held
+        thread = threading.Thread(target=write, args=(process, key), daemon=True)
+        thread.start()
+        try:
+            assert executed.wait(30), f"the source has not got the write of {key}"
+            self.hold_answer = before
+            yield
+        finally:
+            self.hold_answer = before
+            go_on.set()
+            thread.join(60)
+
+    def read_before_it_is_answered(self, key: str) -> None:
+        """By whoever answers: each of these reads is another one for the percentage."""
+        self.writers.upsert("before", key)
+        with self.answer_held(self.writers.upsert, "under way", key):
+            for n in range(30):
+                self.writers.get("looks", [key, f"{key} beside it {n}"])
+
+    def overtake(self, key: str) -> None:
+        """A delete, a write after it, and the delete's answer comes last."""
+        self.writers.upsert("before", key)
+        with self.answer_held(self.writers.delete, "overtaken", key):
+            self.writers.upsert("overtakes", key)
+        for _ in range(20):
+            self.writers.get("overtakes", [key])
+            time.sleep(0.02)
+
     # The end.
     def end(self, drained=240.0) -> None:
         self.writers.stop()
@@ -106,6 +151,8 @@ class RecordedRun:
             self._write_executions(log)
             self._write_requests(log)
             self._write_end(log)
+        with HistoryLog(self.mixed_path) as log:
+            write_down(self.writers, log, every_read=False)
         self.close()
 
     def close(self) -> None:
@@ -113,16 +160,23 @@ class RecordedRun:
             relay.close()
 
     def judge(self, *required: str) -> dict:
-        """The report; fails when a rule is broken, or one of those had nothing to check."""
+        """The report; fails when a rule is broken, or one of those ("RULE" or "RULE:N") had nothing, or less, to check."""
+        return self._judge(self.path, *required)
+
+    def judge_mixed(self, least: int) -> dict:
+        """Of what was read while either side may have answered, at least so many reads for each rule of a session."""
+        return self._judge(self.mixed_path, f"read_your_writes:{least}", f"monotone_reads:{least}")
+
+    def _judge(self, path, *required: str) -> dict:
         program = pathlib.Path(binary()).parent / "history_check"
         options = [word for rule in required for word in ("--require", rule)]
-        done = subprocess.run([program, "--json", *options, self.path], capture_output=True, text=True, timeout=300)
-        assert done.returncode in (0, 1), f"history_check ended with {done.returncode}: {done.stderr} ({self.path})"
+        done = subprocess.run([program, "--json", *options, path], capture_output=True, text=True, timeout=300)
+        assert done.returncode in (0, 1), f"history_check ended with {done.returncode}: {done.stderr} ({path})"
         report = json.loads(done.stdout)
         broken = [f"history_check: {rule}: {found['anomalies']}" for rule, found in report["rules"].items()
                   if found["anomalies"]]
         first = [json.dumps(anomaly)[:1500] for anomaly in report["anomalies"][:5]]
-        assert not broken, "\n".join([*broken, f"seed {self.writers.seed}, history: {self.path}", *first])
+        assert not broken, "\n".join([*broken, f"seed {self.writers.seed}, history: {path}", *first])
         print(f"history_check: {report['verdict']}, {report['counts']}")
         return report
 
@@ -185,6 +239,19 @@ class RecordedRun:
             return False
         self.lost += 1
         return True
+
+    def _holds(self, request) -> None:
+        if self._is_write(request):
+            self._wait((self.hold if "user-agent" in request.headers else self.hold_mirror)(request))
+
+    def _holds_answer(self, request) -> None:
+        if self._is_write(request) and "user-agent" in request.headers:
+            self._wait(self.hold_answer(request))
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            self.held += 1
+            time.sleep(seconds)
 
 
 class WritesHeldUp:

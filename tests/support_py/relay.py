@@ -39,8 +39,9 @@ class Relay:
         self.cut()
 
     def watch(self):
-        """For each connection an object that is told what passes: sent(bytes) when they have gone to the database,
-        answered(bytes) before they go back; when that is False, they do not, and the connection ends."""
+        """For each connection an object that is told what passes: sending(bytes) before they go to the database, sent(bytes)
+        when they have, answered(bytes) before they go back; when that is False, they do not, and the connection ends. What
+        takes its time in one of them holds its connection up."""
         return None
 
     def greet(self, client) -> None:
@@ -86,6 +87,8 @@ class Relay:
                         time.sleep(self.delay)
                     if watch and key.fileobj is server and not watch.answered(chunk):
                         return
+                    if watch and key.fileobj is client:
+                        watch.sending(chunk)
                     pair[key.fileobj].sendall(chunk)
                     if watch and key.fileobj is client:
                         watch.sent(chunk)

@@ -34,6 +34,13 @@ class RequestReader:
     def __init__(self):
         self._bytes, self._began = b"", 0
 
+    def head(self, chunk: bytes):
+        """The request that begins with these bytes, without its body; None: they go on with one."""
+        head, end, _ = chunk.partition(b"\r\n\r\n")
+        if self._bytes or not end:
+            return None
+        return self._request(head, b"", now())
+
     def feed(self, chunk: bytes) -> list:
         if not self._bytes:
             self._began = now()
@@ -48,10 +55,7 @@ class RequestReader:
         head, end, rest = self._bytes.partition(b"\r\n\r\n")
         if not end:
             return None
-        lines = head.decode("latin-1").split("\r\n")
-        method, path, _ = lines[0].split(" ", 2)
-        fields = (line.partition(":") for line in lines[1:])
-        headers = {name.strip().lower(): value.strip() for name, _, value in fields}
+        headers = self._request(head, b"", 0).headers
         if "chunked" in headers.get("transfer-encoding", "").lower():
             taken = self._chunked(rest)
             if taken is None:
@@ -62,7 +66,14 @@ class RequestReader:
             if len(rest) < length:
                 return None
             body, self._bytes = rest[:length], rest[length:]
-        return Request(method, path, headers, body, self._began, passed=now())
+        return dataclasses.replace(self._request(head, body, self._began), passed=now())
+
+    @staticmethod
+    def _request(head: bytes, body: bytes, began: int) -> Request:
+        lines = head.decode("latin-1").split("\r\n")
+        method, path, _ = lines[0].split(" ", 2)
+        fields = (line.partition(":") for line in lines[1:])
+        return Request(method, path, {name.strip().lower(): value.strip() for name, _, value in fields}, body, began)
 
     @staticmethod
     def _chunked(rest: bytes):
@@ -81,11 +92,13 @@ class RequestReader:
 
 class RequestRelay(Relay):
     """`passed(request)` and `answered(request)` are called from the connections' threads. What `lose(request)` is true for
-    has been executed when its answer gets lost: the connection ends instead."""
+    has been executed when its answer gets lost: the connection ends instead. `before(request)` is called before a request
+    goes on, without its body, `executed(request)` before its answer goes back: either may take its time."""
 
     def __init__(self, target_port: int, passed=lambda request: None, answered=lambda request: None,
-                 lose=lambda request: False):
+                 lose=lambda request: False, before=lambda request: None, executed=lambda request: None):
         self.passed, self.answered, self.lose = passed, answered, lose
+        self.before, self.executed = before, executed
         super().__init__(target_port)
 
     def watch(self):
@@ -95,6 +108,11 @@ class RequestRelay(Relay):
 class _Watch:
     def __init__(self, relay: RequestRelay):
         self._relay, self._reader, self._waiting = relay, RequestReader(), None
+
+    def sending(self, chunk: bytes) -> None:
+        request = self._reader.head(chunk)
+        if request is not None:
+            self._relay.before(request)
 
     def sent(self, chunk: bytes) -> None:
         for request in self._reader.feed(chunk):
@@ -108,5 +126,6 @@ class _Watch:
         request.answered, request.status = now(), int(chunk[9:12])
         if self._relay.lose(request):
             return False
+        self._relay.executed(request)
         self._relay.answered(request)
         return True
