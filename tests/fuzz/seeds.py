@@ -286,6 +286,62 @@ def pgvector_rows():
     yield "deep", b"\0" + cells(b"one", b"", b"", b"", b"", b"", b"\x01" + b"[" * 1500)
 
 
+def pgvector_answers():
+    def pieces(*all):
+        return b"".join(struct.pack(">H", len(one)) + one for one in all)
+    def said(what, *all, orderly=0):
+        return what.encode() + bytes([orderly]) + pieces(*all)
+    def rows(columns, *cells):
+        return bytes([columns]) + b"".join(b"\xff\xff" if one is None else pieces(one.encode() if isinstance(one, str) else one)
+                                          for one in cells)
+    def column(name, kind, shown, modifier, element=""):
+        return name, shown, kind, element, modifier, "t", "f", "distance: l2", "12", kind
+    done, copy, vector = b"d", b"c", struct.pack(">HHff", 2, 0, 1, 0.5)
+    title, tags = column("title", "varchar", "varchar(9)", "13"), column("tags", "", "text[]", "-1", "text")
+    identity, embedding = column("id", "int8", "bigint", "-1"), column("embedding", "vector", "vector(2)", "2")
+    table = rows(10, *identity, *embedding, *title, *tags, *column("metadata", "jsonb", "jsonb", "-1"))
+    key = rows(6, "pk", "id", "btree", "int8_ops", "t", "t", "by", "embedding", "hnsw", "vector_cosine_ops", "t", "f")
+    books = rows(4, "one", vector, None, b'\x01{"a":1}')
+    clock, types = rows(1, "1700000000.25"), rows(5, "0.8.0", "public", "vector", "16385", "16390")
+    def failed(state):
+        return b"e" + state.encode() + b"why"
+    yield "describe", said("d", table, key)
+    yield "partitioned", said("d", rows(10, *identity, *embedding, *column("partition", "text", "text", "-1")),
+                              rows(6, "pk", "partition", "btree", "o", "t", "t", "pk", "id", "btree", "o", "t", "t"))
+    yield "key_of_no_column", said("d", table, rows(6, "pk", "other", "btree", "o", "t", "t"))
+    yield "no_key", said("d", table, rows(6))
+    yield "no_table", said("d", rows(10), rows(1, "a view"))
+    yield "numbers_that_are_none", said("d", rows(10, "id", "text", "text", "", "many", "t", "f", "", "few", "text"))
+    yield "few_columns", said("d", rows(1, "id"), rows(1, "pk"))
+    yield "list", said("l", rows(2, "books", "r", "far", "f", "view", "m"), table, key)
+    yield "version", said("v", rows(4, "db", "false", "off", "1"))
+    yield "session", said("v", clock, types, done, done, rows(4, "db", "false", "off", "1"), orderly=1)
+    yield "clock_of_no_number", said("v", rows(1, "noon"), orderly=1)
+    yield "types_of_no_number", said("v", clock, rows(5, "0.8.0", "public", "vector", "-", ""), orderly=1)
+    yield "read", said("r", books)
+    yield "get", said("g", books)
+    yield "count", said("c", rows(1, struct.pack(">q", 3)))
+    yield "search", said("s", rows(5, struct.pack(">d", 0.5), "one", vector, None, b'\x01{"a":1}'))
+    yield "plan", said("p", rows(1, "one", "two"))
+    yield "scan", said("n", books, rows(4))
+    yield "erase", said("e", done)
+    yield "erase_halved", said("e", failed("23503"), done, failed("23503"))
+    yield "upsert", said("u", done)
+    yield "upsert_halved", said("u", failed("22003"), failed("22003"), done)
+    yield "upsert_late", said("u", failed("22012"))
+    yield "upsert_deadlocks", said("u", failed("40P01"), failed("40P01"), failed("40P01"))
+    yield "copy", said("o", copy, done)
+    yield "copy_of_known", said("o", copy, failed("23505"), done)
+    yield "copy_cut", said("o", copy)
+    yield "create", said("m", done)
+    yield "index", said("i", done, rows(0), done, done, done)
+    yield "index_named", said("i", done, rows(1, "f"), rows(1, "t"), done, done, done, done)
+    yield "fatal", said("u", b"xE" + pieces(b"SFATAL\0VFATAL\0C57P01\0Mbye\0\0"))
+    yield "notices", said("c", b"xN" + pieces(b"SNOTICE\0Mx\0\0") + b"A" + pieces(b"\0\0\0\1a\0b\0"))
+    yield "torn_row", said("g", b"xT" + pieces(b"\0\1c\0" + bytes(18)) + b"D" + pieces(b"\0\1\0\0\0\x09x"))
+    yield "copies_out", said("g", b"xH" + pieces(b"\0\0\0") + b"d" + pieces(b"x"))
+
+
 # --- the store: model/codec.h
 
 def kept(value):
@@ -349,7 +405,7 @@ def journal_values():
 
 def main():
     into = pathlib.Path(sys.argv[1])
-    for make in (http2_server, http2_client, grpc_client, grpc_frames, milvus_requests, milvus_answers, pgvector_rows,
+    for make in (http2_server, http2_client, grpc_client, grpc_frames, milvus_requests, milvus_answers, pgvector_rows, pgvector_answers,
                  stored_values, stored_state, journal_values):
         folder = into / make.__name__
         folder.mkdir(parents=True, exist_ok=True)
