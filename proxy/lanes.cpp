@@ -45,17 +45,8 @@ void Lanes::start(Side primary, TimePoint not_before) {
   if (primary != primary_.exchange(primary)) {
     for (auto& lane : lanes_) lane->queue.demote_images();
   }
-  // Whatever it meets: lanes without threads, of which nobody knows, would never get any.
-  Result<void> frozen;
-  try {
-    frozen = parts_.quarantine.freeze_others_than(primary);
-  } catch (const std::exception& broken) {
-    frozen = Error(Code::internal, broken.what());
-  }
+  parts_.quarantine.freeze_others_than(primary);
   if (options_.threads) staff();
-  if (!frozen)
-    log::error("quarantined changes could not be read; those of the former primary are not protected",
-               {{"error", frozen.error().message}});
 }
 
 void Lanes::staff() {

@@ -277,7 +277,7 @@ void Mirror::forget(const std::string& collection) {
   journal_.put_rows({{std::string(journal::rows::state), std::string(life_rows) + collection,
                       std::to_string(journal_.next())}});
   VMPROXY_FAULT("mirror.reborn");
-  (void)quarantine_.remove_collection(collection);
+  quarantine_.remove_collection(collection);
   changed_.notify_all();
 }
 

@@ -67,9 +67,8 @@ Result<void> Quarantine::restore() {
           return false;
         }
         next_ = std::max<uint64_t>(next_, item->number + 1);
-        ++count_;
-        ++by_collection_[item->collection];
-        by_key_[index_of(item->primary)][name_of(item->collection, item->key)] = item->number;
+        take_in(item->number,
+                {item->collection, name_of(item->collection, item->key), index_of(item->primary)});
         return true;
       });
   if (!scanned) return scanned;
@@ -80,28 +79,27 @@ Result<void> Quarantine::restore() {
   return {};
 }
 
-Result<void> Quarantine::freeze_others_than(journal::Side primary) {
-  std::map<uint64_t, std::string> at_risk;
-  auto scanned = each([&](const Quarantined& item) {
-    if (item.primary != primary) at_risk.emplace(item.number, name_of(item.collection, item.key));
-    return true;
-  });
-  if (!scanned) return scanned;
+void Quarantine::take_in(uint64_t number, Known known) {
+  ++by_collection_[known.collection];
+  by_key_[known.primary][known.name] = number;
+  known_.emplace(number, std::move(known));
+  count_ = known_.size();
+}
+
+void Quarantine::freeze_others_than(journal::Side primary) {
   std::lock_guard hold(mutex_);
-  at_risk_ = std::move(at_risk);
-  return {};
+  frozen_ = 1 - index_of(primary);
 }
 
 bool Quarantine::at_risk(const std::string& collection, const std::string& key) const {
   std::lock_guard hold(mutex_);
-  if (at_risk_.empty()) return false;
-  const std::string name = name_of(collection, key);
-  return std::any_of(at_risk_.begin(), at_risk_.end(), [&](const auto& item) { return item.second == name; });
+  return frozen_ && by_key_[*frozen_].contains(name_of(collection, key));
 }
 
 uint64_t Quarantine::at_risk_count() const {
   std::lock_guard hold(mutex_);
-  return at_risk_.size();
+  return static_cast<uint64_t>(
+      std::ranges::count_if(known_, [this](const auto& row) { return at_risk(row.second); }));
 }
 
 bool Quarantine::add(std::string collection, std::string key, std::string reason,
@@ -140,40 +138,39 @@ bool Quarantine::put(const Quarantined& item) {
   if (item.record) writer.record(*item.record);
   writer.u8(item.primary == journal::Side::source ? 0 : 1);
   std::vector<journal::Row> rows{{std::string(journal::rows::quarantine), row_key(next_), writer.take()}};
-  const auto [at, first] =
-      by_key_[index_of(item.primary)].try_emplace(name_of(item.collection, item.key), next_);
-  if (first) {
-    ++by_collection_[item.collection];
-  } else {
-    rows.push_back({std::string(journal::rows::quarantine), row_key(at->second), std::nullopt});
-    at->second = next_;
+  Known known{item.collection, name_of(item.collection, item.key), index_of(item.primary)};
+  const auto earlier = by_key_[known.primary].find(known.name);
+  const bool first = earlier == by_key_[known.primary].end();
+  if (!first) {
+    rows.push_back({std::string(journal::rows::quarantine), row_key(earlier->second), std::nullopt});
+    known_.erase(earlier->second);
+    --by_collection_[item.collection];
   }
-  ++next_;
+  const uint64_t number = next_++;
   rows.push_back({std::string(journal::rows::state), std::string(next_row), std::to_string(next_)});
   journal_.put_rows(std::move(rows));
-  if (first) ++count_;  // who sees it counted finds it in list()
+  take_in(number, std::move(known));  // who sees it counted finds it in list()
   return first;
 }
 
+// Some may be gone, or named twice.
 void Quarantine::remove(const std::vector<uint64_t>& numbers) {
   if (numbers.empty()) return;
   std::lock_guard hold(mutex_);
   std::vector<journal::Row> rows;
   for (const uint64_t number : numbers) {
-    at_risk_.erase(number);
-    auto there = journal_.row(journal::rows::quarantine, row_key(number));
-    if (!there || !*there) continue;
+    const auto row = known_.find(number);
+    if (row == known_.end()) continue;
     rows.push_back({std::string(journal::rows::quarantine), row_key(number), std::nullopt});
-    --count_;
-    if (const auto item = parse(row_key(number), **there)) {
-      const auto at = by_collection_.find(item->collection);
-      if (at != by_collection_.end() && --at->second == 0) by_collection_.erase(at);
-      auto& keys = by_key_[index_of(item->primary)];
-      const auto known = keys.find(name_of(item->collection, item->key));
-      if (known != keys.end() && known->second == number) keys.erase(known);
-    }
+    const auto of_collection = by_collection_.find(row->second.collection);
+    if (--of_collection->second == 0) by_collection_.erase(of_collection);
+    auto& keys = by_key_[row->second.primary];
+    const auto of_key = keys.find(row->second.name);
+    if (of_key != keys.end() && of_key->second == number) keys.erase(of_key);
+    known_.erase(row);
   }
-  journal_.put_rows(std::move(rows));
+  count_ = known_.size();
+  if (!rows.empty()) journal_.put_rows(std::move(rows));
 }
 
 Result<void> Quarantine::each(const std::function<bool(Quarantined&)>& visit) const {
@@ -202,20 +199,16 @@ Result<std::optional<Quarantined>> Quarantine::find(uint64_t number) {
   return parse(row_key(number), **row);
 }
 
-Result<void> Quarantine::remove_collection(const std::string& collection) {
+void Quarantine::remove_collection(const std::string& collection) {
   std::vector<uint64_t> numbers;
-  auto scanned = each([&](const Quarantined& item) {
-    if (item.collection == collection) numbers.push_back(item.number);
-    return true;
-  });
-  if (!scanned) return scanned;
   {
-    // What may be the last copy is given up by a person only (H46).
     std::lock_guard hold(mutex_);
-    std::erase_if(numbers, [this](uint64_t number) { return at_risk_.contains(number); });
+    for (const auto& [number, known] : known_) {
+      // What may be the last copy is given up by a person only (H46).
+      if (known.collection == collection && !at_risk(known)) numbers.push_back(number);
+    }
   }
   remove(numbers);
-  return {};
 }
 
 bool Quarantine::holds(const std::string& collection) const {

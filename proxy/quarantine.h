@@ -39,7 +39,8 @@ class Quarantine {
   bool add_unread(std::string collection, std::string key, std::string reason, journal::Side primary);
   // H46: from now on `primary` is the primary. Keys that were refused while the other side was are at risk: that side may
   // have their last copy, so they are never read from this one.
-  Result<void> freeze_others_than(journal::Side primary);
+  // Known without the disk, which may fail just then.
+  void freeze_others_than(journal::Side primary);
   bool at_risk(const std::string& collection, const std::string& key) const;
   uint64_t at_risk_count() const;
   void remove(const std::vector<uint64_t>& numbers);
@@ -47,7 +48,7 @@ class Quarantine {
   Result<void> each(const std::function<bool(Quarantined&)>& visit) const;
   Result<std::vector<Quarantined>> list(size_t max) const;  // without their records
   Result<std::optional<Quarantined>> find(uint64_t number);
-  Result<void> remove_collection(const std::string& collection);
+  void remove_collection(const std::string& collection);
   uint64_t count() const { return count_; }
   // The replica lacks something of this collection, acknowledged though it is: no read of it is fresh there.
   bool holds(const std::string& collection) const;
@@ -57,12 +58,19 @@ class Quarantine {
                                     journal::Side primary) const;
 
  private:
+  struct Known {
+    std::string collection, name;  // name: collection NUL key
+    size_t primary = 0;
+  };
   bool put(const Quarantined& item);  // number and time are given here
+  bool at_risk(const Known& known) const { return frozen_ && known.primary == *frozen_; }
+  void take_in(uint64_t number, Known known);
 
   journal::Journal& journal_;
   Clock& clock_;
   mutable std::mutex mutex_;
-  std::map<uint64_t, std::string> at_risk_;  // number -> collection NUL key
+  std::map<uint64_t, Known> known_;  // each row that there is
+  std::optional<size_t> frozen_;     // those of this primary are at risk
   std::map<std::string, uint64_t> by_collection_;
   std::map<std::string, uint64_t> by_key_[2];  // of each primary: collection NUL key -> number, one row a key
   uint64_t next_ = 1;

@@ -55,6 +55,7 @@ class Memory final : public MemoryStore {
   Result<std::optional<std::string>> get(std::string_view key) override {
     std::lock_guard hold(mutex_);
     ++reads_;
+    if (fail_reads_) return unreadable();
     const auto found = current_.find(key);
     if (found == current_.end()) return std::optional<std::string>();
     return std::optional<std::string>(found->second);
@@ -63,7 +64,11 @@ class Memory final : public MemoryStore {
   Result<std::vector<std::optional<std::string>>> get_many(const std::vector<std::string>& keys) override {
     std::vector<std::optional<std::string>> values;
     values.reserve(keys.size());
-    for (const auto& key : keys) values.push_back(get(key).value());
+    for (const auto& key : keys) {
+      auto value = get(key);
+      if (!value) return value.error();
+      values.push_back(std::move(*value));
+    }
     return values;
   }
 
@@ -72,6 +77,7 @@ class Memory final : public MemoryStore {
     {
       std::lock_guard hold(mutex_);
       ++reads_;
+      if (fail_reads_) return unreadable();
       for (auto at = current_.lower_bound(from); at != current_.end() && at->first < to; ++at)
         snapshot.push_back(*at);
     }
@@ -143,6 +149,10 @@ class Memory final : public MemoryStore {
     std::lock_guard hold(mutex_);
     fail_after_applying_ = true;
   }
+  void fail_reads(bool fails) override {
+    std::lock_guard hold(mutex_);
+    fail_reads_ = fails;
+  }
   void fail_slot(bool fails) override {
     std::lock_guard hold(mutex_);
     fail_slot_ = fails;
@@ -206,6 +216,8 @@ class Memory final : public MemoryStore {
  private:
   static Error failure() { return {Code::io, "the store in memory was told to fail its commits"}; }
 
+  static Error unreadable() { return {Code::io, "the store in memory was told to fail its reads"}; }
+
   std::mutex mutex_;
   std::condition_variable released_;
   Map current_;
@@ -221,6 +233,7 @@ class Memory final : public MemoryStore {
   uint64_t reads_ = 0;
   bool failed_ = false;
   bool fail_after_applying_ = false;
+  bool fail_reads_ = false;
   bool fail_slot_ = false;
   bool fail_reopen_ = false;
   bool lose_when_reopened_ = false;

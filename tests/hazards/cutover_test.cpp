@@ -420,6 +420,38 @@ TEST_CASE(
   CHECK(move.source.find("bad") == 1);
 }
 
+TEST_CASE("H46: which records are at risk is known without the disk, which may fail as the primary changes") {
+  Move move;
+  move.ready();
+  move.target.refuse("bad", Error(Code::invalid, "too large"));
+  move.write("bad", 1);
+  REQUIRE(move.quiet());
+  auto& quarantine = move.context().mirror.quarantine();
+  move.store->fail_reads(true);
+  quarantine.freeze_others_than(vmproxy::journal::Side::target);  // as the lanes do when they start anew
+  move.store->fail_reads(false);
+  CHECK(quarantine.at_risk("things", vmproxy::model::encode(key_of("bad"))));
+  CHECK(move.status().at_risk == 1);
+}
+
+TEST_CASE("H22: what was tried again twice before the replica could take it leaves the quarantine once") {
+  Move move;
+  move.ready();
+  move.target.refuse("bad", Error(Code::invalid, "too large"));
+  move.write("bad", 1);
+  REQUIRE(move.quiet());
+  REQUIRE(move.status().quarantined == 1);
+  move.target.refuse("bad", std::nullopt);
+  move.target.down(Error(Code::refused_connection, "away"));
+  REQUIRE(move.migration->quarantine_retry(std::nullopt, {}));
+  REQUIRE(move.migration->quarantine_retry(std::nullopt, {}));
+  move.target.down(std::nullopt);
+  REQUIRE(move.eventually([&] { return move.target.find("bad") == 1; }));
+  REQUIRE(move.quiet());
+  CHECK(move.status().quarantined == 0);
+  CHECK(move.promote());
+}
+
 TEST_CASE("H46: what the source does not let be read holds up no forced promotion, and is at risk after it") {
   Move move;
   move.ready();
