@@ -254,10 +254,10 @@ void capture(proxy::Context& context, const proxy::Routing& routing, const Reque
 
 void serve(World& world, Process& process, const Request& request, Answer& answer) {
   auto& context = process.migration->context();
-  if (!context.routing.get()->capture) {
+  if (!context.routing.get()->capture && context.routing.get()->primary == Side::source) {
     const UncapturedWrite counted(context.uncaptured_writes);
     const auto routing = context.routing.get();
-    if (!routing->capture) {
+    if (!routing->capture && routing->primary == Side::source) {
       answer.epoch = routing->epoch;
       end(request.at_source(), answer);
       return;
@@ -323,6 +323,8 @@ void serve_write(World& world, Process& process, How how, const Images& images, 
     auto done = puts ? world.source.upsert(schema, records, mode, deadline)
                      : world.source.erase(schema, keys, deadline);
     if (!done) return done.error();
+    if (!done->refused.empty())
+      return done->refused.front().error.not_whole(done->refused.size() < keys.size());
     return {};
   };
   serve(world, process, request, answer);

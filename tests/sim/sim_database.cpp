@@ -53,6 +53,36 @@ std::vector<Time> SimDatabase::became(const std::string& id, std::optional<int64
   return times;
 }
 
+std::set<std::optional<int64_t>> SimDatabase::held(const std::string& id, Time from, Time to) const {
+  std::optional<int64_t> first;
+  std::set<std::optional<int64_t>> versions;
+  const auto found = changes_.find(id);
+  for (const auto& change : found == changes_.end() ? std::vector<Change>() : found->second) {
+    if (change.at <= from) first = change.version;
+    if (change.at > from && change.at <= to) versions.insert(change.version);
+  }
+  versions.insert(first);
+  return versions;
+}
+
+bool SimDatabase::changed_after(Time when) const {
+  return std::any_of(changes_.begin(), changes_.end(),
+                     [when](const auto& of) { return !of.second.empty() && of.second.back().at > when; });
+}
+
+void SimDatabase::put(const std::string& id, int64_t version) {
+  rows.put(id, version);
+  changes_[id].push_back({run_.now(), version});
+}
+
+void SimDatabase::replaced_by_an_empty_one() {
+  const auto before = rows.rows();
+  rows.drop_collection("things");
+  note_changes(before);
+  states_.clear();
+  ++lives_;
+}
+
 template <class T>
 Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadline, Execute<T> execute,
                                 Time stale_max) {
@@ -69,7 +99,7 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
   const auto said = [this, what](std::string_view end) {
     run_.note(name_ + ": " + what + ": " + std::string(end));
   };
-  if (away) {
+  if (away() && !silent) {
     run_.sleep_until(std::min(gives_up, run_.now() + latency()));
     said("away");
     return Error(Code::refused_connection, name_ + " is away");
@@ -82,12 +112,17 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
   const bool writes = batch > 0;
   bool request_lost = run_.chance(faults.loss / 2), answer_lost = run_.chance(faults.loss / 2);
   const bool lasts = what != "drop" && what != "create";  // those are done when they arrive, or never
-  const bool late = writes && lasts && run_.chance(faults.late);
+  const bool late =
+      writes && lasts && run_.chance(what == "erase_where" ? faults.late_where + faults.late : faults.late);
   if (request_lost || answer_lost || late) ++lost;
   if (late) answer_lost = request_lost = true;
 
-  const auto perform = [this, wire, execute, said, batch, writes, answer_lost, stale_max](bool again) {
-    if (away) return said("was on the way when it went away");
+  const bool unheard = away();
+  if (unheard) request_lost = true;
+
+  const auto perform = [this, wire, execute, said, batch, writes, answer_lost, stale_max,
+                        life = lives_](bool again) {
+    if (away() || life != lives_) return said("was on the way when it went away");
     const auto former = stale_max > 0 && run_.chance(faults.stale) ? some_state(stale_max) : nullptr;
     if (former) ++stale;
     const bool keeps = writes && (stale_scans > 0 || stale_reads > 0);
@@ -121,7 +156,7 @@ Result<T> SimDatabase::exchange(std::string what, size_t batch, Deadline deadlin
   // The connection breaks, or nothing is heard until the deadline, or until the system notices.
   const Time silence = std::min(gives_up, run_.now() + silence_max);
   const Time answered = request_lost || answer_lost
-                            ? (run_.chance(0.7) ? run_.now() + latency() + latency() : silence)
+                            ? (!unheard && run_.chance(0.7) ? run_.now() + latency() + latency() : silence)
                             : arrives + 1 + latency();
   if (writes && (late || (answer_lost && lasts && run_.chance(faults.replay)))) {
     // Counted from its beginning: the bound is promised from then on also where a kill cuts it off.
@@ -232,6 +267,8 @@ Result<void> SimDatabase::erase_where(const std::string& collection, const model
     if (keys.empty()) return {};
     auto done = rows.erase(schema, keys, deadline);
     if (!done) return done.error();
+    if (!done->refused.empty())
+      return done->refused.front().error.not_whole(done->refused.size() < keys.size());
     return {};
   });
 }

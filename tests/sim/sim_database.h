@@ -4,19 +4,23 @@
 // process that sent it lives or not.
 #pragma once
 
+#include <deque>
+#include <set>
+
 #include "tests/sim/scheduler.h"
 #include "tests/support/fake_driver.h"
 
 namespace vmproxy::sim {
 
 struct NetworkFaults {
-  double loss = 0;    // of requests and answers, 0 to 0.3
-  double replay = 0;  // of writes without an answer, 0 to 0.5: they are executed once more, later
-  double late = 0;    // of writes: the answer is lost now and they are executed later
-  double part = 0;    // of batches: a beginning is applied, then the connection breaks
-  double refuse = 0;  // of calls: turned away before anything was done
-  double twice = 0;   // of pages of a scan: a record comes once more
-  double stale = 0;   // of answers that may show what was (`stale_scans`, `stale_reads`)
+  double loss = 0;        // of requests and answers, 0 to 0.3
+  double replay = 0;      // of writes without an answer, 0 to 0.5: they are executed once more, later
+  double late = 0;        // of writes: the answer is lost now and they are executed later
+  double late_where = 0;  // the same of deletes by filter
+  double part = 0;        // of batches: a beginning is applied, then the connection breaks
+  double refuse = 0;      // of calls: turned away before anything was done
+  double twice = 0;       // of pages of a scan: a record comes once more
+  double stale = 0;       // of answers that may show what was (`stale_scans`, `stale_reads`)
   Time latency_max = 3 * millisecond;
 };
 
@@ -26,7 +30,14 @@ class SimDatabase final : public protocols::Driver {
 
   support::FakeDriver rows;  // what it holds, and what a test does to it directly
   NetworkFaults faults;
-  bool away = false;
+  // Until then nobody gets through: refused at once, or silent: taken, and never done nor answered.
+  Time away_until = 0;
+  bool silent = false;
+  bool away() const { return run_.now() < away_until; }
+  // What was there before anybody asked.
+  void put(const std::string& id, int64_t version);
+  // Another database has its place: empty, and what is on the wire does not arrive there.
+  void replaced_by_an_empty_one();
   // What it shows may be so old: in scans, which must be no more than `rows.caps.staleness`; in reads by key, which then has to be
   // without `rows.caps.read_after_write`.
   Time stale_scans = 0, stale_reads = 0;
@@ -35,6 +46,9 @@ class SimDatabase final : public protocols::Driver {
   void sender_died() { sender_died_ = run_.now(); }
   // When this record became that version, in this time; nothing: when it went away.
   std::vector<Time> became(const std::string& id, std::optional<int64_t> version, Time from, Time to) const;
+  // What it had of this record in this time, from what it had at its beginning; nothing: absent.
+  std::set<std::optional<int64_t>> held(const std::string& id, Time from, Time to) const;
+  bool changed_after(Time when) const;
   // Of a write that has ended without proof: until then it may still be executed.
   Time window() const;
 
@@ -90,6 +104,7 @@ class SimDatabase final : public protocols::Driver {
   // What it held from then on; the last one is what it holds.
   std::deque<std::pair<Time, std::shared_ptr<const support::FakeDriver::State>>> states_;
   Time sender_died_ = -1;
+  uint64_t lives_ = 0;  // of databases that had its place
 };
 
 }  // namespace vmproxy::sim

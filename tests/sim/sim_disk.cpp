@@ -40,9 +40,12 @@ void SimDisk::look_at(const Batch& batch) {
   const std::string gaps = journal::row_key(journal::rows::gaps, ""),
                     audit = journal::row_key(journal::rows::audit, "");
   for (const auto& operation : batch.operations()) {
+    if (operation.kind == Batch::Kind::erase) seen_.gaps.erase(operation.key);
+    if (operation.kind == Batch::Kind::erase_range)
+      seen_.gaps.erase(seen_.gaps.lower_bound(operation.key), seen_.gaps.lower_bound(operation.value));
     if (operation.kind != Batch::Kind::put) continue;
-    if (operation.key.starts_with(gaps)) seen_.gap = true;
-    if (seen_.gap || !operation.key.starts_with(audit)) continue;
+    if (operation.key.starts_with(gaps)) seen_.gaps.insert(operation.key);
+    if (seen_.may_differ() || !operation.key.starts_with(audit)) continue;
     for (const std::string_view words : {"differed and are repaired", "validation found differences"}) {
       if (const auto at = operation.value.find(words); at != std::string::npos)
         seen_.healed.push_back(operation.value.substr(at, 200));
@@ -56,6 +59,7 @@ Result<void> SimStore::commit(const Batch& batch, store::Sync sync) {
   run_.sleep_until(run_.now() + run_.between(0, 200 * microsecond));
   if (failed_) return failure();
   if (disk_.full) {
+    ++disk_.faults_;
     failed_ = true;
     return failure();
   }
@@ -77,8 +81,15 @@ Result<void> SimStore::commit(const Batch& batch, store::Sync sync) {
   return {};
 }
 
-Result<std::optional<std::string>> SimStore::get(std::string_view key) {
+bool SimStore::read_fails() {
   run_.pause_point();
+  const bool fails = closed_ || run_.now() < disk_.reads_fail_until || run_.chance(disk_.read_fault_chance);
+  if (fails) ++disk_.read_faults_;
+  return fails;
+}
+
+Result<std::optional<std::string>> SimStore::get(std::string_view key) {
+  if (read_fails()) return failure();
   const auto found = disk_.data_.find(key);
   if (found == disk_.data_.end()) return std::optional<std::string>();
   return std::optional(found->second);
@@ -87,18 +98,26 @@ Result<std::optional<std::string>> SimStore::get(std::string_view key) {
 Result<std::vector<std::optional<std::string>>> SimStore::get_many(const std::vector<std::string>& keys) {
   std::vector<std::optional<std::string>> values;
   values.reserve(keys.size());
-  for (const auto& key : keys) values.push_back(get(key).value());
+  for (const auto& key : keys) {
+    auto value = get(key);
+    if (!value) return value.error();
+    values.push_back(std::move(*value));
+  }
   return values;
 }
 
 Result<void> SimStore::scan(std::string_view from, std::string_view to, const Visit& visit) {
-  run_.pause_point();
+  // It may break off in the middle.
+  const bool fails = read_fails();
   std::vector<std::pair<std::string, std::string>> snapshot;
   for (auto at = disk_.data_.lower_bound(from); at != disk_.data_.end() && at->first < to; ++at)
     snapshot.push_back(*at);
+  size_t shown = fails ? run_.below(snapshot.size() + 1) : SIZE_MAX;
   for (const auto& [key, value] : snapshot) {
-    if (!visit(key, value)) break;
+    if (shown-- == 0) return failure();
+    if (!visit(key, value)) return {};
   }
+  if (fails) return failure();
   return {};
 }
 
@@ -110,13 +129,16 @@ Result<uint64_t> SimStore::bytes_on_disk() {
 
 Result<void> SimStore::reopen() {
   run_.sleep_until(run_.now() + run_.between(0, 5 * millisecond));
-  if (disk_.full) return failure();
+  if (disk_.full) {
+    closed_ = run_.chance(0.5);  // before it looks whether there is room, or after it has closed what it had
+    return failure();
+  }
   // What was synced is there again; the rest may be, as after the machine's end but without one.
   const size_t kept = run_.below(disk_.unsynced_.size() + 1);
   for (size_t i = 0; i < kept; ++i) apply_batch(disk_.unsynced_[i], disk_.synced_);
   disk_.unsynced_.clear();
   disk_.data_ = disk_.synced_;
-  failed_ = false;
+  failed_ = closed_ = false;
   run_.note("disk: reopened");
   return {};
 }
@@ -129,7 +151,7 @@ Result<void> SimStore::write_slot(std::string_view bytes) {
     return failure();
   }
   disk_.slot_ = bytes;
-  if (!bytes.empty()) disk_.seen_.gap = true;
+  disk_.seen_.slot = !bytes.empty();
   run_.note("disk: slot");
   return {};
 }

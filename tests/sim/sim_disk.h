@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 
 #include "store/store.h"
 #include "tests/sim/scheduler.h"
@@ -15,21 +16,27 @@ class SimDisk {
 
   explicit SimDisk(Scheduler& run) : run_(run) {}
 
-  double fault_chance = 0;  // of each commit
-  bool full = false;        // every commit fails, and reopening too
+  double fault_chance = 0;       // of each commit
+  double read_fault_chance = 0;  // of each read and scan; some of a scan may have been shown
+  Time reads_fail_until = 0;     // all of them
+  bool full = false;             // every commit fails, and reopening too
 
   // The machine died: of what was not synced a beginning is there.
   void machine_ended();
   uint64_t faults() const { return faults_; }
+  uint64_t read_faults() const { return read_faults_; }
 
   // Of what was ever asked to be written, whether it stayed or not.
   struct Seen {
-    bool gap = false;  // a capture gap: from then on the sides may differ until a validation
+    bool expected = false;       // from now on, whatever is written
+    std::set<std::string> gaps;  // open ones: the sides may differ until a validation has closed them
+    bool slot = false;           // one stands in the slot
+    bool may_differ() const { return expected || slot || !gaps.empty(); }
     std::vector<std::string>
         healed;  // differences that vmproxy found and repaired by itself, while there had been no gap
   };
   const Seen& seen() const { return seen_; }
-  void expect_differences() { seen_.gap = true; }
+  void expect_differences() { seen_.expected = true; }
 
  private:
   friend class SimStore;
@@ -39,7 +46,7 @@ class SimDisk {
   std::vector<store::Batch> unsynced_;
   std::string slot_;
   uint64_t boot_ = 1;
-  uint64_t faults_ = 0;
+  uint64_t faults_ = 0, read_faults_ = 0;
   Seen seen_;
   void look_at(const store::Batch& batch);
 };
@@ -64,6 +71,8 @@ class SimStore final : public store::Store {
   SimDisk& disk_;
   Scheduler& run_;
   bool failed_ = false;
+  bool closed_ = false;  // a reopening has failed
+  bool read_fails();
 };
 
 }  // namespace vmproxy::sim
