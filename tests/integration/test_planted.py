@@ -25,7 +25,7 @@ def test_recorded_histories_show_enough_of_them():
     def by_its_history(finder) -> bool:
         return finder.shows.startswith("history_check: ") if finder.kind == "run" else finder.shows in IN_THE_SIMULATOR
     shown = [bug.name for bug in map(read_bug, BUGS) if any(map(by_its_history, bug.finders))]
-    assert len(shown) >= 12, shown
+    assert len(shown) >= 15, shown
 
 
 @pytest.mark.parametrize("patch", BUGS, ids=lambda path: path.stem)

@@ -136,9 +136,9 @@ class RecordedRun:
         self.writers.upsert("before", key)
         with self.answer_held(self.writers.delete, "overtaken", key):
             self.writers.upsert("overtakes", key)
-        for _ in range(20):
+        for _ in range(50):  # the mirror may have much to do
             self.writers.get("overtakes", [key])
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     # The end.
     def end(self, drained=240.0) -> None:
