@@ -93,7 +93,7 @@ void Quarantine::freeze_others_than(journal::Side primary) {
 
 bool Quarantine::at_risk(const std::string& collection, const std::string& key) const {
   std::lock_guard hold(mutex_);
-  return frozen_ && by_key_[*frozen_].contains(name_of(collection, key));
+  return frozen_ && !by_key_[*frozen_].empty() && by_key_[*frozen_].contains(name_of(collection, key));
 }
 
 uint64_t Quarantine::at_risk_count() const {
