@@ -1,14 +1,18 @@
 // The process that tests/faults/crash_test.cpp kills: journey DIRECTORY NAME. One journey from wherever the last process in that
-// directory left it to its end, with the fault points that $VMPROXY_FAULTS arms. Exit code 0: all of it is done and what must be
-// true is true. At the end DIRECTORY/hits says how often each point was passed.
+// directory left it to its end, with the fault points that $VMPROXY_FAULTS arms, and for a moment those of $VMPROXY_FAULTS_MOMENT.
+// Exit code 0: all of it is done and what must be true is true; exit_start_again: the disk let it not begin, or not close its journal. At the end DIRECTORY/hits says
+// how often each point was passed.
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <iostream>
+#include <thread>
 
 #include "base/fault.h"
 #include "base/log.h"
 #include "tests/faults/journeys.h"
+#include "tests/faults/lives.h"
 
 using namespace vmproxy;
 using namespace vmproxy::support;
@@ -179,6 +183,44 @@ void write_hits(const std::filesystem::path& path) {
 #endif
 }
 
+// Arms a text once a life is open, and nothing any more soon after its last point is passed for the first time.
+class Moment {
+ public:
+  Moment(std::string text, const Life& life) : text_(std::move(text)), life_(life) {
+    if (!text_.empty()) thread_ = std::thread([this] { pass(); });
+  }
+  Moment(const Moment&) = delete;
+  ~Moment() {
+    ends_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  void pass() {
+#ifdef VMPROXY_FAULTS
+    const std::string last = text_.substr(text_.rfind(',') + 1);  // npos + 1 is the beginning
+    size_t point = 0;
+    while (last.rfind(std::string(fault::points[point].name) + ":", 0) != 0) ++point;
+    wait_until([&] { return life_.was_opened.load(); });
+    if (const auto armed = fault::arm(text_); !armed) throw std::runtime_error(armed.error().message);
+    wait_until([&] { return fault::hits(point) > 0; });
+    if (!ends_) std::this_thread::sleep_for(lasts);
+    (void)fault::arm("count");
+#endif
+  }
+  template <class Reached>
+  void wait_until(Reached reached) const {
+    while (!ends_ && !reached()) std::this_thread::sleep_for(milliseconds(1));
+  }
+
+  static constexpr milliseconds lasts{50};  // almost a second of the journey's clock
+
+  const std::string text_;
+  const Life& life_;
+  std::atomic<bool> ends_{false};
+  std::thread thread_;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -193,10 +235,15 @@ int main(int argc, char** argv) {
     return 2;
   }
   const auto life = std::make_unique<Life>(argv[1]);
+  const char* moment = std::getenv("VMPROXY_FAULTS_MOMENT");
+  const Moment armed_for_a_while(moment == nullptr ? "" : moment, *life);
   try {
     journeys.at(argv[2])(*life);
     write_hits(life->directory / "hits");
     return 0;
+  } catch (const DiskError& error) {
+    std::cerr << "to be started again: " << error.what() << '\n';
+    std::_Exit(faults::exit_start_again);
   } catch (const std::exception& error) {
     std::cerr << "not at its end: " << error.what() << '\n';
     // Whatever still runs goes with the process.

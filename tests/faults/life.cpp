@@ -10,9 +10,9 @@ namespace {
 constexpr int ids_of_application = 12;
 constexpr int64_t ids_of_history = 30;
 
-template <class T>
+template <class Thrown = std::runtime_error, class T>
 T must(Result<T> result, const std::string& what) {
-  if (!result) throw std::runtime_error(what + ": " + result.error().message);
+  if (!result) throw Thrown(what + ": " + result.error().message);
   if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
@@ -68,11 +68,11 @@ Life::~Life() {
 }
 
 void Life::open() {
-  store = must(store::open_rocksdb((directory / "journal").string()), "the store");
-  journal = must(journal::Journal::open(*store, clock, metrics, journal_options), "the journal");
+  store = must<DiskError>(store::open_rocksdb((directory / "journal").string()), "the store");
+  journal = must<DiskError>(journal::Journal::open(*store, clock, metrics, journal_options), "the journal");
   migration = std::make_unique<cutover::Migration>(*journal, source, target, &dialect, upstream, clock,
                                                    random, metrics, options);
-  must(migration->open(), "the migration");
+  must<DiskError>(migration->open(), "the migration");
   pipeline = std::make_unique<proxy::Pipeline>(migration->context(), "test");
   stopping_ = false;
   at_rest_ = false;
@@ -80,6 +80,7 @@ void Life::open() {
   if (!target_is_primary()) send({"POST", "/read", {}, proxy::encode_images({{key_of("h0"), std::nullopt}})});
   application_ = std::thread([this] { write_forever(); });
   go_on();
+  was_opened = true;
 }
 
 void Life::close() {
@@ -88,7 +89,7 @@ void Life::close() {
   migration->close();
   pipeline.reset();
   migration.reset();
-  must(journal->close(), "closing the journal");
+  must<DiskError>(journal->close(), "closing the journal");
   journal.reset();
   store.reset();
 }

@@ -14,6 +14,11 @@
 
 namespace vmproxy::support {
 
+// A start or a stop that the disk refused: vmproxy ends with its reason, and is started again.
+struct DiskError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 class Life {
  public:
   // What is in the directory is what earlier lives left; nothing: the source gets its first records.
@@ -73,6 +78,7 @@ class Life {
   std::unique_ptr<journal::Journal> journal;
   std::unique_ptr<cutover::Migration> migration;
   std::unique_ptr<proxy::Pipeline> pipeline;
+  std::atomic<bool> was_opened{false};
 
  private:
   void write_forever();

@@ -32,6 +32,7 @@ class Truth {
       if (kind == 'b' && words >> id >> value) begun(number, id, value);
       if (kind == 'a') acked(number);
     }
+    before_ = last_;
     file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (file_ < 0) throw std::runtime_error("cannot open " + path);
   }
@@ -65,7 +66,8 @@ class Truth {
     for (const auto& [id, record] : records_) all.insert(id);
     return all;
   }
-  // Empty: these rows are what the application was told.
+  // Empty: these rows are what the application was told, and of a write of this process that it was not told of there is all or
+  // nothing. (A database that is a part of the process may be killed in the middle of one.)
   std::string against(const FakeDriver::Rows& rows) const {
     std::string wrong;
     std::set<std::string> all = ids();
@@ -79,10 +81,26 @@ class Truth {
       for (const int64_t one : may) wrong += " " + std::to_string(one);
       wrong += "\n";
     }
-    return wrong;
+    return wrong + halves(rows);
   }
 
  private:
+  std::string halves(const FakeDriver::Rows& rows) const {
+    std::map<int64_t, std::set<bool>> done;  // of a write: is there, is not there
+    for (const auto& [id, record] : records_) {
+      if (record.open.size() != 1) continue;
+      const auto [number, value] = *record.open.begin();
+      if (number <= before_ || value == record.acked) continue;
+      const auto row = rows.find(id);
+      done[number].insert((row == rows.end() ? 0 : row->second) == value);
+    }
+    std::string wrong;
+    for (const auto& [number, both] : done) {
+      if (both.size() > 1) wrong += "write " + std::to_string(number) + " is there by halves\n";
+    }
+    return wrong;
+  }
+
   struct Record {
     int64_t acked = 0;
     std::map<int64_t, int64_t> open;  // writes after it whose end nobody knows: number -> value
@@ -105,7 +123,7 @@ class Truth {
   }
 
   int file_ = -1;
-  int64_t last_ = 0;
+  int64_t last_ = 0, before_ = 0;  // before_: of other processes
   std::map<std::string, Record> records_;
 };
 

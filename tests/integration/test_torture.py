@@ -345,11 +345,18 @@ def test_kills_between_fakes_are_judged_by_what_the_program_says():
         result = RowResult("fault_points", "kills")
         return fault_points.judge_fakes(fault_points.Tally(result, 1), code, list(lines)), result
     names = fault_points.KILLABLE[:2]
-    said = [f"killed here: {' '.join(names)}", "beyond this test: x.y", "killed at 2 fault points, 0 not recovered; 1 are beyond"]
+    said = ["30 faults at 2 points, 0 not recovered; 1 are beyond this test",
+            "40 delays of delay=30 at 3 points in 2 lives, 0 of these not recovered",
+            f"killed here: {' '.join(names)}", "beyond this test: x.y", "killed at 2 fault points, 0 not recovered; 1 are beyond"]
     beyond, result = judged(0, *said)
     assert (beyond, result.done, result.anomaly_count) == (["x.y"], 2, 0)
     assert judged(1, *said)[1].anomaly_count == 1
-    assert judged(0, *said[:2], "killed at 2 fault points, 1 not recovered; 1 are beyond")[1].anomaly_count == 1
+    assert sum(result.faults.values()) == 2 + 30 + 40
+    for wrong in range(len(said)):  # lost, or one of them not recovered
+        assert judged(0, *said[:wrong], *said[wrong + 1:])[1].anomaly_count == 1
+        if " not recovered" in said[wrong]:
+            one = said[wrong].replace(", 0 ", ", 1 ")
+            assert judged(0, *said[:wrong], one, *said[wrong + 1:])[1].anomaly_count == 1
     beyond, result = judged(0, "nothing of it")
     assert beyond is None and result.anomaly_count == 1
 

@@ -1,4 +1,4 @@
-"""kill -9 at each named fault point.
+"""kill -9 at each named fault point; between fake databases also each failure and each delay that a point allows.
 
 Short: each once; between two fake databases wherever they lead (tests/faults), between real ones at the points that only these
 pass, and at a share of the others that the seed chooses. A night: each ROUNDS_NIGHT times, round by round between the fakes, at
@@ -20,6 +20,8 @@ SHARES_SHORT = 32   # of the points, one with real databases
 FAKES = r"killed at (\d+) fault points, (\d+) not recovered"
 FAKES_AT = r"killed here:(.*)"
 BEYOND = r"beyond this test:(.*)"
+FAILURES = r"(\d+) faults at \d+ points, (\d+) not recovered"
+DELAYS = r"(\d+) delays of \S+ at \d+ points in \d+ lives, (\d+) of these not recovered"
 REAL = r"killed at (\d+) fault points: (\d+) with loss or no recovery; serving again after ([\d.]+) s"
 REAL_AT = r"test_killed_at\[([a-z._]+)\] PASSED"
 NONE = "none"  # of the points by their share: only those that are named
@@ -116,12 +118,15 @@ def fakes(context, budget, seed, tally, program):
 
 def judge_fakes(tally, code, lines: list):
     result = tally.result
-    figure, names, beyond = (last_match(pattern, lines) for pattern in (FAKES, FAKES_AT, BEYOND))
-    if figure is None or names is None or beyond is None:
+    said = [last_match(pattern, lines) for pattern in (FAKES, FAKES_AT, BEYOND, FAILURES, DELAYS)]
+    if None in said:
         result.anomaly(f"test_faults ended with {code} and no figure: " + "\n".join(lines[-30:]))
         return None
-    if code != 0 or int(figure[2]):
+    figure, names, beyond, failures, delays = said
+    if code != 0 or any(int(of[2]) for of in (figure, failures, delays)):
         result.anomaly(f"test_faults ended with {code}: " + "\n".join(lines[-30:]))
+    result.fault("failure, lost answer or full disk at a fault point, fake databases", int(failures[1]))
+    result.fault("delay at a fault point, fake databases", int(delays[1]))
     tally.add(names[1].split(), "fake databases")
     return beyond[1].split()
 
