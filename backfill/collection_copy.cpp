@@ -129,9 +129,10 @@ Result<void> CollectionCopy::build_indexes() {
     if (parts_.stopping()) return parts_.stopped();
     auto done =
         parts_.target.build_indexes(job_.plan->target(), parts_.clock.in(parts_.options.index_timeout));
+    if (VMPROXY_FAULT_HIT("index.built").drops)
+      done = Error(Code::connection_lost, "the target's answer was lost");
     if (done) {
       parts_.waiting(label_, "");
-      VMPROXY_FAULT("index.built");
       auto kept = checkpoints_.commit_indexed(job_.name);
       VMPROXY_FAULT("index.kept");
       return kept;

@@ -84,6 +84,8 @@ Result<void> RangeCopy::scan(uint64_t reserved) {
   auto found =
       parts_.source.scan(collection_.schema(), range_, cursor_, size.records(parts_.rate.per_second()), {},
                          parts_.clock.in(parts_.options.page_timeout));
+  if (VMPROXY_FAULT_HIT("page.scanned").drops)
+    found = Error(Code::connection_lost, "the source's answer was lost");
   if (!found) return source_failed(found.error());
   const Duration took = parts_.clock.now() - begun;
   if (found->records.empty() && !found->done && found->cursor == cursor_)
@@ -120,7 +122,6 @@ Result<void> RangeCopy::scan(uint64_t reserved) {
   cursor_ = page.cursor;
   scanned_ = page.last;
   page.duplicates = seen_->enter(page.hashes);
-  VMPROXY_FAULT("page.scanned");
   send(std::move(page), std::move(found->records), share);
   return {};
 }

@@ -243,7 +243,9 @@ void DurableJournal::keep_house(Lock& hold) {
       if (options_.durability == Durability::os || !unsynced_.empty()) {
         store::Batch mark;
         put_meta(mark, "trimmed", encode_number(trimmed));
-        if (auto synced = store_.commit(mark, store::Sync::yes); !synced) {
+        const auto fault = VMPROXY_FAULT_HIT("trim.marking");
+        auto synced = fault.broken() ? fault.disk_error() : store_.commit(mark, store::Sync::yes);
+        if (!synced) {
           hold.lock();
           fail(synced.error());
           return;

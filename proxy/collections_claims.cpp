@@ -90,7 +90,7 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
                      "' is being made anew on the target, and what was there before may still be dropped; "
                      "nothing was written to it, ask again in a minute");
   const bool ours = claimed(collection);
-  bool lost = false, began = false;
+  bool lost = false, began = false, away = false;
   if (ours || !making(name)) {
     auto there = target_.describe(schema.name, deadline);
     if (!there && there.error().code == Code::unsupported) return no_room(name, there.error());
@@ -105,14 +105,15 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
       VMPROXY_FAULT("claim.lost");
     } else if (began) {
       if (auto noted = note_making(name, true); !noted) return noted;
-      VMPROXY_FAULT("claim.making");
+      away = VMPROXY_FAULT_HIT("claim.making").fails;
     } else if (ours && lacks_partitions(**there, schema)) {
       auto altered = target_.alter(schema.name, schema, deadline);
       if (!altered) return altered.error().within("making the partitions of '" + name + "' on the target");
     }
   }
-  auto made = target_.create(schema, deadline);
-  VMPROXY_FAULT("claim.made");
+  auto made = away ? Error(Code::refused_connection, "the target is away") : target_.create(schema, deadline);
+  if (VMPROXY_FAULT_HIT("claim.made").drops && made)
+    made = Error(Code::connection_lost, "the target's answer was lost");
   if (made && lost)
     log::error("a collection that the target had lost was made anew, empty",
                {{"collection", collection.key}});
@@ -151,7 +152,8 @@ Result<void> Collections::create_on_source(const Collection& collection, Deadlin
       if (!marked) return marked;
     }
     auto made = source_.create(wanted, deadline);
-    VMPROXY_FAULT("source.made");
+    if (VMPROXY_FAULT_HIT("source.made").drops && made)
+      made = Error(Code::connection_lost, "the source's answer was lost");
     if (!made && made.error().code != Code::already_exists)
       return made.error().within("creating '" + collection.key + "' on the source");
     if (made && !*never_had)

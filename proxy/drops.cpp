@@ -105,12 +105,14 @@ Result<void> Drops::drop(const Collection& gone, const Routing& routing, Deadlin
     not_done();  // it may be on the disk all the same
     return not_begun(intended.error());
   }
-  VMPROXY_FAULT("drop.noted");
   // What is owed to the source stays owed until the target has answered (C6).
   const Paused paused(mirror_, key);
-  Result<void> dropped;
+  Result<void> dropped = Error(Code::refused_connection, "the target is away");
   try {
-    dropped = transfer_.driver(Side::target).drop(gone.plan->target().name, deadline);
+    if (!VMPROXY_FAULT_HIT("drop.noted").fails)
+      dropped = transfer_.driver(Side::target).drop(gone.plan->target().name, deadline);
+    if (dropped && VMPROXY_FAULT_HIT("drop.dropped").drops)
+      dropped = Error(Code::connection_lost, "the target's answer was lost");
     if (dropped || dropped.error().code == Code::not_found) return finish(gone);
   } catch (...) {  // no memory, no thread: nobody knows how it ended
     leave_open(key, clock_.in(mirror_.window_of(Side::target)));
@@ -125,7 +127,6 @@ Result<void> Drops::drop(const Collection& gone, const Routing& routing, Deadlin
 }
 
 Result<void> Drops::finish(const Collection& gone) {
-  VMPROXY_FAULT("drop.dropped");
   mirror_.forget(gone.key);
   auto kept = collections_.drop(gone, {intent_end(gone.key)});
   if (!kept) {

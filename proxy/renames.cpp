@@ -82,14 +82,15 @@ Result<void> Renames::rename(const Collection& before, const model::Schema& sche
     take_back(before.key);  // it may be on the disk all the same
     return intended.error().within("the rename was not begun: the journal cannot be written");
   }
-  VMPROXY_FAULT("rename.intended");
   // Its lanes wait: what is owed to the source under the old name stays owed until the target has answered (C6).
   const Paused paused(mirror_, before.key);
-  Result<void> altered;
+  Result<void> altered = Error(Code::refused_connection, "the target is away");
   try {
-    altered =
-        transfer_.driver(Side::target).alter(before.plan->target().name, (*after)->plan->target(), deadline);
-    VMPROXY_FAULT("rename.altered");
+    if (!VMPROXY_FAULT_HIT("rename.intended").fails)
+      altered = transfer_.driver(Side::target)
+                    .alter(before.plan->target().name, (*after)->plan->target(), deadline);
+    if (VMPROXY_FAULT_HIT("rename.altered").drops && altered)
+      altered = Error(Code::connection_lost, "the target's answer was lost");
     if (altered) return finish(before, **after, routing, deadline);
   } catch (...) {  // no memory, no thread: nobody knows how it ended
     leave_open(before.key, clock_.in(mirror_.window_of(Side::target)));

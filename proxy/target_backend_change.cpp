@@ -125,12 +125,13 @@ Result<model::Schema> TargetBackend::create(const model::Schema& schema) {
   VMPROXY_FAULT("create.kept");
   const auto made = context_.collections.find(key);
   auto created = context_.collections.create_on_target(*made, deadline_);
+  if (created && VMPROXY_FAULT_HIT("create.made").drops)
+    created = Error(Code::connection_lost, "the target's answer was lost");
   if (!created) {
     (void)context_.collections.remove(schema.name);
     if (created.error().surely_not_done()) take_back_ddl(note);
     return created.error();
   }
-  VMPROXY_FAULT("create.made");
   renew_catalog();
   return made->plan->source();
 }
@@ -216,7 +217,8 @@ Result<void> TargetBackend::alter_in_place(const Collection& before, const model
   const model::Schema& wanted = (*now)->plan->target();
   const bool anew = target.capabilities().metric_fixed && !model::same_metrics(before.plan->target(), wanted);
   auto altered = anew ? drop_empty(before) : target.alter(before.plan->target().name, wanted, deadline_);
-  VMPROXY_FAULT("alter.altered");
+  if (VMPROXY_FAULT_HIT("alter.altered").drops)
+    altered = Error(Code::connection_lost, "the target's answer was lost");
   if (!altered) return altered;
   undone = false;
   // However long it takes: the target has it.

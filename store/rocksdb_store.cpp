@@ -99,6 +99,7 @@ class RocksDb final : public Store {
   Result<std::optional<std::string>> get(std::string_view key) override {
     std::shared_lock hold(mutex_);
     if (!db_) return not_open();
+    if (VMPROXY_FAULT_HIT("store.read").fails) return error_of(rocksdb::Status::IOError(), directory_);
     std::string value;
     auto status = db_->Get({}, slice(key), &value);
     if (status.IsNotFound()) return std::optional<std::string>();
@@ -109,6 +110,7 @@ class RocksDb final : public Store {
   Result<std::vector<std::optional<std::string>>> get_many(const std::vector<std::string>& keys) override {
     std::shared_lock hold(mutex_);
     if (!db_) return not_open();
+    if (VMPROXY_FAULT_HIT("store.read").fails) return error_of(rocksdb::Status::IOError(), directory_);
     std::vector<rocksdb::Slice> slices(keys.begin(), keys.end());
     std::vector<rocksdb::PinnableSlice> values(keys.size());
     std::vector<rocksdb::Status> statuses(keys.size());
@@ -131,9 +133,12 @@ class RocksDb final : public Store {
     rocksdb::ReadOptions options;
     options.iterate_upper_bound = &end;
     std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options));
+    const bool fails = VMPROXY_FAULT_HIT("store.read").fails;
     for (at->Seek(slice(from)); at->Valid(); at->Next()) {
       if (!visit(at->key().ToStringView(), at->value().ToStringView())) return {};
+      if (fails) break;
     }
+    if (fails) return error_of(rocksdb::Status::IOError(), directory_);
     if (!at->status().ok()) return error_of(at->status(), directory_);
     return {};
   }
@@ -162,7 +167,7 @@ class RocksDb final : public Store {
     // background.
     if (auto s = rocksdb::DeleteFilesInRanges(db_.get(), family, &range, 1, false); !s.ok())
       return error_of(s, directory_);
-    VMPROXY_FAULT("store.reclaim");
+    if (VMPROXY_FAULT_HIT("store.reclaim").fails) return error_of(rocksdb::Status::IOError(), directory_);
     if (auto s = rocksdb::experimental::SuggestCompactRange(db_.get(), family, &begin, &end); !s.ok()) {
       return error_of(s, directory_);
     }

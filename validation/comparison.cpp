@@ -4,6 +4,7 @@
 #include <future>
 
 #include "base/beside.h"
+#include "base/fault.h"
 #include "mapping/equality.h"
 
 namespace vmproxy::validation {
@@ -62,6 +63,7 @@ Result<std::map<model::Key, Found>> Comparison::read(Side side, std::span<const 
   for (size_t from = 0; from < there.size(); from += step) {
     const std::span<const model::Key> part(there.data() + from, std::min(step, there.size() - from));
     auto shown = driver.read_each(schema, part, parts, deadline);
+    if (VMPROXY_FAULT_HIT("check.read").drops) shown = Error(Code::connection_lost, "the answer was lost");
     if (!shown) return shown.error();
     for (const auto& [index, error] : shown->refused) {
       if (error.retryable()) return error;  // it passes, and is waited for

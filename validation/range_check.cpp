@@ -70,6 +70,7 @@ Result<void> RangeCheck::scan() {
   const auto& schema = source ? comparison_.plan().source() : comparison_.plan().target();
   auto found = at_.parts.driver(name_.scanned)
                    .scan(schema, range_, cursor_, std::max<size_t>(at_.options.batch, 1), parts, deadline());
+  if (VMPROXY_FAULT_HIT("check.scanned").drops) found = Error(Code::connection_lost, "the answer was lost");
   if (!found) return tolerate(found.error());
   if (found->records.empty() && !found->done && found->cursor == cursor_) {
     return Error(Code::internal,
@@ -274,9 +275,9 @@ Result<void> RangeCheck::settle() {
       page.strays.clear();
     }
     if (!page.repairs.empty()) {
-      VMPROXY_FAULT("check.repairing");
-      if (auto owed = at_.parts.sink.repair(comparison_.name(), page.repairs); !owed)
-        return tolerate(owed.error());
+      const auto fault = VMPROXY_FAULT_HIT("check.repairing");
+      auto owed = fault.fails ? fault.disk_error() : at_.parts.sink.repair(comparison_.name(), page.repairs);
+      if (!owed) return tolerate(owed.error());
       VMPROXY_FAULT("check.repaired");
     }
     row_.cursor = page.cursor;
@@ -302,7 +303,7 @@ Result<void> RangeCheck::finish() {
   row_.done = true;
   while (true) {
     auto kept = at_.rows.commit(name_, row_);
-    VMPROXY_FAULT("check.finished");
+    if (const auto fault = VMPROXY_FAULT_HIT("check.finished"); fault.fails) kept = fault.disk_error();
     if (kept) return {};
     if (at_.parts.stopping()) return stopped();
     if (auto passes = tolerate(kept.error()); !passes) return passes;

@@ -59,7 +59,7 @@ BEYOND = {
     "mirror.repaired": "sides that differ", "check.repairing": "sides that differ",
     "check.repaired": "sides that differ", "debt.due": "an open window", "debt.suspected": "a primary without a bound",
     "suspects.owed": "a primary without a bound", "unread.kept": "a dead primary", "unread.struck": "a dead primary",
-    "unread.back": "a dead primary", "trim.reclaimed": "a journal of 64 MiB", "store.reclaim": "a journal of 64 MiB",
+    "unread.back": "a dead primary", "trim.marking": "a journal of 64 MiB", "trim.reclaimed": "a journal of 64 MiB", "store.reclaim": "a journal of 64 MiB",
     "lane.gone": "a collection dropped beside the proxy", "lane.quarantined": "a refused record",
     "quarantine.doubted": "a refused record", "target.half": "no write both writes and erases",
     "alter.noted": "no call of Chroma's does it", "alter.kept": "no call of Chroma's does it",
