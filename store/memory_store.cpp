@@ -55,7 +55,7 @@ class Memory final : public MemoryStore {
   Result<std::optional<std::string>> get(std::string_view key) override {
     std::lock_guard hold(mutex_);
     ++reads_;
-    if (fail_reads_) return unreadable();
+    if (unread(key)) return failure_of_read();
     const auto found = current_.find(key);
     if (found == current_.end()) return std::optional<std::string>();
     return std::optional<std::string>(found->second);
@@ -77,7 +77,7 @@ class Memory final : public MemoryStore {
     {
       std::lock_guard hold(mutex_);
       ++reads_;
-      if (fail_reads_) return unreadable();
+      if (unread(from)) return failure_of_read();
       for (auto at = current_.lower_bound(from); at != current_.end() && at->first < to; ++at)
         snapshot.push_back(*at);
     }
@@ -149,13 +149,13 @@ class Memory final : public MemoryStore {
     std::lock_guard hold(mutex_);
     fail_after_applying_ = true;
   }
-  void fail_reads(bool fails) override {
-    std::lock_guard hold(mutex_);
-    fail_reads_ = fails;
-  }
   void fail_slot(bool fails) override {
     std::lock_guard hold(mutex_);
     fail_slot_ = fails;
+  }
+  void fail_reads(std::optional<std::string> part) override {
+    std::lock_guard hold(mutex_);
+    unread_ = std::move(part);
   }
   void hold_slot(bool hold_it) override {
     {
@@ -215,8 +215,11 @@ class Memory final : public MemoryStore {
 
  private:
   static Error failure() { return {Code::io, "the store in memory was told to fail its commits"}; }
-
-  static Error unreadable() { return {Code::io, "the store in memory was told to fail its reads"}; }
+  static Error failure_of_read() { return {Code::io, "the store in memory was told to fail such reads"}; }
+  // mutex_ held.
+  bool unread(std::string_view key) const {
+    return unread_ && key.find(*unread_) != std::string_view::npos;
+  }
 
   std::mutex mutex_;
   std::condition_variable released_;
@@ -224,6 +227,7 @@ class Memory final : public MemoryStore {
   Map durable_;
   std::vector<Batch> unsynced_;
   std::string slot_;
+  std::optional<std::string> unread_;
   std::optional<std::string> doubt_;
   int fail_commits_ = 0;
   int waiting_ = 0;
@@ -233,7 +237,6 @@ class Memory final : public MemoryStore {
   uint64_t reads_ = 0;
   bool failed_ = false;
   bool fail_after_applying_ = false;
-  bool fail_reads_ = false;
   bool fail_slot_ = false;
   bool fail_reopen_ = false;
   bool lose_when_reopened_ = false;

@@ -11,8 +11,9 @@ class MemoryStore : public Store {
   virtual void fail_next_commits(int count) = 0;  // Code::io, nothing applied; then fails until reopen()
   // Code::io although the batch reached the disk: a sync whose answer was an error.
   virtual void fail_next_commit_after_applying() = 0;
-  virtual void fail_reads(bool fails) = 0;  // Code::io
   virtual void fail_slot(bool fails) = 0;
+  // Code::io for reads of a key with this in it, or from such a key on; of each with ""; of none without.
+  virtual void fail_reads(std::optional<std::string> part) = 0;
   // write_slot() waits until released; slot_waits() tells whether one does.
   virtual void hold_slot(bool hold) = 0;
   virtual bool slot_waits() = 0;

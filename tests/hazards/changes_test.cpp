@@ -492,6 +492,38 @@ TEST_CASE(
   }
 }
 
+// C8: what the disk does not say is not taken for no.
+TEST_CASE(
+    "a collection dropped and made again after the promotion has its gap also when the note of its drop cannot be read") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  REQUIRE(proxy.backend().change(removal("things")));
+  proxy.move.store->fail_reads_of("ddl/dropped");
+  REQUIRE(proxy.backend().change(creation("things")));
+  proxy.move.store->fail_reads_of("");
+  CHECK(proxy.move.status().gaps == 1);  // the source has the former life's records
+}
+
+TEST_CASE("what would be lost by a rollback is not shown as nothing when it cannot be read") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  const auto open = [&] {
+    for (const auto& gate : proxy.move.status().gates) {
+      if (gate.name == "ddl") return gate.ok;
+    }
+    return false;
+  };
+  REQUIRE(open());
+  proxy.move.store->fail_reads_of("ddl/");
+  CHECK_FALSE(open());
+  CHECK_FALSE(proxy.move.rollback());
+  proxy.move.store->fail_reads_of("");
+  CHECK(open());
+  CHECK(proxy.move.rollback());
+}
+
 TEST_CASE("a drop that the target refuses after the promotion changes nothing, and holds up no rollback") {
   Proxy proxy;
   proxy.ready();

@@ -427,9 +427,9 @@ TEST_CASE("H46: which records are at risk is known without the disk, which may f
   move.write("bad", 1);
   REQUIRE(move.quiet());
   auto& quarantine = move.context().mirror.quarantine();
-  move.store->fail_reads(true);
+  move.store->fail_reads("");
   quarantine.freeze_others_than(vmproxy::journal::Side::target);  // as the lanes do when they start anew
-  move.store->fail_reads(false);
+  move.store->fail_reads({});
   CHECK(quarantine.at_risk("things", vmproxy::model::encode(key_of("bad"))));
   CHECK(move.status().at_risk == 1);
 }
