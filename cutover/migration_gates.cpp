@@ -4,6 +4,7 @@
 
 #include "base/seconds.h"
 #include "cutover/migration.h"
+#include "journal/rows.h"
 
 namespace vmproxy::cutover {
 
@@ -155,10 +156,12 @@ std::vector<Gate> Migration::gates_for_rollback() {
   gates.push_back({"quarantine", numbers.quarantined == 0, std::to_string(numbers.quarantined), "0",
                    "vmproxy quarantine list"});
   std::string ddl;
-  (void)journal_.scan_rows("x", "ddl/", "", [&](std::string_view key, std::string_view) {
-    ddl += (ddl.empty() ? "" : "; ") + std::string(key.substr(4));
-    return ddl.size() < 400;
-  });
+  auto looked =
+      journal_.scan_rows(journal::rows::state, "ddl/", "", [&](std::string_view key, std::string_view) {
+        ddl += (ddl.empty() ? "" : "; ") + std::string(key.substr(4));
+        return ddl.size() < 400;
+      });
+  if (!looked) ddl += (ddl.empty() ? "" : "; ") + looked.error().message;
   gates.push_back(
       {"ddl", ddl.empty(), ddl.empty() ? "none" : ddl,
        "no collections created, dropped or renamed, and no partitions dropped, since the promotion",

@@ -52,7 +52,7 @@ void TargetBackend::take_back_ddl(const std::string& what) {
 
 bool TargetBackend::noted_ddl(const std::string& what) {
   const auto row = context_.journal.row(journal::rows::state, "ddl/" + what);
-  return row && *row;
+  return !row || *row;  // what the disk does not say may be
 }
 
 bool TargetBackend::dropped_before(const model::CollectionName& name) {

@@ -499,9 +499,9 @@ TEST_CASE(
   proxy.ready();
   REQUIRE(proxy.move.promote());
   REQUIRE(proxy.backend().change(removal("things")));
-  proxy.move.store->fail_reads_of("ddl/dropped");
+  proxy.move.store->fail_reads("ddl/dropped");
   REQUIRE(proxy.backend().change(creation("things")));
-  proxy.move.store->fail_reads_of("");
+  proxy.move.store->fail_reads({});
   CHECK(proxy.move.status().gaps == 1);  // the source has the former life's records
 }
 
@@ -516,10 +516,10 @@ TEST_CASE("what would be lost by a rollback is not shown as nothing when it cann
     return false;
   };
   REQUIRE(open());
-  proxy.move.store->fail_reads_of("ddl/");
+  proxy.move.store->fail_reads("ddl/");
   CHECK_FALSE(open());
   CHECK_FALSE(proxy.move.rollback());
-  proxy.move.store->fail_reads_of("");
+  proxy.move.store->fail_reads({});
   CHECK(open());
   CHECK(proxy.move.rollback());
 }
