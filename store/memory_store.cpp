@@ -217,9 +217,7 @@ class Memory final : public MemoryStore {
   static Error failure() { return {Code::io, "the store in memory was told to fail its commits"}; }
   static Error failure_of_read() { return {Code::io, "the store in memory was told to fail such reads"}; }
   // mutex_ held.
-  bool unread(std::string_view key) const {
-    return unread_ && key.find(*unread_) != std::string_view::npos;
-  }
+  bool unread(std::string_view key) const { return unread_ && key.find(*unread_) != std::string_view::npos; }
 
   std::mutex mutex_;
   std::condition_variable released_;
