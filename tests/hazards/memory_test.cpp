@@ -192,7 +192,8 @@ TEST_CASE("a request's bytes are given back, however it ends") {
       return comes ? comes() : Result<void>();
     };
     at.handle(exchange);
-    CHECK(held == body_bytes);
+    // A read counts with what its answer may have, at most a quarter of the bound.
+    CHECK(held == body_bytes + (kind == "a read" ? (1u << 20) / 4 : 0));
     CHECK(at.used() == 0);
   }
 }
