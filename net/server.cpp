@@ -39,10 +39,15 @@ struct Acceptor {
   std::shared_ptr<const Listener> listener;
 };
 
+// Beside clients and the connections to databases that each of them may need: the journal's files, the drivers' own connections, the
+// admin API. Where they find none, nothing is recorded any more.
+constexpr size_t descriptors_kept = 128;
+
 size_t connections_possible(size_t wanted) {
   rlimit descriptors{};
   if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY) return wanted;
-  return std::min<size_t>(wanted, std::max<size_t>(descriptors.rlim_cur / 2, 1));
+  const size_t left = descriptors.rlim_cur > descriptors_kept ? descriptors.rlim_cur - descriptors_kept : 0;
+  return std::min<size_t>(wanted, std::max<size_t>(left / 2, 1));
 }
 
 asio::awaitable<void> run_connection(std::unique_ptr<Connection> connection) {

@@ -234,10 +234,10 @@ def test_a_slow_disk(chroma, pgvector, make_vmproxy, make_workload, tmp_path):
 
 
 def test_without_descriptors(chroma, pgvector, make_vmproxy, make_workload, tmp_path):
-    """200 clients where 128 files may be open: who is connected is served and mirrored, the admin API answers, nobody spins, and
+    """200 clients where 256 files may be open: who is connected is served and mirrored, the admin API answers, nobody spins, and
     who waited is served when others have gone."""
     limited = tmp_path / "limited"
-    limited.write_text(f"#!/bin/sh\nulimit -n 128 && exec {binary()} \"$@\"\n")
+    limited.write_text(f"#!/bin/sh\nulimit -n 256 && exec {binary()} \"$@\"\n")
     limited.chmod(0o755)
     vmproxy = make_vmproxy(*databases(chroma, pgvector), program=limited)
     workload = make_workload(vmproxy.port, write_rate=30.0)
@@ -258,7 +258,7 @@ def test_without_descriptors(chroma, pgvector, make_vmproxy, make_workload, tmp_
         time.sleep(2)
         assert processor_seconds(vmproxy.process.pid) - before < 1.0, "half a processor while nearly nothing is asked"
     served = [asker for asker in crowd if readable(asker)]
-    assert 10 <= len(served) < 190, f"{len(served)} of 200 served"
+    assert 30 <= len(served) < 100, f"{len(served)} of 200 served"
     for asker in served:
         asker.close()
     late = next(asker for asker in crowd if asker not in served)
