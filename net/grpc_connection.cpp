@@ -4,8 +4,6 @@
 #include <array>
 #include <charconv>
 
-#include "net/http2_idle_frames.h"
-
 namespace vmproxy::net {
 namespace {
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "net/blocking_stream.h"
+#include "net/http2_idle_frames.h"
 #include "net/message.h"
 #include "net/rate_budget.h"
 
@@ -50,7 +51,7 @@ class GrpcConnection {
   Call* call_ = nullptr;
   int32_t id_ = 0;
   // As a server allows its clients (Http2Session): a database has no better reason to send what holds nothing.
-  RateBudget idle_frames_{10000, 330};
+  RateBudget idle_frames_{idle_frames_burst, idle_frames_per_second};
   bool flooded_ = false;
 };
 

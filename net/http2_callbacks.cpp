@@ -2,8 +2,6 @@
 
 #include <charconv>
 
-#include "net/http2_idle_frames.h"
-
 namespace vmproxy::net {
 namespace {
 

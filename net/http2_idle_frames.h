@@ -5,6 +5,9 @@
 
 namespace vmproxy::net {
 
+// So many at once, and so many more in each second, are no flood yet.
+inline constexpr double idle_frames_burst = 10000, idle_frames_per_second = 330;
+
 inline bool carries_something(const nghttp2_frame_hd& frame) {
   if (frame.type == NGHTTP2_DATA) return frame.length > 0 || (frame.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   return frame.type == NGHTTP2_HEADERS;

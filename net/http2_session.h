@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "net/buffer.h"
 #include "net/deadline_queue.h"
+#include "net/http2_idle_frames.h"
 #include "net/message.h"
 #include "net/rate_budget.h"
 #include "net/signal.h"
@@ -135,7 +136,7 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   RateBudget resets_{resets_burst, resets_per_second};
   // PING, SETTINGS, PRIORITY and DATA without bytes cost their sender nothing. gRPC sends a PING for what it receives, so
   // each frame with something in it allows one more.
-  RateBudget idle_frames_{10000, 330};
+  RateBudget idle_frames_{idle_frames_burst, idle_frames_per_second};
   bool calm_down_ = false;  // a budget is used up: GOAWAY is due
   // Servers: the highest stream begun, the last two between which streams were passed over, and whether one of those came.
   int32_t last_begun_ = -1;

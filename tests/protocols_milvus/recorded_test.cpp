@@ -516,6 +516,16 @@ TEST_CASE("REST v1 says how a call ended in its body") {
   CHECK(ending(200, "no json").outcome == model::Outcome::uncertain);
 }
 
+// The Status of an answer that gRPC calls a success. whole: the answer is nothing else; else it is the first field.
+static std::optional<Status> status_said(const net::Response& answer, bool whole) {
+  CHECK(answer.trailers.find("grpc-status").value() == "0");
+  const std::string message = answer.body.substr(5);  // behind the frame's head
+  ProtoReader first(message);
+  if (whole) return read_status(message);
+  if (!first.next()) return std::nullopt;
+  return read_status(first.bytes());
+}
+
 TEST_CASE("what there is no room for is refused as the server does, so that the SDK waits and tries again") {
   net::RequestHead head;
   head.method = "POST";
@@ -523,12 +533,7 @@ TEST_CASE("what there is no room for is refused as the server does, so that the 
   for (const auto* call : {"Insert", "Search", "CreatePartition"}) {
     head.target = "/milvus.proto.milvus.MilvusService/" + std::string(call);
     const auto refused = MilvusDialect().error(Error(Code::overloaded, "why"), head);
-    CHECK(refused.trailers.find("grpc-status").value() == "0");
-    const std::string message = refused.body.substr(5);  // behind the frame's head
-    ProtoReader first(message);
-    const bool whole = call == std::string("CreatePartition");
-    REQUIRE((whole || first.next()));
-    const auto said = read_status(whole ? std::string_view(message) : first.bytes());
+    const auto said = status_said(refused, call == std::string("CreatePartition"));
     REQUIRE(said);
     CHECK(said->code == 8);
     CHECK(said->error_code == 49);
@@ -558,12 +563,7 @@ TEST_CASE("errors of ours are gRPC errors") {
   for (const auto* call : {"Insert", "CreatePartition", "HybridSearch"}) {
     head.target = "/milvus.proto.milvus.MilvusService/" + std::string(call);
     const auto refused = dialect.error(Error(Code::unsupported, "filter.like: why"), head);
-    CHECK(refused.trailers.find("grpc-status").value() == "0");
-    const std::string message = refused.body.substr(5);  // behind the frame's head
-    ProtoReader first(message);
-    const bool whole = call == std::string("CreatePartition");
-    REQUIRE((whole || first.next()));
-    const auto said = read_status(whole ? std::string_view(message) : first.bytes());
+    const auto said = status_said(refused, call == std::string("CreatePartition"));
     REQUIRE(said);
     CHECK(said->code == 65535);
     CHECK(said->reason == "filter.like: why");
