@@ -65,8 +65,7 @@ void configure(std::string_view level, std::string_view format) {
   for (int i = 0; i < 5; ++i) {
     if (level == names[i]) lowest = static_cast<Level>(i);
   }
-  if (level == "none")
-    lowest = static_cast<Level>(5);  // no log at all: tests/model plays disasters by the thousand
+  if (level == "none") lowest = static_cast<Level>(5);  // tests/model plays disasters by the thousand
   as_json = format == "json";
   (void)sink();  // made now: a thread that is held up while it makes it would hold up all that log
 }

@@ -28,7 +28,8 @@ struct Field {
 };
 using Fields = std::initializer_list<Field>;
 
-// Sets level ("trace".."error") and format ("json" or "text"). Until called: info, text.
+// Sets level ("trace".."error"; "none": nothing is written, which no configuration can ask for) and format ("json" or
+// "text"). Until called: info, text.
 void configure(std::string_view level, std::string_view format);
 bool enabled(Level level);
 void write(Level level, std::string_view message, Fields fields);
