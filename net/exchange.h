@@ -59,7 +59,7 @@ class Exchange {
 
   // After read_body: sends it to the upstream, reads the answer to its end (at most `bytes_max`), even when
   // the client has gone. `may_send` runs just before the first byte could leave; when it returns false
-  // nothing is sent and the error is Code::cancelled. Errors: refused_connection (nothing was sent),
+  // nothing is sent and the error is Code::cancelled. Errors: refused_connection, overloaded (nothing was sent),
   // connection_lost, timeout (maybe executed), too_large (the answer was larger than bytes_max: executed,
   // not readable). Never sends a request twice. Retires pooled connections that the upstream closed before
   // using them.

@@ -104,12 +104,12 @@ asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
   for (bool asked = false;;) {
     if (std::chrono::steady_clock::now() >= deadline) co_return too_late;
     auto up = pool.take_idle();
-    const bool reused = up != nullptr;
     if (!up) {
       auto made = co_await pool.connect(deadline);
       if (!made) co_return made.error();
       up = std::move(*made);
     }
+    const bool reused = up->reused;
     if (expired_ || std::chrono::steady_clock::now() >= deadline || (!asked && may_send && !may_send()) ||
         VMPROXY_FAULT_HIT("source.sending").fails) {
       pool.put_back(std::move(up));

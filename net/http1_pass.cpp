@@ -49,12 +49,12 @@ asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, Response* 
                       "the request's deadline passed before anything was sent to the database.");
     UpstreamConnectionPtr up;
     if (!fresh) up = pool.take_idle();
-    const bool reused = up != nullptr;
     if (!up) {
       auto made = co_await pool.connect(deadline_);
       if (!made) co_return made.error();
       up = std::move(*made);
     }
+    const bool reused = up->reused;
     active_ = up.get();
     answer_seen_ = false;
     upstream_reusable_ = false;

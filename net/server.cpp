@@ -1,6 +1,5 @@
 #include "net/server.h"
 
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 
 #include "base/log.h"
 #include "net/connection.h"
+#include "net/descriptors.h"
 
 namespace vmproxy::net {
 namespace {
@@ -23,6 +23,8 @@ using namespace std::chrono_literals;
 constexpr int one_thread_per_context = BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO;
 constexpr auto accept_pause = 100ms;
 constexpr int backlog = 4096;
+// Connections to databases that each worker may have where hardly any file may be open.
+constexpr size_t places_least = 4;
 
 struct WorkerThread {
   ConnectionList connections;  // outlives the coroutines that the io_context destroys
@@ -38,17 +40,6 @@ struct Acceptor {
   asio::steady_timer pause;
   std::shared_ptr<const Listener> listener;
 };
-
-// Beside clients and the connections to databases that each of them may need: the journal's files, the drivers' own connections, the
-// admin API. Where they find none, nothing is recorded any more.
-constexpr size_t descriptors_kept = 128;
-
-size_t connections_possible(size_t wanted) {
-  rlimit descriptors{};
-  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY) return wanted;
-  const size_t left = descriptors.rlim_cur > descriptors_kept ? descriptors.rlim_cur - descriptors_kept : 0;
-  return std::min<size_t>(wanted, std::max<size_t>(left / 2, 1));
-}
 
 asio::awaitable<void> run_connection(std::unique_ptr<Connection> connection) {
   co_await connection->run();
@@ -215,7 +206,7 @@ Result<uint16_t> Server::listen(const ListenOptions& options, Handler handler) {
                                       tcp::resolver::passive | tcp::resolver::numeric_service, failed);
   if (failed || found.empty()) return refuse(failed);
   auto listener = std::make_shared<Listener>(Listener{options, std::move(handler), nullptr});
-  listener->options.connections_max = connections_possible(options.connections_max);
+  listener->options.connections_max = std::min(options.connections_max, descriptor_shares().clients);
   if (!options.tls.certificate_file.empty()) {
     auto tls = server_tls(options.tls);
     if (!tls) return tls.error().within("listener " + where);
@@ -244,7 +235,9 @@ void Server::start() {
   if (state_->started) return;
   state_->started = true;
   for (auto& acceptor : state_->acceptors) state_->accept(*acceptor);
+  const size_t places = std::max(descriptor_shares().databases / state_->workers.size(), places_least);
   for (auto& worker : state_->workers) {
+    worker_of(worker->io).places.at_most(places);
     worker->thread = std::thread([&io = worker->io] { io.run(); });
   }
 }

@@ -22,8 +22,7 @@ struct ListenOptions {
   uint16_t port = 0;  // 0: any free one
   TlsServerOptions tls;
   uint64_t head_bytes_max = 64 * 1024;
-  // At most half of the process' file descriptors without 128, whatever stands here: each client may need another to a
-  // database, and the 128 are for the journal, the drivers and the admin API.
+  // At most the clients' share of the process' file descriptors (descriptors.h), whatever stands here.
   size_t connections_max = 20000;
   Duration head_timeout = std::chrono::seconds(10);      // a started request's head must arrive in
   Duration idle_timeout = std::chrono::seconds(75);      // between requests

@@ -24,6 +24,14 @@ std::string connect_advice(const std::string& address) {
   return ". Nothing was sent to " + address + ". Check that the database runs and that the address is right.";
 }
 
+Error too_many(const std::string& address) {
+  return {
+      Code::overloaded,
+      "no connection to " + address +
+          " can be made: as many are in use as the limit of open files allows. Nothing was sent. Try again, "
+          "or raise the limit (ulimit -n, LimitNOFILE=) of vmproxy."};
+}
+
 }  // namespace
 
 Result<UpstreamOptions> parse_upstream_url(const std::string& url) {
@@ -90,7 +98,15 @@ WorkerPool::WorkerPool(Worker& worker, std::shared_ptr<UpstreamPool> shared)
       sweep_timer_(worker.deadlines, [this] { sweep(); }),
       connected_(worker.io, TimePoint::max()) {}
 
+bool Worker::close_idle_connection() {
+  return std::any_of(pools_.begin(), pools_.end(), [](auto& pool) { return pool.second->close_idle(); });
+}
+
 UpstreamConnectionPtr WorkerPool::take_idle() {
+  return worker_.places.awaited() ? nullptr : youngest_idle();
+}
+
+UpstreamConnectionPtr WorkerPool::youngest_idle() {
   const auto now = std::chrono::steady_clock::now();
   while (!idle_.empty()) {
     auto connection = std::move(idle_.back());
@@ -109,12 +125,27 @@ void WorkerPool::put_back(UpstreamConnectionPtr connection) {
     idle_max = std::min<Duration>(idle_max, connection->keep_alive_timeout - std::chrono::seconds(1));
   }
   if (idle_max <= Duration{}) return;
+  connection->reused = true;
   connection->idle_since = std::chrono::steady_clock::now();
   connection->usable_until = connection->idle_since + idle_max;
   connection->buffer.shrink();
   if (idle_.size() >= shared_->options.idle_connections_max) idle_.pop_front();
   idle_.push_back(std::move(connection));
   if (sweep_timer_.deadline() == TimePoint::max()) sweep_timer_.set(idle_.back()->usable_until);
+  worker_.places.changed();
+}
+
+bool WorkerPool::close_idle() {
+  if (!idle_.empty()) {
+    idle_.pop_front();
+    return true;
+  }
+  const auto idle = std::find_if(sessions_.begin(), sessions_.end(),
+                                 [](const auto& session) { return session->open_streams() == 0; });
+  if (idle == sessions_.end()) return false;
+  (*idle)->close();
+  sessions_.erase(idle);
+  return true;
 }
 
 void WorkerPool::sweep() {
@@ -143,16 +174,44 @@ asio::awaitable<Result<std::vector<tcp::endpoint>>> WorkerPool::resolve() {
   co_return endpoints;
 }
 
+asio::awaitable<Result<UpstreamConnectionPtr>> WorkerPool::wait_for_place(Deadline deadline, bool reuse) {
+  auto& places = worker_.places;
+  UpstreamPlaces::Turn turn(places);
+  bool late = false;
+  DeadlineTimer timer(worker_.deadlines, [&] {
+    late = true;
+    turn.changed().notify();
+  });
+  // What is sent then has the other half.
+  const auto now = std::chrono::steady_clock::now();
+  timer.set(now + (deadline - now) / 2);
+  for (;;) {
+    if (turn.first()) {
+      if (auto idle = reuse ? youngest_idle() : nullptr) co_return idle;
+      if (places.full()) worker_.close_idle_connection();
+      if (!places.full()) co_return UpstreamConnectionPtr();
+    }
+    if (late) co_return too_many(shared_->address);
+    co_await turn.changed().wait();
+  }
+}
+
 asio::awaitable<Result<UpstreamConnectionPtr>> WorkerPool::connect(Deadline deadline,
                                                                    ClientProtocol protocol) {
   const auto shared = shared_;  // this pool may be cleared while we wait
   const auto& options = shared->options;
+  if (worker_.places.full() || worker_.places.awaited()) {
+    auto waited = co_await wait_for_place(deadline, protocol == ClientProtocol::http1);
+    if (!waited || *waited) co_return waited;
+  }
+  UpstreamPlaces::Place place(worker_.places);
   auto resolved = co_await resolve();
   if (!resolved) co_return resolved.error();
   deadline = std::min(deadline, std::chrono::steady_clock::now() + options.connect_timeout);
   std::string why = "no address";
   for (const auto& endpoint : *resolved) {
     const int fd = ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) co_return too_many(shared->address);
     if (fd < 0) {
       why = error_code(errno, boost::system::system_category()).message();
       continue;
@@ -194,6 +253,7 @@ asio::awaitable<Result<UpstreamConnectionPtr>> WorkerPool::connect(Deadline dead
       }
     }
     timer.clear();
+    connection->place = std::move(place);
     co_return connection;
   }
   endpoints_until_ = {};

@@ -12,6 +12,7 @@
 #include "net/stream.h"
 #include "net/tls.h"
 #include "net/upstream.h"
+#include "net/upstream_places.h"
 
 namespace vmproxy::net {
 
@@ -35,8 +36,10 @@ class Worker;
 
 struct UpstreamConnection {
   UpstreamConnection(Worker& worker, int fd) : stream(worker, fd) {}
+  UpstreamPlaces::Place place;  // free again when the stream is closed
   Stream stream;
   Buffer buffer;
+  bool reused = false;     // it has served a request: the server may have closed it since
   TimePoint idle_since{};  // while idle
   TimePoint usable_until = TimePoint::max();
   Duration keep_alive_timeout{};  // as the server announced it; 0: it did not
@@ -48,13 +51,19 @@ class WorkerPool {
  public:
   WorkerPool(Worker& worker, std::shared_ptr<UpstreamPool> shared);
 
-  // The connection used last, when it is young enough and the server has not closed it; otherwise null.
+  // The connection used last, when it is young enough and the server has not closed it; otherwise null. Null also when others
+  // wait for a place: connect() waits behind them.
   UpstreamConnectionPtr take_idle();
-  // A fresh connection, TLS included. Code::refused_connection: nothing was sent.
+  // A fresh connection, TLS included. When the worker has as many as it may have: the first that becomes free, for HTTP/1.1
+  // perhaps one that was used (`reused`). Nothing was sent with Code::refused_connection, and with Code::overloaded: no place
+  // for it in half of the time.
   asio::awaitable<Result<UpstreamConnectionPtr>> connect(Deadline deadline,
                                                          ClientProtocol protocol = ClientProtocol::http1);
   // Ready for its next request: the answer was read to its end and nothing is left over.
   void put_back(UpstreamConnectionPtr connection);
+
+  // Closes one that nobody uses, so that another database can have its place. False: there is none.
+  bool close_idle();
 
   // A live HTTP/2 connection with room for one more stream; shared by all requests of this worker.
   asio::awaitable<Result<std::shared_ptr<Http2Upstream>>> http2(Deadline deadline);
@@ -63,6 +72,9 @@ class WorkerPool {
   Worker& worker() { return worker_; }
 
  private:
+  UpstreamConnectionPtr youngest_idle();
+  // Null: there is a place for a fresh one now.
+  asio::awaitable<Result<UpstreamConnectionPtr>> wait_for_place(Deadline deadline, bool reuse);
   asio::awaitable<Result<std::vector<tcp::endpoint>>> resolve();
   asio::awaitable<Result<std::shared_ptr<Http2Upstream>>> connect_http2(Deadline deadline);
   void sweep();

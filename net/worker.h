@@ -20,15 +20,19 @@ class Worker final : public asio::execution_context::service {
         io(static_cast<asio::io_context&>(context)),
         deadlines(io),
         poller(io),
-        signals(io) {}
+        signals(io),
+        places(signals) {}
 
   WorkerPool& pool(Upstream& upstream);
+  // Of any database, for another. False: all are in use.
+  bool close_idle_connection();
   void forget_connections() { pools_.clear(); }
 
   asio::io_context& io;
   DeadlineQueue deadlines;
   Poller poller;
   SignalSet signals;
+  UpstreamPlaces places;
 
  private:
   void shutdown() override {
