@@ -168,8 +168,8 @@ def vmproxy(make_vmproxy, chroma, pgvector):
 def make_workload(corpus, seed):
     made = []
 
-    def make(port, **options):
-        workload = Workload(lambda: separate_client("127.0.0.1", port), corpus, seed=seed, **options)
+    def make(port, client=None, **options):
+        workload = Workload(lambda: separate_client("127.0.0.1", port, **client or {}), corpus, seed=seed, **options)
         made.append(workload)
         return workload
 
