@@ -30,7 +30,10 @@ Result<Lanes::States> Lanes::states(const Collection& collection, const std::vec
         images = head && body ? images_of(*head, *body, parts_.dialect, *parts_.collections.catalog())
                               : Result<std::vector<journal::Image>>(head ? body.error() : head.error());
       }
-      // An image that cannot be read again is no loss: the primary has the state.
+      // The journal alone has the state of what is at risk: what it does not give just now, it is asked for again.
+      if (!images && images.error().retryable() && at_risk())
+        return images.error().within("reading the journal");
+      // Of all else an image that cannot be read again is no loss: the primary has the state.
       if (images && entry.item < images->size() && (*images)[entry.item].key == *key) {
         auto& image = (*images)[entry.item];
         if (image.record) {

@@ -359,6 +359,13 @@ TEST_CASE(
     move.source.land();
     CHECK(move.source.find("bad") == 2);
   }
+  SECTION("while the disk does not let its body be read for a moment") {
+    move.store->fail_reads(std::string("b\0\0\0\0", 5));
+    move.write("bad", 3);
+    move.linger();
+    CHECK(move.source.find("bad") == 1);
+    move.store->fail_reads({});
+  }
   SECTION("right before a kill") {
     REQUIRE(move.journal->commit_rows({}));
     move.target.hold(Call::upsert);
