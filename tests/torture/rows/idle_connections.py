@@ -13,6 +13,7 @@ IDLE, ACTIVE, FEW = 10_000, 500, 100
 RATE, SECONDS = 400.0, 10.0
 PATH = "/api/v2/heartbeat"
 FILES = 16_000
+ROUNDS = 3  # with and without the idle ones, in turn
 
 
 def run(context, budget, seed):
@@ -26,24 +27,28 @@ def run(context, budget, seed):
         with Stack(context, ROW.name, seed, direct=True) as stack:
             stack.vmproxy.start()
             pid = stack.vmproxy.process.pid
-            rounds = [measured(context, stack.vmproxy.port, 0, FEW)[1] for _ in range(2)]
-            alone = min(rounds, key=lambda entry: entry["p99"])
-            low = resident_mb(pid)
-            with Load(stack.vmproxy.port, budget.count, ACTIVE) as load:
-                high = resident_mb(pid)
-                crowded = load.go()
-                closed = load.end()["closed_by_server"]
-            for name, said in (("alone", alone), ("crowded", crowded)):
+            alone, crowded = [], []
+            for number in range(ROUNDS):
+                alone.append(measured(stack.vmproxy.port, 0, FEW))
+                low = resident_mb(pid)
+                with Load(stack.vmproxy.port, budget.count, ACTIVE) as load:
+                    if number == 0:  # later what was given back is used again
+                        result.figure("memory of an idle connection", (resident_mb(pid) - low) * 1024 / max(1, load.standing), "KB",
+                                      at_most=32)
+                    crowded.append(load.go())
+                    closed = load.end()["closed_by_server"]
+                if closed:
+                    result.anomaly(f"{closed} idle connections were closed within {SECONDS:.0f} s")
+                result.done = max(result.done, load.standing)
+            for name, said in (*(("alone", each) for each in alone), *(("crowded", each) for each in crowded)):
                 if said["failed"]:
                     result.anomaly(f"{name}: {said['failed']} of {said['requests'] + said['failed']} requests failed")
-            if closed:
-                result.anomaly(f"{closed} idle connections were closed within {SECONDS:.0f} s")
-            result.done = load.standing
-            result.add_load({"requests beside idle connections": crowded["requests"]})
-            result.figure("memory of an idle connection", (high - low) * 1024 / max(1, load.standing), "KB", at_most=32)
-            result.figure(f"p99 of {FEW} connections, {RATE:.0f} requests/s", alone["p99"] * 1e3, "ms")
-            result.figure(f"p99 of {ACTIVE} beside the idle ones", crowded["p99"] * 1e3, "ms")
-            result.figure("p99 by that of 100 connections", crowded["p99"] / alone["p99"], "x", at_most=1.5)
+            result.add_load({"requests beside idle connections": sum(each["requests"] for each in crowded)})
+            # What else the machine does only adds to a round.
+            quick, beside = (min(each["p99"] for each in rounds) for rounds in (alone, crowded))
+            result.figure(f"p99 of {FEW} connections, {RATE:.0f} requests/s", quick * 1e3, "ms")
+            result.figure(f"p99 of {ACTIVE} beside the idle ones", beside * 1e3, "ms")
+            result.figure("p99 by that of 100 connections", beside / quick, "x", at_most=1.5)
             stack.good()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
@@ -80,9 +85,9 @@ class Load:
         self._process.wait()
 
 
-def measured(context, port: int, idle: int, active: int) -> tuple:
+def measured(port: int, idle: int, active: int) -> dict:
     with Load(port, idle, active) as load:
-        return load, load.go()
+        return load.go()
 
 
 ROW = Row("idle_connections", "10,000 idle connections and 500 that work", "idle connections", None, (IDLE, 120), run, whole=True)
