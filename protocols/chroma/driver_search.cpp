@@ -69,6 +69,11 @@ Result<HitLists> ChromaDriver::nearest(const Schema& schema, const Query& query,
     if (!answered) return answered.error();
     auto lists = parse_hits(*answered, schema.vectors.empty() ? std::string() : schema.vectors[0].name);
     if (!lists) return lists.error();
+    if (lists->size() != query.vectors.size()) {
+      return Error(Code::corrupt, "the server answered for " + std::to_string(lists->size()) +
+                                      " vectors where " + std::to_string(query.vectors.size()) + " vector" +
+                                      (query.vectors.size() == 1 ? " was" : "s were") + " searched");
+    }
     const auto torn_hits = torn(schema, *lists, filter.parts, deadline);
     if (!torn_hits) return torn_hits.error();
     if (torn_hits->empty()) return lists;
@@ -180,7 +185,6 @@ Result<QueryResult> ChromaDriver::search(const Schema& schema, const Query& quer
                   ? nearest_beyond(schema, query, filter, wanted, *query.range_filter, deadline)
                   : nearest(schema, query, filter, wanted, deadline);
   if (!hits) return hits.error();
-  hits->resize(query.vectors.size());
   for (auto& list : *hits) {
     list.erase(list.begin(),
                list.begin() + static_cast<ptrdiff_t>(std::min<uint64_t>(query.search_offset, list.size())));

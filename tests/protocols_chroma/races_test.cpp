@@ -48,7 +48,7 @@ struct RacingChroma {
     driver = *chroma::system().make_driver(endpoint, clock);
   }
 
-  std::vector<std::string> search() {
+  Result<model::QueryResult> ask() {
     model::Schema schema;
     schema.name = {"default_tenant/default_database", "things"};
     schema.vectors.emplace_back();
@@ -56,7 +56,11 @@ struct RacingChroma {
     query.kind = model::Query::Kind::search;
     query.collection = schema.name;
     query.vectors = {model::DenseVector{1, 0}};
-    const auto found = driver->query(schema, query, clock.in(std::chrono::seconds(20)));
+    return driver->query(schema, query, clock.in(std::chrono::seconds(20)));
+  }
+
+  std::vector<std::string> search() {
+    const auto found = ask();
     if (!found) FAIL(found.error().message);
     std::vector<std::string> ids;
     for (const auto& hit : found->hits.at(0)) ids.push_back(std::get<std::string>(hit.record.key.id.value));
@@ -75,6 +79,16 @@ const std::string a_bare = R"({"ids":["a"],"documents":[null],"metadatas":[null]
 const std::string a_whole = R"({"ids":["a"],"documents":["new"],"metadatas":[{"n":2}]})";
 
 }  // namespace
+
+TEST_CASE("a search that is answered for fewer or more vectors than were asked for is no answer") {
+  const std::string answer = GENERATE(R"({"ids":[],"distances":[]})", R"({"distances":null})",
+                                      R"({"ids":[["a"],["b"]],"distances":[[0.5],[0.5]]})");
+  RacingChroma chroma({answer}, {no_records});
+  const auto found = chroma.ask();
+  REQUIRE(found.has_error());
+  CHECK(found.error().code == Code::corrupt);
+  CHECK(found.error().message.find("1 vector") != std::string::npos);
+}
 
 TEST_CASE("a search that names a record deleted meanwhile is asked again") {
   RacingChroma chroma({torn_hit, whole_hit}, {no_records});
