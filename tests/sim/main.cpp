@@ -12,6 +12,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,8 @@ using vmproxy::sim::Verdict;
 struct Arguments {
   uint64_t seeds = 300, first = 1, seed = 0, twice = 0;
   unsigned jobs = 2, seconds_max = 120;
-  bool until_found = false, quiet = false;
+  bool quiet = false;
+  std::optional<std::string> until;  // the first violation that says this, if anything
 };
 
 // What a child says of its seed, then so many bytes of violations.
@@ -106,7 +108,7 @@ class Seeds {
       wanted.emplace_back(arguments_.first + i, true);
     std::vector<bool> places(std::max(1u, arguments_.jobs), false);
     for (const auto& [seed, again] : wanted) {
-      if (arguments_.until_found && !broken_.empty()) break;
+      if (found_) break;
       if (running_.size() >= places.size()) places[finish_one()] = false;
       const auto place =
           static_cast<unsigned>(std::find(places.begin(), places.end(), false) - places.begin());
@@ -165,6 +167,7 @@ class Seeds {
       sum_ += head.counts;
     }
     if (violations.empty() || !broken_.insert(ended.seed).second) return ended.place;
+    found_ = found_ || (arguments_.until && violations.find(*arguments_.until) != std::string::npos);
     if (what_.empty()) what_ = violations.substr(0, violations.find('\n'));
     if (!arguments_.quiet)
       std::printf("seed %llu:\n%s", static_cast<unsigned long long>(ended.seed), violations.c_str());
@@ -197,6 +200,7 @@ class Seeds {
   std::map<uint64_t, uint64_t> traces_;
   std::set<uint64_t> broken_;
   std::string what_;  // the first line of the violation that was seen first
+  bool found_ = false;
   uint64_t same_ = 0;
   Counts sum_;
 };
@@ -205,7 +209,8 @@ class Seeds {
 // In which seed the rule is missed that the code is run without, from the first on; 0: in none. What it says goes to `what`.
 uint64_t missed_in(std::string_view rule, Arguments arguments, std::string& what) {
   vmproxy::sim::take_away(std::string(rule));
-  arguments.until_found = arguments.quiet = true;
+  arguments.until = "";
+  arguments.quiet = true;
   Seeds seeds(arguments);
   (void)seeds.run();
   what = seeds.what();
@@ -277,7 +282,8 @@ int main(int argc, char** argv) {
   app.add_option("--first", arguments.first, "the first of them");
   app.add_option("--seed", arguments.seed, "only this one, and say what happens");
   app.add_option("--twice", arguments.twice, "so many of them run again, to be the same to the byte");
-  app.add_flag("--until-found", arguments.until_found, "end with the first violation");
+  app.add_option("--until", arguments.until,
+                 "end with the first violation that says this; with '', the first of all");
   app.add_option("--jobs", arguments.jobs, "seeds at a time");
   app.add_option("--seconds-max", arguments.seconds_max, "processor time of one seed");
 #ifdef VMPROXY_RULES

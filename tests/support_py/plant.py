@@ -149,7 +149,7 @@ class Workshop:
             pattern = re.sub(r"([,\[\]])", r"\\\1", finder.pattern)
             return self._do([str(programs / f"test_{finder.name}"), pattern], FINDER_TIMEOUT)
         if finder.kind == "sim":
-            return self.simulate(["--seeds", finder.name, "--until-found"])
+            return self.simulate(["--seeds", finder.name, *(["--until", finder.shows] if finder.shows else [])])
         scale = os.environ.get("VMPROXY_TEST_SCALE", "0.25")
         command = ["env", f"VMPROXY_BIN={programs / 'vmproxy'}", f"VMPROXY_TEST_SCALE={scale}",
                    self.python, "-m", "pytest", "-q", "-p", "no:cacheprovider",
