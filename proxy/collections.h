@@ -148,6 +148,7 @@ class Collections {
   // whatever is put into the journal after this call; a restart begins the time anew.
   void drop_may_land(const std::string& key, TimePoint until);
   bool drop_may_land(const std::string& key);
+  bool any_drop_may_land() const { return late_drops_count_ > 0; }
   // Ours on the target, while the source has no such collection (any more: the catalog lacks it) and no other one has the name
   // there: it was dropped there, and kept here. `target` is the name it has there, written out.
   struct LeftBehind {

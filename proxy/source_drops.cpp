@@ -76,7 +76,8 @@ Result<void> SourceDrops::load() {
       });
   if (!scanned) return scanned;
   if (broken) return *broken;
-  if (!found.empty()) (void)lands_on_target();  // what the last run may have asked the target for
+  // What the last run may have asked the target for.
+  if (!found.empty() || collections_.any_drop_may_land()) (void)lands_on_target();
   std::lock_guard hold(mutex_);
   expected_ = std::move(found);
   count_locked();

@@ -35,6 +35,14 @@ struct Dropping : Proxy {
     handle(call);
     REQUIRE(call.answer);
   }
+  void restart_cleanly() {
+    pipeline.reset();
+    move.migration->close();
+    move.migration.reset();
+    REQUIRE(move.journal->close());
+    move.start();
+    pipeline = std::make_unique<vmproxy::proxy::Pipeline>(move.context(), "test");
+  }
   void windows_pass() { move.clock.advance(seconds(61)); }
 
  private:
@@ -275,6 +283,10 @@ TEST_CASE("H60: a promotion does not pass while a drop that the target did not a
   CHECK(proxy.until([&] { return !proxy.on_target(); }));  // asked again
   proxy.validate();
   REQUIRE(proxy.until([&] { return proxy.move.status().gaps == 0; }));
+  SECTION("in this run") {}
+  SECTION("in the next one, after a clean stop") {
+    proxy.restart_cleanly();
+  }
   const auto refused = proxy.move.migration->promote({});
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == Code::unavailable);
@@ -330,14 +342,7 @@ TEST_CASE("H60: nothing is written under a name while a drop that the target did
     });
     proxy.handle(create);
   }
-  if (later) {
-    proxy.pipeline.reset();
-    proxy.move.migration->close();
-    proxy.move.migration.reset();
-    REQUIRE(proxy.move.journal->close());
-    proxy.move.start();
-    proxy.pipeline = std::make_unique<vmproxy::proxy::Pipeline>(proxy.move.context(), "test");
-  }
+  if (later) proxy.restart_cleanly();
   CHECK(proxy.put("x", 1) == 200);
   proxy.move.linger();
   if (proxy.on_target()) proxy.move.target.drop_collection("things");  // that first one, late
