@@ -1,9 +1,10 @@
 // Doubt about names: a change of collections ended without anybody knowing how, so what a name stands for is asked again.
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
 
 #include "journal/rows.h"
 #include "proxy/collections.h"
+#include "proxy/window_max.h"
 
 namespace vmproxy::proxy {
 namespace {
@@ -16,7 +17,13 @@ constexpr Duration ask_every = std::chrono::seconds(5);
 Result<void> Collections::load_doubt() {
   auto doubted = journal_.row(journal::rows::state, doubt_row);
   if (!doubted) return doubted.error();
-  if (*doubted) doubt(std::chrono::milliseconds(std::strtoll((*doubted)->c_str(), nullptr, 10)));
+  if (!*doubted) return {};
+  int64_t ms = 0;
+  const char* const end = (*doubted)->data() + (*doubted)->size();
+  const auto [read, error] = std::from_chars((*doubted)->data(), end, ms);
+  if (error != std::errc() || read != end || ms < 0 || ms > window_max.count())
+    return Error(Code::corrupt, "how long names are in doubt cannot be read from the state of the migration");
+  doubt(std::chrono::milliseconds(ms));
   return {};
 }
 

@@ -60,6 +60,12 @@ Result<std::optional<protocols::LeftOut>> Collections::stays_out(const model::Sc
 
 Result<Collections::Plans> Collections::plans_of(const protocols::Catalog& catalog,
                                                  const std::set<std::string>& moved_before) const {
+  std::set<std::string>
+      listed;  // pages that moved, or damage: kept so, it would be two that want one name at the next start
+  for (const auto& schema : catalog.collections) {
+    if (const std::string key = model::to_string(schema.name); !listed.insert(key).second)
+      return Error(Code::corrupt, "collection '" + key + "' is listed twice");
+  }
   std::vector<const model::Schema*> included;
   for (const bool before : {true, false}) {  // of two that want one name on the target it is the first one's
     for (const auto& schema : catalog.collections) {

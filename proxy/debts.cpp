@@ -6,6 +6,7 @@
 #include "journal/rows.h"
 #include "journal/unknown_format.h"
 #include "model/codec.h"
+#include "proxy/window_max.h"
 
 namespace vmproxy::proxy {
 namespace {
@@ -26,8 +27,11 @@ std::optional<Debt> parse(std::string_view key, std::string_view value) {
   model::Reader reader(value);
   if (reader.u8() != row_format) return std::nullopt;
   debt.reason = static_cast<DebtReason>(reader.u8());
-  debt.window = std::chrono::milliseconds(reader.u64());
-  if (!reader.done() || debt.reason > DebtReason::carried) return std::nullopt;
+  const uint64_t window_ms = reader.u64();
+  if (!reader.done() || debt.reason > DebtReason::carried ||
+      window_ms > static_cast<uint64_t>(window_max.count()))
+    return std::nullopt;
+  debt.window = std::chrono::milliseconds(window_ms);
   return debt;
 }
 
@@ -190,7 +194,7 @@ void Debts::put_back(std::vector<Debt> debts) {
   }
 }
 
-bool Debts::owed(const std::string& collection, const std::string& key) {
+Result<bool> Debts::owed(const std::string& collection, const std::string& key) {
   {
     std::lock_guard hold(mutex_);
     if (owed_.contains(owner(collection, key))) return true;
@@ -198,11 +202,12 @@ bool Debts::owed(const std::string& collection, const std::string& key) {
   }
   bool found = false;
   const std::string prefix = owner(collection, key);
-  (void)journal_.scan_latest_rows(journal::rows::debts, prefix, "",
-                                  [&](std::string_view row, std::string_view) {
-                                    found = row.size() == prefix.size() + 8;
-                                    return !found;
-                                  });
+  auto scanned = journal_.scan_latest_rows(journal::rows::debts, prefix, "",
+                                           [&](std::string_view row, std::string_view) {
+                                             found = row.size() == prefix.size() + 8;
+                                             return !found;
+                                           });
+  if (!scanned) return scanned.error();
   return found;
 }
 

@@ -45,7 +45,7 @@ struct Debt {
 class Debts {
  public:
   // At most `waiting_max` of those that fall due are held in memory, and every open window; the others wait on disk.
-  Debts(journal::Journal& journal, Clock& clock, size_t waiting_max = 200'000);
+  Debts(journal::Journal& journal, Clock& clock, size_t waiting_max);
 
   // Reads the rows of the last run: all of them are due again after their full window; `visit` sees each that is held in
   // memory. Blocking.
@@ -60,7 +60,8 @@ class Debts {
   // Handed out but could not be queued: due again at once.
   void put_back(std::vector<Debt> debts);
 
-  bool owed(const std::string& collection, const std::string& key);
+  // An error: those on disk cannot be read.
+  Result<bool> owed(const std::string& collection, const std::string& key);
   // How many of this key are held in memory.
   size_t held(const std::string& collection, const std::string& key) const;
   uint64_t count() const;

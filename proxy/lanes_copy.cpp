@@ -126,8 +126,9 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     journal::BackfillDone done;
     std::vector<size_t> untouched;
     for (size_t i = 0; i < part.rows.size(); ++i) {
-      if (((*touched)[i] && VMPROXY_RULE("copy.touched")) ||
-          parts_.debts.owed(collection.key, model::encode(part.rows[i].key))) {
+      const auto owed = parts_.debts.owed(collection.key, model::encode(part.rows[i].key));
+      if (!owed) return owed.error();
+      if (((*touched)[i] && VMPROXY_RULE("copy.touched")) || *owed) {
         ++done.dropped;
       } else {
         untouched.push_back(i);

@@ -24,7 +24,7 @@ Mirror::Mirror(journal::Journal& journal, Collections& collections, Transfer& tr
       transfer_(transfer),
       clock_(clock),
       options_(options),
-      debts_(journal, clock),
+      debts_(journal, clock, options.debts_max),
       ledger_(journal),
       quarantine_(journal, clock),
       written_(journal),
@@ -170,8 +170,10 @@ bool Mirror::dirty(const model::CollectionName& collection, const model::Key& ke
   const std::string name = model::to_string(collection);
   const std::string encoded = model::encode(key);
   // In this order: a write leaves the table for the marks, and the marks for its lane.
-  return in_flight_.busy(name, encoded) || marks_.coming(name, encoded) || lanes_.has(name, encoded) ||
-         debts_.owed(name, encoded);
+  if (in_flight_.busy(name, encoded) || marks_.coming(name, encoded) || lanes_.has(name, encoded))
+    return true;
+  const auto owed = debts_.owed(name, encoded);
+  return !owed || *owed;  // who cannot look does not say that both sides are equal
 }
 
 bool Mirror::quarantined(const model::CollectionName& collection, const model::Key& key) {

@@ -81,6 +81,7 @@ struct MirrorOptions {
   // Changes waiting in memory; above, one becomes a durable READ debt. While the target is primary, only one that must be
   // read anyway: the others are kept, without their bytes, one for each key (docs/decisions/0007).
   size_t entries_max = 400'000;
+  size_t debts_max = 200'000;  // in memory, but for open windows; the others wait on disk
   // Of the journal on disk. Above it, while the source is primary, bodies are dropped: their changes become READs (H55).
   // After a promotion they are kept: they are what makes a rollback lossless when the target dies.
   uint64_t journal_bytes_max = 50ull << 30;

@@ -12,6 +12,9 @@ namespace {
 
 constexpr uint8_t row_format = 3;  // 1: without the primary, which was the source; 2: none is unread
 
+constexpr auto unix_ms_max = static_cast<uint64_t>(
+    std::chrono::floor<std::chrono::milliseconds>(WallTime::max().time_since_epoch()).count());
+
 enum class Change : uint8_t { erased = 0, written = 1, unread = 2 };
 
 // Of the table of the state: the number that the next change gets. One that was shown to somebody never stands for another.
@@ -32,12 +35,15 @@ std::optional<Quarantined> parse(std::string_view key, std::string_view value) {
   item.collection = reader.bytes();
   item.key = reader.bytes();
   item.reason = reader.bytes();
-  item.since_unix_ms = static_cast<int64_t>(reader.u64());
+  const uint64_t since_unix_ms = reader.u64();
   const auto change = static_cast<Change>(reader.u8());
   if (change == Change::written) item.record = reader.record();
   item.unread = change == Change::unread;
-  if (format > 1) item.primary = reader.u8() == 0 ? journal::Side::source : journal::Side::target;
-  if (!reader.done()) return std::nullopt;
+  const uint8_t primary = format > 1 ? reader.u8() : 0;
+  if (!reader.done() || change > Change::unread || primary > 1 || since_unix_ms > unix_ms_max)
+    return std::nullopt;
+  item.since_unix_ms = static_cast<int64_t>(since_unix_ms);
+  item.primary = primary == 0 ? journal::Side::source : journal::Side::target;
   return item;
 }
 

@@ -1,5 +1,6 @@
 // The copy of what was there before, while the application writes on: rows and live changes meet in the lanes.
 #include "backfill/backfill.h"
+#include "journal/rows.h"
 #include "tests/support/rig.h"
 
 using namespace vmproxy::support;
@@ -111,6 +112,26 @@ TEST_CASE("H9: a row that waits for a replica that is away is dropped when its k
   CHECK(done->dropped == 1);  // not written and then deleted again
   REQUIRE(rig.quiet());
   CHECK(rig.target.rows().empty());
+}
+
+TEST_CASE("H9: nor is a row written while the disk cannot say whether its key is owed") {
+  Rig rig;
+  rig.generation = 1;
+  rig.options.entries_max = 0;
+  rig.options.debts_max = 1;
+  rig.start();
+  rig.write("a", 1);
+  rig.write("b", 1);
+  REQUIRE(rig.trimmed());  // the debts are all that is left of them
+  rig.store->fail_reads(std::string(vmproxy::journal::rows::debts) + '\0' + "things");
+  const auto refused = rig.copy({record_of("other", 1)});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Code::io);
+  CHECK(rig.target.calls(Call::insert_only) == 0);
+  rig.store->fail_reads({});
+  const auto done = rig.copy({record_of("other", 1)});
+  REQUIRE(done);
+  CHECK(done->applied == 1);
 }
 
 TEST_CASE("H36: a rejected write does not keep its key out of the copy") {

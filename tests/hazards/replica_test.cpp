@@ -370,6 +370,22 @@ TEST_CASE("a replica that comes back without the collection gets it again, and w
   CHECK(rig.eventually([&] { return rig.target.find("a") == 1; }));
 }
 
+TEST_CASE("H52: a key of which the disk cannot say whether it is owed counts as dirty") {
+  Rig rig;
+  rig.options.entries_max = 0;
+  rig.options.debts_max = 1;
+  rig.start();
+  rig.write("a", 1);
+  rig.write("b", 1);
+  REQUIRE(rig.trimmed());  // the debts are all that is left of them
+  rig.store->fail_reads(std::string(vmproxy::journal::rows::debts) + '\0' + "things");
+  CHECK(rig.dirty("b"));
+  CHECK(rig.dirty("other"));
+  rig.store->fail_reads({});
+  CHECK(rig.dirty("b"));
+  CHECK_FALSE(rig.dirty("other"));
+}
+
 TEST_CASE("H55: collapsed changes are still owed after a crash") {
   Rig rig;
   rig.options.entries_max = 0;

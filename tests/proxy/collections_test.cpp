@@ -334,6 +334,48 @@ TEST_CASE("what the source shows is not taken for what exists once the target is
   CHECK(at.collections.find("others") != nullptr);
 }
 
+TEST_CASE("a source that lists a collection twice is asked again, and what it said is not kept") {
+  struct Paged final : FakeDriver {
+    bool moved = true;  // the page, while it was listed
+    Result<std::vector<vmproxy::model::Schema>> list_collections(Deadline deadline) override {
+      auto listed = FakeDriver::list_collections(deadline);
+      if (listed && moved) listed->push_back(listed->front());
+      return listed;
+    }
+  };
+  Kept kept;
+  Paged source;
+  FakeDriver target;
+  source.add_collection(things());
+  vmproxy::proxy::Collections collections(*kept.journal, source, target, kept.clock, any_collection, {});
+  REQUIRE(collections.load());
+  const auto refused = collections.refresh(kept.clock.in(seconds(1)));
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("'things' is listed twice") != std::string::npos);
+  vmproxy::proxy::Collections restarted(*kept.journal, source, target, kept.clock, any_collection, {});
+  REQUIRE(restarted.load());
+  source.moved = false;
+  REQUIRE(restarted.refresh(kept.clock.in(seconds(1))));
+  CHECK(restarted.find("things") != nullptr);
+}
+
+TEST_CASE("a doubt about names whose time cannot be read is said so, and is not over") {
+  Sides at;
+  at.collections.doubt(seconds(5));
+  for (const std::string text : {"long", "5000 or so", "-1", "9223372036854775807"}) {
+    at.rewrite(vmproxy::journal::rows::state, [&](std::string row) { return row == "5000" ? text : row; });
+    vmproxy::proxy::Collections again(*at.journal, at.source, at.target, at.clock, any_collection, {});
+    const auto loaded = again.load();
+    CAPTURE(text);
+    REQUIRE_FALSE(loaded);
+    CHECK(loaded.error().code == Code::corrupt);
+    at.rewrite(vmproxy::journal::rows::state, [&](std::string row) { return row == text ? "5000" : row; });
+  }
+  vmproxy::proxy::Collections again(*at.journal, at.source, at.target, at.clock, any_collection, {});
+  REQUIRE(again.load());
+  CHECK(again.in_doubt());
+}
+
 TEST_CASE("what the source cannot show as a collection is known after a restart, as far as it is included") {
   Sides at;
   const std::vector<vmproxy::protocols::LeftOut> all{

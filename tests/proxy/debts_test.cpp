@@ -42,8 +42,8 @@ TEST_CASE("a debt whose removal is not on disk yet is not handed out again") {
   CHECK(keys_of(first) == Keys{"a", "b"});
   desk.debts->paid(first);
   REQUIRE(desk.committed() == 4);  // still there
-  CHECK_FALSE(desk.debts->owed("c", "a"));
-  CHECK(desk.debts->owed("c", "d"));
+  CHECK_FALSE(desk.debts->owed("c", "a").value());
+  CHECK(desk.debts->owed("c", "d").value());
   const auto second = desk.debts->due(10);
   CHECK(keys_of(second) == Keys{"c", "d"});
   desk.debts->paid(second);
@@ -57,8 +57,8 @@ TEST_CASE("a debt that is not on disk yet is owed and handed out like any other"
   Desk desk(2);
   desk.add({"a", "b", "c", "d", "e"});
   REQUIRE(desk.committed() == 0);
-  CHECK(desk.debts->owed("c", "e"));
-  CHECK_FALSE(desk.debts->owed("c", "f"));
+  CHECK(desk.debts->owed("c", "e").value());
+  CHECK_FALSE(desk.debts->owed("c", "f").value());
   Keys all;
   for (int i = 0; i < 3; ++i) {
     const auto some = desk.debts->due(2);
@@ -67,6 +67,22 @@ TEST_CASE("a debt that is not on disk yet is owed and handed out like any other"
   }
   CHECK(all == Keys{"a", "b", "c", "d", "e"});
   CHECK(desk.debts->count() == 0);
+}
+
+TEST_CASE("a debt on a disk that cannot be read is not taken for one that there is not") {
+  Desk desk(1);
+  desk.add({"a", "b"});
+  desk.commit();
+  desk.store->fail_reads("");
+  CHECK(desk.debts->owed("c", "a").value());  // in memory
+  for (const char* key : {"b", "f"}) {
+    const auto owed = desk.debts->owed("c", key);
+    REQUIRE_FALSE(owed);
+    CHECK(owed.error().code == Code::io);
+  }
+  desk.store->fail_reads({});
+  CHECK(desk.debts->owed("c", "b").value());
+  CHECK_FALSE(desk.debts->owed("c", "f").value());
 }
 
 TEST_CASE("debts on disk fall due while a window is open") {
@@ -124,7 +140,7 @@ TEST_CASE("debts of a format that is not known are refused with its number and s
   const auto no_visit = [](const Debt&) {};
   SECTION("a later format") {
     desk.write_format(journal::rows::debts, 9);
-    const auto restored = Debts(*desk.journal, desk.clock).restore(no_visit);
+    const auto restored = Debts(*desk.journal, desk.clock, 10).restore(no_visit);
     REQUIRE_FALSE(restored);
     CHECK(restored.error().code == Code::unsupported);
     CAPTURE(restored.error().message);
@@ -134,14 +150,20 @@ TEST_CASE("debts of a format that is not known are refused with its number and s
   }
   SECTION("cut short") {
     desk.cut(journal::rows::debts);
-    const auto restored = Debts(*desk.journal, desk.clock).restore(no_visit);
+    const auto restored = Debts(*desk.journal, desk.clock, 10).restore(no_visit);
     REQUIRE_FALSE(restored);
     CHECK(restored.error().code == Code::corrupt);
     CHECK(support::says_all(restored.error(), {"vmproxy journal verify"}));
   }
+  SECTION("a window that is longer than any migration") {
+    desk.rewrite(journal::rows::debts, [](std::string row) { return row.replace(2, 8, 8, '\xff'); });
+    const auto restored = Debts(*desk.journal, desk.clock, 10).restore(no_visit);
+    REQUIRE_FALSE(restored);
+    CHECK(restored.error().code == Code::corrupt);
+  }
   SECTION("this format") {
     desk.write_format(journal::rows::debts, 1);
-    Debts again(*desk.journal, desk.clock);
+    Debts again(*desk.journal, desk.clock, 10);
     REQUIRE(again.restore(no_visit));
     CHECK(again.count() == 2);
   }

@@ -1,6 +1,7 @@
 // Quarantine over a restart: what this version cannot read is never as good as not there.
 #include "proxy/quarantine.h"
 
+#include "model/codec.h"
 #include "tests/support/fake_driver.h"
 #include "tests/support/kept.h"
 
@@ -29,6 +30,35 @@ TEST_CASE("a change in quarantine that this version cannot read is said so, and 
   SECTION("it has the format of another version") {
     desk.write_format(journal::rows::quarantine, 9);
     words = {"a change in quarantine", "format 9", "Use the vmproxy that wrote it"};
+  }
+  SECTION("it was refused by a side that there is not") {
+    desk.rewrite(journal::rows::quarantine,
+                 [](std::string row) { return row.replace(row.size() - 1, 1, "\2"); });
+    words = {"a change in quarantine", "journal verify"};
+    code = Code::corrupt;
+  }
+  SECTION("it is no write, no delete and not unread") {
+    // Which it is stands before the record, and the record before the side, the last byte.
+    const size_t record = [] {
+      model::Writer writer;
+      writer.record(record_of("a", 2));
+      return writer.take().size();
+    }();
+    desk.rewrite(journal::rows::quarantine, [&](const std::string& row) {
+      return row.substr(0, row.size() - record - 2) + '\3' + row.back();
+    });
+    words = {"a change in quarantine", "journal verify"};
+    code = Code::corrupt;
+  }
+  SECTION("it was refused at a time that no clock shows") {
+    desk.rewrite(journal::rows::quarantine, [](std::string row) {
+      // The time stands behind three texts, each with its length in one byte.
+      size_t at = 1;
+      for (int text = 0; text < 3; ++text) at += 1 + static_cast<uint8_t>(row.at(at));
+      return row.replace(at, 8, std::string(7, '\xff') + '\x7f');
+    });
+    words = {"a change in quarantine", "journal verify"};
+    code = Code::corrupt;
   }
   SECTION("it is damaged") {
     desk.cut(journal::rows::quarantine);

@@ -28,7 +28,7 @@ model::Write put_of(const std::string& collection, const std::vector<std::string
 
 enum class Call { read, upsert, insert_only, erase, query, scan, plan, create, alter, drop, index, describe };
 
-class FakeDriver final : public protocols::Driver {
+class FakeDriver : public protocols::Driver {
  public:
   using Rows = std::map<std::string, int64_t>;  // id -> version
 
