@@ -145,7 +145,7 @@ int Http2Session::Callbacks::on_frame(nghttp2_session* session, const nghttp2_fr
   auto& self = *static_cast<Http2Session*>(user);
   if (carries_something(frame->hd)) {
     self.idle_frames_.give();
-  } else if (costs_nothing(frame->hd) && nghttp2_session_check_server_session(session) != 0) {
+  } else if (costs_nothing(frame->hd)) {
     self.calm_down_ = self.calm_down_ || !self.idle_frames_.take();
   }
   if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) {

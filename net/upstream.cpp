@@ -46,6 +46,11 @@ Result<UpstreamOptions> parse_upstream_url(const std::string& url) {
   if (!parsed) return wrong("is not a URL");
   if (parsed->scheme() != "http" && parsed->scheme() != "https") return wrong("has an unknown scheme");
   if (parsed->host().empty()) return wrong("has no host");
+  // What is escaped there no name has, and it would stand in the head of each request.
+  using boost::urls::host_type;
+  if (parsed->host_type() == host_type::ipvfuture ||
+      (parsed->host_type() == host_type::name && parsed->encoded_host().contains('%')))
+    return wrong("has a host that is no name and no address");
   if (parsed->has_userinfo())
     return wrong("holds credentials, which belong in the credentials' own settings");
   if (!parsed->encoded_path().empty() && parsed->encoded_path() != "/") return wrong("has a path");

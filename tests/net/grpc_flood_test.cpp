@@ -1,4 +1,4 @@
-// The drivers' gRPC client towards a database that keeps it busy with frames that hold nothing.
+// The drivers' gRPC client, and the proxy, towards a database that keeps them busy with frames that hold nothing.
 #include <catch2/catch.hpp>
 
 #include "net/grpc_client.h"
@@ -29,29 +29,70 @@ const std::string answer = head + std::string("\0\0\7\0\0\0\0\0\1\0\0\0\0\2hi", 
                                "0",
                                24);
 
+const std::string empty_frames[] = {
+    std::string("\0\0\x8\6\0\0\0\0\0........", 17),   // PING
+    std::string("\0\0\0\4\0\0\0\0\0", 9),             // SETTINGS
+    std::string("\0\0\0\0\0\0\0\0\1", 9),             // DATA
+    std::string("\0\0\5\2\0\0\0\0\1\0\0\0\0\1", 14),  // PRIORITY
+};
+
+void flood(Socket& socket, const std::string& frame) {
+  const std::string many = repeated(frame, 4096);
+  do {
+    // What the client says to it is read, so that it is never the client who waits.
+    while (!socket.receive(0ms).empty()) {
+    }
+  } while (socket.send_some(many, 1000ms) == many.size());
+}
+
+// Until HEADERS have come: the proxy asks nothing before its settings are acknowledged.
+void receive_request(Socket& socket) {
+  socket.receive_bytes(24);  // the preface
+  for (;;) {
+    const auto frame_head = socket.receive_bytes(9);
+    if (frame_head.size() < 9 || frame_head[3] == 1) return;
+    const auto byte = [&](size_t i) { return static_cast<uint8_t>(frame_head[i]); };
+    socket.receive_bytes(static_cast<size_t>(byte(0) << 16 | byte(1) << 8 | byte(2)));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("a database that answers with nothing but empty frames is given up before the deadline") {
-  const std::string ping("\0\0\x8\6\0\0\0\0\0........", 17);
-  const std::string setting("\0\0\0\4\0\0\0\0\0", 9);
-  const std::string no_data("\0\0\0\0\0\0\0\0\1", 9);
-  const std::string priority("\0\0\5\2\0\0\0\0\1\0\0\0\0\1", 14);
-  for (const auto& frame : {ping, setting, no_data, priority}) {
+  for (const auto& frame : empty_frames) {
     FakeUpstream database([&](Socket& socket, int) {
-      const std::string many = repeated(frame, 4096);
-      bool open = socket.send(settings + head);
-      while (open) {
-        // What the client says to it is read, so that it is never the client who waits.
-        while (!socket.receive(0ms).empty()) {
-        }
-        open = socket.send_some(many, 1000ms) == many.size();
-      }
+      if (socket.send(settings + head)) flood(socket, frame);
     });
     GrpcClient client(database.options(), 1);
     const auto got = client.send("/t/Call", {}, "x", in(20s));
     REQUIRE_FALSE(got.has_value());
     INFO(got.error().message);
     CHECK(got.error().code == Code::connection_lost);
+  }
+}
+
+TEST_CASE("so is one behind the proxy, whose requests on that connection it ends") {
+  for (const bool holds : {false, true}) {
+    for (const auto& frame : empty_frames) {
+      FakeUpstream database([&](Socket& socket, int) {
+        socket.send(settings);
+        receive_request(socket);
+        if (socket.send(head)) flood(socket, frame);
+      });
+      Upstream upstream(database.options());
+      auto proxy = holds ? Proxy::holding(upstream) : Proxy::passing(upstream);
+      UpstreamOptions options = database.options();
+      options.port = proxy.port;
+      GrpcClient client(options, 1);
+      const auto got = client.send("/t/Call", {}, "x", in(10s));
+      CAPTURE(holds);
+      if (got) {
+        CHECK(got->status != 0);  // an answer of the proxy's own
+      } else {
+        INFO(got.error().message);
+        CHECK(got.error().code == Code::connection_lost);
+      }
+    }
   }
 }
 

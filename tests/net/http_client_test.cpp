@@ -32,6 +32,12 @@ TEST_CASE("addresses are read, wrong ones are refused with the form that is righ
   CHECK(parse_upstream_url("https://db.example").value().tls.enabled);
   CHECK(parse_upstream_url("https://db.example").value().port == 443);
   CHECK(parse_upstream_url("http://[::1]:80").value().host == "::1");
+  for (const char* url : {"http://h%0d%0ax-evil:1", "h%20", "http://[v1.x]:80"}) {
+    const auto refused = parse_upstream_url(url);
+    CAPTURE(url);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().message.find("no name and no address") != std::string::npos);
+  }
   for (const auto* wrong : {"", "http://", "ftp://h:1", "http://h:99999", "http://h:0", "http://u:p@h:1",
                             "http://h:1/path", "http://h:1?q", "h h"}) {
     INFO(wrong);
