@@ -33,7 +33,7 @@ std::string take_schema(std::string& url) {
     rest.remove_prefix(std::min(rest.size(), part.size() + 1));
     if (part.starts_with("schema=")) {
       schema = percent_decoded(part.substr(7));
-    } else {
+    } else if (!part.empty()) {
       kept += (kept.empty() ? "?" : "&") + std::string(part);
     }
   }

@@ -5,7 +5,7 @@
 
 namespace vmproxy::fuzz {
 
-class RowJournal final : public journal::Journal {
+class RowJournal : public journal::Journal {
  public:
   using Seq = journal::Seq;
   explicit RowJournal(std::optional<std::string> value) : value_(std::move(value)) {}

@@ -106,6 +106,21 @@ def http2_client():
     yield "bomb", settings + bomb()
 
 
+def http2_upstream():
+    settings = frame(SETTINGS) + frame(SETTINGS, 1)
+    head, end = b"\x88" + block(("content-type", "application/grpc")), block(("grpc-status", "0"))
+    answers_of_both = headers(3, head) + headers(1, head) + frame(DATA, 0, 3, b"\0\0\0\0\2hi") + frame(DATA, END_STREAM, 1, b"x") + headers(3, end, 5)
+    said = {name: bytes_of_it.removeprefix(settings) for name, bytes_of_it in http2_client()}
+    said["answers_of_both"] = answers_of_both
+    said["no_bytes"] = headers(1, b"\x88" + block(("content-length", "0")), 5) + headers(3, b"\x88", 5)
+    said["refused_both"] = frame(RST, 0, 1, b"\0\0\0\x07") + frame(RST, 0, 3, b"\0\0\0\x07")
+    said["ends_before_the_body"] = answers_of_both + frame(RST, 0, 1, b"\0\0\0\0") + frame(RST, 0, 3, b"\0\0\0\0")
+    said["nothing"] = b""
+    for name, bytes_of_it in said.items():
+        for way in range(4):
+            yield f"{name}_{way}", bytes([way]) + bytes_of_it
+
+
 def grpc_client():
     settings = frame(SETTINGS) + frame(SETTINGS, 1)
     end = headers(1, block(("grpc-status", "0")), 5)
@@ -131,6 +146,31 @@ def grpc_frames():
     for name, body in ("gzip", packed), ("gzip_bomb", large), ("gzip_cut", packed[:-5]), ("gzip_more", packed + b"x"):
         yield name, b"gzip\n\1" + struct.pack(">I", len(body)) + body
     yield "gunzip", b"\n" + packed
+
+
+def http1_upstream():
+    says = {
+        "length": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n",
+        "until_close": b"HTTP/1.1 200 OK\r\nConnection: close\r\nX-A: b\r\n\r\nok",
+        "old": b"HTTP/1.0 200 OK\r\n\r\nok",
+        "no_content": b"HTTP/1.1 204 No Content\r\n\r\n",
+        "not_modified": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",
+        "interim": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "switches": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nok",
+        "two": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother",
+        "more": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay",
+        "cut": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+        "cut_head": b"HTTP/1.1 200 OK\r\nContent-Le",
+        "cut_chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nok",
+        "bad_chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok2\r\n",
+        "two_framings": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "hop": b"HTTP/1.1 200 OK\r\nConnection: x, keep-alive\r\nKeep-Alive: timeout=9\r\nX: y\r\nContent-Length: 2\r\n\r\nok",
+        "nothing": b"",
+    }
+    for name, bytes_of_it in says.items():
+        for way in (0, 5, 8, 13, 2, 11) if name in ("length", "chunked", "two", "cut") else (len(bytes_of_it) % 16, 0, 1):
+            yield f"{name}_{way}", bytes([way]) + bytes_of_it
 
 
 # --- Milvus
@@ -266,6 +306,46 @@ def milvus_answers():
     yield "deep_arrays", answers("r", nothing + piece(2, column(22, "tags", deep)))
 
 
+# --- Chroma
+
+def chroma_driver():
+    def said(what, *all):
+        return answers(what, *(one if isinstance(one, bytes) else b"\0" + one.encode() for one in all))
+    refused, absent, broken = b"\2no", b"\4no", b"\x08broken"
+    thing = '{"id":"7","name":"things","tenant":"default_tenant","database":"default_database","metadata":null,"dimension":2,' \
+        '"configuration_json":{"hnsw":{"space":"l2"}},"version":0,"log_position":0}'
+    limits = '{"max_batch_size":5461,"supports_base64_encoding":true}'
+    records = '{"ids":["one","two"],"embeddings":[[1,2],[3,4]],"documents":["d",null],"metadatas":[{"n":1,"m":2},null],"uris":null}'
+    bare = records.replace("[[1,2],[3,4]]", "null")
+    hits = '{"ids":[["one"],["two"]],"distances":[[0.5],[0.25]],"embeddings":[[[1,2]],[[3,4]]],"documents":[["d"],["e"]],' \
+        '"metadatas":[[{"n":1}],[null]]}'
+    yield "version", said("v", '"1.5.9"', limits, '{"user_id":"","tenant":"default_tenant","databases":["default_database"]}')
+    yield "list", said("l", '{"tenant":"t"}', '{"name":"t"}', '[{"id":"1","name":"d"}]', '{"name":"default_tenant"}', "[]", "[" + thing + "]")
+    yield "list_of_no_list", said("l", "{}", "{}", "{}")
+    yield "describe", said("d", thing)
+    yield "described_id", said("r", thing.replace('"7"', '"7 HTTP/1.1\\r\\nhost: x"'), records)
+    yield "gone", said("d", absent)
+    yield "read", said("r", thing, records)
+    yield "read_again", said("r", thing, absent, thing, records)
+    yield "count", said("c", thing, "3")
+    yield "count_of_no_number", said("c", thing, "many")
+    yield "get", said("g", thing, "2", records, records)
+    yield "plan", said("p", thing, "2", bare)
+    yield "plan_of_more", said("p", thing, "1", bare)
+    yield "plan_of_all_numbers", said("p", thing, "18446744073709551615", bare)
+    yield "scan", said("n", thing, "2", bare, records, records)
+    yield "search", said("s", thing, hits)
+    yield "search_torn", said("s", thing, hits.replace('["d"]', "[null]").replace('{"n":1}', "null"), records, hits)
+    yield "erase", said("e", limits, thing, "{}")
+    yield "upsert", said("u", limits, thing, bare, "{}")
+    yield "upsert_undocumented", said("u", limits, thing, bare, "{}", "{}")
+    yield "upsert_halved", said("u", limits, thing, '{"ids":[]}', refused, '{"ids":[]}', refused, '{"ids":[]}', "{}")
+    yield "upsert_broken", said("u", limits, thing, '{"ids":[]}', broken)
+    yield "add", said("o", limits, thing, "{}")
+    yield "create", said("m", "{}", thing)
+    yield "create_all", said("m", absent, "{}", "{}", thing)
+
+
 # --- PostgreSQL
 
 def pgvector_rows():
@@ -393,6 +473,58 @@ def stored_state():
     yield "wrong_side", b"\1" + begin[:1] + b"\7" + begin[2:]
 
 
+def stored_rows():
+    yield "plan", b"p\1" + struct.pack("<QQQI", 1, 2, 3, 4)
+    yield "progress", b"r\1" + kept("cursor") + b"\1" + bytes([1, 2, 3, 4])
+    yield "comparison", b"c\1" + kept("cursor") + b"\0" + bytes([1, 2, 3, 4, 5, 6, 7])
+    yield "finding", b"f\1" + kept("things") + kept("one") + kept("missing") + kept("why")
+    yield "debt", b"d\1\3" + struct.pack("<Q", 5000)
+    yield "debt_of_no_reason", b"d\1\7" + struct.pack("<Q", 5000)
+    yield "debt_without_end", b"d\1\0" + b"\xff" * 8
+    change = kept("things") + kept(key()) + kept("why") + struct.pack("<Q", 1)
+    yield "refused", b"q\3" + change + b"\1" + record() + b"\1"
+    yield "refused_delete", b"q\2" + change + b"\0\0"
+    yield "refused_format_1", b"q\1" + change + b"\1" + record()
+    yield "unread", b"q\3" + change + b"\2\0"
+    yield "refused_at_no_time", b"q\3" + change[:-8] + struct.pack("<q", (1 << 63) - 1) + b"\0\0"
+    yield "of_no_change", b"q\3" + change + b"\3\0"
+    yield "of_no_side", b"q\3" + change + b"\0\2"
+    yield "validation", b"v\1" + struct.pack("<QBBdB", 7, 1, 0, 12.5, 1)
+    yield "validation_of_nothing", b"v\1" + struct.pack("<QBBdB", 7, 1, 0, 0, 1)
+    yield "audit", b"a\1" + a_value()
+
+
+def scan_ranges():
+    ids = b"\1" + kept("one") + kept("two") + kept("three")
+    number = b"\0\1\1" + struct.pack(">Q", 1 << 63 | 7)
+    yield "chroma", answers("c", ids)
+    yield "chroma_goes_on", answers("c", ids, b"5")
+    yield "chroma_behind", answers("c", ids, b"99")
+    yield "chroma_damaged", answers("c", ids[:-1])
+    yield "chroma_empty_id", answers("c", b"\1\0")
+    yield "milvus", answers("m", b"\1" + kept("more") + b"\1" + struct.pack("<q", 1) + b"\0" + bytes(8))
+    yield "milvus_goes_on", answers("m", b"\1" + kept("") + bytes(18), b"\1" + struct.pack("<Q", 7) + kept(number))
+    yield "milvus_damaged", answers("m", b"\2")
+    yield "pgvector", answers("p", b"\1\0\0")
+    yield "pgvector_ends", answers("p", b"\1\1" + kept(key("a")) + b"\1" + kept(key("b")), key("aa"))
+    yield "pgvector_other_ids", answers("p", b"\1\1" + kept(number) + b"\0")
+    yield "pgvector_damaged", answers("p", b"\1\2")
+
+
+def stored_collections():
+    left_out = b"\1\1" + kept("") + kept("view") + kept("table.view: no key") + kept("give it one")
+    yield "catalog", b"c\1\1" + kept("space") + a_value() + b"\1" + schema() + a_value()
+    yield "left_out", b"l" + left_out
+    yield "refused", b"r" + left_out
+    yield "carried", b"b\1\1" + kept("things") + kept("things") + struct.pack("<Q", 7)
+    yield "carried_without_end", b"b\1" + b"\xff" * 9 + b"\1"
+    yield "doubt", b"d5000"
+    yield "doubt_without_end", b"d9223372036854775807"
+    yield "doubt_of_no_number", b"dlong"
+    yield "making", b"mgiven up"
+    yield "claim", b"othings"
+
+
 def journal_values():
     for line in (TESTS / "journal/data/format_1.txt").read_text().splitlines():
         where, value = (bytes.fromhex(one) for one in line.split())
@@ -405,8 +537,8 @@ def journal_values():
 
 def main():
     into = pathlib.Path(sys.argv[1])
-    for make in (http2_server, http2_client, grpc_client, grpc_frames, milvus_requests, milvus_answers, pgvector_rows, pgvector_answers,
-                 stored_values, stored_state, journal_values):
+    for make in (http1_upstream, http2_server, http2_client, http2_upstream, grpc_client, grpc_frames, milvus_requests, milvus_answers,
+                 chroma_driver, pgvector_rows, pgvector_answers, stored_values, stored_state, stored_rows, scan_ranges, stored_collections, journal_values):
         folder = into / make.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in make():

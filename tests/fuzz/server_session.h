@@ -50,15 +50,18 @@ inline net::asio::awaitable<void> run(std::unique_ptr<net::Connection> connectio
   co_await connection->run();
 }
 
-// Says these bytes and no more; returns what came back. The connection must end then.
-inline std::string converse(std::string_view bytes) {
+inline std::shared_ptr<const net::Listener> listener_of(net::Handler handler) {
+  net::ListenOptions options;
+  options.head_bytes_max = 16 * 1024;
+  return std::make_shared<const net::Listener>(net::Listener{options, std::move(handler), nullptr});
+}
+
+// Says these bytes and no more; returns what came back. The connection must end then. `hangs_up`: the client does, once it has said
+// them; else they ask the other side to.
+inline std::string converse(std::string_view bytes, const std::shared_ptr<const net::Listener>& listener,
+                            bool hangs_up = true) {
   static net::asio::io_context io{1};
   static net::ConnectionList connections;
-  static const auto listener = [] {
-    net::ListenOptions options;
-    options.head_bytes_max = 16 * 1024;
-    return std::make_shared<const net::Listener>(net::Listener{options, answer, nullptr});
-  }();
   int ends[2];
   must(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0, "a socket pair");
   ++connections.count;
@@ -74,8 +77,9 @@ inline std::string converse(std::string_view bytes) {
     io.restart();
     const bool worked = io.poll() > 0;
     char room[4096];
-    for (ssize_t got = 0; (got = ::recv(ends[1], room, sizeof room, 0)) > 0;)
-      answered.append(room, static_cast<size_t>(got));
+    ssize_t got = 0;
+    while ((got = ::recv(ends[1], room, sizeof room, 0)) > 0) answered.append(room, static_cast<size_t>(got));
+    if (got == 0) ::shutdown(ends[1], SHUT_WR);  // else the other side waits a second for it
     return worked;
   };
   while (!bytes.empty() && !ended) {
@@ -84,7 +88,7 @@ inline std::string converse(std::string_view bytes) {
     if (sent < 0 && errno != EAGAIN) break;
     work();
   }
-  ::shutdown(ends[1], SHUT_WR);
+  if (hangs_up) ::shutdown(ends[1], SHUT_WR);
   const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (!ended && std::chrono::steady_clock::now() < patience) {
     if (!work()) {
@@ -95,6 +99,11 @@ inline std::string converse(std::string_view bytes) {
   must(ended, "a connection ends with its client");
   ::close(ends[1]);
   return answered;
+}
+
+inline std::string converse(std::string_view bytes) {
+  static const auto listener = listener_of(answer);
+  return converse(bytes, listener);
 }
 
 }  // namespace vmproxy::fuzz

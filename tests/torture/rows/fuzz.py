@@ -5,7 +5,7 @@ import os
 from torture.context import ROOT, last_match
 from torture.row import SPARE, Row
 
-TARGETS_MIN = 16
+TARGETS_MIN = 33
 JOBS = 2
 
 
