@@ -42,24 +42,22 @@ bool is_known(const Entry& entry) {
 
 std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
   std::lock_guard hold(mutex_);
-  const std::string name = owner(entry);
   if (brings_no_write(entry)) {
-    const auto last = last_write(name);
+    const auto last = last_write(name_of(entry));
     entry.journaled = last.has_value();
     if (last) {
       entry.seq = last->seq;
       entry.item = last->item;
     }
   }
-  const auto at = entries_.find(name);
+  const auto at = entries_.find(owner_of(entry));
   if (fresh != nullptr) *fresh = at == entries_.end();
   if (at == entries_.end()) {
-    order_.emplace(entry.position, name);
-    entries_.emplace(name, std::move(entry));
+    add(std::move(entry));
     count();
     return {};
   }
-  Entry& older = at->second;
+  Entry& older = at->entry;
   if (older.image && of_lost_attempts(entry)) {
     append(older.debts, entry.debts);  // C6: a READ would need the primary, which may be dead by then
     return {};
@@ -78,7 +76,7 @@ std::vector<journal::Seq> LaneQueue::put(Entry entry, bool* fresh) {
   // An image that waits for a broad op could be overtaken by it: read back instead.
   if (!entry.waits.empty()) entry.image = false;
   order_.erase(older.position);
-  order_.emplace(entry.position, name);
+  order_.emplace(entry.position, &*at);
   older = std::move(entry);
   return finished;
 }
@@ -93,25 +91,24 @@ std::vector<Entry> LaneQueue::take(size_t max, const std::function<bool(const En
     auto at = order_.lower_bound(from);
     for (size_t looked_at = 0; at != order_.end() && taken.size() < max && looked_at < looks_max;
          ++looked_at) {
-      const auto entry = entries_.find(at->second);
+      Entry& entry = at->second->entry;
       Applying* applying = nullptr;
       try {
-        if (!ready(entry->second)) {
+        if (!ready(entry)) {
           ++at;
           continue;
         }
-        applying = &applying_[at->second];
+        applying = &applying_[name_of(entry)];
       } catch (const std::exception&) {
         if (taken.empty()) throw;
         count();
         return taken;  // no memory for more: what was taken must not be lost
       }
       ++applying->entries;
-      applying->image = applying->image && entry->second.image;
+      applying->image = applying->image && entry.image;
       applying->last = std::nullopt;
-      if (is_known(entry->second)) applying->last = Journaled{entry->second.seq, entry->second.item};
-      taken.push_back(std::move(entry->second));
-      entries_.erase(entry);
+      if (is_known(entry)) applying->last = Journaled{entry.seq, entry.item};
+      taken.push_back(std::move(entries_.extract(entries_.find(owner_of(entry))).value().entry));
       at = order_.erase(at);
     }
     count();
@@ -127,7 +124,7 @@ void LaneQueue::complete(const std::vector<Entry>& entries, const Keep& keep) {
   // Asked before the lock is taken: the debts may be looked for on the disk meanwhile, and writers wait at this lock.
   std::vector<std::optional<Ledger::Hold>> holds(entries.size());
   for (size_t i = 0; i < entries.size(); ++i) {
-    names.push_back(owner(entries[i]));
+    names.push_back(name_of(entries[i]));
     if (keep && (entries[i].image || entries[i].journaled)) holds[i] = keep(entries[i]);
   }
   std::lock_guard hold(mutex_);
@@ -139,9 +136,8 @@ void LaneQueue::complete(const std::vector<Entry>& entries, const Keep& keep) {
     if (!holds[i]) {
       kept_.erase(names[i]);
       // Its intent may be trimmed from now on.
-      const auto newer = entries_.find(names[i]);
-      if (newer != entries_.end() && newer->second.seq == entries[i].seq)
-        newer->second.image = newer->second.journaled = false;
+      auto* const newer = find(owner_of(entries[i]));
+      if (newer != nullptr && newer->seq == entries[i].seq) newer->image = newer->journaled = false;
     }
     end(names[i]);
   }
@@ -150,9 +146,8 @@ void LaneQueue::complete(const std::vector<Entry>& entries, const Keep& keep) {
 
 // The newest entry of the key knows; else what was kept of the one before.
 std::optional<LaneQueue::Journaled> LaneQueue::last_write(const std::string& name) const {
-  if (const auto at = entries_.find(name); at != entries_.end()) {
-    return is_known(at->second) ? std::optional(Journaled{at->second.seq, at->second.item}) : std::nullopt;
-  }
+  if (const auto* entry = find(name); entry != nullptr)
+    return is_known(*entry) ? std::optional(Journaled{entry->seq, entry->item}) : std::nullopt;
   if (const auto at = applying_.find(name); at != applying_.end()) return at->second.last;
   if (const auto at = kept_.find(name); at != kept_.end()) return at->second.last;
   return std::nullopt;
@@ -161,6 +156,31 @@ std::optional<LaneQueue::Journaled> LaneQueue::last_write(const std::string& nam
 bool LaneQueue::has_journaled(const std::string& collection, const std::string& key) const {
   std::lock_guard hold(mutex_);
   return last_write(collection + '\0' + key).has_value();
+}
+
+Entry* LaneQueue::find(const Owner& owner) const {
+  const auto at = entries_.find(owner);
+  return at == entries_.end() ? nullptr : &at->entry;
+}
+
+Entry* LaneQueue::find(std::string_view name) const {
+  const size_t end = name.find('\0');
+  return find(Owner{name.substr(0, end), name.substr(end + 1)});
+}
+
+// All or nothing: where it throws, `entry` is as it was.
+void LaneQueue::add(Entry&& entry) {
+  // Before anything moves: with room for one more, insert() fails for nothing but the memory of its node, and takes nothing then.
+  if (entries_.size() >= entries_.bucket_count()) entries_.rehash(2 * (entries_.size() + 1));
+  const auto place = order_.emplace(entry.position, nullptr).first;
+  Queued queued{std::move(entry)};
+  try {
+    place->second = &*entries_.insert(std::move(queued)).first;
+  } catch (...) {
+    entry = std::move(queued.entry);
+    order_.erase(place);
+    throw;
+  }
 }
 
 void LaneQueue::end(const std::string& name) {
@@ -173,20 +193,13 @@ std::vector<journal::Seq> LaneQueue::give_back(std::vector<Entry> entries) {
   std::vector<journal::Seq> finished;
   std::lock_guard hold(mutex_);
   for (Entry& entry : entries) {
-    const std::string name = owner(entry);
+    const std::string name = name_of(entry);
     const auto applied = applying_.find(name);
     if (applied == applying_.end()) continue;
-    const auto [at, alone] = entries_.try_emplace(name);
-    if (alone) {
-      try {
-        order_.emplace(entry.position, name);
-      } catch (...) {
-        entries_.erase(at);
-        throw;
-      }
-      at->second = std::move(entry);
+    if (auto* const queued = find(name); queued == nullptr) {
+      add(std::move(entry));
     } else {
-      Entry& newer = at->second;
+      Entry& newer = *queued;
       auto& seqs = newer.seqs.empty() ? newer.seqs : finished;
       make_room(newer.owed, entry.owed);
       make_room(newer.waits, entry.waits);
@@ -215,26 +228,26 @@ std::vector<journal::Seq> LaneQueue::give_back(std::vector<Entry> entries) {
 
 bool LaneQueue::is_applying(const Entry& entry) const {
   std::lock_guard hold(mutex_);
-  return applying_.contains(owner(entry));
+  return applying_.contains(name_of(entry));
 }
 
 bool LaneQueue::has(const std::string& collection, const std::string& key) const {
   std::lock_guard hold(mutex_);
-  const std::string name = collection + '\0' + key;
-  return entries_.contains(name) || applying_.contains(name);
+  return find(Owner{collection, key}) != nullptr || applying_.contains(collection + '\0' + key);
 }
 
 void LaneQueue::demote_images() {
-  demote("");
+  demote(nullptr);
 }
 void LaneQueue::demote_images(const std::string& collection) {
-  demote(collection + '\0');
+  demote(&collection);
 }
 
-void LaneQueue::demote(const std::string& owners) {
+void LaneQueue::demote(const std::string* collection) {
+  const std::string owners = collection == nullptr ? std::string() : *collection + '\0';
   std::lock_guard hold(mutex_);
-  for (auto& [name, entry] : entries_) {
-    if (name.starts_with(owners)) entry.image = entry.journaled = false;
+  for (const auto& [entry] : entries_) {
+    if (collection == nullptr || entry.collection == *collection) entry.image = entry.journaled = false;
   }
   for (auto& [name, applying] : applying_) {
     if (name.starts_with(owners)) applying.last.reset();
@@ -245,7 +258,7 @@ void LaneQueue::demote(const std::string& owners) {
 std::vector<std::pair<std::string, std::string>> LaneQueue::journaled() const {
   std::lock_guard hold(mutex_);
   std::vector<std::pair<std::string, std::string>> keys;
-  for (const auto& [name, entry] : entries_) {
+  for (const auto& [entry] : entries_) {
     if (!entry.image && is_known(entry)) keys.emplace_back(entry.collection, entry.key);
   }
   return keys;
@@ -254,8 +267,8 @@ std::vector<std::pair<std::string, std::string>> LaneQueue::journaled() const {
 void LaneQueue::use_journaled(const std::vector<std::pair<std::string, std::string>>& keys) {
   std::lock_guard hold(mutex_);
   for (const auto& [collection, key] : keys) {
-    const auto at = entries_.find(collection + '\0' + key);
-    if (at != entries_.end() && is_known(at->second)) at->second.image = true;
+    auto* const entry = find(Owner{collection, key});
+    if (entry != nullptr && is_known(*entry)) entry->image = true;
   }
 }
 
@@ -263,14 +276,14 @@ std::vector<Entry> LaneQueue::remove(const std::function<bool(const Entry&)>& wh
   std::lock_guard hold(mutex_);
   std::vector<Entry> removed;
   for (auto at = entries_.begin(); at != entries_.end();) {
-    if (!which(at->second)) {
+    if (!which(at->entry)) {
       ++at;
       continue;
     }
-    order_.erase(at->second.position);
-    kept_.erase(at->first);
-    removed.push_back(std::move(at->second));
-    at = entries_.erase(at);
+    order_.erase(at->entry.position);
+    kept_.erase(name_of(at->entry));
+    removed.emplace_back();
+    removed.back() = std::move(entries_.extract(at++).value().entry);
   }
   count();
   return removed;
@@ -279,9 +292,9 @@ std::vector<Entry> LaneQueue::remove(const std::function<bool(const Entry&)>& wh
 void LaneQueue::visit(
     const std::function<void(const std::string&, const std::string&, bool, bool)>& see) const {
   std::lock_guard hold(mutex_);
-  for (const auto& [name, entry] : entries_) see(entry.collection, entry.key, entry.image, is_known(entry));
+  for (const auto& [entry] : entries_) see(entry.collection, entry.key, entry.image, is_known(entry));
   for (const auto& [name, applying] : applying_) {
-    if (entries_.contains(name)) continue;
+    if (find(name) != nullptr) continue;
     const size_t end = name.find('\0');
     see(name.substr(0, end), name.substr(end + 1), applying.image, applying.last.has_value());
   }
@@ -289,10 +302,10 @@ void LaneQueue::visit(
 
 size_t LaneQueue::images() const {
   std::lock_guard hold(mutex_);
-  auto count = std::ranges::count_if(entries_, [](const auto& item) { return item.second.image; });
+  auto count = std::ranges::count_if(entries_, [](const auto& queued) { return queued.entry.image; });
   for (const auto& [name, applying] : applying_) {
-    const auto queued = entries_.find(name);
-    if (applying.image && (queued == entries_.end() || !queued->second.image)) ++count;
+    const auto* const queued = find(name);
+    if (applying.image && (queued == nullptr || !queued->image)) ++count;
   }
   return static_cast<size_t>(count);
 }

@@ -9,7 +9,9 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -32,8 +34,8 @@ struct Entry {
   // that it did not: it may stand for the READ of a primary that is dead.
   bool journaled = false;
   bool unjournaled = false;           // of a write that the journal does not have: no older one stands for it
-  journal::Seq seq = 0;               // image, journaled: where it is
   uint32_t item = 0;                  // image, journaled: which key of that intent
+  journal::Seq seq = 0;               // image, journaled: where it is
   std::vector<OpId> waits;            // broad ops that must end before this READ
   std::vector<Debt> debts;            // paid when the replica acknowledged
   std::vector<journal::Seq> seqs;     // intents that this entry finishes
@@ -97,10 +99,37 @@ class LaneQueue {
     Journaled last;
     Ledger::Hold hold;
   };
-  static std::string owner(const Entry& entry) { return entry.collection + '\0' + entry.key; }
+  // A queued entry, found by its owner. That never changes while it is queued; all else may.
+  struct Queued {
+    mutable Entry entry;
+  };
+  struct Owner {
+    std::string_view collection, key;
+  };
+  static Owner owner_of(const Entry& entry) { return {entry.collection, entry.key}; }
+  struct ByOwner {
+    using is_transparent = void;
+    size_t operator()(const Owner& owner) const {
+      const std::hash<std::string_view> hash;
+      return hash(owner.collection) * 31 + hash(owner.key);
+    }
+    size_t operator()(const Queued& queued) const { return (*this)(owner_of(queued.entry)); }
+    bool operator()(const Owner& a, const Owner& b) const {
+      return a.key == b.key && a.collection == b.collection;
+    }
+    bool operator()(const Queued& a, const Queued& b) const {
+      return (*this)(owner_of(a.entry), owner_of(b.entry));
+    }
+    bool operator()(const Queued& a, const Owner& b) const { return (*this)(owner_of(a.entry), b); }
+    bool operator()(const Owner& a, const Queued& b) const { return (*this)(a, owner_of(b.entry)); }
+  };
+  static std::string name_of(const Entry& entry) { return entry.collection + '\0' + entry.key; }
 
-  void demote(const std::string& owners);  // those whose names begin so
+  void demote(const std::string* collection);  // null: of all
   // Lock held.
+  Entry* find(const Owner& owner) const;
+  Entry* find(std::string_view name) const;
+  void add(Entry&& entry);
   void end(const std::string& name);
   std::optional<Journaled> last_write(const std::string& name) const;
   void count() { size_ = entries_.size() + applying_.size(); }
@@ -109,8 +138,9 @@ class LaneQueue {
   // who holds one of those calls the queue. Mirror's finish_mutex_ comes before it.
   mutable std::mutex mutex_;
   std::atomic<size_t> size_{0};
-  std::unordered_map<std::string, Entry> entries_;
-  std::map<uint64_t, std::string> order_;
+  // What waits for a slow replica is here: a key's entry is there once, and its names too.
+  std::unordered_set<Queued, ByOwner, ByOwner> entries_;
+  std::map<uint64_t, const Queued*> order_;  // of entries_
   std::unordered_map<std::string, Applying> applying_;
   std::unordered_map<std::string, Kept> kept_;  // for not more keys than have debts in memory
 };

@@ -256,8 +256,8 @@ void Peek::dump(Mirror& mirror, const model_check::InlineJournal& journal, bool 
   for (const auto& [name, count] : lanes.paused_) number(out, count);
   for (auto& lane : lanes.lanes_) {
     auto& queue = lane->queue;
-    for (const auto& [position, name] : queue.order_) {
-      const Entry& entry = queue.entries_.at(name);
+    for (const auto& [position, queued] : queue.order_) {
+      const Entry& entry = queued->entry;
       number(out, key_number(entry.key));
       number(out, entry.image + 2 * entry.journaled);
       if (entry.image || entry.journaled) {
