@@ -6,9 +6,10 @@
 namespace vmproxy::net {
 
 struct DescriptorShares {
-  size_t clients;  // connections that are accepted
-  size_t
-      databases;  // connections that their requests need; who finds none free waits for one (upstream_places.h)
+  // Connections that are accepted.
+  size_t clients;
+  // Connections that their requests need; who finds none free waits for one (upstream_places.h).
+  size_t databases;
 };
 
 // Of the soft limit (RLIMIT_NOFILE) as it is now. 128 stay for the journal's files, the drivers' own connections and the admin API:

@@ -33,14 +33,6 @@ model::Schema things() {
   return schema;
 }
 
-model::Record thing(const std::string& id) {
-  model::Record record;
-  record.key.id.value = id;
-  record.vectors[""] = model::DenseVector{1, 2};
-  record.metadata = model::Object{{"n", 1}};
-  return record;
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -62,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         return net::Response{status, {}, std::string(piece.substr(1)), {}};
       },
       {"default_tenant", "default_database"}, {"default_tenant"});
-  const std::vector<model::Record> records{thing("one"), thing("two")};
+  const std::vector<model::Record> records{fuzz::record_of("one"), fuzz::record_of("two")};
   const std::vector<model::Key> keys{records[0].key, records[1].key};
   const auto error = fuzz::ask(driver, things(), keys, records, what, TimePoint::max());
   must(!in_doubt || (error && !error->surely_not_done()), "a write without an answer may have been done");

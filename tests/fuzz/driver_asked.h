@@ -17,6 +17,15 @@ inline void must_keep(const model::Schema& schema) {
   must(model::encode_schema(model::decode_schema(bytes).value()) == bytes, "a collection can be kept");
 }
 
+// Of a collection whose vectors have two numbers.
+inline model::Record record_of(const std::string& id) {
+  model::Record record;
+  record.key.id.value = id;
+  record.vectors[""] = model::DenseVector{1, 2};
+  record.metadata = model::Object{{"n", 1}};
+  return record;
+}
+
 template <class T>
 std::optional<Error> error_of(const Result<T>& result) {
   if (result) return std::nullopt;

@@ -23,14 +23,6 @@ model::Schema books() {
   return schema;
 }
 
-model::Record book(const std::string& id) {
-  model::Record record;
-  record.key.id.value = id;
-  record.vectors[""] = model::DenseVector{1, 2};
-  record.metadata = model::Object{{"n", 1}};
-  return record;
-}
-
 // Of a session that begins as it should, and of the catalogue for whoever asks for records.
 std::optional<std::string> as_it_should(std::string_view statement, bool knows_books) {
   const auto asks = [&](std::string_view part) { return statement.find(part) != std::string_view::npos; };
@@ -106,7 +98,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Endpoint endpoint;
   endpoint.url = postgres.url();
   pgvector::PgvectorDriver driver(pgvector::parse_address(endpoint).value(), clock, 1);
-  const std::vector<model::Record> records{book("one"), book("two")};
+  const std::vector<model::Record> records{fuzz::record_of("one"), fuzz::record_of("two")};
   const std::vector<model::Key> keys{records[0].key, records[1].key};
   const auto error = fuzz::ask(driver, books(), keys, records, what, clock.in(std::chrono::seconds(5)));
   postgres.answer(nullptr);

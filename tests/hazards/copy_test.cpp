@@ -1,6 +1,5 @@
 // The copy of what was there before, while the application writes on: rows and live changes meet in the lanes.
 #include "backfill/backfill.h"
-#include "journal/rows.h"
 #include "tests/support/rig.h"
 
 using namespace vmproxy::support;
@@ -117,13 +116,7 @@ TEST_CASE("H9: a row that waits for a replica that is away is dropped when its k
 TEST_CASE("H9: nor is a row written while the disk cannot say whether its key is owed") {
   Rig rig;
   rig.generation = 1;
-  rig.options.entries_max = 0;
-  rig.options.debts_max = 1;
-  rig.start();
-  rig.write("a", 1);
-  rig.write("b", 1);
-  REQUIRE(rig.trimmed());  // the debts are all that is left of them
-  rig.store->fail_reads(std::string(vmproxy::journal::rows::debts) + '\0' + "things");
+  rig.start_with_debts_that_cannot_be_read();
   const auto refused = rig.copy({record_of("other", 1)});
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == Code::io);

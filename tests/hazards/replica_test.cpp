@@ -372,13 +372,7 @@ TEST_CASE("a replica that comes back without the collection gets it again, and w
 
 TEST_CASE("H52: a key of which the disk cannot say whether it is owed counts as dirty") {
   Rig rig;
-  rig.options.entries_max = 0;
-  rig.options.debts_max = 1;
-  rig.start();
-  rig.write("a", 1);
-  rig.write("b", 1);
-  REQUIRE(rig.trimmed());  // the debts are all that is left of them
-  rig.store->fail_reads(std::string(vmproxy::journal::rows::debts) + '\0' + "things");
+  rig.start_with_debts_that_cannot_be_read();
   CHECK(rig.dirty("b"));
   CHECK(rig.dirty("other"));
   rig.store->fail_reads({});

@@ -2,6 +2,7 @@
 
 #include <future>
 
+#include "journal/rows.h"
 #include "proxy/images.h"
 
 namespace vmproxy::support {
@@ -178,6 +179,16 @@ bool Rig::quiet() {
 
 bool Rig::trimmed() {
   return eventually([&] { return journal->stats().trimmed_below == journal->next(); });
+}
+
+void Rig::start_with_debts_that_cannot_be_read() {
+  options.entries_max = 0;
+  options.debts_max = 1;
+  start();
+  write("a", 1);
+  write("b", 1);
+  REQUIRE(trimmed());  // the debts are all that is left of them
+  store->fail_reads(std::string(journal::rows::debts) + '\0' + "things");
 }
 
 std::shared_ptr<const proxy::Collection> Rig::collection(const std::string& name) {

@@ -75,6 +75,8 @@ class Rig {
   bool quiet();
   // Nothing of what ended so far is in the journal any more, but for debts and other rows.
   bool trimmed();
+  // "a" and "b" were written, and are debts: one in memory, the other on a disk that fails, until store->fail_reads({}).
+  void start_with_debts_that_cannot_be_read();
   // Both sides hold the same.
   bool equal() const { return source.rows() == target.rows(); }
   bool dirty(const std::string& id) { return mirror->dirty({"", "things"}, key_of(id)); }
