@@ -6,6 +6,8 @@
 #include <catch2/catch.hpp>
 #include <set>
 
+#include "protocols/chroma/driver.h"
+
 using namespace vmproxy;
 using protocols::chroma::list_by_offset;
 using Ids = std::vector<std::string>;
@@ -95,4 +97,29 @@ TEST_CASE("rows that exist all the time are listed once, whatever is deleted, ad
     RC_ASSERT(found.size() == listed->size());
     RC_ASSERT(std::includes(found.begin(), found.end(), constant.begin(), constant.end()));
   }));
+}
+
+TEST_CASE("a database is listed also when another one is deleted between two answers") {
+  Ids names = numbered(1100);
+  const auto number = [](const net::Request& request, std::string_view name, size_t without) {
+    const auto text = net::query_parameter(request.target, name);
+    return text ? std::stoul(std::string(*text)) : without;
+  };
+  protocols::chroma::ChromaDriver driver(
+      {},
+      [&](const net::Request& request, Deadline) -> Result<net::Response> {
+        if (request.target.find("/databases") == std::string::npos) return net::Response{200, {}, "{}", {}};
+        std::string body;
+        for (const auto& name :
+             page_of(names, number(request, "offset", 0), number(request, "limit", names.size())))
+          body += (body.empty() ? "[" : ",") + std::string(R"({"name":")") + name + R"("})";
+        names.erase(names.begin());
+        return net::Response{200, {}, body.empty() ? "[]" : body + "]", {}};
+      },
+      {"default_tenant", "default_database"}, {"default_tenant"});
+  const auto spaces = driver.list_spaces(TimePoint::max());
+  REQUIRE(spaces.has_value());
+  std::set<std::string> found;
+  for (const auto& space : *spaces) found.insert(space.path);
+  for (const auto& name : names) CHECK(found.contains("default_tenant/" + name));
 }
