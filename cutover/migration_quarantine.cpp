@@ -65,12 +65,18 @@ Result<void> Migration::quarantine_drop(uint64_t number, const Actor& actor) {
   // Both sides differ there from now on, on purpose: only a full validation that begins later may say otherwise. One that
   // runs now may have passed the record while quarantine stood for it. Durable before that is gone.
   State next = state();
-  // At risk, its key was neither read nor compared: what was written to it since may be on one side only.
+  // At risk, its key was neither read nor compared: what was written to it since may be on one side only. And once the target is
+  // the primary the source lacks what it refused: a rollback would lose that, and the repair after it the target's copy.
+  std::string uncompared;
   if ((*found)->primary != next.primary) {
-    auto marked =
-        journal_.mark_gap("records of '" + (*found)->collection +
-                          "' were at risk and therefore not compared, until they were dropped from "
-                          "quarantine; what was written to them since may be missing on the other side");
+    uncompared =
+        "were at risk and therefore not compared, until they were dropped from quarantine; what was written to them "
+        "since may be missing on the other side";
+  } else if (next.primary == Side::target) {
+    uncompared = "were dropped from quarantine: the source lacks what the target has of them";
+  }
+  if (!uncompared.empty()) {
+    auto marked = journal_.mark_gap("records of '" + (*found)->collection + "' " + uncompared);
     if (!marked) return marked.error().within("nothing changed");
   }
   next.validated = false;

@@ -400,6 +400,26 @@ TEST_CASE("H46: a record at risk that is dropped from quarantine closes the way 
 }
 
 TEST_CASE(
+    "H46: what the source refused and was dropped from quarantine closes the way back until it was compared") {
+  Move move;
+  move.ready();
+  REQUIRE(move.promote());
+  move.source.refuse("bad", Error(Code::invalid, "too large"));
+  move.write("bad", 1);
+  REQUIRE(move.quiet());
+  REQUIRE(move.eventually([&] { return move.migration->quarantine()->size() == 1; }));
+  const uint64_t number = move.migration->quarantine()->front().number;
+  REQUIRE(move.run([&] { return move.migration->quarantine_drop(number, {}); }));
+  CHECK(says(move.rollback(), "gaps is 1"));
+  CHECK(move.primary() == "target");
+  CHECK(move.target.find("bad") == 1);
+  move.source.refuse("bad", std::nullopt);
+  move.validate_until_clean();
+  REQUIRE(move.rollback());
+  CHECK(move.source.find("bad") == 1);
+}
+
+TEST_CASE(
     "H46: nothing in quarantine is tried again or given up while a change of the primary may make it the last copy") {
   Move move;
   move.options.fence_max = seconds(600);

@@ -19,7 +19,7 @@ bool Seed::control(const std::string& what, const std::function<Result<void>(cut
   promotions_answered_ += promotes;
   const bool worked = asked == World::Asked::answered && *done;
   if (what.starts_with("rollback") && (worked || asked == World::Asked::lost))
-    rollbacks_.push_back({from, run_.now()});
+    rollbacks_.push_back({from, run_.now(), worked});
   run_.note("operator: " + what + ": " +
             (worked                            ? "done"
              : asked == World::Asked::answered ? done->error().message

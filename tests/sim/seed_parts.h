@@ -118,6 +118,7 @@ class Seed {
   // Rollbacks that may have gone without the target: what nobody knows the end of there they may write, from the journal.
   struct Rollback {
     Time from, until;
+    bool worked = false;  // as far as anybody was told
   };
   std::vector<Rollback> rollbacks_;
   Time finalized_ = never;  // the first time that somebody knew
