@@ -156,13 +156,16 @@ Result<model::WriteResult> TargetBackend::write(const model::Write& write) {
     }
   }
   if (images.empty()) return result;
-  auto done = execute(c, images);
+  // The target may do it late, when others have written what was not there: an insert leaves that alone, where there is one.
+  const bool inserts = write.kind == Kind::insert || write.kind == Kind::insert_if_absent;
+  auto done =
+      execute(c, images, inserts ? protocols::UpsertMode::insert_all : protocols::UpsertMode::replace_all);
   if (!done) return done.error();
   return result;
 }
 
 Result<void> TargetBackend::send(const Collection& c, const std::vector<journal::Image>& images,
-                                 std::vector<model::Outcome>& items) {
+                                 protocols::UpsertMode mode, std::vector<model::Outcome>& items) {
   std::vector<model::Record> records;
   std::vector<size_t> record_index;
   std::vector<model::Key> gone;
@@ -195,9 +198,7 @@ Result<void> TargetBackend::send(const Collection& c, const std::vector<journal:
   };
   Result<void> sent;
   if (!records.empty()) {
-    sent = account(
-        context_.transfer.upsert(Side::target, c, records, protocols::UpsertMode::replace_all, deadline_),
-        record_index);
+    sent = account(context_.transfer.upsert(Side::target, c, records, mode, deadline_), record_index);
   }
   if (sent && !records.empty() && !gone.empty()) VMPROXY_FAULT("target.half");
   if (sent && !gone.empty()) {
@@ -212,10 +213,11 @@ Result<void> TargetBackend::send(const Collection& c, const std::vector<journal:
       std::ranges::any_of(items, [](model::Outcome item) { return item != model::Outcome::rejected; }));
 }
 
-Result<void> TargetBackend::execute(const Collection& c, const std::vector<journal::Image>& images) {
+Result<void> TargetBackend::execute(const Collection& c, const std::vector<journal::Image>& images,
+                                    protocols::UpsertMode mode) {
   did_something_ = true;
   std::vector<model::Outcome> items;
-  if (routing_->finalized) return send(c, images, items);
+  if (routing_->finalized) return send(c, images, mode, items);
   std::vector<model::Key> keys;
   for (const auto& image : images) keys.push_back(image.key);
   Ticket ticket = context_.mirror.begin_keyed(*routing_, operation_, c.name, std::move(keys),
@@ -242,7 +244,7 @@ Result<void> TargetBackend::execute(const Collection& c, const std::vector<journ
   VMPROXY_FAULT("target.intended");
   Result<void> sent;
   try {
-    sent = send(c, images, items);
+    sent = send(c, images, mode, items);
   } catch (...) {
     // No memory for the answer, say: the write may be done.
     context_.mirror.finish(std::move(ticket), {model::Outcome::uncertain, {}, {}});

@@ -37,9 +37,10 @@ class TargetBackend final : public protocols::Backend {
   Result<std::shared_ptr<const Collection>> whole(const model::CollectionName& name) const;
   Result<std::vector<model::Key>> matching(const Collection& collection, const model::Write& write);
   Result<State> current(const Collection& collection, const std::vector<model::Key>& keys);
-  Result<void> execute(const Collection& collection, const std::vector<journal::Image>& images);
+  Result<void> execute(const Collection& collection, const std::vector<journal::Image>& images,
+                       protocols::UpsertMode mode);
   Result<void> send(const Collection& collection, const std::vector<journal::Image>& images,
-                    std::vector<model::Outcome>& items);
+                    protocols::UpsertMode mode, std::vector<model::Outcome>& items);
   // Changes of collections, with the turn of their names held.
   Result<model::Schema> create(const model::Schema& schema);
   Result<void> clear_remains(const model::Schema& schema);

@@ -86,7 +86,7 @@ Result<protocols::ApplyResult> Transfer::upsert(Side side, const Collection& col
     if (side == Side::target) {
       auto there = collection.plan->to_target(records[i]);
       if (!there) {
-        if (mode == protocols::UpsertMode::replace_all) return there.error();
+        if (all_or_none(mode)) return there.error();
         result.refused.push_back({i, there.error()});
         continue;
       }
@@ -100,10 +100,8 @@ Result<protocols::ApplyResult> Transfer::upsert(Side side, const Collection& col
   for (size_t from = 0; from < mapped.size(); from += step) {
     const std::span<const model::Record> part(mapped.data() + from, std::min(step, mapped.size() - from));
     // Behind the first piece something is done: what is refused there is refused record by record.
-    const bool all = mode == protocols::UpsertMode::replace_all && from == 0;
-    const auto how =
-        all || mode == protocols::UpsertMode::insert_only ? mode : protocols::UpsertMode::replace;
-    auto applied = driver(side).upsert(schema_of(side, collection), part, how, deadline);
+    const auto later = inserts(mode) ? protocols::UpsertMode::insert_only : protocols::UpsertMode::replace;
+    auto applied = driver(side).upsert(schema_of(side, collection), part, from == 0 ? mode : later, deadline);
     if (!applied) return applied.error().not_whole(from > 0);
     for (auto& refusal : applied->refused)
       result.refused.push_back({index[from + refusal.index], std::move(refusal.error)});

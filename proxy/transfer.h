@@ -32,8 +32,8 @@ class Transfer {
                                           std::span<const model::Key> keys, Deadline deadline,
                                           model::Consistency consistency = model::Consistency::strong) const;
   // Refusals by index into `records` (mapping refusals included). What the driver takes in one call at most is cut here;
-  // an error of a later piece is never surely_not_done. With replace_all a record that the mapping cannot carry ends the
-  // call before anything is sent.
+  // an error of a later piece is never surely_not_done. With replace_all or insert_all a record that the mapping cannot carry
+  // ends the call before anything is sent.
   Result<protocols::ApplyResult> upsert(Side side, const Collection& collection,
                                         std::span<const model::Record> records, protocols::UpsertMode mode,
                                         Deadline deadline) const;

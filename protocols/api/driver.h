@@ -34,11 +34,18 @@ struct ServerInfo {
 
 enum class UpsertMode {
   replace,
-  insert_only,
-  // As replace; a record found to be refused while nothing of the call is done ends the call with that record's error,
+  insert_only,  // what is there already stays as it is; capabilities().insert_only says whether that holds at any time
+  // As those; a record found to be refused while nothing of the call is done ends the call with that record's error,
   // surely_not_done, and nothing is.
   replace_all,
+  insert_all,
 };
+constexpr bool inserts(UpsertMode mode) {
+  return mode == UpsertMode::insert_only || mode == UpsertMode::insert_all;
+}
+constexpr bool all_or_none(UpsertMode mode) {
+  return mode == UpsertMode::replace_all || mode == UpsertMode::insert_all;
+}
 
 // A record that the database refused for good, by its index in the batch. The others were applied. An error that is not
 // surely_not_done: what was there before may be gone all the same.

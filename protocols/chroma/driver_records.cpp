@@ -128,7 +128,7 @@ Result<std::vector<Sent>> ChromaDriver::complete(const Schema& schema, Items ite
 // A batch that the server refuses for its content is halved until the culprits are alone.
 Result<void> ChromaDriver::send(const Schema& schema, Items items, Upsert& upsert) {
   if (items.empty()) return {};
-  const bool replaces = upsert.mode != UpsertMode::insert_only;
+  const bool replaces = !inserts(upsert.mode);
   const auto limits = api_.limits(upsert.deadline);
   if (!limits) return limits.error();
   std::vector<Sent> sent;
@@ -150,7 +150,7 @@ Result<void> ChromaDriver::send(const Schema& schema, Items items, Upsert& upser
     }
     refusal = answered.error();
     if (!refused_for_its_content(refusal)) return refusal;
-    if (upsert.mode == UpsertMode::replace_all && !upsert.some_done) return refusal;
+    if (all_or_none(upsert.mode) && !upsert.some_done) return refusal;
   }
   if (items.size() == 1) {
     const bool emptied = upsert.emptied.contains(id_of(items[0].record->key));
@@ -172,13 +172,13 @@ Result<ApplyResult> ChromaDriver::upsert(const Schema& schema, std::span<const R
   for (size_t i = 0; i < records.size(); ++i) {
     if (auto objection = record_objection(records[i], vector_name_of(schema), dimension_of(schema))) {
       upsert.result.refused.push_back({i, Error(Code::invalid, std::move(*objection))});
-    } else if (mode != UpsertMode::insert_only) {
+    } else if (!inserts(mode)) {
       chosen[id_of(records[i].key)] = i;
     } else {
       chosen.emplace(id_of(records[i].key), i);
     }
   }
-  if (mode == UpsertMode::replace_all && !upsert.result.refused.empty())
+  if (all_or_none(mode) && !upsert.result.refused.empty())
     return upsert.result.refused.front().error;
   std::vector<Item> batch;
   size_t bytes = 0;

@@ -310,7 +310,7 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
   }
   std::vector<Refused> refused;
   const auto columns = write_rows(shape, batch, refused);
-  if (mode == UpsertMode::replace_all && !some_done && !refused.empty())
+  if (all_or_none(mode) && !some_done && !refused.empty())
     return Error(Code::invalid, refused.front().reason);
   for (const auto& one : refused)
     result.refused.push_back({records[one.index].first, Error(Code::invalid, one.reason)});
@@ -329,7 +329,7 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
   }
   if (answer.error().code != Code::invalid)
     return answer.error().within("collection '" + to_string(schema.name) + "'");
-  if (mode == UpsertMode::replace_all && !some_done) return answer.error();
+  if (all_or_none(mode) && !some_done) return answer.error();
   if (records.size() == 1) {
     result.refused.push_back({records[0].first, answer.error()});
     return {};
@@ -346,7 +346,7 @@ Result<void> MilvusDriver::send_upsert(const model::Schema& schema, const Collec
   return send_upsert(schema, shape, all.subspan(all.size() / 2), mode, result, some_done, deadline);
 }
 
-// insert_only is an upsert as well: Milvus' insert would leave two records with one key.
+// An insert is an upsert as well: Milvus' insert would leave two records with one key.
 Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<const Record> records,
                                          UpsertMode mode, Deadline deadline) {
   auto shape = shape_of(schema, deadline);
@@ -366,13 +366,13 @@ Result<ApplyResult> MilvusDriver::upsert(const model::Schema& schema, std::span<
       result.refused.push_back(
           {i, Error(Code::invalid,
                     "id: Milvus 2.3 takes a record with the key 9223372036854775807 and never shows it")});
-    } else if (mode != UpsertMode::insert_only) {
+    } else if (!inserts(mode)) {
       chosen[records[i].key] = i;
     } else {
       chosen.emplace(records[i].key, i);
     }
   }
-  if (mode == UpsertMode::replace_all && !result.refused.empty()) return result.refused.front().error;
+  if (all_or_none(mode) && !result.refused.empty()) return result.refused.front().error;
   std::vector<Key> keys;
   std::map<std::string, std::vector<std::pair<size_t, const Record*>>> parts;
   for (const auto& [key, index] : chosen) {

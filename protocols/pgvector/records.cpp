@@ -54,7 +54,7 @@ class Writer {
   }
 
   ApplyResult result;
-  std::optional<Error> refusal;  // of the whole call: replace_all
+  std::optional<Error> refusal;  // of the whole call: all or none
   bool wrote = false;            // some records are stored for certain
 
  private:
@@ -76,7 +76,7 @@ class Writer {
     if (!connection_.usable() || !(too_long || is_fault_of_a_record(connection_.sqlstate())) ||
         (too_long && rows.size() == 1))
       return done;
-    if (mode_ == UpsertMode::replace_all && !wrote && !too_long) {
+    if (all_or_none(mode_) && !wrote && !too_long) {
       refusal = Error{Code::invalid, done.error().message};
       return done;
     }
@@ -126,7 +126,7 @@ class Writer {
         updates += (updates.empty() ? "" : ", ") + quoted(column.name) + " = excluded." + quoted(column.name);
       }
     }
-    const bool replace = mode_ != UpsertMode::insert_only && !updates.empty();
+    const bool replace = !inserts(mode_) && !updates.empty();
     const std::string key =
         (table_.partition ? quoted("partition") + ", " : std::string()) + quoted(table_.id_column().name);
     const std::string sql = "INSERT INTO " + table_.qualified() + " (" + column_list() + ") SELECT " +
@@ -214,7 +214,7 @@ Result<ApplyResult> PgvectorDriver::upsert(const model::Schema& schema,
   // order.
   std::map<model::Key, size_t> last;
   for (size_t i = 0; i < records.size(); ++i) {
-    if (mode != UpsertMode::insert_only) {
+    if (!inserts(mode)) {
       last[records[i].key] = i;
     } else {
       last.emplace(records[i].key, i);
@@ -231,7 +231,7 @@ Result<ApplyResult> PgvectorDriver::upsert(const model::Schema& schema,
       writer.result.refused.push_back({index, row.error()});
     }
   }
-  if (mode == UpsertMode::replace_all && !writer.result.refused.empty())
+  if (all_or_none(mode) && !writer.result.refused.empty())
     return writer.result.refused.front().error;
   if (auto done = writer.write(rows); !done) {
     if (writer.refusal) return *writer.refusal;

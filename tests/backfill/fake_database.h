@@ -147,7 +147,7 @@ class FakeDatabase final : public protocols::Driver {
     std::lock_guard hold(mutex_);
     auto& rows = collections_[model::to_string(schema.name)];
     for (const auto& record : records) {
-      if (mode == protocols::UpsertMode::insert_only) {
+      if (inserts(mode)) {
         rows.emplace(record.key, record);
       } else {
         rows[record.key] = record;

@@ -1449,7 +1449,7 @@ TEST_CASE("after the promotion a write that depends on what is there sees what t
   one.kind = vmproxy::model::Write::Kind::insert_if_absent;
   auto two = one;
   two.patches[0].set = vmproxy::model::Object{{"version", int64_t{2}}};
-  proxy.move.target.hold(Call::upsert);
+  proxy.move.target.hold(Call::insert_only);
   Result<vmproxy::model::WriteResult> made = Error(Code::internal, ""), left = Error(Code::internal, "");
   std::thread early([&] { made = first.write(one); });
   CHECK(proxy.move.eventually([&] { return proxy.move.target.held() == 1; }));
@@ -1462,6 +1462,24 @@ TEST_CASE("after the promotion a write that depends on what is there sees what t
   REQUIRE(left);
   CHECK(left->affected == 0);  // it was there
   CHECK(proxy.move.target.find("n") == 1);
+}
+
+TEST_CASE(
+    "H35: after the promotion an insert that the target does late leaves alone what was written meanwhile") {
+  Proxy proxy;
+  proxy.ready();
+  REQUIRE(proxy.move.promote());
+  auto backend = proxy.backend();
+  auto insert = put_of("things", {"n"});
+  insert.kind = vmproxy::model::Write::Kind::insert_if_absent;
+  proxy.move.target.delay_next(Call::insert_only);
+  REQUIRE_FALSE(backend.write(insert));
+  proxy.move.write("n", 2);
+  proxy.move.target.land();
+  CHECK(proxy.move.target.find("n") == 2);
+  proxy.move.clock.advance(seconds(61));
+  REQUIRE(proxy.move.quiet());
+  CHECK(proxy.move.source.find("n") == 2);
 }
 
 TEST_CASE(

@@ -116,7 +116,7 @@ Result<protocols::ApplyResult> Database::attempt(const Attempt& attempt) {
 Result<protocols::ApplyResult> Database::upsert(const model::Schema&, std::span<const model::Record> records,
                                                 protocols::UpsertMode mode, Deadline) {
   Attempt rows;
-  rows.insert_only = mode == protocols::UpsertMode::insert_only;
+  rows.insert_only = inserts(mode);
   for (const auto& record : records) rows.rows.emplace_back(number_of(record.key), value_of(record));
   return attempt(rows);
 }

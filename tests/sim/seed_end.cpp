@@ -165,8 +165,8 @@ void Seed::plant_a_difference() {
   const auto before = validated(false);
   if (!is(before, "clean", 0)) return;
   auto& replica = before.primary == "source" ? world_.target : world_.source;
-  // Dropped last, after a promotion: judge() sees whether both sides have it so.
-  if (!replica.rows.has_collection("things")) return;
+  // Dropped last: judge() sees whether both sides have it so. One that the source lacks is not compared.
+  if (!world_.source.rows.has_collection("things") || !world_.target.rows.has_collection("things")) return;
   world_.disk.expect_differences();
   replica.rows.put("planted", 1);
   if (!is(validated(false), "different", 1) || !is(validated(true), "different", 1)) return;

@@ -235,7 +235,7 @@ Result<protocols::ReadResult> SimDatabase::read_each(const model::Schema& schema
 
 Result<ApplyResult> SimDatabase::upsert(const model::Schema& schema, std::span<const Record> records,
                                         protocols::UpsertMode mode, Deadline deadline) {
-  std::string what = mode == protocols::UpsertMode::insert_only ? "insert" : "upsert";
+  std::string what = inserts(mode) ? "insert" : "upsert";
   for (const auto& record : records)
     what += " " + model::to_string(record.key.id) + "=" + std::to_string(support::version_of(record));
   return exchange<ApplyResult>(std::move(what), records.size(), deadline,

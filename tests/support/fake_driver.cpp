@@ -426,7 +426,7 @@ Result<ApplyResult> FakeDriver::write(Call call, const std::string& name, const 
 Result<ApplyResult> FakeDriver::upsert(const model::Schema& schema, std::span<const Record> records,
                                        protocols::UpsertMode mode, Deadline) {
   if (before_upsert) before_upsert();
-  const bool insert = mode == protocols::UpsertMode::insert_only;
+  const bool insert = inserts(mode);
   const Call call = insert ? Call::insert_only : Call::upsert;
   const std::vector<Record> rows(records.begin(), records.end());
   Sent sent{call, model::to_string(schema.name), {}, clock_ ? clock_->now() : TimePoint{}};
@@ -453,7 +453,7 @@ Result<ApplyResult> FakeDriver::upsert(const model::Schema& schema, std::span<co
       to.rows[rows[i].key] = rows[i];
     }
   };
-  return write(call, sent.collection, ids, execute, mode == protocols::UpsertMode::replace_all);
+  return write(call, sent.collection, ids, execute, all_or_none(mode));
 }
 
 Result<ApplyResult> FakeDriver::erase(const model::Schema& schema, std::span<const Key> gone, Deadline) {

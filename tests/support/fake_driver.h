@@ -93,7 +93,7 @@ class FakeDriver : public protocols::Driver {
   struct State;
   std::shared_ptr<const State> state() const;
   void freeze_at(std::shared_ptr<const State> state);
-  // A write of this id is refused for good; the rest of its batch is applied, but for replace_all.
+  // A write of this id is refused for good; the rest of its batch is applied, but for replace_all and insert_all.
   void refuse(const std::string& id, std::optional<Error> error);
   // A whole batch with this id in it is refused for good.
   void refuse_batches_with(const std::string& id);
