@@ -174,12 +174,12 @@ TEST_CASE("replace leaves exactly the record given, whatever was there") {
   }
 }
 
-TEST_CASE("insert_only leaves records that exist alone") {
+TEST_CASE("an insert leaves records that exist alone") {
   const auto driver = make_driver();
   const auto schema = make_collection(*driver);
   put(*driver, schema, {record("a", {1, 1}, "old", Object{{"x", 1}})});
   put(*driver, schema, {record("a", {2, 2}, "new", Object{{"y", 1}}), record("b", {3, 3})},
-      UpsertMode::insert_only);
+      GENERATE(UpsertMode::insert_only, UpsertMode::insert_all));
   check_same(only(*driver, schema, "a"), record("a", {1, 1}, "old", Object{{"x", 1}}));
   check_same(only(*driver, schema, "b"), record("b", {3, 3}));
 }

@@ -88,7 +88,8 @@ TEST_CASE("an upsert of which one request was done is not surely not done") {
 
 TEST_CASE("where all are wanted, a record that is refused beforehand keeps the others from being written") {
   TiredChroma chroma(9, too_many);
-  const auto refused = chroma.upsert({"a", ""}, UpsertMode::replace_all);  // no id
+  const auto refused =
+      chroma.upsert({"a", ""}, GENERATE(UpsertMode::replace_all, UpsertMode::insert_all));  // no id
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().surely_not_done());
   CHECK(chroma.asked == 0);
@@ -102,7 +103,7 @@ TEST_CASE(
     "where all are wanted, a record that the server refuses first keeps the others from being written") {
   const std::string strict = refused(400, "not this one");
   TiredChroma all(0, strict);
-  const auto none = all.upsert({"a", "b"}, UpsertMode::replace_all);
+  const auto none = all.upsert({"a", "b"}, GENERATE(UpsertMode::replace_all, UpsertMode::insert_all));
   CHECK(all.asked == 1);
   REQUIRE_FALSE(none.has_value());
   CHECK(none.error().surely_not_done());

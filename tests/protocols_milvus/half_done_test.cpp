@@ -75,7 +75,8 @@ TEST_CASE("where all are wanted, a record that is refused beforehand keeps the o
   std::vector<model::Record> records{Tired::record("", 1), Tired::record("", 2)};
   records[1].vectors["vector"] = model::DenseVector{1, 2, 3};  // the dimension is 2
   Tired milvus(9);
-  const auto refused = milvus.driver.upsert(milvus.schema, records, UpsertMode::replace_all, milvus.soon);
+  const auto mode = GENERATE(UpsertMode::replace_all, UpsertMode::insert_all);
+  const auto refused = milvus.driver.upsert(milvus.schema, records, mode, milvus.soon);
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == Code::invalid);
   CHECK(milvus.asked == 0);
@@ -94,7 +95,8 @@ TEST_CASE(
   };
   Tired all(0);
   strict(all);
-  const auto none = all.driver.upsert(all.schema, together, UpsertMode::replace_all, all.soon);
+  const auto mode = GENERATE(UpsertMode::replace_all, UpsertMode::insert_all);
+  const auto none = all.driver.upsert(all.schema, together, mode, all.soon);
   CHECK(all.asked == 1);
   REQUIRE_FALSE(none.has_value());
   CHECK(none.error().code == Code::invalid);

@@ -97,7 +97,7 @@ TEST_CASE("floating-point numbers in metadata keep their value and type") {
   CHECK_FALSE(mapping::difference(record, read[0], false));
 }
 
-TEST_CASE("replace replaces the whole record and insert_only leaves what exists alone") {
+TEST_CASE("replace replaces the whole record and an insert leaves what exists alone") {
   const auto d = driver();
   const auto schema = fresh(*d, things("modes"));
   auto a = record("a");
@@ -112,6 +112,11 @@ TEST_CASE("replace replaces the whole record and insert_only leaves what exists 
   CHECK_FALSE(mapping::difference(found.at(a.key), a, false));
   good(d->upsert(schema, std::vector{second}, UpsertMode::replace, soon()));
   found = all_of(*d, schema);
+  CHECK_FALSE(mapping::difference(found.at(a.key), second, false));
+
+  good(d->upsert(schema, std::vector{record("a", {7, 8, 9}), record("e")}, UpsertMode::insert_all, soon()));
+  found = all_of(*d, schema);
+  CHECK(found.size() == 3);
   CHECK_FALSE(mapping::difference(found.at(a.key), second, false));
 
   // The same key twice in a batch: the last one stays, and with insert_only the first.
@@ -177,7 +182,8 @@ TEST_CASE("where all are wanted, a refused record keeps the others of its reques
   SECTION("the server finds it") {
     batch[1].metadata = model::Object{{"n", 7}};
   }
-  const auto refused = d->upsert(schema, batch, UpsertMode::replace_all, soon());
+  const auto refused =
+      d->upsert(schema, batch, GENERATE(UpsertMode::replace_all, UpsertMode::insert_all), soon());
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == Code::invalid);
   CHECK(all_of(*d, schema).empty());
