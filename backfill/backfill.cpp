@@ -55,6 +55,9 @@ Result<void> Backfill::run(std::vector<Job> jobs, uint64_t generation) {
   }
   auto done = Run(*parts_, std::move(jobs), generation).execute();
   std::lock_guard hold(state.mutex);
+  // Whatever else ended it: who stops it does so once, and a caller that goes on with what has changed would not know.
+  if (state.stopping && !done && done.error().code != Code::cancelled)
+    done = Error(Code::cancelled, "the copy was stopped; besides, " + done.error().message);
   state.running = state.stopping = false;
   state.waiting.clear();
   state.phase = done ? "done" : done.error().code == Code::cancelled ? "stopped" : "failed";

@@ -37,19 +37,23 @@ class GivingWay {
   std::atomic<bool>& set_;
 };
 
-// The closed gate. However the change ends, it is opened again.
+// A gate that is closed. However the change ends, it is opened again.
 class Fence {
  public:
-  explicit Fence(proxy::Gate& gate) : gate_(gate) { gate_.close(); }
+  explicit Fence(proxy::Gate& gate) : gate_(gate) {}
   Fence(const Fence&) = delete;
   ~Fence() { end(); }
+  void close() {
+    gate_.close();
+    closed_ = true;
+  }
   void end() {
-    if (!std::exchange(ended_, true)) gate_.open();
+    if (std::exchange(closed_, false)) gate_.open();
   }
 
  private:
   proxy::Gate& gate_;
-  bool ended_ = false;
+  bool closed_ = false;
 };
 
 // Lanes that were stopped in the fence. However the change ends, they run again.

@@ -23,6 +23,7 @@
 
 namespace vmproxy::cutover {
 
+class Fence;
 class StepTimes;
 
 // Where a database is, without credentials.
@@ -144,6 +145,7 @@ class Migration final : public Control {
   std::string not_ready_hint();
   // The catalog as the source shows it now. What nobody saw being made becomes a gap: so before the gates are asked.
   Result<void> ask_the_source();
+  void take_what_is_there(const Actor& actor);  // with the turn
   std::vector<Gate> gates_for_reads();
   std::vector<Gate> gates_for_promotion();
   std::vector<Gate> gates_for_rollback();
@@ -158,7 +160,7 @@ class Migration final : public Control {
   Result<void> drain(bool old_primary_dead, Deadline deadline);
   // Its part from the closed gate to the last look before COMMIT.
   Result<void> in_fence(journal::Side to, const Actor& actor, bool old_primary_dead, Deadline deadline,
-                        StepTimes& steps, bool& lanes_stopped);
+                        Fence& readers, StepTimes& steps, bool& lanes_stopped);
   Result<void> still_there(journal::Side to);
   Result<void> still_whole(journal::Side to, const Actor& actor, size_t given_up);
   // A promotion that is under way gives way: who asks for the way back does not want to see it succeed first.
@@ -202,7 +204,7 @@ class Migration final : public Control {
   proxy::Transfer transfer_;
   proxy::Mirror mirror_;
   proxy::RoutingTable routing_;
-  proxy::Gate gate_;
+  proxy::Gate gate_, read_gate_;
   proxy::KeyQueue keys_;
   proxy::Renames renames_;
   proxy::Drops drops_;

@@ -36,6 +36,7 @@ constexpr int repairs_max = 3;
 constexpr uint64_t urgent_keys_max = 100;  // keys compared in the fence of a rollback
 constexpr size_t windows_max = 10'000;     // keys of open windows that are read again before the fence
 constexpr size_t windows_in_fence_max = 300;
+constexpr Duration readers_leave_in = std::chrono::milliseconds(250);
 constexpr Duration still_there_timeout = std::chrono::seconds(10);  // for all collections
 constexpr Duration still_there_patience = std::chrono::seconds(2);  // with a database that stumbles
 constexpr size_t asked_at_once = 16;
@@ -252,7 +253,7 @@ Result<void> Migration::drain(bool old_primary_dead, Deadline deadline) {
 }
 
 Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_dead, Deadline deadline,
-                                 StepTimes& steps, bool& lanes_stopped) {
+                                 Fence& readers, StepTimes& steps, bool& lanes_stopped) {
   const bool urgent = to == Side::source;
   // DRAIN.
   Result<void> done = drain(old_primary_dead, deadline);
@@ -284,7 +285,12 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
       given_up = caught->given_up;
     }
   } else if (done) {
-    // What such a write has done by now, readers may have seen.
+    // What such a write has done by now, readers may have seen. What it does from now on nobody is shown: then it would be gone
+    // again once the new primary answers. A read that takes long is not waited for.
+    if (mirror_.any_window()) {
+      readers.close();
+      (void)read_gate_.wait_drained(std::min(deadline, clock_.in(readers_leave_in)));
+    }
     mirror_.reread_windows(windows_in_fence_max);
     done = mirror_.catch_up(deadline);
   }
@@ -347,12 +353,13 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   // FENCE
   const TimePoint closed_at = clock_.now();
   const Deadline deadline = closed_at + fence_max(old_primary_dead);
-  Fence fence(gate_);
+  Fence fence(gate_), readers(read_gate_);
+  fence.close();
   VMPROXY_FAULT("flip.fenced");
   StoppedLanes lanes(mirror_);  // goes before the fence does
   Result<void> done;
   try {
-    done = in_fence(to, actor, old_primary_dead, deadline, steps, lanes.stopped);
+    done = in_fence(to, actor, old_primary_dead, deadline, readers, steps, lanes.stopped);
     if (done) {
       // COMMIT
       State committed = prepared;
@@ -393,6 +400,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   lanes.resume();
   VMPROXY_FAULT("flip.lanes");
   fence.end();
+  readers.end();
   steps.ended("open");
   const double pause = std::chrono::duration<double>(clock_.now() - closed_at).count();
   {

@@ -41,7 +41,9 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
     if (actor.force.empty()) return {};
     State next = now;
     next.start_force = actor.force;  // for the next validation, which finds what the target had before
-    return move(next, actor, "start until " + until);
+    auto moved = move(next, actor, "start until " + until);
+    if (moved) take_what_is_there(actor);
+    return moved;
   }
   if (now.phase == Phase::promoted || now.phase == Phase::finalized)
     return wrong_state("start", now.phase, "the target is primary");
@@ -60,11 +62,26 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
     read_counts_.forget();
     write_trials_.forget();
   }
+  take_what_is_there(actor);
   std::lock_guard hold(mutex_);
   wanted_ = Wanted::start;
   problem_.clear();
   changed_.notify_all();
   return {};
+}
+
+// The lanes wait for it, and the copy and a validation that are under way for the lanes: they would not come to ask. What is not
+// armed yet is (arm()).
+void Migration::take_what_is_there(const Actor& actor) {
+  if (!forced(actor, "target_not_empty") || !state().capture) return;
+  for (const auto& collection : collections_.all()) {
+    if (collections_.claimed(*collection)) continue;
+    auto taken = collections_.create_on_target(*collection, clock_.in(std::chrono::seconds(10)), true);
+    if (!taken)
+      log::warn(
+          "what the target holds under the name of a collection is not taken yet; start it again, or validate",
+          {{"migration", options_.name}, {"collection", collection->key}, {"error", taken.error().message}});
+  }
 }
 
 Result<void> Migration::pause_backfill(const Actor& actor) {

@@ -30,7 +30,7 @@ Result<validation::Report> Migration::validate_once(const ValidateOptions& optio
   const bool take_foreign = std::find(force.begin(), force.end(), "target_not_empty") != force.end();
   bool away = false;  // the comparison waits for it
   for (const auto& collection : jobs()) {
-    const bool ours = collections_.claimed(*collection);
+    const bool ours = collections_.owned(*collection);
     if (ours && away) continue;
     if (ours && !follows) {
       // It answers the applications: made anew, its emptiness would count as the truth, and the source's records would go.

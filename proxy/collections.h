@@ -131,6 +131,9 @@ class Collections {
                            bool take_foreign = false);
   // May records be written to and erased from this collection's target? From memory.
   bool claimed(const Collection& collection) const;
+  // Claimed, as far as it is known: the commit of a release may have failed, and be on the disk all the same. Until it has been
+  // claimed again (create_on_target()) such a collection is ours, and nothing is written to it.
+  bool owned(const Collection& collection) const;
   // Made by us on the application's behalf, so ours.
   Result<void> claim(const Collection& collection);
   // The target's collection gets the name that the source's has now, and its claim with it. Where that name was free it is noted
@@ -245,6 +248,7 @@ class Collections {
   std::vector<protocols::LeftOut> refused_;  // by the target: of this catalog
   std::vector<Change> reconfigured_;
   std::map<std::string, std::string> claimed_;   // name on the target -> key
+  std::set<std::string> unsure_;                 // of these names: the disk may say otherwise
   std::set<std::string> making_;                 // names on the target that did not have them when we began
   std::map<std::string, TimePoint> landing_;     // ... of which a drop of ours may land until then
   std::map<std::string, TimePoint> late_drops_;  // by key: drop_may_land()

@@ -89,7 +89,7 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
                  "'" + name +
                      "' is being made anew on the target, and what was there before may still be dropped; "
                      "nothing was written to it, ask again in a minute");
-  const bool ours = claimed(collection);
+  const bool ours = owned(collection);
   bool lost = false, began = false, away = false;
   if (ours || !making(name)) {
     auto there = target_.describe(schema.name, deadline);
@@ -122,6 +122,7 @@ Result<void> Collections::create_on_target(const Collection& collection, Deadlin
     return made.error().within("creating '" + name + "' on the target");
   }
   if (claimed(collection)) return {};
+  if (owned(collection)) return claim(collection);
   if (!made && !take_foreign && !making(name)) {
     model::Query count;
     count.kind = model::Query::Kind::count;
@@ -223,8 +224,11 @@ Result<void> Collections::give_up(const Collection& collection, TimePoint lands_
     return Error(Code::unavailable,
                  "'" + name + "' is being made anew by another change of the same collection");
   auto kept = journal_.commit_rows({claim_row(name, std::nullopt), making_row(name, std::string(given_up))});
-  if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
   std::lock_guard hold(mutex_);
+  if (!kept) {
+    unsure_.insert(name);
+    return kept.error().within("what the migration owns on the target could not be kept");
+  }
   claimed_.erase(name);
   making_.insert(name);
   landing_[name] = lands_until;
@@ -271,6 +275,11 @@ Result<void> Collections::note_making(const std::string& on_target, bool begun) 
 }
 
 bool Collections::claimed(const Collection& collection) const {
+  std::lock_guard hold(mutex_);
+  const std::string name = model::to_string(collection.plan->target().name);
+  return claimed_.contains(name) && !unsure_.contains(name);
+}
+bool Collections::owned(const Collection& collection) const {
   std::lock_guard hold(mutex_);
   return claimed_.contains(model::to_string(collection.plan->target().name));
 }
@@ -321,10 +330,14 @@ Result<void> Collections::release(const LeftBehind& gone) {
   std::lock_guard changing(claims_mutex_);
   auto kept =
       journal_.commit_rows({claim_row(gone.target, std::nullopt), making_row(gone.target, std::nullopt)});
-  if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
-  VMPROXY_FAULT("claim.kept");
+  if (kept) VMPROXY_FAULT("claim.kept");
   std::lock_guard hold(mutex_);
+  if (!kept) {
+    unsure_.insert(gone.target);
+    return kept.error().within("what the migration owns on the target could not be kept");
+  }
   claimed_.erase(gone.target);
+  unsure_.erase(gone.target);
   making_.erase(gone.target);
   landing_.erase(gone.target);
   return {};
@@ -339,6 +352,7 @@ Result<void> Collections::release_all() {
   VMPROXY_FAULT("claim.released");
   std::lock_guard hold(mutex_);
   claimed_.clear();
+  unsure_.clear();
   making_.clear();
   landing_.clear();
   late_drops_.clear();
@@ -349,9 +363,12 @@ Result<void> Collections::release_all() {
 Result<void> Collections::change_claims(const Collection* gone, const Collection* ours) {
   std::lock_guard changing(claims_mutex_);
   auto kept = journal_.commit_rows(rows_of_claims(gone, ours));
-  if (!kept) return kept.error().within("what the migration owns on the target could not be kept");
-  VMPROXY_FAULT("claim.kept");
+  if (kept) VMPROXY_FAULT("claim.kept");
   std::lock_guard hold(mutex_);
+  if (!kept) {
+    if (gone != nullptr) unsure_.insert(model::to_string(gone->plan->target().name));
+    return kept.error().within("what the migration owns on the target could not be kept");
+  }
   claims_are(gone, ours);
   return {};
 }
@@ -371,6 +388,7 @@ void Collections::claims_are(const Collection* gone, const Collection* ours) {
   for (const auto* each : {gone, ours}) {
     if (each == nullptr) continue;
     making_.erase(model::to_string(each->plan->target().name));
+    unsure_.erase(model::to_string(each->plan->target().name));
     landing_.erase(model::to_string(each->plan->target().name));
   }
   if (gone != nullptr) claimed_.erase(model::to_string(gone->plan->target().name));

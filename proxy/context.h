@@ -119,7 +119,8 @@ struct Context {
   Transfer& transfer;
   Mirror& mirror;
   RoutingTable& routing;
-  Gate& gate;
+  Gate& gate;       // of captured writes
+  Gate& read_gate;  // of reads: closed in a fence behind which a write of unknown outcome may still be done
   KeyQueue& keys;
   Renames& renames;
   Drops& drops;

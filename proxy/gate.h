@@ -1,5 +1,5 @@
-// Gate: every captured write passes it. Closed only in a fence: then writes wait, in order of arrival, until it opens.
-// Thread-safe.
+// Gate: every captured write passes it, and every read another one. Closed only in a fence: then they wait, in order of arrival,
+// until it opens. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,7 @@ class Gate {
  public:
   explicit Gate(Clock& clock) : clock_(clock) {}
 
-  // Runs `entered` at once, or, when closed, from open() on its thread. A write that entered must leave().
+  // Runs `entered` at once, or, when closed, from open() on its thread. Who entered must leave().
   void enter(std::function<void()> entered) {
     {
       std::lock_guard hold(mutex_);
@@ -38,7 +38,7 @@ class Gate {
     std::lock_guard hold(mutex_);
     if (--inside_ == 0) drained_.notify_all();
   }
-  // For a write that entered: leaves when it ends, however it ends.
+  // For what entered: leaves when it ends, however it ends.
   class Inside {
    public:
     explicit Inside(Gate& gate) : gate_(gate) {}
@@ -52,7 +52,7 @@ class Gate {
     std::lock_guard hold(mutex_);
     closed_ = true;
   }
-  // True when no write is inside any more; false at the deadline.
+  // True when nobody is inside any more; false at the deadline.
   bool wait_drained(Deadline deadline) {
     std::unique_lock lock(mutex_);
     return clock_.wait_until(lock, drained_, deadline, [this] { return inside_ == 0; });

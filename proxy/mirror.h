@@ -214,6 +214,8 @@ class Mirror final : public journal::Sink {
   // its READ and the decision. A window that was carried over the last change is about what the replica may still do, so its key
   // is not read: a primary that dies would leave a READ that nobody can do, and hold a rollback up.
   void reread_windows(size_t max);
+  // A write of unknown outcome may still be done at the primary.
+  bool any_window() const { return in_flight_.any_window(); }
   // Reads every suspect again. Blocking; an error: not all of them.
   Result<void> reread_suspects();
   // After a change of the primary. What was in doubt is what the former one may still do, and that one is the replica now:

@@ -44,6 +44,17 @@ Pipeline::Pipeline(Context& context, std::string listener)
 asio::awaitable<void> Pipeline::handle(net::Exchange& exchange) {
   exchange.set_began(context_.clock.now());
   const Row* row = context_.dialect->classify(exchange.head());
+  if (row != nullptr && row->cls == OperationClass::read) return handle_read(exchange, row);
+  return route(exchange, row);
+}
+
+asio::awaitable<void> Pipeline::handle_read(net::Exchange& exchange, const Row* row) {
+  if (!context_.read_gate.enter_now()) co_await wait_at(context_.read_gate, exchange);
+  Gate::Inside inside(context_.read_gate);
+  co_await route(exchange, row);
+}
+
+asio::awaitable<void> Pipeline::route(net::Exchange& exchange, const Row* row) {
   const auto routing = context_.routing.get();
   if (routing->primary == Side::target) return serve(exchange, row);
   const bool changes = row == nullptr
@@ -132,10 +143,12 @@ asio::awaitable<void> Pipeline::enter_gate(net::Exchange& exchange) {
     asio::steady_timer timer(exchange.executor(), pace);
     (void)co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
   }
-  if (context_.gate.enter_now()) co_return;
-  (void)co_await net::completion<bool>(exchange.executor(), [&](std::function<void(bool)> done) {
-    context_.gate.enter([done] { done(true); });
-  });
+  if (!context_.gate.enter_now()) co_await wait_at(context_.gate, exchange);
+}
+
+asio::awaitable<void> Pipeline::wait_at(Gate& gate, net::Exchange& exchange) {
+  (void)co_await net::completion<bool>(
+      exchange.executor(), [&](std::function<void(bool)> done) { gate.enter([done] { done(true); }); });
 }
 
 asio::awaitable<bool> Pipeline::read_body(net::Exchange& exchange) {

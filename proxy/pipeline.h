@@ -25,6 +25,10 @@ class Pipeline {
  private:
   using Row = protocols::OperationRow;
 
+  // Reads pass a gate before it is looked where they go.
+  boost::asio::awaitable<void> handle_read(net::Exchange& exchange, const Row* row);
+  boost::asio::awaitable<void> route(net::Exchange& exchange, const Row* row);
+
   // While the source is primary.
   boost::asio::awaitable<void> pass(net::Exchange& exchange, const Row* row);
   boost::asio::awaitable<void> pass_uncaptured(net::Exchange& exchange, const Row* row);
@@ -103,6 +107,7 @@ class Pipeline {
   // The same, for ByteBudget::Share(context_.change_slots, 1).
   boost::asio::awaitable<bool> wait_for_change_slot(net::Exchange& exchange);
   boost::asio::awaitable<void> enter_gate(net::Exchange& exchange);
+  boost::asio::awaitable<void> wait_at(Gate& gate, net::Exchange& exchange);
   boost::asio::awaitable<bool> read_body(net::Exchange& exchange);
   static Error unknown_credential() {
     return {Code::unauthenticated, "the source had not accepted this credential before it was replaced"};

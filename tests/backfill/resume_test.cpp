@@ -26,12 +26,13 @@ class ByHand final : public journal::Sink {
     std::lock_guard hold(mutex);
     return pages.size();
   }
-  void answer(size_t index) {
+  void answer(size_t index, const std::optional<Error>& refusal = {}) {
     Page page;
     {
       std::lock_guard hold(mutex);
       page = pages.at(index);
     }
+    if (refusal) return page.done(*refusal);
     page.done(journal::BackfillDone{page.records.size(), 0, 0});
   }
   std::mutex mutex;
@@ -98,6 +99,28 @@ TEST_CASE("the checkpoint never passes a page that the target has not acknowledg
   REQUIRE(at.run());
   CHECK(at.sink->rows == 30);
   CHECK(at.backfill->progress().records == 40);
+}
+
+TEST_CASE("a stopped copy was stopped, also when one of its collections had failed before") {
+  Copy at;
+  at.source.fill("things", 10);
+  at.source.fill("others", 10);
+  const auto others = plan_of(at.source, at.target, "others");
+  at.options.parallel = 1;
+  ByHand sink;
+  Backfill copy(*at.journal, at.source, at.target, sink, at.clock, at.random, at.metrics, at.options);
+  Result<void> done;
+  std::thread runs([&] {
+    done = copy.run({{at.plan->source().name, at.plan}, {others->source().name, others}}, at.generation);
+  });
+  eventually([&] { return sink.size() == 1; });
+  sink.answer(0, Error(Code::precondition, "it is another one by now"));
+  eventually([&] { return sink.size() == 2; });  // the next collection's
+  copy.stop();
+  runs.join();
+  REQUIRE_FALSE(done);
+  CHECK(done.error().code == Code::cancelled);
+  CHECK(copy.progress().phase == "stopped");
 }
 
 TEST_CASE("a resume with another mapping refuses, says what changed, and touches nothing") {

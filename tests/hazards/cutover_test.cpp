@@ -1202,6 +1202,55 @@ TEST_CASE("C6: a refusal that the application was told of right before a kill is
   CHECK(move.source.find("a") == 1);
 }
 
+TEST_CASE(
+    "H37: while a write without an answer may still be done, nobody reads in a fence what the new primary will lack") {
+  Move move;
+  move.source.caps.max_zombie = move.target.caps.max_zombie = seconds(60);
+  move.ready();
+  REQUIRE(move.promote());
+  move.write("a", 1);
+  REQUIRE(move.quiet());
+  auto& readers = move.context().read_gate;
+  const bool in_doubt = GENERATE(true, false);
+  if (in_doubt) {
+    move.write_uncertain("a", 2);
+    move.write("a", 3);
+    REQUIRE(move.eventually([&] { return move.source.find("a") == 3; }));
+  }
+  move.write("b", 1);
+  REQUIRE(move.eventually([&] { return move.source.find("b") == 1; }));
+  move.enter();  // the fence waits for it, and reads go on until that has ended
+  move.aside([&] { return move.migration->rollback({}); });
+  REQUIRE(move.eventually([&] { return move.intended(); }));
+  REQUIRE(readers.enter_now());
+  readers.leave();
+  move.target.hold(Call::read);
+  move.leave();
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  const auto closed = [&] {
+    if (!readers.enter_now()) return true;
+    readers.leave();
+    return false;
+  };
+  if (in_doubt) {
+    CHECK(move.eventually(closed));
+  } else {
+    move.linger();
+    CHECK_FALSE(closed());
+  }
+  std::atomic<bool> by_the_source = false;  // who came meanwhile is answered
+  readers.enter([&] {
+    by_the_source = move.context().routing.get()->primary == vmproxy::journal::Side::source;
+    readers.leave();
+  });
+  move.target.release();
+  REQUIRE(move.ended());
+  CHECK(by_the_source == in_doubt);
+  CHECK(move.source.find("a") == (in_doubt ? 3 : 1));
+  REQUIRE(readers.enter_now());
+  readers.leave();
+}
+
 TEST_CASE("C6: a refusal that the journal cannot keep is not told as one, and is kept once it can") {
   Move move;
   move.ready();

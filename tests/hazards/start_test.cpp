@@ -270,6 +270,33 @@ TEST_CASE("a start that was accepted goes on after a kill, with what was to be s
   CHECK(move.equal());
 }
 
+TEST_CASE(
+    "a person who gives up what the target holds is heard while the copy and the mirror are under way") {
+  Move move;
+  move.source.put("a", 1);
+  move.source.hold(Call::scan);
+  move.start();
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.reaches("backfilling"));
+  REQUIRE(move.eventually([&] { return move.source.held() > 0; }));
+  auto other = things();
+  other.name.name = "other";
+  move.target.add_collection(other);
+  move.target.put("other", "theirs", 7);
+  move.source.add_collection(other);
+  move.source.put("other", "ours", 1);
+  REQUIRE(move.context().collections.refresh(move.clock.in(seconds(1))));
+  REQUIRE(move.context().mirror.repair({"", "other"}, {key_of("ours")}));  // as if it had been written
+  move.linger();
+  CHECK(move.target.rows("other").size() == 1);
+  REQUIRE(move.migration->start("ready", {"operator", "", {"target_not_empty"}}));
+  CHECK(move.eventually([&] { return move.target.rows("other").size() == 2; }));
+  CHECK(move.status().state == "backfilling");
+  move.source.release();
+  REQUIRE(move.reaches("ready"));
+  CHECK(move.eventually([&] { return move.target.rows("other") == move.source.rows("other"); }));
+}
+
 TEST_CASE("a copy that a person paused or slowed down is so after a kill") {
   Move move;
   for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);

@@ -213,6 +213,23 @@ TEST_CASE("H20: what we renamed on the target is ours, though nobody came to say
   }
 }
 
+TEST_CASE("what is ours on the target stays so when giving it up failed, whatever the disk has of that") {
+  Sides at;
+  REQUIRE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))));
+  at.target.put("a", 7);
+  at.store->fail_next_commit_after_applying();
+  CHECK_FALSE(at.collections.release(*at.collection));
+  CHECK_FALSE(
+      at.collections.claimed(*at.collection));  // nothing is written there until the disk has it again
+  CHECK(at.collections.owned(*at.collection));
+  REQUIRE(eventually(at.clock, [&] { return !at.journal->failure(); }));
+  REQUIRE(at.collections.create_on_target(*at.collection, at.clock.in(seconds(5))));
+  CHECK(at.collections.claimed(*at.collection));
+  vmproxy::proxy::Collections next{*at.journal, at.source, at.target, at.clock, any_collection, {}};
+  REQUIRE(next.load());
+  CHECK(next.claimed(*next.find("things")));
+}
+
 TEST_CASE("what was surely not made on the target is not ours when somebody makes it") {
   Sides at;
   at.target.fail(Call::create, Error(Code::refused_connection, "nobody listens"));

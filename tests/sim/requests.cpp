@@ -63,12 +63,16 @@ class UncapturedWrite {
   std::atomic<uint64_t>& count_;
 };
 
+void enter(proxy::Gate& gate) {
+  std::promise<void> inside;
+  gate.enter([&inside] { inside.set_value(); });
+  inside.get_future().wait();
+}
+
 void enter_gate(World& world, proxy::Context& context) {
   if (const Duration pace = context.gate.pace(); pace > Duration::zero())
     world.run.sleep_until(world.run.now() + std::chrono::nanoseconds(pace).count());
-  std::promise<void> inside;
-  context.gate.enter([&inside] { inside.set_value(); });
-  inside.get_future().wait();
+  enter(context.gate);
 }
 
 // What a write by filter will hit; false: nobody knows.
@@ -478,6 +482,8 @@ Found find(World& world, proxy::Context& context, const Read& read, Answer& answ
 
 void serve_read(World& world, Process& process, const std::vector<std::string>& ids, Answer& answer) {
   auto& context = process.migration->context();
+  enter(context.read_gate);
+  proxy::Gate::Inside inside(context.read_gate);
   Read read{{}, context.clock.in(patience)};
   for (const auto& id : ids) read.keys.push_back(support::key_of(id));
   auto found = find(world, context, read, answer);
