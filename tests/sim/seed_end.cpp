@@ -51,6 +51,10 @@ void Seed::heal() {
     if (attempt == 100) return violated("the collection cannot be made although nothing fails any more");
     if (change("the application", Change::create) != Did::yes) run_.sleep_until(run_.now() + second);
   }
+  // Nothing has left the quarantine since: it stopped right after the change.
+  for (auto& change : forced_) {
+    if (!change.listed) (void)set_aside(change.ids);
+  }
   last_copies_are_kept();
   const bool rest = rests();
   if (world_.process().migration->status().state == "finalized" && finalized_ == never)

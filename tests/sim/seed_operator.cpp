@@ -84,7 +84,8 @@ void Seed::forced(const std::string& what, bool to_target, std::vector<std::stri
   // It may have been decided although nobody was told.
   change.until = std::min(run_.now(), world_.died_after(change.from));
   verdict.counts.forced += done;
-  while (!set_aside(change.ids) && run_.now() < ends_) run_.sleep_until(run_.now() + 100 * millisecond);
+  while (!(change.listed = set_aside(change.ids)) && run_.now() < ends_)
+    run_.sleep_until(run_.now() + 100 * millisecond);
   if (anything) change.ids = {ids_.begin(), ids_.end()};
   if (done) verdict.counts.given_up += change.ids.size();
   forced_.push_back(std::move(change));

@@ -112,6 +112,7 @@ class Seed {
     bool to_target;
     Time from, until;
     std::set<std::string> ids;
+    bool listed = false;  // the quarantine was, after the change
   };
   std::vector<Forced> forced_;
   uint64_t promotions_asked_ = 0, promotions_answered_ = 0;

@@ -45,7 +45,7 @@ void SimDisk::look_at(const Batch& batch) {
       seen_.gaps.erase(seen_.gaps.lower_bound(operation.key), seen_.gaps.lower_bound(operation.value));
     if (operation.kind != Batch::Kind::put) continue;
     if (operation.key.starts_with(gaps)) seen_.gaps.insert(operation.key);
-    if (seen_.may_differ() || !operation.key.starts_with(audit)) continue;
+    if (seen_.may_differ() || !operation.key.starts_with(audit) || unfollowed()) continue;
     for (const std::string_view words : {"differed and are repaired", "validation found differences"}) {
       if (const auto at = operation.value.find(words); at != std::string::npos)
         seen_.healed.push_back(operation.value.substr(at, 200));

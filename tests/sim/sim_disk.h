@@ -2,6 +2,7 @@
 // goes on at a time, and gives way only at pause points, so nothing here is locked.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 
@@ -37,6 +38,8 @@ class SimDisk {
   };
   const Seen& seen() const { return seen_; }
   void expect_differences() { seen_.expected = true; }
+  // A write is under way of which nobody can say what it changes: it is a gap when it has ended.
+  std::function<bool()> unfollowed = [] { return false; };
 
  private:
   friend class SimStore;

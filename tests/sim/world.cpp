@@ -11,6 +11,9 @@ World::World(Scheduler& scheduler, Duration source_window, Duration target_windo
   source.rows.caps.max_exec = source.rows.caps.max_zombie = source_window;
   target.rows.caps.max_exec = target.rows.caps.max_zombie = target_window;
   source.rows.add_collection(support::things());
+  disk.unfollowed = [this] {
+    return serving() && process_->migration && process_->migration->context().mirror.unfollowed();
+  };
   options.name = "move";
   options.source_label = "old (fake)";
   options.target_label = "new (fake)";
