@@ -88,7 +88,9 @@ bool Seed::rests() {
     if (status.state != "finalized" && status.at_risk > 0) drop_what_is_at_risk();
     if (status.quarantined > 0)
       (void)control("retry", [](auto& migration) { return migration.quarantine_retry({}, {}); });
-    const bool forced = status.work.problem.find("--force target_not_empty") != std::string::npos;
+    // As the background work says it, or the mirror whose lanes it waits for.
+    const std::string problem = status.work.problem + status.mirror.health;
+    const bool forced = problem.find("--force target_not_empty") != std::string::npos;
     if (status.primary == "source" && (forced || status.state != "ready") &&
         status.validation.phase != "running")
       start(forced);
