@@ -178,8 +178,7 @@ Result<ApplyResult> ChromaDriver::upsert(const Schema& schema, std::span<const R
       chosen.emplace(id_of(records[i].key), i);
     }
   }
-  if (all_or_none(mode) && !upsert.result.refused.empty())
-    return upsert.result.refused.front().error;
+  if (all_or_none(mode) && !upsert.result.refused.empty()) return upsert.result.refused.front().error;
   std::vector<Item> batch;
   size_t bytes = 0;
   for (size_t i = 0; i <= records.size(); ++i) {

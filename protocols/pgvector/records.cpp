@@ -231,8 +231,7 @@ Result<ApplyResult> PgvectorDriver::upsert(const model::Schema& schema,
       writer.result.refused.push_back({index, row.error()});
     }
   }
-  if (all_or_none(mode) && !writer.result.refused.empty())
-    return writer.result.refused.front().error;
+  if (all_or_none(mode) && !writer.result.refused.empty()) return writer.result.refused.front().error;
   if (auto done = writer.write(rows); !done) {
     if (writer.refusal) return *writer.refusal;
     return failed(schema, *work->connection, done.error()).not_whole(writer.wrote);

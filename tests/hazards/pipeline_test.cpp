@@ -1465,7 +1465,7 @@ TEST_CASE("after the promotion a write that depends on what is there sees what t
 }
 
 TEST_CASE(
-    "H35: after the promotion an insert that the target does late leaves alone what was written meanwhile") {
+    "H37: after the promotion an insert that the target does late leaves alone what was written meanwhile") {
   Proxy proxy;
   proxy.ready();
   REQUIRE(proxy.move.promote());
