@@ -74,9 +74,10 @@ Result<void> Migration::start(const std::string& until, const Actor& actor) {
 // armed yet is (arm()).
 void Migration::take_what_is_there(const Actor& actor) {
   if (!forced(actor, "target_not_empty") || !state().capture) return;
+  const Deadline deadline = clock_.in(std::chrono::seconds(10));
   for (const auto& collection : collections_.all()) {
     if (collections_.claimed(*collection)) continue;
-    auto taken = collections_.create_on_target(*collection, clock_.in(std::chrono::seconds(10)), true);
+    auto taken = collections_.create_on_target(*collection, deadline, true);
     if (!taken)
       log::warn(
           "what the target holds under the name of a collection is not taken yet; start it again, or validate",
