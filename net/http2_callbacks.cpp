@@ -137,6 +137,8 @@ int Http2Session::Callbacks::on_header(nghttp2_session* session, const nghttp2_f
     head.authority = value;
   } else if (name == ":status") {
     std::from_chars(value.data(), value.data() + value.size(), head.status);
+    // As over HTTP/1.1: three digits are not yet a status that a client may be told.
+    if (head.status < 100 || head.status > 599) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
   return 0;
 }

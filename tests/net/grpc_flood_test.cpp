@@ -1,4 +1,4 @@
-// The drivers' gRPC client, and the proxy, towards a database that keeps them busy with frames that hold nothing.
+// The drivers' gRPC client, and the proxy, towards a database that keeps them busy with frames that hold nothing, or answers nonsense.
 #include <catch2/catch.hpp>
 
 #include "net/grpc_client.h"
@@ -125,4 +125,26 @@ TEST_CASE("a connection whose database talks between the calls is left") {
   const auto second = client.send("/t/Call", {}, "x", in(5s));
   REQUIRE(second.has_value());
   CHECK(database.accepted() == 2);
+}
+
+TEST_CASE("a status that is none is not passed on: the client is answered by the proxy") {
+  for (const bool holds : {false, true}) {
+    for (const std::string status : {"051", "600"}) {
+      FakeUpstream database([&](Socket& socket, int) {
+        socket.send(settings);
+        receive_request(socket);
+        socket.send(std::string("\0\0\5\1\5\0\0\0\1\x8\3", 11) + status);
+        socket.receive_all();
+      });
+      Upstream upstream(database.options());
+      auto proxy = holds ? Proxy::holding(upstream) : Proxy::passing(upstream);
+      UpstreamOptions options = database.options();
+      options.port = proxy.port;
+      GrpcClient client(options, 1);
+      const auto got = client.send("/t/Call", {}, "x", in(10s));
+      CAPTURE(holds, status);
+      REQUIRE(got.has_value());
+      CHECK(got->status != 0);
+    }
+  }
 }
