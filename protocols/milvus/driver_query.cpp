@@ -74,9 +74,7 @@ Result<QueryResult> MilvusDriver::query(const model::Schema& schema, const Query
   auto expression = filter_text(schema, shape, query);
   if (!expression) return expression.error();
   if (query.kind == Query::Kind::search) return search(schema, shape, query, *expression, deadline);
-  // Beside upserts Milvus Lite counts a record twice now and then, for a while, that it shows once: its keys are counted here.
-  if (query.kind == Query::Kind::count && !query.keys && !lite_)
-    return count(schema, query, *expression, deadline);
+  if (query.kind == Query::Kind::count && !query.keys) return count(schema, query, *expression, deadline);
 
   QueryResult result;
   const ReadParts parts{query.with_vectors && query.kind == Query::Kind::get,
@@ -106,7 +104,6 @@ Result<QueryResult> MilvusDriver::query(const model::Schema& schema, const Query
     auto found = fetch_ordered(schema, shape, query, *expression, parts, deadline);
     if (!found) return found.error();
     result.records = std::move(*found);
-    if (query.kind == Query::Kind::count) result.count = result.records.size();
   }
   if (query.kind == Query::Kind::count) result.records.clear();
   for (auto& record : result.records) cut(query, record);
