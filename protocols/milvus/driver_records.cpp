@@ -294,6 +294,7 @@ Result<void> MilvusDriver::send_write(std::string_view rpc, const model::Schema&
     if (reader.field() == 9) timestamp = reader.u64();  // milvus.proto, MutationResult
   }
   session_.wrote(to_string(schema.name), keys, timestamp, deadline);
+  let_writes_show(deadline);  // the next write of the key, too, must find this one
   return {};
 }
 
