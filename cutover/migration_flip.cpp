@@ -12,6 +12,7 @@
 #include "cutover/flip_guards.h"
 #include "cutover/migration.h"
 #include "cutover/pacer.h"
+#include "cutover/refusals.h"
 #include "cutover/step_times.h"
 #include "journal/rows.h"
 
@@ -40,10 +41,6 @@ constexpr Duration readers_leave_in = std::chrono::milliseconds(250);
 constexpr Duration still_there_timeout = std::chrono::seconds(10);  // for all collections
 constexpr Duration still_there_patience = std::chrono::seconds(2);  // with a database that stumbles
 constexpr size_t asked_at_once = 16;
-
-bool gives_up_unread(const Actor& actor) {
-  return std::find(actor.force.begin(), actor.force.end(), "unread") != actor.force.end();
-}
 
 }  // namespace
 
@@ -195,17 +192,14 @@ Result<void> Migration::still_there(Side to) {
 // Asked before the preparation, and with the gate closed: a gap, a refused record, or a change of collections that came after
 // the gates were asked is nothing the comparison could find. `given_up`: so many are in quarantine by the operator's choice.
 Result<void> Migration::still_whole(Side to, const Actor& actor, size_t given_up) {
-  const auto forced = [&](const char* gate) {
-    return std::find(actor.force.begin(), actor.force.end(), gate) != actor.force.end();
-  };
-  if (journal_.has_gaps() && !forced("gaps")) {
+  if (journal_.has_gaps() && !forced(actor, "gaps")) {
     return Error(
         Code::precondition,
         "a capture gap was opened meanwhile: `vmproxy status` names it, `vmproxy validate --full --repair` closes it, "
         "--force gaps goes on in spite of it");
   }
   const uint64_t refused = mirror_.quarantine().count();
-  if (refused > given_up && !forced("quarantine")) {
+  if (refused > given_up && !forced(actor, "quarantine")) {
     return Error(
         Code::precondition,
         std::to_string(refused - given_up) + " records could not be brought to the " +
@@ -213,7 +207,7 @@ Result<void> Migration::still_whole(Side to, const Actor& actor, size_t given_up
             " meanwhile, which lacks them: `vmproxy quarantine list` names them and the reasons; once those are "
             "gone, `vmproxy quarantine retry` brings them over (--force quarantine goes on without them)");
   }
-  if (to == Side::source && !forced("ddl")) {
+  if (to == Side::source && !forced(actor, "ddl")) {
     bool changed = false;
     auto looked =
         journal_.scan_rows(journal::rows::state, "ddl/", "", [&](std::string_view, std::string_view) {
@@ -276,7 +270,7 @@ Result<void> Migration::in_fence(Side to, const Actor& actor, bool old_primary_d
   if (done && old_primary_dead) {
     auto caught = mirror_.catch_up_without_primary(
         "only the former primary had this; it did not answer when the primary was changed",
-        gives_up_unread(actor), deadline);
+        forced(actor, "unread"), deadline);
     if (!caught) {
       done = caught.error();
     } else if (caught->unread.count > 0) {
@@ -331,7 +325,7 @@ Result<void> Migration::flip(Side to, Phase phase_after, const Actor& actor, con
   auto drained = still_there(to);
   if (drained) drained = still_whole(to, actor, 0);
   if (drained)
-    drained = old_primary_dead ? pre_drain_without_primary(gives_up_unread(actor)) : pre_drain(urgent);
+    drained = old_primary_dead ? pre_drain_without_primary(forced(actor, "unread")) : pre_drain(urgent);
   if (!drained) {
     note(actor, action, "refused: ", drained.error().message);
     return drained;

@@ -903,16 +903,7 @@ TEST_CASE("a target that holds somebody else's records is refused, and nothing t
 TEST_CASE("a collection created while the mirror runs is not written to what the target has under its name") {
   Move move;
   move.ready();
-  vmproxy::model::Schema other = things();
-  other.name.name = "other";
-  move.target.add_collection(other);
-  move.target.put("other", "theirs", 7);
-  move.source.add_collection(other);
-  move.source.put("other", "ours", 1);
-  REQUIRE(move.context().collections.refresh(move.clock.in(seconds(1))));
-  REQUIRE(move.context().mirror.repair({"", "other"}, {key_of("ours")}));  // as if it had been written
-  move.linger();
-  CHECK(move.target.rows("other").size() == 1);
+  move.make_other_where_the_target_has_one();
   CHECK(move.status().lag_changes > 0);
   CHECK(move.eventually(
       [&] { return move.status().mirror.health.find("not of this migration") != std::string::npos; }));

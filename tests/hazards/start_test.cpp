@@ -279,16 +279,7 @@ TEST_CASE(
   REQUIRE(move.migration->start("ready", {}));
   REQUIRE(move.reaches("backfilling"));
   REQUIRE(move.eventually([&] { return move.source.held() > 0; }));
-  auto other = things();
-  other.name.name = "other";
-  move.target.add_collection(other);
-  move.target.put("other", "theirs", 7);
-  move.source.add_collection(other);
-  move.source.put("other", "ours", 1);
-  REQUIRE(move.context().collections.refresh(move.clock.in(seconds(1))));
-  REQUIRE(move.context().mirror.repair({"", "other"}, {key_of("ours")}));  // as if it had been written
-  move.linger();
-  CHECK(move.target.rows("other").size() == 1);
+  move.make_other_where_the_target_has_one();
   REQUIRE(move.migration->start("ready", {"operator", "", {"target_not_empty"}}));
   CHECK(move.eventually([&] { return move.target.rows("other").size() == 2; }));
   CHECK(move.status().state == "backfilling");

@@ -56,6 +56,15 @@ void receive_request(Socket& socket) {
   }
 }
 
+auto call_through_a_proxy(FakeUpstream& database, bool holds) {
+  Upstream upstream(database.options());
+  auto proxy = holds ? Proxy::holding(upstream) : Proxy::passing(upstream);
+  UpstreamOptions options = database.options();
+  options.port = proxy.port;
+  GrpcClient client(options, 1);
+  return client.send("/t/Call", {}, "x", in(10s));
+}
+
 }  // namespace
 
 TEST_CASE("a database that answers with nothing but empty frames is given up before the deadline") {
@@ -79,12 +88,7 @@ TEST_CASE("so is one behind the proxy, whose requests on that connection it ends
         receive_request(socket);
         if (socket.send(head)) flood(socket, frame);
       });
-      Upstream upstream(database.options());
-      auto proxy = holds ? Proxy::holding(upstream) : Proxy::passing(upstream);
-      UpstreamOptions options = database.options();
-      options.port = proxy.port;
-      GrpcClient client(options, 1);
-      const auto got = client.send("/t/Call", {}, "x", in(10s));
+      const auto got = call_through_a_proxy(database, holds);
       CAPTURE(holds);
       if (got) {
         CHECK(got->status != 0);  // an answer of the proxy's own
@@ -136,12 +140,7 @@ TEST_CASE("a status that is none is not passed on: the client is answered by the
         socket.send(std::string("\0\0\5\1\5\0\0\0\1\x8\3", 11) + status);
         socket.receive_all();
       });
-      Upstream upstream(database.options());
-      auto proxy = holds ? Proxy::holding(upstream) : Proxy::passing(upstream);
-      UpstreamOptions options = database.options();
-      options.port = proxy.port;
-      GrpcClient client(options, 1);
-      const auto got = client.send("/t/Call", {}, "x", in(10s));
+      const auto got = call_through_a_proxy(database, holds);
       CAPTURE(holds, status);
       REQUIRE(got.has_value());
       CHECK(got->status != 0);

@@ -190,6 +190,17 @@ void Move::change(const journal::Image& image, bool uncertain) {
   if (!answer && !uncertain) throw std::runtime_error(answer.error().message);
 }
 
+void Move::make_other_where_the_target_has_one() {
+  target.add_collection(things("other"));
+  target.put("other", "theirs", 7);
+  source.add_collection(things("other"));
+  source.put("other", "ours", 1);
+  REQUIRE(context().collections.refresh(clock.in(seconds(1))));
+  REQUIRE(context().mirror.repair({"", "other"}, {key_of("ours")}));  // as if it had been written
+  linger();
+  CHECK(target.rows("other").size() == 1);
+}
+
 void Move::write(const std::string& id, int64_t version) {
   change({key_of(id), record_of(id, version)}, false);
 }

@@ -46,6 +46,9 @@ class Move {
   std::string primary() { return status().primary; }
   proxy::Context& context() { return migration->context(); }
 
+  // The source makes "other", and writes "ours", while the target has somebody else's "theirs" under that name, and keeps it.
+  void make_other_where_the_target_has_one();
+
   // --- the application
   void write(const std::string& id, int64_t version);  // waits at a closed gate
   void erase(const std::string& id);
