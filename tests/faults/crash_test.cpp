@@ -1,7 +1,6 @@
 // A whole migration between two fake databases is killed at every fault point that it passes, and started again.
 #include <catch2/catch.hpp>
 #include <iostream>
-#include <random>
 
 #include "base/fault.h"
 #include "tests/faults/lives.h"
@@ -29,11 +28,9 @@ void carry_out_once(Kill& kill, const Way& way, uint64_t nth) {
 
 // A night of torture has twenty seeds, and so twenty moments.
 void carry_out(Kill& kill, std::optional<uint64_t> seed) {
-  std::mt19937_64 chance(seed.value_or(0) ^ std::hash<std::string>()(kill.point));
-  for (size_t attempt = 0; attempt < attempts_max && !kill.killed; ++attempt) {
-    const auto& pass = kill.passes[(attempt + (seed ? chance() : 0)) % kill.passes.size()];
-    const bool any = seed && attempt < attempts_max / 2;
-    carry_out_once(kill, *pass.way, any ? 1 + chance() % pass.hits : 1);
+  for (const Attempt& attempt : attempts(kill.passes, seed, kill.point)) {
+    if (kill.killed) return;
+    carry_out_once(kill, *attempt.way, attempt.nth);
   }
 }
 

@@ -64,21 +64,17 @@ struct Failure {
 };
 
 void carry_out(Failure& failure, std::optional<uint64_t> seed) {
-  std::mt19937_64 chance(seed.value_or(0) ^ std::hash<std::string>()(failure.point + failure.action));
-  for (size_t attempt = 0; attempt < attempts_max && !failure.acted; ++attempt) {
-    const auto& pass = failure.passes[(attempt + (seed ? chance() : 0)) % failure.passes.size()];
-    const bool any = seed && attempt < attempts_max / 2;
-    const std::string once =
-        failure.point + ":" + std::to_string(any ? 1 + chance() % pass.hits : 1) + ":" + failure.action;
-    const std::string always = armed_with(*pass.way, failure.point + ":*:" + failure.action);
-    const std::string what =
-        "name=" + failure.point + " action=" + failure.action.substr(0, failure.action.find('=')) + " hit=";
+  const std::string what =
+      "name=" + failure.point + " action=" + failure.action.substr(0, failure.action.find('=')) + " hit=";
+  for (const Attempt& attempt : attempts(failure.passes, seed, failure.point + failure.action)) {
+    const std::string once = failure.point + ":" + std::to_string(attempt.nth) + ":" + failure.action;
+    const std::string always = armed_with(*attempt.way, failure.point + ":*:" + failure.action);
     const Lived life =
-        failure.for_a_moment ? live(*pass.way, "", always, what) : live(*pass.way, once, "", what);
+        failure.for_a_moment ? live(*attempt.way, "", always, what) : live(*attempt.way, once, "", what);
     failure.acted = life.acted > 0;
     failure.well = life.well;
     failure.log = life.log;
-    if (!life.well) return;
+    if (!failure.well || failure.acted) return;
   }
 }
 

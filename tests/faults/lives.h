@@ -44,8 +44,11 @@ struct Survey {
   bool well = false;
   std::map<std::string, uint64_t> hits;
   std::string log;
+
+  // One more life on the same way.
+  void add(const Survey& next);
 };
-// One for each of `ways`; made when it is first asked for.
+// One for each of `ways`; made when it is first asked for, from several lives where one missed a point.
 const std::vector<Survey>& surveys();
 
 // The ways that pass a point.
@@ -66,11 +69,18 @@ std::string armed_with(const Way& way, const std::string& faults);
 // Runs work(i) for each i below `count`, some at once; nothing of Catch in it.
 void for_each(size_t count, const std::function<void(size_t)>& work);
 
-// $VMPROXY_KILLS_SEED: which time that a point is passed, and on which way. Without one it is the first.
+// $VMPROXY_KILLS_SEED: which time that a point is passed, and on which way (attempts()).
 std::optional<uint64_t> chosen_seed();
 
+// A way, and which time that it passes the point.
+struct Attempt {
+  const Way* way;
+  uint64_t nth;
+};
 // What leads to some points is a race of writers with lanes and copies: where one way meets the point by chance, the next may do
-// so always. Lives differ: the n-th time may not come again.
-inline constexpr size_t attempts_max = 8;
+// so always. Lives differ: the n-th time may not come again. So there are several attempts, until one meets the point: with a seed
+// the first are its choice, `what` telling one use of it from another; then each way, in the order of `passes`, at its first time.
+std::vector<Attempt> attempts(const std::vector<Pass>& passes, std::optional<uint64_t> seed,
+                              const std::string& what);
 
 }  // namespace vmproxy::faults

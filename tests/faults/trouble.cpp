@@ -92,6 +92,11 @@ void dead_primary(Life& life) {
     life.until(
         "the way back", [&] { return !life.target_is_primary(); },
         [&]() -> Result<void> {
+          // What passed in a gap may be at the target only: it is brought back first.
+          if (life.status().gaps > 0) {
+            life.target.down(std::nullopt);
+            life.no_gap();
+          }
           life.target.down(Error(Code::refused_connection, "dead"));
           // What only it has; the source still has the same.
           (void)life.migration->context().mirror.repair({"", "things"}, {key_of("h1")});

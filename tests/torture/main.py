@@ -21,7 +21,7 @@ from servers.base import read_authorities_once
 from torture.context import ROOT, Context
 from torture.merge import merge, missing_counts, missing_parts
 from torture.page import page
-from torture.plan import NIGHT_MINUTES, PART_MINUTES_MAX, PLANNED, budgets, parse_part, squeezed
+from torture.plan import NIGHT_MINUTES, PART_MINUTES_MAX, PLANNED, budgets, granted, parse_part
 from torture.report import Report
 from torture.row import MAIN, NICE, NotRun
 from torture.state import RunFolder, write_whole
@@ -122,9 +122,9 @@ def run_rows(context: Context, folder: RunFolder, chosen, planned: dict, known: 
         if chosen.count is not None:
             budget.count = chosen.count
         if not chosen.short:
-            # What earlier rows took too long is taken from all that come: a part is at most an hour, also in two attempts.
+            # A part is at most an hour, also in two attempts.
             to_come = sum(planned[later].seconds for later in rows[position:] if later.name not in known)
-            budget.seconds = squeezed(budget.seconds, to_come, until - time.monotonic())
+            budget.seconds = granted(budget.seconds, to_come, until - time.monotonic())
         folder.forget_logs(row.name)  # of an attempt that was broken off
         known[row.name] = run_row(context, chosen, row, budget)
         folder.keep(known[row.name])

@@ -34,4 +34,4 @@ def run(context, budget, seed):
 
 STEP = 50
 ROW = Row("journal_damage", "bit flips, zeros, truncations and swapped files in the journal", "damaged journals", (100, 120),
-          (2000, 600), run, lane=SPARE)
+          (2000, 180), run, lane=SPARE)

@@ -206,4 +206,4 @@ def settle(stack, moment: str) -> None:
 
 
 ROW = Row("network_cells", "network faults on each link, in each direction, at four moments", "cells", (12, 240),
-          (len(CELLS), 2770), run, lane=STACKS)
+          (len(CELLS), 900), run, lane=STACKS)

@@ -49,4 +49,4 @@ def run(context, budget, seed):
     return result
 
 
-ROW = Row("simulator", "seeds of the simulator", "seeds", (300, 240), (20_000, 1300), run, lane=SPARE)
+ROW = Row("simulator", "seeds of the simulator", "seeds", (300, 240), (20_000, 840), run, lane=SPARE)
