@@ -10,10 +10,12 @@ import types
 
 import pytest
 
-from history_log import HistoryLog
+from history_log import HistoryLog, now
 from servers.base import process_exists, wait_until
+from torture import identity
 from torture import main as program
 from torture.compare import more_than
+from torture.context import ROOT
 from torture.merge import merge, missing_counts, missing_parts
 from torture.page import page
 from torture.plan import NIGHT_MINUTES, PLANNED, SHORT_SECONDS, budgets, granted, parse_part, place, share
@@ -205,6 +207,25 @@ def test_the_last_line_of_one_row_is_its_figure(alone, tmp_path, capsys):
     alone(row())
     program.main(["--short", "--seed", "1", "--row", "row", "--out", str(tmp_path / "run")])
     assert capsys.readouterr().out.strip().splitlines()[-1].startswith("row: passed: 5 of 5 kills, 0 anomalies, ")
+
+
+def test_a_run_is_of_what_vmproxy_is_built_from(tmp_path):
+    """So parts of a night may have other tests, and say so, but not another vmproxy."""
+    def commit(file, text):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+        for words in (["add", "."], ["-c", "user.name=a test", "-c", "user.email=test", "commit", "-qm", "a test"]):
+            subprocess.run(["git", *words], cwd=tmp_path, check=True)
+        return identity.sources(tmp_path), identity.tests(tmp_path)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    first = commit("journal/a.cpp", "1")
+    assert commit("tests/a.py", "1")[0] == commit("docs/a.md", "1")[0] == first[0] != commit("journal/a.cpp", "2")[0]
+    assert commit("tests/a.py", "2")[1] != commit("tests/a.py", "3")[1] != first[1]
+    (tmp_path / "tests" / "a.py").write_text("4")
+    assert identity.tests(tmp_path).endswith("+changes") and not identity.sources(tmp_path).endswith("+changes")
+    (tmp_path / "journal" / "a.cpp").write_text("4")
+    assert identity.sources(tmp_path).endswith("+changes")
+    assert set(identity.NOT_BUILT_FROM) <= set(os.listdir(ROOT)), "it would name what is not there"
 
 
 def test_a_run_that_was_broken_off_goes_on_where_it_was(alone, tmp_path):
@@ -430,6 +451,23 @@ class FakeFaultProxy:
 
     def forget(self, below):
         self.first = below
+
+
+def test_the_witness_keeps_of_the_log_what_is_not_whole_yet_and_no_more():
+    proxy = FakeFaultProxy()
+    witness = Witness(lambda: {}, proxy, client=True, executions=True)
+    proxy.add("source", "arrived", at=now())
+    proxy.add("source", "arrived", at=now(), complete=False)
+    proxy.add("source", "arrived", at=now())
+    witness._collect()
+    assert proxy.first == 1 and witness.seen.total() == 1
+    proxy.log[1]["complete"] = True
+    witness._collect()
+    assert proxy.first == 3 and witness.seen.total() == 3
+    proxy.add("source", "arrived", at=now() - int(100e9), complete=False)  # it never will be
+    proxy.add("source", "arrived", at=now())
+    witness._collect()
+    assert proxy.first == 5 and witness.seen.total() == 4
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import zlib
 import torture.rows
 import vmproxy
 from servers.base import read_authorities_once
+from torture import identity
 from torture.context import ROOT, Context
 from torture.merge import merge, missing_counts, missing_parts
 from torture.page import page
@@ -177,6 +178,7 @@ def run_row(context: Context, chosen, row, budget):
     result.seconds = round(time.monotonic() - budget.began, 1)
     part = f" --part {budget.part[0]}/{budget.part[1]}" if budget.part[1] > 1 else ""
     size = " --short" if budget.short else f" --minutes {chosen.minutes:g}"
+    result.tests = identity.tests(ROOT)
     result.again = f"scripts/torture --row {row.name} --seed {chosen.seed}{part}{size} --count {budget.count}"
     return result
 
@@ -193,6 +195,7 @@ def report_merged(chosen) -> int:
         notes += [f"NOT RUN: {text}" for text in missing_counts(ROWS, results)]
     about_all = [("program", runs[0]["vmproxy"]), ("machine", runs[0]["machine"]),
                  ("parts", ", ".join("{}/{} seed {}".format(*(run["part"] or (1, 1)), run["seed"]) for run in runs)),
+                 ("tests", f"of {', '.join(sorted({commit for result in results.values() for commit in result.tests.split()}))}"),
                  ("took", f"{sum(result.seconds for result in results.values()) / 60:.0f} minutes")]
     folder = RunFolder(chosen.out or chosen.merge[0])
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -226,8 +229,7 @@ def about(asked: dict, began: float, took: float) -> list:
 
 def program() -> str:
     said = subprocess.run([vmproxy.binary(), "version"], capture_output=True, text=True, timeout=30, check=True)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return f"{said.stdout.strip().splitlines()[0]}, tests of {commit.stdout.strip() or 'no commit'}"
+    return f"{said.stdout.strip().splitlines()[0]}, sources {identity.sources(ROOT)}"
 
 
 if __name__ == "__main__":

@@ -89,6 +89,7 @@ class RowResult:
     unfinished: list = dataclasses.field(default_factory=list)  # texts: pieces that did not come to their end
     not_run: str = ""                                           # what is missing
     again: str = ""                                             # the command that repeats the row
+    tests: str = ""                                             # the commit of the tests; of several parts, their commits
 
     @property
     def verdict(self) -> str:
@@ -164,6 +165,7 @@ class RowResult:
         one.unfinished = [text for part in (self, other) for text in part.unfinished or
                           ([f"{part.done:,} of {part.asked:,} in a part"] if part.verdict == SHORT else [])]
         one.not_run = self.not_run or other.not_run
+        one.tests = " ".join(sorted({*self.tests.split(), *other.tests.split()}))
         one.again = self.again if self.verdict != PASSED else other.again
         return one
 

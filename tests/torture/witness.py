@@ -61,7 +61,7 @@ class Witness:
         self.sent, self.seen = collections.Counter(), collections.Counter()
         self.at_source = []  # (when, which)
         self.error = None
-        self._next, self._marks = 0, collections.deque()
+        self._next = 0
         self._ending = threading.Event()
         self._threads = [threading.Thread(target=self._forever, args=how, name="witness", daemon=True)
                          for how in ((self._ask, ASK_SECONDS), (self._collect, COLLECT_SECONDS))]
@@ -83,7 +83,7 @@ class Witness:
             if thread.ident is not None:
                 thread.join(60)
         if self.error is None:
-            self._take(self._proxy.logged())
+            self._take(incomplete_before=now())
 
     def write_down(self, log: HistoryLog, acknowledged) -> None:
         """acknowledged: (key, call, ret) of the application's writes."""
@@ -120,17 +120,16 @@ class Witness:
         self.reigns.told(asked, now(), status["primary"], status["generation"])
 
     def _collect(self) -> None:
-        self._marks.append((now() + int(COMPLETE_SECONDS * 1e9), self._proxy.logged()))
-        while self._marks and self._marks[0][0] <= now():
-            self._take(self._marks.popleft()[1])
+        self._take(incomplete_before=now() - int(COMPLETE_SECONDS * 1e9))
 
-    def _take(self, below: int) -> None:
-        if below <= self._next:
-            return
-        for request in self._proxy.requests(self._next, below):
+    def _take(self, incomplete_before: int) -> None:
+        """Up to the first one that may still come to its last byte."""
+        for request in self._proxy.requests(self._next, self._proxy.logged()):
+            if not request["complete"] and request["at"] >= incomplete_before:
+                break
             self._look_at(request)
-        self._proxy.forget(below)
-        self._next = below
+            self._next += 1
+        self._proxy.forget(self._next)
 
     def _look_at(self, request: dict) -> None:
         operation = request["target"].partition("?")[0].rpartition("/")[2]
