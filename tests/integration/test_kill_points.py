@@ -116,7 +116,11 @@ class Stack:
         close_gaps(self.vmproxy, timeout=300)  # alone it takes 70 s at most: what is in doubt is waited for
 
     def to_source(self) -> None:
-        drive(self.vmproxy, lambda s: s["primary"] == "source", "rollback", "--force", "ddl", "--reason", "the next point")
+        deadline = now() + 300
+        while self.vmproxy.status()["primary"] != "source":
+            assert now() < deadline, f"the way back is never open\n{self.vmproxy.log_tail()}"
+            self.settle()  # a kill while a collection gets its new name leaves a gap
+            self.command("rollback", "--force", "ddl", "--reason", "the next point")
         drive(self.vmproxy, lambda s: s["state"] in AFTER_READY, "start", timeout=300)
         self.settle()
 
