@@ -9,6 +9,10 @@ namespace {
 
 constexpr uint64_t not_kept = UINT64_MAX;
 
+int64_t nanoseconds_now() {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace
 
 std::string_view name_of(Stage stage) {
@@ -45,6 +49,7 @@ uint64_t RequestNotes::begin(LoggedRequest entry) {
   entry.link = link_;
   entry.connection = connection_;
   entry.stage = stage_;
+  entry.at = nanoseconds_now();
   return log_->add(std::move(entry));
 }
 
@@ -60,7 +65,7 @@ void RequestNotes::complete(uint64_t number) {
   auto* entry = log_->find(number);
   if (entry == nullptr) return;
   entry->complete = true;
-  entry->at = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+  entry->at = nanoseconds_now();
 }
 
 void RequestNotes::reset(uint64_t number) {

@@ -31,7 +31,7 @@ struct LoggedRequest {
   uint64_t body_bytes = 0;                                   // chunks are unwrapped
   uint32_t body_crc32 = 0;
   bool complete = false;  // its last byte was seen
-  int64_t at = 0;         // when, in nanoseconds of the monotonic clock
+  int64_t at = 0;         // when; before, when its head was. In nanoseconds of the monotonic clock
   bool reset = false;     // HTTP/2: the client took it back by RST_STREAM
 };
 

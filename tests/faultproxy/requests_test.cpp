@@ -103,6 +103,7 @@ TEST_CASE("HTTP/1.1 requests are found one after the other, with their bodies un
     CHECK(seen[3].target == "/4");
     CHECK(seen[3].body_bytes == 9);
     CHECK_FALSE(seen[3].complete);
+    CHECK(seen[3].at >= seen[2].at);  // of its head
   });
 }
 

@@ -21,6 +21,10 @@ class Memory:
             return float("nan")
         return self._samples[-1][1] - self._samples[len(self._samples) // 2][1]
 
+    def to_csv(self) -> str:
+        """Seconds since the first sample, MB."""
+        return "".join(f"{at - self._samples[0][0]:.1f},{megabytes:.2f}\n" for at, megabytes in self._samples)
+
     def slope(self, skip: float) -> float:
         """MB a minute by least squares, without the first part in which buffers fill."""
         samples = self._samples[int(len(self._samples) * skip):]

@@ -51,5 +51,5 @@ def run(context, budget, seed):
     return result
 
 
-ROW = Row("random_kills", "kill -9 of vmproxy at random moments under 500 records/s", "kills", (10, 240), (300, 1500), run,
+ROW = Row("random_kills", "kill -9 of vmproxy at random moments under 500 records/s", "kills", (10, 240), (300, 1350), run,
           whole=True, lane=STACKS)
