@@ -4,7 +4,7 @@ import math
 
 from torture.row import Budget, Row
 
-NIGHT_MINUTES = 440.0  # what the rows ask for together, in parts of at most an hour: seven
+NIGHT_MINUTES = 420.0  # what the rows ask for together, in parts of at most an hour: seven
 PART_MINUTES_MAX = 60.0
 SHORT_SECONDS = 16 * 60  # of a lane of the short form at the most; counts end it in less than half of that, but on a slow machine
 PLANNED = 0.95  # of the minutes; the rest is for what a row does after its time: a history judged, servers stopped

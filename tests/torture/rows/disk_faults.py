@@ -143,5 +143,5 @@ def until(condition, seconds: float) -> bool:
         return False
 
 
-ROW = Row("disk_faults", "disk full, EIO and a read-only journal, both policies", "cycles", (12, 240), (100, 1300), run,
+ROW = Row("disk_faults", "disk full, EIO and a read-only journal, both policies", "cycles", (12, 240), (100, 900), run,
           lane=STACKS)

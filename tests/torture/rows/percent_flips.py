@@ -72,4 +72,4 @@ def ordered(stack, result, action: str, **body) -> int:
     return REFUSALS_MAX
 
 
-ROW = Row("percent_flips", "percent changes, promotions and rollbacks under load", "flips", (100, 150), (10_000, 1500), run)
+ROW = Row("percent_flips", "percent changes, promotions and rollbacks under load", "flips", (100, 150), (10_000, 900), run)

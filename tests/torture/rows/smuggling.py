@@ -14,4 +14,4 @@ def run(context, budget, seed):
     return result
 
 
-ROW = Row("smuggling", "request smuggling: cases and mutations", "cases", (60, 60), (10_000, 300), run, lane=PROGRAMS)
+ROW = Row("smuggling", "request smuggling: cases and mutations", "cases", (60, 60), (10_000, 120), run, lane=PROGRAMS)
