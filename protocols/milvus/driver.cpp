@@ -226,11 +226,7 @@ model::CollectionName MilvusDriver::name_for(const model::CollectionName& name) 
 }
 
 Result<void> MilvusDriver::create(const model::Schema& schema, Deadline deadline) {
-  {
-    std::unique_lock lock(mutex_);
-    (void)clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(schema.name); });
-  }
-  return make(schema, deadline);
+  return as_it_is(schema.name, deadline, [&] { return make(schema, deadline); });
 }
 
 Result<void> MilvusDriver::make_index(const model::CollectionName& name, const model::VectorField& vector,
@@ -328,13 +324,15 @@ Result<void> MilvusDriver::drop(const model::CollectionName& name, Deadline dead
 // The index was made with the collection, because nothing can be read without one; what is left is to seal
 // what was copied, so that the index covers it.
 Result<void> MilvusDriver::build_indexes(const model::Schema& schema, Deadline deadline) {
-  const std::string database = database_of(schema.name.space);
-  ProtoWriter request;
-  request.bytes(2, database);
-  request.bytes(3, schema.name.name);
-  const auto flushed = client_.call("Flush", database, request, deadline);
-  if (!flushed && flushed.error().code != Code::unsupported) return flushed.error();
-  return load(schema.name, deadline);
+  return as_it_is(schema.name, deadline, [&]() -> Result<void> {
+    const std::string database = database_of(schema.name.space);
+    ProtoWriter request;
+    request.bytes(2, database);
+    request.bytes(3, schema.name.name);
+    const auto flushed = client_.call("Flush", database, request, deadline);
+    if (!flushed && flushed.error().code != Code::unsupported) return flushed.error();
+    return load(schema.name, deadline);
+  });
 }
 
 Result<MilvusDriver::Shape> MilvusDriver::shape_of(const model::Schema& schema, Deadline deadline) {
@@ -384,6 +382,29 @@ bool MilvusDriver::was_settling(const model::CollectionName& name, uint64_t sinc
   return clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(name); });
 }
 
+namespace {
+
+Error still_made_anew(const model::CollectionName& name) {
+  return {Code::cancelled, "collection '" + to_string(name) + "' was being made anew until the deadline"};
+}
+
+}  // namespace
+
+Result<void> MilvusDriver::as_it_is(const model::CollectionName& name, Deadline deadline,
+                                    const std::function<Result<void>()>& work) {
+  {
+    std::unique_lock lock(mutex_);
+    if (!clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(name); }))
+      return still_made_anew(name);
+    in_work_.insert(name);
+  }
+  auto done = work();
+  std::lock_guard hold(mutex_);
+  in_work_.erase(in_work_.find(name));
+  settled_.notify_all();
+  return done;
+}
+
 Result<void> MilvusDriver::settle_dimension(const model::Schema& schema,
                                             std::span<const model::Record> records, Deadline deadline) {
   model::Query all;
@@ -394,12 +415,15 @@ Result<void> MilvusDriver::settle_dimension(const model::Schema& schema,
   if (counted && counted->count > 0) return {};  // somebody else's records
   {
     std::unique_lock lock(mutex_);
-    const bool mine =
-        clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(schema.name); });
-    if (!mine)
-      return Error(Code::cancelled,
-                   "collection '" + to_string(schema.name) + "' was being made anew until the deadline");
-    settling_.insert(schema.name);
+    if (!clock_.wait_until(lock, settled_, deadline, [&] { return !settling_.contains(schema.name); }))
+      return still_made_anew(schema.name);
+    settling_.insert(schema.name);  // no more work begins; what has begun ends first
+    if (!clock_.wait_until(lock, settled_, deadline, [&] { return !in_work_.contains(schema.name); })) {
+      settling_.erase(schema.name);
+      settled_.notify_all();
+      return Error(Code::cancelled, "collection '" + to_string(schema.name) +
+                                        "' was being created or loaded until the deadline");
+    }
   }
   const auto anew = [&]() -> Result<void> {
     const auto there = describe_now(schema.name, deadline);

@@ -85,7 +85,10 @@ class MilvusDriver final : public Driver {
   // Was the collection being made anew at some time since settlings() was `since`? Waits for its end.
   bool was_settling(const model::CollectionName& name, uint64_t since, Deadline deadline);
   uint64_t settlings() const;  // that have ended
-  // create(), while nobody else makes it.
+  // Work on a collection as it is: begins when nobody makes it anew, and nobody does until it has ended.
+  Result<void> as_it_is(const model::CollectionName& name, Deadline deadline,
+                        const std::function<Result<void>()>& work);
+  // create(), while nobody makes the collection anew.
   Result<void> make(const model::Schema& schema, Deadline deadline);
   Result<void> make_index(const model::CollectionName& name, const model::VectorField& vector,
                           Deadline deadline);
@@ -181,6 +184,7 @@ class MilvusDriver final : public Driver {
   std::string version_;
   std::map<model::CollectionName, std::pair<std::string, Shape>> shapes_;  // with native id, incarnation
   std::set<model::CollectionName> settling_;                               // being made anew
+  std::multiset<model::CollectionName> in_work_;                           // as_it_is()
   uint64_t settlings_ = 0;
   std::condition_variable settled_;
 };

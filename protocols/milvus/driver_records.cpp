@@ -134,7 +134,7 @@ Result<std::string> MilvusDriver::ask(const model::Schema& schema, const Asking&
       answer = client_.call(rpc, database, request, deadline);
     if (!answer && answer.error().code == Code::precondition) {
       // It is there, so nothing said from here on, such as that it has no index, may be taken for its absence.
-      const auto loaded = load(schema.name, deadline);
+      const auto loaded = as_it_is(schema.name, deadline, [&] { return load(schema.name, deadline); });
       if (!loaded) return unloadable(loaded.error());
       answer = client_.call(rpc, database, request, deadline);
       if (!answer && answer.error().code == Code::precondition)

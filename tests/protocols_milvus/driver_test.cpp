@@ -628,9 +628,9 @@ TEST_CASE(
   CHECK(good(own.driver->read(own.wanted, keys_of(all), {}, soon())).empty());
   std::mutex mutex;
   std::vector<std::string> errors;
-  const auto note = [&](const Error& error) {
+  const auto note = [&](const std::string& during, const Error& error) {
     std::lock_guard hold(mutex);
-    errors.push_back(error.message);
+    errors.push_back(during + ": " + error.message);
   };
   std::atomic<bool> written{false};
   std::vector<std::thread> threads;
@@ -638,15 +638,15 @@ TEST_CASE(
     threads.emplace_back([&, part] {
       const auto done =
           own.driver->upsert(own.wanted, std::span(all).subspan(part * 10, 10), UpsertMode::replace, soon());
-      if (!done) note(done.error());
-      if (done && !done->refused.empty()) note(done->refused[0].error);
+      if (!done) note("a write", done.error());
+      if (done && !done->refused.empty()) note("a write", done->refused[0].error);
     });
   }
   std::thread reader([&] {
     while (!written) {
       for (const auto* query : {&search, &count}) {
         const auto found = own.driver->query(own.wanted, *query, soon());
-        if (!found) note(found.error());
+        if (!found) note("a read", found.error());
       }
     }
   });
@@ -654,10 +654,11 @@ TEST_CASE(
   std::thread others([&] {
     const auto absent = keys_of(records(100, 102, true));
     while (!written) {
-      if (const auto erased = own.driver->erase(own.wanted, absent, soon()); !erased) note(erased.error());
+      if (const auto erased = own.driver->erase(own.wanted, absent, soon()); !erased)
+        note("an erase", erased.error());
       const auto made = own.driver->create(own.wanted, soon());
       if (made || made.error().code != Code::already_exists)
-        note(made ? Error(Code::internal, "made twice") : made.error());
+        note("a create", made ? Error(Code::internal, "made twice") : made.error());
     }
   });
   for (auto& thread : threads) thread.join();
