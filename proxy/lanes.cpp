@@ -17,6 +17,8 @@ Lanes::Lanes(Parts parts, LaneOptions options)
       options_(options),
       health_(parts.clock, parts.random),
       primary_health_(parts.clock, parts.random),
+      batch_(std::max(options.batch_max, options.copy_rows_max), options.apply_timeout),
+      reads_batch_(options.batch_max, options.apply_timeout),
       applied_upserts_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged",
                                              {{"kind", "upsert"}})),
       applied_deletes_(parts.metrics.counter("mirror_applied_total", "Changes the replica acknowledged",
@@ -341,9 +343,10 @@ bool Lanes::step(Lane& lane) {
   const ReplicaHealth::Turn turn(health_, allowed);
   const size_t reads_allowed = primary_health_.allowed();
   std::optional<ReplicaHealth::Turn> reads_turn(std::in_place, primary_health_, reads_allowed);
+  const size_t reads_max = std::min(reads_allowed, reads_batch_.now());
   size_t reads = 0;
   const std::vector<Entry> entries =
-      lane.queue.take(std::min(allowed, options_.batch_max), [&](const Entry& entry) {
+      lane.queue.take(std::min({allowed, options_.batch_max, batch_.now()}), [&](const Entry& entry) {
         {
           std::lock_guard hold(mutex_);
           if (paused_.contains(entry.collection) || (reads_held_ && !entry.image)) return false;
@@ -354,7 +357,7 @@ bool Lanes::step(Lane& lane) {
         for (const OpId op : entry.waits) {
           if (VMPROXY_RULE("read.waits") && parts_.in_flight.broad_in_flight(op)) return false;
         }
-        return entry.image || reads++ < reads_allowed;
+        return entry.image || reads++ < reads_max;
       });
   // Not only in the end: under load it would nearly always be some lane's that has nothing to read.
   if (reads == 0) reads_turn.reset();

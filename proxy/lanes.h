@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "journal/sink.h"
 #include "protocols/api/dialect.h"
+#include "proxy/batch_size.h"
 #include "proxy/freshness.h"
 #include "proxy/lane_queue.h"
 #include "proxy/ledger.h"
@@ -28,7 +29,7 @@ namespace vmproxy::proxy {
 
 struct LaneOptions {
   size_t lanes = 8;
-  size_t batch_max = 512;       // entries sent at once
+  size_t batch_max = 512;       // entries sent at once; fewer to whoever does not answer that in time
   size_t copy_rows_max = 4096;  // rows of the copy waiting per lane
   Duration apply_timeout = std::chrono::seconds(10);
   // While changes come faster than one at a time, a lane waits this long for more of them, or for gather_entries: a
@@ -183,8 +184,9 @@ class Lanes {
 
   Parts parts_;
   const LaneOptions options_;
-  ReplicaHealth health_;          // of the replica
-  ReplicaHealth primary_health_;  // of READs: journaled images go on while the primary cannot be read
+  ReplicaHealth health_;           // of the replica
+  ReplicaHealth primary_health_;   // of READs: journaled images go on while the primary cannot be read
+  BatchSize batch_, reads_batch_;  // what the replica gets at once, what the primary is asked for at once
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::atomic<Side> primary_{Side::source};
   std::atomic<uint64_t> generation_{0};

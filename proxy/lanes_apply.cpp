@@ -94,12 +94,16 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, journal::
   const std::vector<model::Record>& records = found->records;
   const std::vector<model::Key>& absent = found->absent;
   const Side side = replica();
-  const Deadline deadline = parts_.clock.in(options_.apply_timeout);
+  const size_t sent = records.size() + absent.size();
+  const TimePoint began = parts_.clock.now();
+  const Deadline deadline = began + options_.apply_timeout;
   Result<protocols::ApplyResult> upserted = protocols::ApplyResult{};
   Result<protocols::ApplyResult> erased = protocols::ApplyResult{};
   if (!records.empty()) upserted = upsert(collection, records, deadline);
   if (upserted && !absent.empty()) erased = erase(collection, absent, deadline);
+  const Duration took = parts_.clock.now() - began;
   if (upserted && erased) {
+    batch_.answered(sent, took);
     lane.made = false;
     if (health_.succeeded()) {
       log::info("replica answers again", {{"collection", collection.key}});
@@ -157,6 +161,7 @@ void Lanes::apply_collection(Lane& lane, const Collection& collection, journal::
     return;
   }
   ++failed_;
+  batch_.failed(sent, took);
   std::vector<model::Key> keys;
   for (const auto& record : records) keys.push_back(record.key);
   for (const auto& key : absent) keys.push_back(key);

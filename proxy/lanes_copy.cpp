@@ -1,7 +1,9 @@
 // The copy's way through the lanes (correctness.md 4): rows wait in the lane of their key, and are dropped where a live
 // write has touched the key in this generation.
+#include <algorithm>
 #include <exception>
 #include <map>
+#include <span>
 
 #include "base/fault.h"
 #include "base/log.h"
@@ -100,7 +102,9 @@ void Lanes::copy_part(CopyPart part) {
 Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
   const Collection& collection = *part.batch->collection;
   const uint64_t generation = generation_;
-  while (true) {
+  journal::BackfillDone done;
+  size_t first = 0;  // of the rows that are left
+  while (first < part.rows.size()) {
     {
       std::unique_lock lock(mutex_);
       const auto waits = [&] {
@@ -118,36 +122,40 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
       return Error(Code::precondition, "collection '" + collection.key + "' was dropped or created again");
     }
     // Asked anew at each try: a live write may have come while we waited.
+    const auto next = std::span(part.rows).subspan(first, std::min(batch_.now(), part.rows.size() - first));
     std::vector<std::string> names;
-    for (const auto& row : part.rows)
+    for (const auto& row : next)
       names.push_back(touched_key(generation, collection.key, model::encode(row.key)));
     auto touched = parts_.journal.rows_exist(journal::rows::touched, names);
     if (!touched) return touched.error();
-    journal::BackfillDone done;
     std::vector<size_t> untouched;
-    for (size_t i = 0; i < part.rows.size(); ++i) {
-      const auto owed = parts_.debts.owed(collection.key, model::encode(part.rows[i].key));
+    for (size_t i = 0; i < next.size(); ++i) {
+      const auto owed = parts_.debts.owed(collection.key, model::encode(next[i].key));
       if (!owed) return owed.error();
-      if (((*touched)[i] && VMPROXY_RULE("copy.touched")) || *owed) {
-        ++done.dropped;
-      } else {
-        untouched.push_back(i);
-      }
+      if (((*touched)[i] && VMPROXY_RULE("copy.touched")) || *owed) continue;
+      untouched.push_back(i);
     }
-    if (untouched.empty()) return done;
+    const size_t dropped = next.size() - untouched.size();
+    if (untouched.empty()) {
+      done.dropped += dropped;
+      first += next.size();
+      continue;
+    }
     std::vector<model::Record> some;  // mostly it is all of them, and nothing is copied
-    if (done.dropped > 0) {
-      for (const size_t i : untouched) some.push_back(part.rows[i]);
+    if (dropped > 0) {
+      for (const size_t i : untouched) some.push_back(next[i]);
     }
-    const std::vector<model::Record>& rows = done.dropped > 0 ? some : part.rows;
+    const auto rows = dropped > 0 ? std::span<const model::Record>(some) : next;
     const auto ours = claim(*now);
     if (!ours && !ours.error().retryable()) return ours.error();
     const auto before_it = VMPROXY_FAULT_HIT("copy.writing");
     Result<protocols::ApplyResult> written =
         ours ? Error(Code::unavailable, "the replica cannot serve") : ours.error();
+    const TimePoint began = parts_.clock.now();
     if (ours && !before_it.fails)
       written = parts_.transfer.upsert(replica(), *now, rows, protocols::UpsertMode::insert_only,
-                                       parts_.clock.in(options_.apply_timeout));
+                                       began + options_.apply_timeout);
+    const Duration took = parts_.clock.now() - began;
     if (VMPROXY_FAULT_HIT("copy.written").drops)
       written = Error(Code::connection_lost, "the replica's answer was lost");
     if (written) {
@@ -167,10 +175,14 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
         const auto& row = rows[refusal.index];
         parts_.quarantine.add(collection.key, model::encode(row.key), refusal.error.message, row, primary_);
       }
-      done.quarantined = written->refused.size();
-      done.applied = rows.size() - done.quarantined;
-      applied_rows_.add(static_cast<double>(done.applied));
-      return done;
+      batch_.answered(rows.size(), took);
+      const size_t applied = rows.size() - written->refused.size();
+      done.quarantined += written->refused.size();
+      done.applied += applied;
+      done.dropped += dropped;
+      first += next.size();
+      applied_rows_.add(static_cast<double>(applied));
+      continue;
     }
     const Error& error = written.error();
     if (error.code == Code::not_found && replica() == Side::target) {
@@ -179,6 +191,7 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     }
     if (refused_for_good(error)) return error;
     ++failed_;
+    batch_.failed(rows.size(), took);
     std::vector<model::Key> keys;
     for (const auto& row : rows) keys.push_back(row.key);
     // H57/H45: such a row may still land after a delete of its key.
@@ -190,6 +203,7 @@ Result<journal::BackfillDone> Lanes::copy_rows_of(const CopyPart& part) {
     std::unique_lock lock(mutex_);
     parts_.clock.wait_until(lock, changed_, health_.retry_at(), [this] { return stopping_; });
   }
+  return done;
 }
 
 }  // namespace vmproxy::proxy

@@ -50,8 +50,14 @@ Result<Lanes::States> Lanes::states(const Collection& collection, const std::vec
   if (reads.empty()) return found;
   if (VMPROXY_FAULT_HIT("lane.reading").fails)
     return Error(Code::unavailable, "reading the primary: it cannot serve");
-  auto read = parts_.transfer.read_each(primary_, collection, reads, parts_.clock.in(options_.apply_timeout));
-  if (!read) return read.error().within("reading the primary");
+  const TimePoint began = parts_.clock.now();
+  auto read = parts_.transfer.read_each(primary_, collection, reads, began + options_.apply_timeout);
+  const Duration took = parts_.clock.now() - began;
+  if (!read) {
+    reads_batch_.failed(reads.size(), took);
+    return read.error().within("reading the primary");
+  }
+  reads_batch_.answered(reads.size(), took);
   VMPROXY_FAULT("lane.read");
   std::unordered_set<std::string> told;
   for (auto& record : read->records) {

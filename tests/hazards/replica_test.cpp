@@ -77,6 +77,59 @@ TEST_CASE("H2: a replica that hangs delays no write") {
   CHECK(rig.equal());
 }
 
+// A call ends unanswered after 10 s, and a lane has 300 changes.
+TEST_CASE(
+    "H26: a replica that needs more than its time for a whole batch gets less at once, and so all of it") {
+  Rig rig;
+  rig.options.lanes.lanes = 2;
+  rig.start();
+  rig.target.hold(Call::upsert);
+  for (int i = 0; i < 600; ++i) rig.write("k" + std::to_string(i), 1);
+  rig.target.slow(milliseconds(200), [&](vmproxy::Duration time) { rig.clock.advance(time); });
+  rig.target.release();
+  CHECK(rig.eventually([&] { return rig.target.rows().size() == 600; }));
+  CHECK(rig.mirror->numbers().failed <= 20);
+  rig.target.slow({}, nullptr);
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+}
+
+TEST_CASE(
+    "H26: a primary that needs more than its time for what a whole batch reads is asked for less at once") {
+  Rig rig;
+  rig.options.lanes.lanes = 2;
+  rig.start();
+  rig.source.hold(Call::read);
+  for (int i = 0; i < 600; ++i) rig.write("k" + std::to_string(i), 1, IntentClass::read_back);
+  rig.source.slow(milliseconds(200), [&](vmproxy::Duration time) { rig.clock.advance(time); });
+  rig.source.release();
+  CHECK(rig.eventually([&] { return rig.target.rows().size() == 600; }));
+  CHECK(rig.mirror->numbers().failed <= 20);
+  rig.source.slow({}, nullptr);
+  REQUIRE(rig.quiet());
+  CHECK(rig.equal());
+}
+
+TEST_CASE("H26: once a replica needed too long for rows of the copy, the next ones come in smaller pieces") {
+  Rig rig;
+  rig.options.lanes.lanes = 1;
+  rig.generation = 1;
+  rig.start();
+  rig.target.slow(milliseconds(150), [&](vmproxy::Duration time) { rig.clock.advance(time); });
+  for (int part = 0; part < 4; ++part) {
+    std::vector<vmproxy::model::Record> rows;
+    for (int i = 0; i < 200; ++i) {
+      const std::string id = "k" + std::to_string(part * 200 + i);
+      rig.source.put(id, 1);
+      rows.push_back(record_of(id, 1));
+    }
+    const auto done = rig.copy(std::move(rows));
+    REQUIRE(done);
+    if (part > 0) CHECK(done->applied == 200);
+  }
+  CHECK(rig.mirror->numbers().failed == 1);
+}
+
 TEST_CASE("H26: while a batch is being applied new changes are taken in, and go out together") {
   Rig rig;
   rig.options.lanes.lanes = 1;

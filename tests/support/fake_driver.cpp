@@ -156,6 +156,25 @@ void FakeDriver::writes_fail(std::optional<Error> error) {
   std::lock_guard hold(mutex_);
   writes_fail_ = std::move(error);
 }
+void FakeDriver::slow(Duration each, std::function<void(Duration)> pass) {
+  std::lock_guard hold(mutex_);
+  each_ = each;
+  pass_ = std::move(pass);
+}
+std::optional<Error> FakeDriver::take_time(size_t records, Deadline deadline) {
+  Duration needed{};
+  std::function<void(Duration)> pass;
+  {
+    std::lock_guard hold(mutex_);
+    if (!pass_) return std::nullopt;
+    needed = static_cast<Duration::rep>(records) * each_;
+    pass = pass_;
+  }
+  const Duration left = deadline - clock_->now();
+  pass(std::min(needed, std::max(left, Duration::zero())));
+  if (needed <= left) return std::nullopt;
+  return Error(Code::timeout, "no answer before the deadline");
+}
 void FakeDriver::flap(bool flaps) {
   std::lock_guard hold(mutex_);
   flaps_ = flaps;
@@ -370,7 +389,8 @@ Result<std::vector<Record>> FakeDriver::read(const model::Schema& schema, std::s
 }
 
 Result<protocols::ReadResult> FakeDriver::read_each(const model::Schema& schema, std::span<const Key> keys,
-                                                    protocols::ReadParts, Deadline) {
+                                                    protocols::ReadParts, Deadline deadline) {
+  if (auto late = take_time(keys.size(), deadline)) return *late;
   protocols::ReadResult found;
   {
     Lock lock(mutex_);
@@ -424,8 +444,9 @@ Result<ApplyResult> FakeDriver::write(Call call, const std::string& name, const 
 }
 
 Result<ApplyResult> FakeDriver::upsert(const model::Schema& schema, std::span<const Record> records,
-                                       protocols::UpsertMode mode, Deadline) {
+                                       protocols::UpsertMode mode, Deadline deadline) {
   if (before_upsert) before_upsert();
+  if (auto late = take_time(records.size(), deadline)) return *late;
   const bool insert = inserts(mode);
   const Call call = insert ? Call::insert_only : Call::upsert;
   const std::vector<Record> rows(records.begin(), records.end());
@@ -456,7 +477,9 @@ Result<ApplyResult> FakeDriver::upsert(const model::Schema& schema, std::span<co
   return write(call, sent.collection, ids, execute, all_or_none(mode));
 }
 
-Result<ApplyResult> FakeDriver::erase(const model::Schema& schema, std::span<const Key> gone, Deadline) {
+Result<ApplyResult> FakeDriver::erase(const model::Schema& schema, std::span<const Key> gone,
+                                      Deadline deadline) {
+  if (auto late = take_time(gone.size(), deadline)) return *late;
   const std::vector<Key> keys(gone.begin(), gone.end());
   Sent sent{Call::erase, model::to_string(schema.name), {}, clock_ ? clock_->now() : TimePoint{}};
   std::vector<std::string> ids;

@@ -72,6 +72,9 @@ class FakeDriver : public protocols::Driver {
   void down(std::optional<Error> error);
   // Every write fails so until it is taken back; reads go on.
   void writes_fail(std::optional<Error> error);
+  // Each record of a write or a read takes so long, of which pass() is told before it is looked at; a call that would last beyond
+  // its deadline ends there, and nothing is done.
+  void slow(Duration each, std::function<void(Duration)> pass);
   // Every second write fails, refused before it is done.
   void flap(bool flaps);
   // The next write of this kind loses its answer and is not executed yet: it is when land() is called.
@@ -162,6 +165,7 @@ class FakeDriver : public protocols::Driver {
   using Lock = std::unique_lock<std::mutex>;
   // Counts, waits while held, and says whether the call fails.
   std::optional<Error> ask(Lock& lock, Call call);
+  std::optional<Error> take_time(size_t records, Deadline deadline);  // lock not held
   // What reads see.
   const std::map<std::string, Collection>& shown() const;
   static Error no_collection(const std::string& name);
@@ -195,6 +199,8 @@ class FakeDriver : public protocols::Driver {
   std::vector<model::Record> also_;
   std::vector<Sent> sent_;
   const Clock* clock_ = nullptr;
+  Duration each_{};
+  std::function<void(Duration)> pass_;
 };
 
 }  // namespace vmproxy::support
