@@ -19,20 +19,21 @@ class BatchSize {
     std::lock_guard hold(mutex_);
     return now_;
   }
+  // A call with so many ended after `took`. What may grow fast is far from what fails: others were silent perhaps, and will not be.
   void answered(size_t entries, Duration took) {
-    size_t next = 0;
-    if (took < timeout_ / 3) {
+    size_t next = entries + 1;  // always: it may also be that each call takes that long, whatever it carries
+    if (took < timeout_ / 32) {
       next = 2 * entries;
-    } else if (took < timeout_ / 2) {
-      next = entries + entries / 8 + 1;  // it may also be that each call takes that long, whatever it carries
+    } else if (took < timeout_ / 8) {
+      next += entries / 8;
     }
     std::lock_guard hold(mutex_);
     now_ = std::min(max_, std::max(now_, next));
   }
   void failed(size_t entries, Duration took) {
-    if (took < timeout_ / 2) return;  // not for its size
+    if (took < timeout_ / 8) return;  // not for its size
     std::lock_guard hold(mutex_);
-    now_ = std::min(now_, std::max<size_t>(1, entries / 4));
+    now_ = std::min(now_, std::max<size_t>(1, entries / 2));
   }
 
  private:

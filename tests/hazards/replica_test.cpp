@@ -115,7 +115,7 @@ TEST_CASE("H26: once a replica needed too long for rows of the copy, the next on
   rig.options.lanes.lanes = 1;
   rig.generation = 1;
   rig.start();
-  rig.target.slow(milliseconds(150), [&](vmproxy::Duration time) { rig.clock.advance(time); });
+  rig.target.slow(milliseconds(90), [&](vmproxy::Duration time) { rig.clock.advance(time); });
   for (int part = 0; part < 4; ++part) {
     std::vector<vmproxy::model::Record> rows;
     for (int i = 0; i < 200; ++i) {
