@@ -4,6 +4,7 @@ databases is its own to show: nothing is built here, and what would look for a b
 import pathlib
 import re
 import subprocess
+import types
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_a_planted_bug_still_applies_and_what_finds_it_exists(patch):
             assert f"def test_{finder.name}(" in runs
             continue
         if finder.kind == "sim":
-            assert finder.name.isdigit() and "add_executable(sim " in cmake
+            assert re.fullmatch(r"(\d+\+)?\d+", finder.name) and "add_executable(sim " in cmake
             continue
         assert re.search(rf"vmproxy_test\({finder.name}\s", cmake), f"no program test_{finder.name}"
         name = finder.pattern.removesuffix("*") + ("" if finder.pattern.endswith("*") else '"')
@@ -164,6 +165,44 @@ def test_the_simulator_may_be_what_finds_it(tmp_path):
     assert "did not run" in plant.why_not_found(finder, Outcome(139, "Segmentation fault"))
     assert plant.passes(finder, Outcome(0, ENDED.format(0, "")))
     assert not plant.passes(finder, Outcome(0, ENDED.format(0, "").replace("300", "0")))
+
+
+@pytest.mark.parametrize("named, arguments", [("300", ["--seeds", "300"]), ("700+300", ["--first", "700", "--seeds", "300"])])
+def test_a_simulator_begins_where_it_is_told(named, arguments, tmp_path):
+    patch = tmp_path / "x.patch"
+    patch.write_text(BY_THE_SIMULATOR.replace("sim 300", f"sim {named}") + WRONG)
+    finder, = read_bug(patch).finders
+    asked = []
+    workshop = types.SimpleNamespace(simulate=asked.append, copy=tmp_path, preset="dev")
+    plant.Workshop.run(workshop, finder)
+    assert asked == [[*arguments, "--until", "the sides differ"]]
+
+
+BY_A_RUN = "A slip.\nBreaks: H5\nFound by: run races\nShows: history_check: linearizability\n\n"
+MISSED, SEEN = Outcome(0, "1 passed"), Outcome(1, "test_races history_check: linearizability: 2")
+
+
+class FakeRuns:
+    def __init__(self, outcomes):
+        self._outcomes = iter(outcomes)
+
+    def build(self, targets):
+        return Outcome(0, "")
+
+    def run(self, finder):
+        return next(self._outcomes)
+
+
+@pytest.mark.parametrize("outcomes, found", [
+    ([MISSED, Outcome(1, "test_races history_check: sides_differ: 1"), SEEN], True),
+    ([MISSED] * plant.RUN_TRIES, False),
+], ids=["in the third run", "in none"])
+def test_a_race_that_does_not_take_place_is_run_again(outcomes, found, planting, tmp_path):
+    patch = tmp_path / "01-a-slip.patch"
+    patch.write_text(BY_A_RUN + WRONG)
+    said = []
+    planting.tree.restore()
+    assert plant.judge(read_bug(patch), planting.tree, FakeRuns(outcomes), said.append) == found, said
 
 
 class FakeSimulator:

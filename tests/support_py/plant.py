@@ -3,7 +3,7 @@
 A bug is a patch with a header: what it breaks, what finds it, and what that must say when it does.
     Found by: test NAME "PATTERN"   a test of the program test_NAME, by Catch2's pattern
     Found by: run NAME              test_NAME of tests/integration/test_recorded_runs.py: real databases, history_check
-    Found by: sim SEEDS             one of the first so many seeds of the simulator (tests/sim)
+    Found by: sim [FIRST+]SEEDS     one of so many seeds of the simulator (tests/sim), from the first of all or from FIRST
     Shows: TEXT                     what stands in the output of the one above; the failed expression, say
 Each of them must fail with that, and all of them must pass without the bug.
 """
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 
+RUN_TRIES = 8  # a bug that is a race takes place in one run and not in another
 FINDER_TIMEOUT = 600  # seconds; what hangs has not said what is wrong
 BUILD_OUTPUT = "build"
 
@@ -64,7 +65,7 @@ def read_bug(patch: pathlib.Path) -> Bug:
     for line in header.splitlines():
         word, _, text = line.partition(": ")
         if word == "Found by":
-            match = re.fullmatch(r'(test) (\w+) "(.+)"|(run|sim) (\w+)', text.strip())
+            match = re.fullmatch(r'(test) (\w+) "(.+)"|(run|sim) ([\w+]+)', text.strip())
             if not match or pending:
                 raise BadPatch(f"{patch.name}: not understood: {line}")
             pending = (match[1] or match[4], match[2] or match[5], match[3] or "")
@@ -149,7 +150,9 @@ class Workshop:
             pattern = re.sub(r"([,\[\]])", r"\\\1", finder.pattern)
             return self._do([str(programs / f"test_{finder.name}"), pattern], FINDER_TIMEOUT)
         if finder.kind == "sim":
-            return self.simulate(["--seeds", finder.name, *(["--until", finder.shows] if finder.shows else [])])
+            first, _, seeds = finder.name.rpartition("+")
+            return self.simulate([*(["--first", first] if first else []), "--seeds", seeds,
+                                  *(["--until", finder.shows] if finder.shows else [])])
         scale = os.environ.get("VMPROXY_TEST_SCALE", "0.25")
         command = ["env", f"VMPROXY_BIN={programs / 'vmproxy'}", f"VMPROXY_TEST_SCALE={scale}",
                    self.python, "-m", "pytest", "-q", "-p", "no:cacheprovider",
@@ -210,8 +213,11 @@ def judge(bug: Bug, tree: Tree, workshop: Workshop, say) -> bool:
         if built.code != 0:
             raise BadPatch(f"it does not build\n{tail(built)}")
         for finder in bug.finders:
-            outcome = workshop.run(finder)
-            reason = why_not_found(finder, outcome)
+            for _ in range(RUN_TRIES if finder.kind == "run" else 1):
+                outcome = workshop.run(finder)
+                reason = why_not_found(finder, outcome)
+                if not reason:
+                    break
             if reason:
                 reasons.append(f"{reason}\n{tail(outcome)}")
             else:
