@@ -59,6 +59,11 @@ void Seed::heal() {
   const bool rest = rests();
   if (world_.process().migration->status().state == "finalized" && finalized_ == never)
     finalized_ = run_.now();
+  // Until a comparison that begins later, what was dropped from quarantine differs as the operator wanted it.
+  if (rest && finalized_ == never && gave_up_) {
+    (void)validated(true);
+    if (!rests()) return;
+  }
   if (!rest || finalized_ != never || (!unbounded_ && !stale_reads_)) return;
   // Whatever was in doubt has been done by now, or never will be: a validation reads it again, and then finds no difference.
   const auto found = validated(true).validation;

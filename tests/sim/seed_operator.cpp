@@ -121,6 +121,7 @@ void Seed::quarantine(bool promoted) {
     if (listed->empty()) return Error(Code::not_found, "nothing is in quarantine");
     return migration.quarantine_drop(listed->front().number, {});
   });
+  gave_up_ = true;
   if (promoted) validate();
 }
 

@@ -102,6 +102,7 @@ class Seed {
   std::map<std::string, Time> doubtful_until_;  // ... will ever know
   bool kills_ = false, outages_ = false, abandons_ = false, changes_ = false;
   bool unbounded_ = false, stale_reads_ = false;
+  bool gave_up_ = false;  // the operator dropped something from quarantine
   // Records of which the replica may lack something, until a validation is clean that began when that could no longer be done.
   std::map<std::string, Time> suspect_;
   bool hurries_ = false;  // the operator, to get to the promotion and beyond
