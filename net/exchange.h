@@ -32,8 +32,11 @@ class Exchange {
   // True once the client closed its connection or reset the stream. Cheap; may be asked at any time.
   virtual bool client_gone() = 0;
 
-  // The handler knows that the request changes nothing (a search by POST): pass() may send it once more when
-  // a pooled connection turns out dead before any byte of the answer. Safe methods need not be marked.
+  // The handler knows that the request changes nothing (a search by POST): when the connection ends before any byte of the
+  // answer, pass() and forward() send it once more, on a new one. pass() keeps up to repeat_bytes_max for that, and waits for
+  // such a body before it sends; what is larger is not sent again, and over HTTP/1.1 goes on a connection that is new. Safe
+  // methods need not be marked for pass().
+  static constexpr size_t repeat_bytes_max = 128 * 1024;
   void set_repeatable() { repeatable_ = true; }
 
   // After read_body: forward() sends this body (with its length) instead of the client's, where it is not empty. request()
@@ -61,8 +64,8 @@ class Exchange {
   // the client has gone. `may_send` runs just before the first byte could leave; when it returns false
   // nothing is sent and the error is Code::cancelled. Errors: refused_connection, overloaded (nothing was sent),
   // connection_lost, timeout (maybe executed), too_large (the answer was larger than bytes_max: executed,
-  // not readable). Never sends a request twice. Retires pooled connections that the upstream closed before
-  // using them.
+  // not readable). Never sends a request twice that is not repeatable. Retires pooled connections that the upstream
+  // closed before using them.
   virtual boost::asio::awaitable<Result<Response>> forward(Upstream& upstream, Deadline deadline,
                                                            uint64_t bytes_max,
                                                            std::function<bool()> may_send) = 0;

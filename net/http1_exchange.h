@@ -40,11 +40,12 @@ class Http1Exchange final : public Exchange {
   asio::awaitable<Result<void>> relay(UpstreamConnection& up, Response* answer);
   asio::awaitable<Result<void>> relay_body(UpstreamConnection& up, BodyFramer& framer);
   asio::awaitable<void> pump_request(Pump& pump);
+  asio::awaitable<Result<size_t>> wait_for_body(size_t head_bytes, size_t body_bytes);
   // http1_hold.cpp
   asio::awaitable<Result<void>> read_length_body();
   asio::awaitable<Result<void>> read_chunked_body(uint64_t bytes_max);
   asio::awaitable<Result<Response>> read_answer(UpstreamConnection& up, uint64_t bytes_max);
-  asio::awaitable<Result<UpstreamConnectionPtr>> send_held(WorkerPool& pool, Deadline deadline,
+  asio::awaitable<Result<UpstreamConnectionPtr>> send_held(WorkerPool& pool, Deadline deadline, bool fresh,
                                                            const std::function<bool()>& may_send);
 
   // Looks for the next head in up.buffer. false: there is not all of it yet. An error: there never will be.

@@ -89,7 +89,7 @@ asio::awaitable<Result<void>> Http1Exchange::read_chunked_body(uint64_t bytes_ma
 }
 
 asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
-    WorkerPool& pool, Deadline deadline, const std::function<bool()>& may_send) {
+    WorkerPool& pool, Deadline deadline, bool fresh, const std::function<bool()>& may_send) {
   const Error too_late(Code::cancelled, "given up before anything was sent to the database.");
   const bool changed = !instead_.empty();
   std::string rewritten;
@@ -103,7 +103,7 @@ asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
   if (changed) body = instead_;
   for (bool asked = false;;) {
     if (std::chrono::steady_clock::now() >= deadline) co_return too_late;
-    auto up = pool.take_idle();
+    auto up = fresh ? nullptr : pool.take_idle();
     if (!up) {
       auto made = co_await pool.connect(deadline);
       if (!made) co_return made.error();
@@ -144,24 +144,28 @@ asio::awaitable<Result<Response>> Http1Exchange::forward(Upstream& upstream, Dea
   upstream_reusable_ = false;
   expired_ = false;
   connection_.timer.set(deadline);
-  auto sent = co_await send_held(pool, deadline, may_send);
   // A deadline of this call alone is not the request's: somebody else may still answer it.
   const auto back_to_the_requests_own = [&] {
     if (deadline < deadline_) expired_ = false;
     if (!expired_) connection_.timer.set(deadline_);
   };
-  if (!sent) {
-    active_ = nullptr;
+  for (bool again = false;; again = true) {
+    answer_seen_ = false;
+    auto sent = co_await send_held(pool, deadline, again, may_send);
+    if (!sent) {
+      active_ = nullptr;
+      back_to_the_requests_own();
+      co_return sent.error();
+    }
+    VMPROXY_FAULT("source.sent");
+    auto answer = co_await read_answer(**sent, bytes_max);
+    if (VMPROXY_FAULT_HIT("source.answer").drops)
+      answer = upstream_error(**sent, asio::error::connection_reset);
+    if (!answer && !answer_seen_ && repeatable_ && !again && !expired_) continue;
     back_to_the_requests_own();
-    co_return sent.error();
+    give_back(pool, std::move(*sent));
+    co_return answer;
   }
-  VMPROXY_FAULT("source.sent");
-  auto answer = co_await read_answer(**sent, bytes_max);
-  if (VMPROXY_FAULT_HIT("source.answer").drops)
-    answer = upstream_error(**sent, asio::error::connection_reset);
-  back_to_the_requests_own();
-  give_back(pool, std::move(*sent));
-  co_return answer;
 }
 
 asio::awaitable<Result<Response>> Http1Exchange::read_answer(UpstreamConnection& up, uint64_t bytes_max) {

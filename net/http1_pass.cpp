@@ -34,16 +34,22 @@ asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, Response* 
   WorkerPool& pool = connection_.worker.pool(upstream);
   upstream_address_ = pool.shared().address;
   const size_t head_bytes = unconsumed_;
-  const size_t body_bytes = framer_.take(connection_.buffer.bytes().substr(head_bytes));
+  size_t body_bytes = framer_.take(connection_.buffer.bytes().substr(head_bytes));
   unconsumed_ += body_bytes;
+  std::string rewritten;  // before more is read, which moves the head
+  if (!parsed_.as_it_came) rewritten = forwarded_head(parsed_);
+  const bool read = repeatable_ || safe_method(head_.method);
+  if (read && !framer_.complete()) {
+    auto waited = co_await wait_for_body(head_bytes, body_bytes);
+    if (!waited) co_return waited.error();
+    body_bytes = *waited;
+  }
   if (framer_.bad())
     co_return Error(Code::invalid,
                     "the request's chunked body is malformed. Nothing was sent to the database.");
-  const bool repeatable = framer_.complete() && (repeatable_ || safe_method(head_.method));
-  std::string rewritten;
-  if (!parsed_.as_it_came) rewritten = forwarded_head(parsed_);
+  bool repeatable = read && framer_.complete();
 
-  for (bool fresh = false;;) {
+  for (bool fresh = read && !repeatable;;) {
     if (expired_)
       co_return Error(Code::cancelled,
                       "the request's deadline passed before anything was sent to the database.");
@@ -97,14 +103,36 @@ asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, Response* 
     }
     // It still waits for the rest of this request, and would take the next one for that.
     if (cut) upstream_reusable_ = false;
-    if (!relayed && !answer_seen_ && reused && repeatable && !expired_ && !broken_) {
+    if (!relayed && !answer_seen_ && repeatable && !expired_ && !broken_) {
       active_ = nullptr;
       fresh = true;
+      repeatable = false;  // once: what ends one connection after the other is not sent on and on
       continue;
     }
     give_back(pool, std::move(up));
     co_return relayed;
   }
+}
+
+// The rest of a body that is small enough to be sent once more, into the connection's buffer: how much of it is there then. The
+// head's views are void after that.
+asio::awaitable<Result<size_t>> Http1Exchange::wait_for_body(size_t head_bytes, size_t body_bytes) {
+  if (framer_.kind() == BodyKind::length && body_bytes + framer_.left() > repeat_bytes_max)
+    co_return body_bytes;
+  if (auto sent = co_await send_continue(); !sent) co_return sent.error();
+  Buffer& buffer = connection_.buffer;
+  while (!framer_.complete() && !framer_.bad() && body_bytes < repeat_bytes_max) {
+    if (expired_) co_return client_error({});
+    const auto [failed, bytes] = co_await connection_.stream.read_some(buffer.space(4096));
+    if (failed) {
+      broken_ = !expired_;
+      co_return client_error(failed);
+    }
+    buffer.filled(bytes);
+    body_bytes += framer_.take(buffer.bytes().substr(head_bytes + body_bytes));
+    unconsumed_ = head_bytes + body_bytes;
+  }
+  co_return body_bytes;
 }
 
 asio::awaitable<void> Http1Exchange::pump_request(Pump& pump) {

@@ -137,6 +137,7 @@ void Http2Exchange::on_data(std::string_view bytes) {
     }
   } else if (handling_ || stage_ == Stage::waiting) {
     inbox_.append(bytes);
+    changed_.notify();
   }
 }
 

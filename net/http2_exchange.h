@@ -46,6 +46,7 @@ class Http2Exchange final : public Exchange, public Http2Stream {
   void on_end_sent() override;
   void on_closed(uint32_t error) override;
 
+  Result<void> passed(Passed& up, std::string_view address, Response* answer);
   void arm(Deadline deadline);
   void expire();
   Http2Head upstream_head(Upstream& upstream) const;
@@ -66,7 +67,8 @@ class Http2Exchange final : public Exchange, public Http2Stream {
   bool request_ended_ = false;
   bool bodyless_ = false;  // it ended with its head; not the same as an empty body to every server
   Headers request_trailers_;
-  std::string inbox_;     // bytes of the body that nobody took yet; bound: the stream's window
+  std::string
+      inbox_;  // bytes of the body that nobody took yet, or that may be sent once more; bound: the stream's window
   bool holding_ = false;  // read_body() collects
   uint64_t hold_bytes_max_ = 0;
   bool too_large_ = false;

@@ -34,7 +34,10 @@ class Http2Exchange::Passed final : public Http2UpstreamStream {
     }
     Http2UpstreamStream::on_end();
   }
-  void on_sent(size_t bytes) override { client_.consumed(bytes); }
+  // The window of a request that has ended is nobody's.
+  void on_sent(size_t bytes) override {
+    if (!client_.request_ended_) client_.consumed(bytes);
+  }
 
   Http2Exchange& client_;
   bool has_trailers_ = false;
@@ -76,50 +79,61 @@ asio::awaitable<Result<void>> Http2Exchange::pass(Upstream& upstream, Response* 
   if (stage_ != Stage::waiting)
     co_return Error(Code::internal, "pass() after the request was held or answered");
   WorkerPool& pool = connection_.worker.pool(upstream);
-  auto session = co_await pool.http2(deadline_);
-  if (!session) co_return session.error();
-  if (closed_)
-    co_return Error(Code::cancelled, "the client gave up before anything was sent to the database.");
-  if (expired_)
-    co_return Error(Code::cancelled,
-                    "the request's deadline passed before anything was sent to the database.");
-  Passed up(*this);
-  const bool bare = bodyless_;
-  if (!(*session)->request(up, upstream_head(upstream), bare)) {
-    co_return Error(Code::refused_connection,
-                    pool.shared().address + " takes no more requests on its connection. Nothing was sent.");
+  while (repeatable_ && !request_ended_ && inbox_.size() <= repeat_bytes_max && !closed_ && !expired_)
+    co_await changed_.wait();
+  bool repeatable = repeatable_ && request_ended_ && inbox_.size() <= repeat_bytes_max;
+  for (;; repeatable = false) {
+    auto session = co_await pool.http2(deadline_);
+    if (!session) co_return session.error();
+    if (closed_)
+      co_return Error(Code::cancelled, "the client gave up before anything was sent to the database.");
+    if (expired_)
+      co_return Error(Code::cancelled,
+                      "the request's deadline passed before anything was sent to the database.");
+    Passed up(*this);
+    const bool bare = bodyless_;
+    if (!(*session)->request(up, upstream_head(upstream), bare)) {
+      co_return Error(Code::refused_connection,
+                      pool.shared().address + " takes no more requests on its connection. Nothing was sent.");
+    }
+    sink_ = &up;
+    if (!bare) {
+      up.send_data(inbox_);
+      if (!repeatable) std::string().swap(inbox_);
+      if (request_ended_) on_end();
+    }
+    while (!up.finished() && !closed_ && !expired_) co_await changed_.wait();
+    // A finished answer may still wait in the client's buffer, and the rest of the request does not matter any
+    // more.
+    sink_ = nullptr;
+    if (repeatable && (up.lost() || up.refused()) && !closed_ && !expired_) continue;
+    co_return passed(up, pool.shared().address, answer);
   }
-  sink_ = &up;
-  if (!bare) {
-    up.send_data(std::exchange(inbox_, {}));
-    if (request_ended_) on_end();
-  }
-  while (!up.finished() && !closed_ && !expired_) co_await changed_.wait();
-  // A finished answer may still wait in the client's buffer, and the rest of the request does not matter any
-  // more.
-  sink_ = nullptr;
+}
+
+Result<void> Http2Exchange::passed(Passed& up, std::string_view address, Response* answer) {
   if (answer != nullptr) {
     answer->status = up.status;
     answer->trailers = std::move(up.trailers);
   }
-  if (up.ended) co_return Result<void>();
+  if (up.ended) return {};
   const bool answered = up.head_seen;
   const auto error = up.closed ? up.error : static_cast<uint32_t>(NGHTTP2_CANCEL);
-  const auto failure = http2_upstream_error(up, pool.shared().address, expired_);
+  const auto failure = http2_upstream_error(up, address, expired_);
   up.abandon();
-  if (closed_) co_return Result<void>();  // nobody is there to be told; the upstream's stream is reset
+  if (closed_) return {};  // nobody is there to be told; the upstream's stream is reset
   if (up.refused()) {
     // Surely not executed: the client is told so in HTTP/2's own way and may send it again, as it would have
     // directly.
     stage_ = Stage::answered;
     reset(NGHTTP2_REFUSED_STREAM);
-    co_return Result<void>();
+    return {};
   }
-  if (!answered) co_return failure;
+  if (!answered) return failure;
   reset(error == NGHTTP2_NO_ERROR || error == NGHTTP2_CONNECT_ERROR
             ? static_cast<uint32_t>(NGHTTP2_INTERNAL_ERROR)
             : error);
-  co_return Result<void>();
+  return {};
 }
 
 asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Deadline deadline,
@@ -154,7 +168,7 @@ asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Dea
     while (!up.finished() && !up.too_large && !expired_) co_await changed_.wait();
     // A connection that was ending refuses by number what it did not and will not execute: not a second
     // execution.
-    if (up.refused() && !again && !expired_) continue;
+    if ((up.refused() || (repeatable_ && up.lost())) && !again && !expired_) continue;
     if (up.too_large) {
       co_return Error(Code::too_large, "the answer of " + pool.shared().address + " is larger than " +
                                            std::to_string(bytes_max) +

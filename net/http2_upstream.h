@@ -59,6 +59,8 @@ class Http2UpstreamStream : public Http2Stream {
   int status = 0;
   // It was refused in a way that proves that it was not executed.
   bool refused() const { return closed && !head_seen && error == NGHTTP2_REFUSED_STREAM; }
+  // Its connection ended before anything of an answer came.
+  bool lost() const { return closed && !head_seen && error == NGHTTP2_CONNECT_ERROR; }
   bool finished() const { return ended || closed; }
 
  protected:

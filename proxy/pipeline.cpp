@@ -49,6 +49,7 @@ asio::awaitable<void> Pipeline::handle(net::Exchange& exchange) {
 }
 
 asio::awaitable<void> Pipeline::handle_read(net::Exchange& exchange, const Row* row) {
+  exchange.set_repeatable();
   if (!context_.read_gate.enter_now()) co_await wait_at(context_.read_gate, exchange);
   Gate::Inside inside(context_.read_gate);
   co_await route(exchange, row);
@@ -81,10 +82,7 @@ asio::awaitable<void> Pipeline::pass_uncaptured(net::Exchange& exchange, const R
 
 asio::awaitable<void> Pipeline::pass(net::Exchange& exchange, const Row* row) {
   net::Response answer;
-  if (row != nullptr && row->cls == OperationClass::read) {
-    exchange.set_repeatable();
-    context_.read_counts.passed();
-  }
+  if (row != nullptr && row->cls == OperationClass::read) context_.read_counts.passed();
   auto passed = co_await exchange.pass(context_.source, &answer);
   if (row != nullptr && row->cls == OperationClass::read) context_.mirror.freshness().shown();
   if (!passed) {

@@ -288,6 +288,35 @@ TEST_CASE("a held write whose pooled connection dies before the answer is not se
   CHECK(seen == 2);
 }
 
+TEST_CASE("a held read whose connection dies before the answer is sent once more, and no more") {
+  std::atomic<int> seen{0};
+  std::atomic<bool> never{false};
+  FakeUpstream database([&](Socket& socket, int) {
+    for (int i = 0; i < 2; ++i) {
+      if (read_request(socket).empty()) return;
+      ++seen;
+      if (i == 0 && !never) socket.send(ok());
+      if (never) return;
+    }
+  });
+  Upstream upstream(database.options());
+  Proxy proxy([&](Exchange& exchange) {
+    exchange.set_repeatable();
+    return hold_or_error(exchange, upstream);
+  });
+  auto client = Socket::to(proxy.port);
+  const std::string post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+  for (const int expected : {1, 3, 5}) {
+    client.send(post);
+    CHECK(client.receive() == ok());
+    CHECK(seen == expected);
+  }
+  never = true;
+  client.send(post);
+  CHECK(client.receive().find("connection_lost: ") != std::string::npos);
+  CHECK(seen == 7);
+}
+
 TEST_CASE("an answer of our own to HEAD says how long the body would be, and has none") {
   Proxy proxy([&](Exchange& exchange) -> boost::asio::awaitable<void> {
     Response response;

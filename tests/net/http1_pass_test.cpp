@@ -363,28 +363,117 @@ TEST_CASE("H56: an idle connection retires before the server's announced keep-al
   CHECK(reused == 0);
 }
 
-TEST_CASE("a read whose pooled connection dies before the answer is sent once more, a write is not") {
-  // Reads the second request of a connection, then dies.
-  std::atomic<int> seen{0};
-  FakeUpstream database([&](Socket& socket, int) {
+namespace {
+
+// Answers the first request of a connection, reads the second whole and dies; never the first of all.
+FakeUpstream::Serve dying_at_the_second(std::atomic<int>& seen) {
+  return [&seen](Socket& socket, int) {
     for (int i = 0; i < 2; ++i) {
-      if (read_request(socket).empty()) return;
+      const auto got = socket.receive_until("END");
+      if (got.find("END") == std::string::npos) return;
       ++seen;
       if (i == 0) socket.send(ok());
     }
+  };
+}
+
+Proxy passing_reads(Upstream& upstream) {
+  return Proxy([&upstream](Exchange& exchange) {
+    if (exchange.head().target.starts_with("/read")) exchange.set_repeatable();
+    return pass_or_error(exchange, upstream);
   });
+}
+
+std::string posted(const std::string& target, size_t body_bytes) {
+  return "POST " + target + " HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body_bytes) +
+         "\r\n\r\n" + std::string(body_bytes - 3, 'x') + "END";
+}
+
+}  // namespace
+
+TEST_CASE("a read whose connection dies before the answer is sent once more, a write is not") {
+  std::atomic<int> seen{0};
+  FakeUpstream database(dying_at_the_second(seen));
   Upstream upstream(database.options());
-  auto proxy = Proxy::passing(upstream);
+  auto proxy = passing_reads(upstream);
   auto client = Socket::to(proxy.port);
-  const std::string get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  const std::string get = "GET /END HTTP/1.1\r\nHost: a\r\n\r\n";
   client.send(get);
   CHECK(client.receive() == ok());
   client.send(get);
   CHECK(client.receive() == ok());
   CHECK(seen == 3);
-  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+  client.send(posted("/write", 10));
   CHECK(client.receive().starts_with("HTTP/1.1 502 "));
   CHECK(seen == 4);
+}
+
+TEST_CASE("a read whose body comes after its head is sent once more all the same") {
+  std::atomic<int> seen{0};
+  FakeUpstream database(dying_at_the_second(seen));
+  Upstream upstream(database.options());
+  auto proxy = passing_reads(upstream);
+  const auto send = [&](Socket& client, const std::string& request, const std::vector<size_t>& ends) {
+    size_t at = 0;
+    for (const size_t end : ends) {
+      client.send(std::string_view(request).substr(at, end - at));
+      at = end;
+      std::this_thread::sleep_for(20ms);
+    }
+    client.send(std::string_view(request).substr(at));
+  };
+  std::string read;
+  std::vector<size_t> ends;
+  std::string interim;
+  SECTION("with a length") {
+    read = posted("/read", 10);
+    ends = {read.size() - 10};
+  }
+  SECTION("in more pieces than one buffer holds") {
+    read = posted("/read", 100000);
+    ends = {read.size() - 100000, 30000, 70000};
+  }
+  SECTION("chunked") {
+    read =
+        "POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: END\r\n\r\n";
+    ends = {read.size() - 23, read.size() - 18};
+  }
+  SECTION("that waits to be asked for it") {
+    read = "POST /read HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\nxxxxxxxEND";
+    ends = {read.size() - 10};
+    interim = "HTTP/1.1 100 Continue\r\n\r\n";
+  }
+  auto client = Socket::to(proxy.port);
+  for (const int expected : {1, 3, 5}) {  // the third finds the second's connection, which has answered once
+    send(client, read, ends);
+    CHECK(client.receive_bytes(interim.size() + ok().size()) == interim + ok());
+    CHECK(seen == expected);
+  }
+}
+
+TEST_CASE("a read too large to be kept goes on a connection that cannot be stale") {
+  std::atomic<int> seen{0};
+  FakeUpstream database(dying_at_the_second(seen));
+  Upstream upstream(database.options());
+  auto proxy = passing_reads(upstream);
+  auto client = Socket::to(proxy.port);
+  for (int i = 1; i <= 3; ++i) {
+    client.send(posted("/read", 1000000));
+    CHECK(client.receive() == ok());
+    CHECK(seen == i);
+    CHECK(database.accepted() == i);
+  }
+}
+
+TEST_CASE("a read that ends every connection is sent twice and no more") {
+  std::atomic<int> seen{0};
+  FakeUpstream database([&](Socket& socket, int) { seen += !read_request(socket).empty(); });
+  Upstream upstream(database.options());
+  auto proxy = passing_reads(upstream);
+  auto client = Socket::to(proxy.port);
+  client.send(posted("/read", 10));
+  CHECK(client.receive().starts_with("HTTP/1.1 502 "));
+  CHECK(seen == 2);
 }
 
 TEST_CASE("a client cut at any byte disturbs nobody") {

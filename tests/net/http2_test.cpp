@@ -402,6 +402,52 @@ TEST_CASE("H56: upstreams that say goodbye between calls never cost a call") {
   CHECK(database.calls == 30);
 }
 
+TEST_CASE("a gRPC read whose connection dies before the answer is made once more, a write is not") {
+  Database database;
+  Proxy real(database.handler());
+  std::atomic<int> dying{0};  // so many connections die at what comes next
+  FakeUpstream between([&](Socket& socket, int) {
+    auto server = Socket::to(real.port);
+    while (!socket.closed_within(0ms) && !server.closed_within(0ms)) {
+      const auto request = socket.receive(2ms);
+      if (!request.empty() && dying > 0) {
+        --dying;
+        return;
+      }
+      server.send(request);
+      socket.send(server.receive(2ms));
+    }
+  });
+  Upstream upstream(between.options());
+  for (const bool hold : {false, true}) {
+    Proxy proxy([&](Exchange& exchange) {
+      if (exchange.head().headers.find("x-in") == "read") exchange.set_repeatable();
+      return hold ? hold_or_error(exchange, upstream) : pass_or_error(exchange, upstream);
+    });
+    GrpcClient client(at(proxy.port), 1);
+    const auto call = [&](const char* kind, size_t bytes) {
+      return client.send("/t/Echo", {{"x-in", kind}}, std::string(bytes, 'y'), soon());
+    };
+    for (const size_t bytes : {size_t{0}, size_t{10}, size_t{100000}}) {
+      INFO(hold << " " << bytes);
+      REQUIRE(call("read", 1).value().body == "y");
+      dying = 1;
+      CHECK((call("read", bytes).value().body == std::string(bytes, 'y')));
+      CHECK(dying == 0);
+      CHECK(call("read", 1).value().body == "y");
+    }
+    dying = 1;
+    const auto write = call("write", 10);
+    CHECK((write.has_error() || write->status != 0));
+    CHECK(dying == 0);
+    REQUIRE(call("read", 1).value().body == "y");
+    dying = 2;
+    const auto twice = call("read", 10);
+    CHECK((twice.has_error() || twice->status != 0));
+    CHECK(dying == 0);
+  }
+}
+
 TEST_CASE("H50: a gRPC client that has gone before the first byte leaves: nothing is sent") {
   Database database;
   Proxy server(database.handler());

@@ -1,5 +1,6 @@
 """A TCP relay between vmproxy and a database, to slow the link down, to cut it, or to speak TLS in the database's place."""
 
+import collections
 import selectors
 import socket
 import threading
@@ -14,6 +15,7 @@ class Relay:
         self.port = free_port()
         self.delay = 0.0      # seconds added to each direction of each chunk
         self.refuse = False   # new connections are closed at once
+        self.ends = collections.deque(maxlen=100)  # (time, why) of connections that those who connect did not end
         self._target_port = target_port
         self._tls = tls
         self._listener = socket.create_server((HOST, self.port))
@@ -65,11 +67,13 @@ class Relay:
                 self.greet(client)
                 client = self._tls.wrap_socket(client, server_side=True)
             server = socket.create_connection((HOST, self._target_port), timeout=5)
-        except OSError:
+        except OSError as error:
+            self.ends.append((time.monotonic(), f"no connection to the server: {error!r}"))
             client.close()
             return
         watch = self.watch()
         pair = {client: server, server: client}
+        why = ""
         with self._lock:
             self._connections.update(pair)
         selector = selectors.DefaultSelector()
@@ -82,6 +86,7 @@ class Relay:
                 for key, _ in selector.select():
                     chunk = key.fileobj.recv(1 << 16)  # under TLS one whole record: nothing is left that select would not show
                     if not chunk:
+                        why = "" if key.fileobj is client else "the server ended it"
                         return
                     if self.delay:
                         time.sleep(self.delay)
@@ -92,9 +97,11 @@ class Relay:
                     pair[key.fileobj].sendall(chunk)
                     if watch and key.fileobj is client:
                         watch.sent(chunk)
-        except OSError:
-            pass
+        except OSError as error:
+            why = repr(error)
         finally:
+            if why:
+                self.ends.append((time.monotonic(), why))
             selector.close()
             with self._lock:
                 self._connections.difference_update(pair)

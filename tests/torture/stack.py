@@ -98,6 +98,10 @@ class Stack:
         return self
 
     def __exit__(self, kind, *_) -> None:
+        if not self._good:
+            for name, relay in (("source", self.to_source), ("target", self.to_target)):
+                for when, why in relay.ends:
+                    self.note(f"at {when:.3f} a connection to the {name} ended: {why}")
         self._ends.close()
         if kind is None and self._good:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -133,5 +133,5 @@ def judge_fakes(tally, code, lines: list):
     return beyond[1].split()
 
 
-ROW = Row("fault_points", "kill -9 at each fault point, real and fake databases", "kills of each point", (len(KILLABLE), 720),
+ROW = Row("fault_points", "kill -9 at each fault point, real and fake databases", "kills, as many of each point", (len(KILLABLE), 720),
           (len(KILLABLE) * ROUNDS_NIGHT, 8400), run, lane=POINTS)
