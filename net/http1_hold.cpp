@@ -129,7 +129,10 @@ asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
     error_code failed;
     if (!up->stream.write_now(pieces, failed)) failed = co_await up->stream.write_rest(pieces);
     // A pooled connection that was dead already took nothing: the request was not sent, let alone twice.
-    if (failed && reused && pieces.bytes() == bytes) continue;
+    if (failed && reused && pieces.bytes() == bytes) {
+      active_ = nullptr;
+      continue;
+    }
     // Any other failure shows when the answer is read: it may have come before the upstream stopped reading.
     co_return up;
   }
@@ -161,7 +164,10 @@ asio::awaitable<Result<Response>> Http1Exchange::forward(Upstream& upstream, Dea
     auto answer = co_await read_answer(**sent, bytes_max);
     if (VMPROXY_FAULT_HIT("source.answer").drops)
       answer = upstream_error(**sent, asio::error::connection_reset);
-    if (!answer && !answer_seen_ && repeatable_ && !again && !expired_) continue;
+    if (!answer && !answer_seen_ && repeatable_ && !again && !expired_) {
+      active_ = nullptr;
+      continue;
+    }
     back_to_the_requests_own();
     give_back(pool, std::move(*sent));
     co_return answer;

@@ -75,7 +75,10 @@ asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, Response* 
     const size_t bytes = pieces.bytes();
     error_code failed;
     if (!up->stream.write_now(pieces, failed)) failed = co_await up->stream.write_rest(pieces);
-    if (failed && reused && pieces.bytes() == bytes) continue;  // it was dead: not one byte left this machine
+    if (failed && reused && pieces.bytes() == bytes) {  // it was dead: not one byte left this machine
+      active_ = nullptr;
+      continue;
+    }
 
     Result<void> relayed;
     bool cut = static_cast<bool>(failed);
