@@ -3,8 +3,8 @@
 //
 // Two ways to answer:
 //   pass(): head and body stream to the upstream and back as they came, with back-pressure; nothing is
-//   buffered. read_body() then forward() then reply_upstream(): the request is held whole, goes on byte for
-//   byte (HTTP/1.1) or message for message (HTTP/2), and its answer is held until the caller lets it go.
+//   buffered but what may have to be sent once more. read_body() then forward() then reply_upstream(): the request is held whole,
+//   goes on byte for byte (HTTP/1.1) or message for message (HTTP/2), and its answer is held until the caller lets it go.
 // or reply() with an answer of our own at any time before another answer began.
 #pragma once
 
@@ -34,9 +34,9 @@ class Exchange {
 
   // The handler knows that the request changes nothing (a search by POST): when the connection ends before any byte of the
   // answer, pass() and forward() send it once more, on a new one. pass() keeps up to repeat_bytes_max for that, and waits for
-  // such a body before it sends; what is larger is not sent again, and over HTTP/1.1 goes on a connection that is new. Safe
-  // methods need not be marked for pass().
-  static constexpr size_t repeat_bytes_max = 128 * 1024;
+  // such a body before it sends (an answer that the upstream would give without it waits, too); what is larger is not sent again,
+  // and over HTTP/1.1 goes on a connection that is new or was used just now. Safe methods need not be marked for pass().
+  static constexpr size_t repeat_bytes_max = 64 * 1024;
   void set_repeatable() { repeatable_ = true; }
 
   // After read_body: forward() sends this body (with its length) instead of the client's, where it is not empty. request()

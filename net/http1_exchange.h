@@ -45,7 +45,7 @@ class Http1Exchange final : public Exchange {
   asio::awaitable<Result<void>> read_length_body();
   asio::awaitable<Result<void>> read_chunked_body(uint64_t bytes_max);
   asio::awaitable<Result<Response>> read_answer(UpstreamConnection& up, uint64_t bytes_max);
-  asio::awaitable<Result<UpstreamConnectionPtr>> send_held(WorkerPool& pool, Deadline deadline, bool fresh,
+  asio::awaitable<Result<UpstreamConnectionPtr>> send_held(WorkerPool& pool, Deadline deadline, Reuse reuse,
                                                            const std::function<bool()>& may_send);
 
   // Looks for the next head in up.buffer. false: there is not all of it yet. An error: there never will be.

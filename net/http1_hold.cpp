@@ -89,7 +89,7 @@ asio::awaitable<Result<void>> Http1Exchange::read_chunked_body(uint64_t bytes_ma
 }
 
 asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
-    WorkerPool& pool, Deadline deadline, bool fresh, const std::function<bool()>& may_send) {
+    WorkerPool& pool, Deadline deadline, Reuse reuse, const std::function<bool()>& may_send) {
   const Error too_late(Code::cancelled, "given up before anything was sent to the database.");
   const bool changed = !instead_.empty();
   std::string rewritten;
@@ -103,9 +103,9 @@ asio::awaitable<Result<UpstreamConnectionPtr>> Http1Exchange::send_held(
   if (changed) body = instead_;
   for (bool asked = false;;) {
     if (std::chrono::steady_clock::now() >= deadline) co_return too_late;
-    auto up = fresh ? nullptr : pool.take_idle();
+    auto up = pool.take_idle(reuse);
     if (!up) {
-      auto made = co_await pool.connect(deadline);
+      auto made = co_await pool.connect(deadline, ClientProtocol::http1, reuse);
       if (!made) co_return made.error();
       up = std::move(*made);
     }
@@ -152,20 +152,21 @@ asio::awaitable<Result<Response>> Http1Exchange::forward(Upstream& upstream, Dea
     if (deadline < deadline_) expired_ = false;
     if (!expired_) connection_.timer.set(deadline_);
   };
-  for (bool again = false;; again = true) {
+  for (std::optional<Error> lost;;) {  // how the first attempt ended; there is one more at most
     answer_seen_ = false;
-    auto sent = co_await send_held(pool, deadline, again, may_send);
+    auto sent = co_await send_held(pool, deadline, lost ? Reuse::none : Reuse::any, may_send);
     if (!sent) {
       active_ = nullptr;
       back_to_the_requests_own();
-      co_return sent.error();
+      co_return lost.value_or(sent.error());
     }
     VMPROXY_FAULT("source.sent");
     auto answer = co_await read_answer(**sent, bytes_max);
     if (VMPROXY_FAULT_HIT("source.answer").drops)
       answer = upstream_error(**sent, asio::error::connection_reset);
-    if (!answer && !answer_seen_ && repeatable_ && !again && !expired_) {
+    if (!answer && !answer_seen_ && repeatable_ && !lost && !expired_) {
       active_ = nullptr;
+      lost = answer.error();
       continue;
     }
     back_to_the_requests_own();

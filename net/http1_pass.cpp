@@ -10,10 +10,6 @@ namespace {
 
 constexpr size_t stream_bytes = 64 * 1024;
 
-bool safe_method(std::string_view method) {
-  return method == "GET" || method == "HEAD" || method == "OPTIONS";
-}
-
 }  // namespace
 
 // The rest of a request's body on its way up. Ends before pass() does.
@@ -47,18 +43,25 @@ asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, Response* 
   if (framer_.bad())
     co_return Error(Code::invalid,
                     "the request's chunked body is malformed. Nothing was sent to the database.");
-  bool repeatable = read && framer_.complete();
+  const bool repeatable = read && framer_.complete();
+  Reuse reuse = read && !repeatable ? Reuse::recent : Reuse::any;
 
-  for (bool fresh = read && !repeatable;;) {
-    if (expired_)
-      co_return Error(Code::cancelled,
-                      "the request's deadline passed before anything was sent to the database.");
-    UpstreamConnectionPtr up;
-    if (!fresh) up = pool.take_idle();
+  std::optional<Error> lost;  // how the first attempt ended; there is one more at most
+  const auto too_late = [&] {
+    return lost.value_or(
+        Error(Code::cancelled, "the request's deadline passed before anything was sent to the database."));
+  };
+  for (;;) {
+    if (expired_) co_return too_late();
+    auto up = pool.take_idle(reuse);
     if (!up) {
-      auto made = co_await pool.connect(deadline_);
-      if (!made) co_return made.error();
+      auto made = co_await pool.connect(deadline_, ClientProtocol::http1, reuse);
+      if (!made) co_return lost.value_or(made.error());
       up = std::move(*made);
+    }
+    if (expired_) {
+      pool.put_back(std::move(up));
+      co_return too_late();
     }
     const bool reused = up->reused;
     active_ = up.get();
@@ -106,10 +109,10 @@ asio::awaitable<Result<void>> Http1Exchange::pass(Upstream& upstream, Response* 
     }
     // It still waits for the rest of this request, and would take the next one for that.
     if (cut) upstream_reusable_ = false;
-    if (!relayed && !answer_seen_ && repeatable && !expired_ && !broken_) {
+    if (!relayed && !answer_seen_ && repeatable && !lost && !expired_ && !broken_) {
       active_ = nullptr;
-      fresh = true;
-      repeatable = false;  // once: what ends one connection after the other is not sent on and on
+      lost = relayed.error();
+      reuse = Reuse::none;
       continue;
     }
     give_back(pool, std::move(up));
@@ -126,7 +129,9 @@ asio::awaitable<Result<size_t>> Http1Exchange::wait_for_body(size_t head_bytes, 
   Buffer& buffer = connection_.buffer;
   while (!framer_.complete() && !framer_.bad() && body_bytes < repeat_bytes_max) {
     if (expired_) co_return client_error({});
-    const auto [failed, bytes] = co_await connection_.stream.read_some(buffer.space(4096));
+    // As much as it says, not the double of what came.
+    const size_t left = framer_.kind() == BodyKind::length ? static_cast<size_t>(framer_.left()) : 4096;
+    const auto [failed, bytes] = co_await connection_.stream.read_some(buffer.space(left));
     if (failed) {
       broken_ = !expired_;
       co_return client_error(failed);
@@ -177,6 +182,7 @@ asio::awaitable<Result<void>> Http1Exchange::relay(UpstreamConnection& up, Respo
     const auto room = up.buffer.space(4096);
     bool got = up.stream.read_now(room, read);
     if (!got) {
+      if (expired_) co_return upstream_error(up, {});
       if (!co_await up.stream.wait_readable()) co_return upstream_error(up, asio::error::operation_aborted);
       got = up.stream.read_now(room, read);
     }

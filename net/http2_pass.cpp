@@ -11,6 +11,9 @@ namespace vmproxy::net {
 class Http2Exchange::Passed final : public Http2UpstreamStream {
  public:
   explicit Passed(Http2Exchange& client) : Http2UpstreamStream(client.changed_), client_(client) {}
+  ~Passed() override {
+    if (client_.sink_ == this) client_.sink_ = nullptr;
+  }
   Headers trailers;
 
  private:
@@ -18,6 +21,7 @@ class Http2Exchange::Passed final : public Http2UpstreamStream {
     head_seen = true;
     status = head.status;
     if (end) trailers = head.headers;
+    std::string().swap(client_.inbox_);  // nothing is sent once more now
     client_.stage_ = Stage::answered;
     client_.send_response(head, end);
   }
@@ -79,12 +83,15 @@ asio::awaitable<Result<void>> Http2Exchange::pass(Upstream& upstream, Response* 
   if (stage_ != Stage::waiting)
     co_return Error(Code::internal, "pass() after the request was held or answered");
   WorkerPool& pool = connection_.worker.pool(upstream);
-  while (repeatable_ && !request_ended_ && inbox_.size() <= repeat_bytes_max && !closed_ && !expired_)
+  const bool read =
+      (repeatable_ || safe_method(head_.method)) && head_.content_length.value_or(0) <= repeat_bytes_max;
+  while (read && !request_ended_ && inbox_.size() <= repeat_bytes_max && !closed_ && !expired_)
     co_await changed_.wait();
-  bool repeatable = repeatable_ && request_ended_ && inbox_.size() <= repeat_bytes_max;
-  for (;; repeatable = false) {
-    auto session = co_await pool.http2(deadline_);
-    if (!session) co_return session.error();
+  if (read && !request_ended_ && (closed_ || expired_)) co_return gone();
+  const bool repeatable = read && request_ended_ && inbox_.size() <= repeat_bytes_max;
+  for (std::optional<Error> lost;;) {  // how the first attempt ended; there is one more at most
+    auto session = co_await pool.http2(deadline_, lost.has_value());
+    if (!session) co_return lost.value_or(session.error());
     if (closed_)
       co_return Error(Code::cancelled, "the client gave up before anything was sent to the database.");
     if (expired_)
@@ -93,20 +100,24 @@ asio::awaitable<Result<void>> Http2Exchange::pass(Upstream& upstream, Response* 
     Passed up(*this);
     const bool bare = bodyless_;
     if (!(*session)->request(up, upstream_head(upstream), bare)) {
-      co_return Error(Code::refused_connection,
-                      pool.shared().address + " takes no more requests on its connection. Nothing was sent.");
+      co_return lost.value_or(
+          Error(Code::refused_connection,
+                pool.shared().address + " takes no more requests on its connection. Nothing was sent."));
     }
     sink_ = &up;
     if (!bare) {
       up.send_data(inbox_);
-      if (!repeatable) std::string().swap(inbox_);
+      if (!repeatable || lost) std::string().swap(inbox_);
       if (request_ended_) on_end();
     }
     while (!up.finished() && !closed_ && !expired_) co_await changed_.wait();
     // A finished answer may still wait in the client's buffer, and the rest of the request does not matter any
     // more.
     sink_ = nullptr;
-    if (repeatable && (up.lost() || up.refused()) && !closed_ && !expired_) continue;
+    if (repeatable && !lost && (up.lost() || up.refused()) && !closed_ && !expired_) {
+      lost = http2_upstream_error(up, pool.shared().address, false);
+      continue;
+    }
     co_return passed(up, pool.shared().address, answer);
   }
 }
@@ -146,7 +157,7 @@ asio::awaitable<Result<Response>> Http2Exchange::forward(Upstream& upstream, Dea
   for (bool asked = false, again = false;; again = true) {
     const Error too_late(Code::cancelled, "given up before anything was sent to the database.");
     if (std::chrono::steady_clock::now() >= deadline) co_return too_late;
-    auto session = co_await pool.http2(deadline);
+    auto session = co_await pool.http2(deadline, again);
     if (!session) co_return session.error();
     if (expired_ || std::chrono::steady_clock::now() >= deadline || (!asked && may_send && !may_send()) ||
         VMPROXY_FAULT_HIT("source.sending").fails) {

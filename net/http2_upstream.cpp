@@ -18,11 +18,11 @@ void Http2Upstream::start(std::shared_ptr<Http2Upstream> self) {
       [](std::exception_ptr) {});
 }
 
-bool Http2Upstream::usable(Duration idle_max) {
+bool Http2Upstream::usable(Duration idle_max, bool surely) {
   if (!takes_requests()) return false;
   const auto idle = std::chrono::steady_clock::now() - used_;
   if (open_streams() == 0 && idle > idle_max) return false;
-  return idle < std::chrono::milliseconds(2) || !connection_->stream.peer_closed();
+  return (!surely && idle < std::chrono::milliseconds(2)) || !connection_->stream.peer_closed();
 }
 
 Error http2_upstream_error(const Http2UpstreamStream& stream, std::string_view address, bool expired) {
@@ -69,10 +69,10 @@ asio::awaitable<Result<std::shared_ptr<Http2Upstream>>> WorkerPool::connect_http
   co_return session;
 }
 
-asio::awaitable<Result<std::shared_ptr<Http2Upstream>>> WorkerPool::http2(Deadline deadline) {
+asio::awaitable<Result<std::shared_ptr<Http2Upstream>>> WorkerPool::http2(Deadline deadline, bool surely) {
   for (;;) {
     for (size_t i = 0; i < sessions_.size();) {
-      if (sessions_[i]->usable(shared_->options.idle_max)) co_return sessions_[i];
+      if (sessions_[i]->usable(shared_->options.idle_max, surely)) co_return sessions_[i];
       if (sessions_[i]->alive() && sessions_[i]->open_streams() > 0) {
         ++i;  // full, or going away with streams that still end
         continue;

@@ -24,7 +24,7 @@ class Http2Upstream final : public Http2Session {
 
   static void start(std::shared_ptr<Http2Upstream> self);
   // Young enough, not closed by the server, and with room.
-  bool usable(Duration idle_max);
+  bool usable(Duration idle_max, bool surely);
 
  private:
   void on_processed() override { used_ = std::chrono::steady_clock::now(); }

@@ -40,6 +40,11 @@ class Headers {
 
 bool equal_ignoring_case(std::string_view a, std::string_view b);
 
+// By RFC 9110, 9.2.1, of those that databases' APIs use: the request changes nothing.
+inline bool safe_method(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS";
+}
+
 struct RequestHead {
   std::string method;
   std::string target;  // path and query as they came

@@ -107,17 +107,19 @@ bool Worker::close_idle_connection() {
   return std::any_of(pools_.begin(), pools_.end(), [](auto& pool) { return pool.second->close_idle(); });
 }
 
-UpstreamConnectionPtr WorkerPool::take_idle() {
-  return worker_.places.awaited() ? nullptr : youngest_idle();
+UpstreamConnectionPtr WorkerPool::take_idle(Reuse reuse) {
+  return worker_.places.awaited() || reuse == Reuse::none ? nullptr : youngest_idle(reuse);
 }
 
-UpstreamConnectionPtr WorkerPool::youngest_idle() {
+UpstreamConnectionPtr WorkerPool::youngest_idle(Reuse reuse) {
   const auto now = std::chrono::steady_clock::now();
   while (!idle_.empty()) {
+    const auto idle = now - idle_.back()->idle_since;
+    if (reuse == Reuse::recent && idle > recently) return nullptr;
     auto connection = std::move(idle_.back());
     idle_.pop_back();
     if (connection->usable_until > now &&
-        connection->stream.quiet(now - connection->idle_since > look_again_after))
+        connection->stream.quiet(reuse == Reuse::recent || idle > look_again_after))
       return connection;
   }
   return nullptr;
@@ -192,7 +194,7 @@ asio::awaitable<Result<UpstreamConnectionPtr>> WorkerPool::wait_for_place(Deadli
   timer.set(now + (deadline - now) / 2);
   for (;;) {
     if (turn.first()) {
-      if (auto idle = reuse ? youngest_idle() : nullptr) co_return idle;
+      if (auto idle = reuse ? youngest_idle(Reuse::any) : nullptr) co_return idle;
       if (places.full()) worker_.close_idle_connection();
       if (!places.full()) co_return UpstreamConnectionPtr();
     }
@@ -201,12 +203,12 @@ asio::awaitable<Result<UpstreamConnectionPtr>> WorkerPool::wait_for_place(Deadli
   }
 }
 
-asio::awaitable<Result<UpstreamConnectionPtr>> WorkerPool::connect(Deadline deadline,
-                                                                   ClientProtocol protocol) {
+asio::awaitable<Result<UpstreamConnectionPtr>> WorkerPool::connect(Deadline deadline, ClientProtocol protocol,
+                                                                   Reuse reuse) {
   const auto shared = shared_;  // this pool may be cleared while we wait
   const auto& options = shared->options;
   if (worker_.places.full() || worker_.places.awaited()) {
-    auto waited = co_await wait_for_place(deadline, protocol == ClientProtocol::http1);
+    auto waited = co_await wait_for_place(deadline, protocol == ClientProtocol::http1 && reuse == Reuse::any);
     if (!waited || *waited) co_return waited;
   }
   UpstreamPlaces::Place place(worker_.places);

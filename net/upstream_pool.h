@@ -46,6 +46,10 @@ struct UpstreamConnection {
 };
 using UpstreamConnectionPtr = std::unique_ptr<UpstreamConnection>;
 
+// Which connections that have served may serve again. `recent`: those that did within recently, which no server ends that soon.
+enum class Reuse : uint8_t { any, recent, none };
+constexpr Duration recently = std::chrono::milliseconds(100);
+
 // One worker only. Outlived by its io_context, not by the Upstream: an idle connection just grows too old.
 class WorkerPool {
  public:
@@ -53,26 +57,28 @@ class WorkerPool {
 
   // The connection used last, when it is young enough and the server has not closed it; otherwise null. Null also when others
   // wait for a place: connect() waits behind them.
-  UpstreamConnectionPtr take_idle();
+  UpstreamConnectionPtr take_idle(Reuse reuse = Reuse::any);
   // A fresh connection, TLS included. When the worker has as many as it may have: the first that becomes free, for HTTP/1.1
-  // perhaps one that was used (`reused`). Nothing was sent with Code::refused_connection, and with Code::overloaded: no place
-  // for it in half of the time.
+  // and Reuse::any perhaps one that was used (`reused`). Nothing was sent with Code::refused_connection, and with
+  // Code::overloaded: no place for it in half of the time.
   asio::awaitable<Result<UpstreamConnectionPtr>> connect(Deadline deadline,
-                                                         ClientProtocol protocol = ClientProtocol::http1);
+                                                         ClientProtocol protocol = ClientProtocol::http1,
+                                                         Reuse reuse = Reuse::any);
   // Ready for its next request: the answer was read to its end and nothing is left over.
   void put_back(UpstreamConnectionPtr connection);
 
   // Closes one that nobody uses, so that another database can have its place. False: there is none.
   bool close_idle();
 
-  // A live HTTP/2 connection with room for one more stream; shared by all requests of this worker.
-  asio::awaitable<Result<std::shared_ptr<Http2Upstream>>> http2(Deadline deadline);
+  // A live HTTP/2 connection with room for one more stream; shared by all requests of this worker. `surely`: also one that was
+  // used just now is looked at for its end.
+  asio::awaitable<Result<std::shared_ptr<Http2Upstream>>> http2(Deadline deadline, bool surely = false);
 
   const UpstreamPool& shared() const { return *shared_; }
   Worker& worker() { return worker_; }
 
  private:
-  UpstreamConnectionPtr youngest_idle();
+  UpstreamConnectionPtr youngest_idle(Reuse reuse);
   // Null: there is a place for a fresh one now.
   asio::awaitable<Result<UpstreamConnectionPtr>> wait_for_place(Deadline deadline, bool reuse);
   asio::awaitable<Result<std::vector<tcp::endpoint>>> resolve();

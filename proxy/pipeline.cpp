@@ -18,8 +18,8 @@ namespace {
 
 constexpr int overtaken_max = 10;  // times that a change is served while others change the same collection
 
-bool safe_method(std::string_view method) {
-  return method == "GET" || method == "HEAD" || method == "OPTIONS";
+bool changes_nothing(OperationClass cls) {
+  return cls == OperationClass::read || cls == OperationClass::session || cls == OperationClass::health;
 }
 
 class UncapturedWrite {
@@ -44,12 +44,12 @@ Pipeline::Pipeline(Context& context, std::string listener)
 asio::awaitable<void> Pipeline::handle(net::Exchange& exchange) {
   exchange.set_began(context_.clock.now());
   const Row* row = context_.dialect->classify(exchange.head());
+  if (row != nullptr && changes_nothing(row->cls)) exchange.set_repeatable();
   if (row != nullptr && row->cls == OperationClass::read) return handle_read(exchange, row);
   return route(exchange, row);
 }
 
 asio::awaitable<void> Pipeline::handle_read(net::Exchange& exchange, const Row* row) {
-  exchange.set_repeatable();
   if (!context_.read_gate.enter_now()) co_await wait_at(context_.read_gate, exchange);
   Gate::Inside inside(context_.read_gate);
   co_await route(exchange, row);
@@ -59,7 +59,7 @@ asio::awaitable<void> Pipeline::route(net::Exchange& exchange, const Row* row) {
   const auto routing = context_.routing.get();
   if (routing->primary == Side::target) return serve(exchange, row);
   const bool changes = row == nullptr
-                           ? !safe_method(exchange.head().method)
+                           ? !net::safe_method(exchange.head().method)
                            : row->cls == OperationClass::write || row->cls == OperationClass::ddl ||
                                  row->cls == OperationClass::unknown;
   if (changes) return routing->capture ? write(exchange, row) : pass_uncaptured(exchange, row);

@@ -4,7 +4,7 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ELSEWHERE = {6, 14, 28, 30, 32}  # of systems or set-ups that this version does not have
+ELSEWHERE = {14, 28, 30}  # of systems or set-ups that this version does not have
 
 
 def rows(section: str) -> list:

@@ -1,5 +1,6 @@
 """scripts/torture's own arithmetic: shares, merging, and that nothing passes which did not run."""
 
+import collections
 import functools
 import json
 import os
@@ -18,7 +19,7 @@ from torture.compare import more_than
 from torture.context import ROOT
 from torture.merge import merge, missing_counts, missing_parts
 from torture.page import page
-from torture.plan import NIGHT_MINUTES, PLANNED, SHORT_SECONDS, budgets, granted, parse_part, place, share
+from torture.plan import NIGHT_MINUTES, PLANNED, SHORT_SECONDS, budgets, earlier, granted, parse_part, place, share
 from torture.report import Report
 from torture.row import (FAILED, MAIN, NICE, NOT_RUN, PASSED, POINTS, PROGRAMS, SHORT, SPARE, STACKS, Budget, Figure, NotRun,
                          Row, RowResult)
@@ -313,6 +314,67 @@ def test_parts_merge_to_a_night(alone, tmp_path, capsys):
     assert program.main(["--merge", folders[0], folders[0], "--out", out]) == 2
     assert "given twice" in capsys.readouterr().err
     assert missing_parts(merge(folders)[0]) == []
+
+
+def test_what_belongs_to_no_one_night_is_not_merged(alone, tmp_path, capsys):
+    alone(row())
+    for name, words in {"one": ["--part", "1/2", "--seed", "1"], "two": ["--part", "2/2", "--seed", "2"],
+                        "whole": ["--seed", "1"], "short": ["--short", "--seed", "1"]}.items():
+        assert program.main([*words, "--out", str(tmp_path / name)]) in (0, 2)
+    for folders, why in ((["one", "two"], "seeds 1, 2"), (["one", "short"], "short"), (["whole", "whole"], "given twice")):
+        assert program.main(["--merge", *(str(tmp_path / name) for name in folders), "--out", str(tmp_path / "night")]) == 2
+        assert why in capsys.readouterr().err
+
+
+def test_a_figure_that_is_no_number_stays_one_when_parts_merge():
+    measured, not_measured = (Figure("f", value, at_most=9) for value in (1.0, float("nan")))
+    assert measured.merged(not_measured).missed and not_measured.merged(measured).missed
+    assert not measured.merged(measured).missed
+
+
+def test_a_row_that_was_run_until_it_passed_says_so(alone, tmp_path):
+    alone(row())
+    words = ["--part", "1/2", "--seed", "1", "--out", str(tmp_path)]
+    file = tmp_path / "rows" / "row.json"
+    for attempt in (1, 2):
+        program.main(words)
+        result = RowResult.from_json(json.loads(file.read_text()))
+        assert result.attempt == attempt and ("attempt 2" in result.last_line()) == (attempt == 2)
+        file.unlink()
+
+
+def test_a_row_alone_does_what_it_does_in_a_night(alone, tmp_path):
+    given = []
+
+    def run(context, budget, seed):
+        given.append((budget.count, round(budget.seconds)))
+        return passes(context, budget, seed)
+    alone(row(run), row(name="other", count=1000))
+    assert program.main(["--row", "row", "--seed", "1", "--out", str(tmp_path / "a")]) == 0
+    assert given[0][0] == 100 and given[0][1] >= 100
+    rows = [row(name="a"), row(name="b", fixed=True)]
+    counts = [budget.count for budget in budgets(rows, minutes=1).values()]
+    assert counts[0] < 40 and counts[1] == 100, "what is measured as a whole is"
+
+
+def test_each_kind_of_outage_has_its_share_of_a_night():
+    kinds = collections.Counter(outages.KINDS[n % 5] for n in range(outages.ROW.night[0]))
+    assert kinds == {"target": 200, "source": 200, "both": 100}
+    parts = []
+    for index in range(1, 7):
+        first, count = earlier(500, index, 6), share(500, index, 6)
+        done = collections.Counter(outages.KINDS[(first + n) % 5] for n in range(count))
+        part = RowResult("outages", "cycles", asked=count, done=count)
+        for kind in ("target", "source", "both"):
+            part.figure(f"cycles of {kind} down", done[kind], adds=True)
+        outages.judge_cycles(part, outages.KINDS)
+        assert part.verdict == PASSED
+        parts.append(part)
+    night = functools.reduce(RowResult.merged, parts)
+    outages.judge(night)
+    assert [(figure.value, figure.at_least) for figure in night.figures] == [(200, 200), (200, 200), (100, 100)]
+    night.figures[2].value = 96
+    assert night.verdict == FAILED
 
 
 def test_what_one_part_did_too_much_does_not_hide_what_another_did_not_do():

@@ -318,19 +318,8 @@ TEST_CASE("a held read whose connection dies before the answer is sent once more
 }
 
 TEST_CASE("a deadline that passes while a read waits for its second connection is the client's answer") {
-  // Serves one connection, and leaves all others in the system's queue, which is full.
-  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  REQUIRE(::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  REQUIRE(::listen(listener, 0) == 0);
-  socklen_t size = sizeof address;
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  UpstreamOptions options;
-  options.host = "127.0.0.1";
-  options.port = ntohs(address.sin_port);
-  Upstream upstream(options);
+  Listener database(0);  // serves one connection, and leaves all others in the system's queue, which is full
+  Upstream upstream(database.options());
   ListenOptions listening;
   listening.request_timeout = 300ms;
   const bool hold = GENERATE(false, true);
@@ -343,17 +332,16 @@ TEST_CASE("a deadline that passes while a read waits for its second connection i
   auto client = Socket::to(proxy.port);
   const std::string post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
   client.send(post);
-  Socket served(::accept(listener, nullptr, nullptr));
+  Socket served = database.accept();
   REQUIRE_FALSE(read_request(served).empty());
   served.send(ok());
   REQUIRE(client.receive() == ok());
-  auto fills_the_queue = Socket::to(options.port);
+  auto fills_the_queue = Socket::to(database.options().port);
   client.send(post);
   REQUIRE_FALSE(read_request(served).empty());
   served.close();
   CHECK(
       client.receive().starts_with("HTTP/1.1 502 "));  // no answer in time; nothing was sent the second time
-  ::close(listener);
 }
 
 TEST_CASE("an answer of our own to HEAD says how long the body would be, and has none") {

@@ -428,7 +428,7 @@ TEST_CASE("a gRPC read whose connection dies before the answer is made once more
     const auto call = [&](const char* kind, size_t bytes) {
       return client.send("/t/Echo", {{"x-in", kind}}, std::string(bytes, 'y'), soon());
     };
-    for (const size_t bytes : {size_t{0}, size_t{10}, size_t{100000}}) {
+    for (const size_t bytes : {size_t{0}, size_t{10}, size_t{60000}}) {
       INFO(hold << " " << bytes);
       REQUIRE(call("read", 1).value().body == "y");
       dying = 1;
@@ -446,6 +446,31 @@ TEST_CASE("a gRPC read whose connection dies before the answer is made once more
     CHECK((twice.has_error() || twice->status != 0));
     CHECK(dying == 0);
   }
+}
+
+TEST_CASE(
+    "a gRPC read whose request never ends is answered at its deadline, and the database hears nothing") {
+  Database database;
+  Proxy real(database.handler());
+  Upstream upstream(at(real.port));
+  ListenOptions options;
+  options.request_timeout = 200ms;
+  Proxy proxy(
+      [&](Exchange& exchange) {
+        exchange.set_repeatable();
+        return pass_or_error(exchange, upstream);
+      },
+      options);
+  auto client = Socket::to(proxy.port);
+  client.send(preface + settings_frame() +
+              std::string("\0\0\6\1\4\0\0\0\1\x83\x86\x84\x41\x01"
+                          "a",
+                          15));  // POST /
+  std::string answer;
+  const auto is_504 = [&] { return answer.find("504") != std::string::npos; };
+  for (int i = 0; i < 20 && !is_504(); ++i) answer += client.receive(100ms);
+  CHECK(is_504());
+  CHECK(database.calls == 0);
 }
 
 TEST_CASE("H50: a gRPC client that has gone before the first byte leaves: nothing is sent") {

@@ -245,6 +245,30 @@ inline boost::asio::awaitable<void> hold_or_error(Exchange& exchange, Upstream& 
   (void)co_await exchange.reply_upstream();
 }
 
+// A port whose connections the test itself accepts, or leaves in the system's queue of `backlog` and one.
+class Listener {
+ public:
+  explicit Listener(int backlog) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    ::listen(fd_, backlog);
+    socklen_t size = sizeof address;
+    ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    options_.host = "127.0.0.1";
+    options_.port = ntohs(address.sin_port);
+  }
+  Listener(const Listener&) = delete;
+  ~Listener() { ::close(fd_); }
+  Socket accept() { return Socket(::accept(fd_, nullptr, nullptr)); }
+  const UpstreamOptions& options() const { return options_; }
+
+ private:
+  int fd_;
+  UpstreamOptions options_;
+};
+
 // A server with one handler on a free port. The upstream outlives it.
 struct Proxy {
   explicit Proxy(Handler handler, ListenOptions options = {}, size_t workers = 1) : server(workers) {

@@ -69,6 +69,32 @@ TEST_CASE("requests take turns when there are fewer connections to the database 
   CHECK(database.accepted() == places);  // who waited was given one that was used before
 }
 
+TEST_CASE("a read that cannot be sent once more gets a new connection also where idle ones have all places") {
+  // Each connection dies at its second request.
+  std::atomic<int> died{0};
+  FakeUpstream database([&](Socket& socket, int) {
+    if (read_request(socket).empty()) return;
+    std::this_thread::sleep_for(30ms);
+    socket.send(ok());
+    died += !read_request(socket).empty();
+  });
+  Upstream upstream(database.options());
+  auto proxy = with_few_descriptors([&](Exchange& exchange) {
+    exchange.set_repeatable();
+    return pass_or_error(exchange, upstream);
+  });
+  std::vector<Socket> clients;
+  for (int i = 0; i < places; ++i) clients.push_back(Socket::to(proxy.port));
+  for (auto& client : clients) client.send(post);
+  for (auto& client : clients) REQUIRE(client.receive_bytes(ok().size()) == ok());
+  REQUIRE(database.accepted() == places);
+  std::this_thread::sleep_for(200ms);  // none was used just now any more
+  clients[0].send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + std::string(100000, 'x'));
+  CHECK(clients[0].receive_bytes(ok().size()) == ok());
+  CHECK(died == 0);
+  CHECK(database.accepted() == places + 1);
+}
+
 TEST_CASE("who finds no connection to the database in half of its time was not sent") {
   std::atomic<int> requests{0};
   FakeUpstream database([&requests](Socket& socket, int) {

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import math
 import multiprocessing
 import os
 import platform
@@ -22,7 +23,7 @@ from torture import identity
 from torture.context import ROOT, Context
 from torture.merge import merge, missing_counts, missing_parts
 from torture.page import page
-from torture.plan import NIGHT_MINUTES, PART_MINUTES_MAX, PLANNED, budgets, granted, parse_part
+from torture.plan import NIGHT_MINUTES, PART_MINUTES_MAX, PLANNED, budgets, granted, minutes_of, parse_part
 from torture.report import Report
 from torture.row import MAIN, NICE, NotRun
 from torture.state import RunFolder, write_whole
@@ -33,7 +34,8 @@ ENDS_WITHIN = 60.0  # seconds for the rows beside, when the run is ended
 
 def parse(words):
     parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__)
-    parser.add_argument("--minutes", type=float, help="how long all of it may take (default: 60, at most 60 for a part)")
+    parser.add_argument("--minutes", type=float, help="how long all of it may take (default: 60, at most 60 for a part; with --row what "
+                        "a night of those takes)")
     parser.add_argument("--seed", type=int, help="the same choices again")
     parser.add_argument("--part", help="I/N: the I-th of N shares of a night; its folder can be taken up again and merged")
     parser.add_argument("--short", action="store_true", help="what scripts/test runs")
@@ -57,11 +59,12 @@ def parse(words):
         parser.error("--part needs --seed: a part that is taken up again goes on with its own")
     if chosen.part and (chosen.minutes or PART_MINUTES_MAX) > PART_MINUTES_MAX:
         parser.error(f"a part takes at most {PART_MINUTES_MAX:.0f} minutes: take more parts")
-    chosen.minutes = chosen.minutes or PART_MINUTES_MAX
+    chosen.rows = [known[name] for name in chosen.row] or list(ROWS)
+    alone = chosen.row and not chosen.part and not chosen.short
+    chosen.minutes = chosen.minutes or (math.ceil(minutes_of(chosen.rows)) if alone else PART_MINUTES_MAX)
     if not 0 < chosen.minutes <= NIGHT_MINUTES * 4:
         parser.error("--minutes: more than 0")
     chosen.seed = chosen.seed if chosen.seed is not None else random.SystemRandom().randrange(1 << 32)
-    chosen.rows = [known[name] for name in chosen.row] or list(ROWS)
     return chosen
 
 
@@ -127,7 +130,9 @@ def run_rows(context: Context, folder: RunFolder, chosen, planned: dict, known: 
             to_come = sum(planned[later].seconds for later in rows[position:] if later.name not in known)
             budget.seconds = granted(budget.seconds, to_come, until - time.monotonic())
         folder.forget_logs(row.name)  # of an attempt that was broken off
+        attempt = folder.attempt(row.name)
         known[row.name] = run_row(context, chosen, row, budget)
+        known[row.name].attempt = attempt
         folder.keep(known[row.name])
         print(known[row.name].last_line(), flush=True)
 

@@ -1,11 +1,15 @@
 """Several runs' folders as one report: the parts of a night, in any order."""
 
+import pathlib
+
 from torture.state import RunFolder
 
 
 def merge(folders: list) -> tuple:
     """(what the runs were, {name: RowResult}). A part that is given twice, or of another night, is refused."""
     runs, results, seen = [], {}, set()
+    if len({pathlib.Path(path).resolve() for path in folders}) < len(folders):
+        raise ValueError("a folder was given twice")
     for path in folders:
         folder = RunFolder(path)
         asked = folder.asked()
@@ -19,6 +23,11 @@ def merge(folders: list) -> tuple:
         runs.append(asked)
         for result in folder.results():
             results[result.name] = results[result.name].merged(result) if result.name in results else result
+    if len({asked["short"] for asked in runs}) > 1:
+        raise ValueError("a short run is no part of a night")
+    seeds = {asked["seed"] for asked in runs if asked["part"]}
+    if len(seeds) > 1:
+        raise ValueError(f"the parts are of different nights: seeds {', '.join(map(str, sorted(seeds)))}")
     programs = {asked["vmproxy"] for asked in runs}
     if len(programs) > 1:
         raise ValueError(f"the parts ran different programs: {'; '.join(sorted(programs))}")

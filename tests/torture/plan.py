@@ -12,23 +12,35 @@ PLANNED = 0.95  # of the minutes; the rest is for what a row does after its time
 
 def share(count: int, index: int, parts: int) -> int:
     """The index-th of `parts` shares; all of them add up to the count."""
-    return count * index // parts - count * (index - 1) // parts
+    return earlier(count, index + 1, parts) - earlier(count, index, parts)
+
+
+def earlier(count: int, index: int, parts: int) -> int:
+    """How much of the count the shares before the index-th have."""
+    return count * (index - 1) // parts
+
+
+def minutes_of(rows: list) -> float:
+    """What a night of these takes."""
+    return sum(row.night[1] for row in rows) / 60 / PLANNED
 
 
 def budgets(rows: list, minutes: float, part=None, short: bool = False) -> dict:
     """{row: Budget or None}. None: another part has it.
 
-    part (i, n): that share of a night's counts. Without one: the share that fits into the minutes. The seconds of the rows are
+    part (i, n): that share of a night's counts. Without one: the share that fits into the minutes, of all but what is measured
+    only as a whole. The seconds of the rows are
     stretched or squeezed so that all of them together take the minutes; counts are not squeezed, so a row that was too slow
     ends as "short" and says how far it came.
     """
     if short:
         return {row: Budget(*row.short, short=True) if row.short else None for row in rows}
     wanted = {}
+    fits = min(1.0, minutes / minutes_of(rows))
     for row in rows:
         count, seconds = row.night
         if part is None:
-            fraction = min(1.0, minutes / NIGHT_MINUTES)
+            fraction = 1.0 if row.fixed else fits
             wanted[row] = (max(1, math.ceil(count * fraction)), seconds * fraction, (1, 1))
         else:
             mine = place(row, rows, part)
@@ -68,4 +80,4 @@ def parse_part(text: str) -> tuple:
     return index, parts
 
 
-__all__ = ["Row", "budgets", "granted", "parse_part", "share", "PLANNED", "NIGHT_MINUTES", "PART_MINUTES_MAX"]
+__all__ = ["Row", "budgets", "earlier", "granted", "minutes_of", "parse_part", "share", "PLANNED", "NIGHT_MINUTES", "PART_MINUTES_MAX"]

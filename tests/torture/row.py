@@ -59,6 +59,8 @@ class Figure:
             value = self.value + other.value
         else:
             value = (min if self.at_least is not None else max)(self.value, other.value)
+            # One that is no number is the worst, whichever comes first.
+            value = next((each for each in (self.value, other.value) if each != each), value)
         return dataclasses.replace(self, value=value)
 
     def __str__(self) -> str:
@@ -89,6 +91,7 @@ class RowResult:
     unfinished: list = dataclasses.field(default_factory=list)  # texts: pieces that did not come to their end
     not_run: str = ""                                           # what is missing
     again: str = ""                                             # the command that repeats the row
+    attempt: int = 1                                            # how often it was begun in this folder; of several parts, the most
     tests: str = ""                                             # the commit of the tests; of several parts, their commits
 
     @property
@@ -131,6 +134,8 @@ class RowResult:
         if self.not_run:
             return f"{self.name}: NOT RUN: needs {self.not_run}"
         said = [f"{self.done:,} of {self.asked:,} {self.unit}", f"{self.anomaly_count} anomalies"]
+        if self.attempt > 1:
+            said.append(f"attempt {self.attempt}")
         if self.operations:
             said.append(f"{self.operations:,} operations checked")
         said += self.unfinished
@@ -165,6 +170,7 @@ class RowResult:
         one.unfinished = [text for part in (self, other) for text in part.unfinished or
                           ([f"{part.done:,} of {part.asked:,} in a part"] if part.verdict == SHORT else [])]
         one.not_run = self.not_run or other.not_run
+        one.attempt = max(self.attempt, other.attempt)
         one.tests = " ".join(sorted({*self.tests.split(), *other.tests.split()}))
         one.again = self.again if self.verdict != PASSED else other.again
         return one
@@ -179,6 +185,7 @@ class Row:
     night: tuple              # (count, seconds) of a whole night
     run: Callable             # (context, budget, seed) -> RowResult
     whole: bool = False       # cannot be cut: one part of a night has all of it
+    fixed: bool = False       # its count is what is measured, not how often: it is the same however long a run is
     lane: str = MAIN
     judge: Optional[Callable] = None  # (result): figures of all rounds together; called again when parts have become one
 

@@ -34,6 +34,15 @@ class RunFolder:
     def keep(self, result: RowResult) -> None:
         write_whole(self.rows / f"{result.name}.json", json.dumps(result.to_json(), indent=1))
 
+    def attempt(self, row: str) -> int:
+        """Counts how often a row is begun here: one that was run until it passed says so."""
+        folder = self.path / "attempts"
+        folder.mkdir(exist_ok=True)
+        file = folder / row
+        count = 1 + (int(file.read_text()) if file.exists() else 0)
+        write_whole(file, f"{count}\n")
+        return count
+
     def forget_logs(self, row: str) -> None:
         for file in self.logs.glob(f"{row}.*"):
             file.unlink()

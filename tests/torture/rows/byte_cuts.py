@@ -27,4 +27,4 @@ def run(context, budget, seed):
 # Two protocols, seven ways each (passed or held; before or behind the proxy; request or answer), by FIN and by RST, 2 KB.
 CUTS_MIN = 2 * 7 * 2 * 2048
 ROW = Row("byte_cuts", "a reply and a request of 2 KB cut at every byte, HTTP/1.1 and gRPC", "sweeps", (8, 480), (8, 240), run,
-          whole=True, lane=PROGRAMS)
+          whole=True, fixed=True, lane=PROGRAMS)

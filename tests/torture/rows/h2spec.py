@@ -19,4 +19,4 @@ def run(context, budget, seed):
     return result
 
 
-ROW = Row("h2spec", "h2spec strict, h2c and TLS", "tests", (2 * 146, 120), (2 * 146, 120), run, whole=True, lane=PROGRAMS)
+ROW = Row("h2spec", "h2spec strict, h2c and TLS", "tests", (2 * 146, 120), (2 * 146, 120), run, whole=True, fixed=True, lane=PROGRAMS)

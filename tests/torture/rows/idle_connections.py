@@ -90,4 +90,4 @@ def measured(port: int, idle: int, active: int) -> dict:
         return load.go()
 
 
-ROW = Row("idle_connections", "10,000 idle connections and 500 that work", "idle connections", None, (IDLE, 120), run, whole=True)
+ROW = Row("idle_connections", "10,000 idle connections and 500 that work", "idle connections", None, (IDLE, 120), run, whole=True, fixed=True)

@@ -1,15 +1,18 @@
 """Databases that go away and come back: the target, the source, both in either order."""
 
+import collections
+import math
 import random
 import threading
 
 from history import now
 from torture.compare import more_than
+from torture.plan import earlier
 from torture.row import Row
 from torture.stack import Stack
 from torture.windows import WindowedWorkload
 
-KINDS = ("target", "source", "target", "source", "both")  # of five cycles
+KINDS = ("target", "source", "target", "source", "both")  # of five cycles of a night, whichever part they are in
 SHORT_KINDS = ("target", "source", "both")
 # Killed while it writes its index to the disk, Chroma leaves a file of no bytes and cannot read the collection any more.
 DAMAGED_BY_A_KILL = ("chroma",)
@@ -17,8 +20,9 @@ OUTAGE_SECONDS = 1.0
 UNIT_SECONDS = 8.0
 P99_MORE = 1.05      # by so much may the application's p99 be higher with the target down
 SURE = 0.001         # the chance of seeing so much by noise alone; only below it the p99 counts as higher
+AWAY = ("unreachable", "hangs")  # in turn; killed is unreachable to who looks from outside
 WINDOW_SECONDS = 1.2
-ROUND_SECONDS = 4.0  # two windows, and until the target has all
+ROUND_SECONDS = 5.0  # two windows, and until the target has all
 ROUNDS_SHORT = 12    # a night: one for each four cycles, at least so many
 
 
@@ -28,11 +32,11 @@ def run(context, budget, seed):
     with Stack(context, ROW.name, seed, workload_class=WindowedWorkload) as stack:
         stack.begin()
         workload = stack.workload
-        recoveries = []
-        kinds = SHORT_KINDS if budget.short else KINDS
+        recoveries, cycles = [], collections.Counter()
+        kinds, first = (SHORT_KINDS, 0) if budget.short else (KINDS, earlier(ROW.night[0], *budget.part))
         rounds = ROUNDS_SHORT if budget.short else max(ROUNDS_SHORT, budget.count // 4)
         while budget.goes_on(result.done, UNIT_SECONDS + rounds * ROUND_SECONDS) and not result.anomaly_count:
-            kind = kinds[result.done % len(kinds)]
+            kind = kinds[(first + result.done) % len(kinds)]
             rest()
             outage(stack, kind, chance, result)
             back = now()
@@ -42,6 +46,7 @@ def run(context, budget, seed):
             except AssertionError as error:
                 result.anomaly(f"after {kind} was down: {error}")
             recoveries.append(now() - back)
+            cycles[kind] += 1
             result.done += 1
             if result.done % 25 == 0:
                 stack.check_sides(result, f"after {result.done} cycles")
@@ -50,6 +55,9 @@ def run(context, budget, seed):
         for text in workload.unexplained():
             result.anomaly(text)
         stack.check_whole(result)
+        for kind in kinds:
+            result.figure_again(f"cycles of {kind} down", cycles[kind], adds=True)
+        judge_cycles(result, kinds)
         result.figure("working, and the target up to date, after", max(recoveries, default=float("nan")), "s",
                       at_most=budget.limit(10.0, short=90.0))
     return result
@@ -58,34 +66,53 @@ def run(context, budget, seed):
 def compare(stack, rounds: int, result) -> None:
     """The application's p99 with the target up and down, in turn, so that what else the machine does falls on both.
 
-    Cut off, not killed: a server's start takes processor from the source, and that is no fault of ours. With the target up
-    nothing is left to catch up with: the usual side is at its best.
+    Not killed: a server's start takes processor from the source, and that is no fault of ours. With the target up nothing is
+    left to catch up with: the usual side is at its best.
     """
-    usual, down = [], []
-    for _ in range(rounds):
-        usual.append(window())
-        go_away(stack.pgvector, stack.to_target, "unreachable")
-        down.append(window())
-        come_back(stack.pgvector, stack.to_target, "unreachable")
-        result.fault("target unreachable")
+    windows = []  # (way, down, usual); judged at the end: what began in one may end after it
+    for number in range(rounds):
+        way = AWAY[number % len(AWAY)]
+        usual = window()
+        go_away(stack.pgvector, stack.to_target, way)
+        windows.append((way, window(), usual))
+        come_back(stack.pgvector, stack.to_target, way)
+        result.fault(f"target {way}")
         try:
             up_to_date(stack)
         except AssertionError as error:
             result.anomaly(f"after a round of the comparison: {error}")
             break
-    for kind in ("write", "read"):
-        these, those = ([p99(stack.workload, kind, *each) for each in windows] for windows in (down, usual))
-        result.pairs[kind] = [list(pair) for pair in zip(these, those)]
-    judge(result)
+    for way, down, usual in windows:
+        for kind in ("write", "read"):
+            pair = [p99(stack.workload, kind, *each) for each in (down, usual)]
+            if any(map(math.isnan, pair)):
+                result.anomaly(f"the application began no {kind} for {WINDOW_SECONDS} s, target {way}: p99 down and up {pair}")
+            else:
+                result.pairs.setdefault(f"{kind}s, target {way}", []).append(pair)
+    judge_p99(result)
 
 
 def judge(result) -> None:
+    """Of the parts of a night together."""
+    judge_p99(result)
+    judge_cycles(result, KINDS)
+
+
+def judge_p99(result) -> None:
     """Of all rounds there are: those of a whole night tell a smaller difference from noise than those of a part."""
-    for kind, rounds in result.pairs.items():
+    for what, rounds in result.pairs.items():
         these, those = zip(*rounds) if rounds else ((), ())
         ratio, by_noise = more_than(these, those, P99_MORE, result.seed)
-        result.figure_again(f"p99 of {kind}s, target down by target up", ratio, "x")
-        result.figure_again(f"chance that p99 of {kind}s is at most {P99_MORE} x", by_noise, at_least=SURE)
+        result.figure_again(f"p99 of {what} by up", ratio, "x")
+        result.figure_again(f"chance that p99 of {what} is at most {P99_MORE} x", by_noise, at_least=SURE)
+
+
+def judge_cycles(result, kinds) -> None:
+    """Each kind has its share of the cycles: the 200, 200 and 100 of a night."""
+    for figure in result.figures:
+        for kind in set(kinds):
+            if figure.name == f"cycles of {kind} down":
+                figure.at_least = result.asked * kinds.count(kind) // len(kinds)
 
 
 def window() -> tuple:
