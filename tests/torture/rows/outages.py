@@ -23,7 +23,7 @@ SURE = 0.001         # the chance of seeing so much by noise alone; only below i
 AWAY = ("unreachable", "hangs")  # in turn; killed is unreachable to who looks from outside
 WINDOW_SECONDS = 1.2
 ROUND_SECONDS = 5.0  # two windows, and until the target has all
-ROUNDS_SHORT = 12    # a night: one for each four cycles, at least so many
+ROUNDS_MIN = 12      # of each way; fewer could not show that anything is surely higher. A night: one for each eight cycles
 
 
 def run(context, budget, seed):
@@ -34,7 +34,8 @@ def run(context, budget, seed):
         workload = stack.workload
         recoveries, cycles = [], collections.Counter()
         kinds, first = (SHORT_KINDS, 0) if budget.short else (KINDS, earlier(ROW.night[0], *budget.part))
-        rounds = ROUNDS_SHORT if budget.short else max(ROUNDS_SHORT, budget.count // 4)
+        ways = AWAY[:1] if budget.short else AWAY
+        rounds = len(ways) * (ROUNDS_MIN if budget.short else max(ROUNDS_MIN, budget.count // 8))
         while budget.goes_on(result.done, UNIT_SECONDS + rounds * ROUND_SECONDS) and not result.anomaly_count:
             kind = kinds[(first + result.done) % len(kinds)]
             rest()
@@ -51,7 +52,7 @@ def run(context, budget, seed):
             if result.done % 25 == 0:
                 stack.check_sides(result, f"after {result.done} cycles")
         if not result.anomaly_count:
-            compare(stack, rounds, result)  # what the outages left unknown falls due meanwhile
+            compare(stack, ways, rounds, result)  # what the outages left unknown falls due meanwhile
         for text in workload.unexplained():
             result.anomaly(text)
         stack.check_whole(result)
@@ -63,7 +64,7 @@ def run(context, budget, seed):
     return result
 
 
-def compare(stack, rounds: int, result) -> None:
+def compare(stack, ways, rounds: int, result) -> None:
     """The application's p99 with the target up and down, in turn, so that what else the machine does falls on both.
 
     Not killed: a server's start takes processor from the source, and that is no fault of ours. With the target up nothing is
@@ -71,7 +72,7 @@ def compare(stack, rounds: int, result) -> None:
     """
     windows = []  # (way, down, usual); judged at the end: what began in one may end after it
     for number in range(rounds):
-        way = AWAY[number % len(AWAY)]
+        way = ways[number % len(ways)]
         usual = window()
         go_away(stack.pgvector, stack.to_target, way)
         windows.append((way, window(), usual))
