@@ -336,7 +336,7 @@ TEST_CASE("a deadline that passes while a read waits for its second connection i
   REQUIRE_FALSE(read_request(served).empty());
   served.send(ok());
   REQUIRE(client.receive() == ok());
-  auto fills_the_queue = Socket::to(database.options().port);
+  auto fills_the_queue = Socket::to(database.port());
   client.send(post);
   REQUIRE_FALSE(read_request(served).empty());
   served.close();

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "net/upstream_pool.h"
 #include "support.h"
 
 using namespace vmproxy;
@@ -377,12 +378,28 @@ FakeUpstream::Serve dying_at_the_second(std::atomic<int>& seen) {
   };
 }
 
-Proxy passing_reads(Upstream& upstream) {
-  return Proxy([&upstream](Exchange& exchange) {
+// A client, a proxy that knows /read for a read, and such a database.
+struct Dying {
+  std::atomic<int> seen{0};   // requests, by the database
+  std::atomic<int> begun{0};  // requests whose head the proxy has
+  FakeUpstream database{dying_at_the_second(seen)};
+  Upstream upstream{database.options()};
+  Proxy proxy{[this](Exchange& exchange) {
+    ++begun;
+    begun.notify_all();
     if (exchange.head().target.starts_with("/read")) exchange.set_repeatable();
     return pass_or_error(exchange, upstream);
-  });
-}
+  }};
+  Socket client = Socket::to(proxy.port);
+
+  // The body only when the proxy has taken up the head.
+  void send_in_two(std::string_view request, size_t body_bytes) {
+    const int before = begun;
+    client.send(request.substr(0, request.size() - body_bytes));
+    begun.wait(before);
+    client.send(request.substr(request.size() - body_bytes));
+  }
+};
 
 std::string posted(const std::string& target, size_t body_bytes) {
   return "POST " + target + " HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body_bytes) +
@@ -392,77 +409,53 @@ std::string posted(const std::string& target, size_t body_bytes) {
 }  // namespace
 
 TEST_CASE("a read whose connection dies before the answer is sent once more, a write is not") {
-  std::atomic<int> seen{0};
-  FakeUpstream database(dying_at_the_second(seen));
-  Upstream upstream(database.options());
-  auto proxy = passing_reads(upstream);
-  auto client = Socket::to(proxy.port);
+  Dying to;
   const std::string get = "GET /END HTTP/1.1\r\nHost: a\r\n\r\n";
-  client.send(get);
-  CHECK(client.receive() == ok());
-  client.send(get);
-  CHECK(client.receive() == ok());
-  CHECK(seen == 3);
-  client.send(posted("/write", 10));
-  CHECK(client.receive().starts_with("HTTP/1.1 502 "));
-  CHECK(seen == 4);
+  to.client.send(get);
+  CHECK(to.client.receive() == ok());
+  to.client.send(get);
+  CHECK(to.client.receive() == ok());
+  CHECK(to.seen == 3);
+  to.client.send(posted("/write", 10));
+  CHECK(to.client.receive().starts_with("HTTP/1.1 502 "));
+  CHECK(to.seen == 4);
 }
 
 TEST_CASE("a read whose body comes after its head is sent once more all the same") {
-  std::atomic<int> seen{0};
-  FakeUpstream database(dying_at_the_second(seen));
-  Upstream upstream(database.options());
-  auto proxy = passing_reads(upstream);
-  const auto send = [&](Socket& client, const std::string& request, const std::vector<size_t>& ends) {
-    size_t at = 0;
-    for (const size_t end : ends) {
-      client.send(std::string_view(request).substr(at, end - at));
-      at = end;
-      std::this_thread::sleep_for(20ms);
-    }
-    client.send(std::string_view(request).substr(at));
-  };
-  std::string read;
-  std::vector<size_t> ends;
-  std::string interim;
+  Dying to;
+  std::string read, interim;
+  size_t body_bytes = 10;
   SECTION("with a length") {
-    read = posted("/read", 10);
-    ends = {read.size() - 10};
+    read = posted("/read", body_bytes);
   }
-  SECTION("in more pieces than one buffer holds") {
-    read = posted("/read", 60000);
-    ends = {read.size() - 60000, 20000, 40000};
+  SECTION("larger than a buffer usually is") {
+    body_bytes = 60000;
+    read = posted("/read", body_bytes);
   }
   SECTION("chunked") {
     read =
         "POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: END\r\n\r\n";
-    ends = {read.size() - 23, read.size() - 18};
+    body_bytes = 23;
   }
   SECTION("that waits to be asked for it") {
     read = "POST /read HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\nxxxxxxxEND";
-    ends = {read.size() - 10};
     interim = "HTTP/1.1 100 Continue\r\n\r\n";
   }
-  auto client = Socket::to(proxy.port);
   for (const int expected : {1, 3, 5}) {  // the third finds the second's connection, which has answered once
-    send(client, read, ends);
-    CHECK(client.receive_bytes(interim.size() + ok().size()) == interim + ok());
-    CHECK(seen == expected);
+    to.send_in_two(read, body_bytes);
+    CHECK(to.client.receive_bytes(interim.size() + ok().size()) == interim + ok());
+    CHECK(to.seen == expected);
   }
 }
 
 TEST_CASE("a read too large to be kept goes on a connection that cannot be stale") {
-  std::atomic<int> seen{0};
-  FakeUpstream database(dying_at_the_second(seen));
-  Upstream upstream(database.options());
-  auto proxy = passing_reads(upstream);
-  auto client = Socket::to(proxy.port);
+  Dying to;
   for (int i = 1; i <= 3; ++i) {
-    client.send(posted("/read", 1000000));
-    CHECK(client.receive() == ok());
-    CHECK(seen == i);
-    CHECK(database.accepted() == i);
-    std::this_thread::sleep_for(200ms);  // not used just now any more
+    to.client.send(posted("/read", 1000000));
+    CHECK(to.client.receive() == ok());
+    CHECK(to.seen == i);
+    CHECK(to.database.accepted() == i);
+    std::this_thread::sleep_for(2 * recently);  // time that has to pass: nothing is to be waited for
   }
 }
 
@@ -470,7 +463,10 @@ TEST_CASE("one read too large to be kept after the other shares a connection") {
   Seen seen;
   FakeUpstream database(FakeUpstream::answering(ok(), &seen.requests, &seen.mutex));
   Upstream upstream(database.options());
-  auto proxy = passing_reads(upstream);
+  Proxy proxy([&](Exchange& exchange) {
+    exchange.set_repeatable();
+    return pass_or_error(exchange, upstream);
+  });
   auto client = Socket::to(proxy.port);
   for (int i = 1; i <= 5; ++i) {
     client.send(posted("/read", 100000));
@@ -483,9 +479,9 @@ TEST_CASE("a read that ends every connection is sent twice and no more") {
   std::atomic<int> seen{0};
   FakeUpstream database([&](Socket& socket, int) { seen += !read_request(socket).empty(); });
   Upstream upstream(database.options());
-  auto proxy = passing_reads(upstream);
+  auto proxy = Proxy::passing(upstream);
   auto client = Socket::to(proxy.port);
-  client.send(posted("/read", 10));
+  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   CHECK(client.receive().starts_with("HTTP/1.1 502 "));
   CHECK(seen == 2);
 }

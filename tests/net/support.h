@@ -146,27 +146,45 @@ inline std::string ok(std::string_view body = "ok") {
   return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
 }
 
+// A port whose connections the test itself accepts, or leaves in the system's queue of `backlog` and one.
+class Listener {
+ public:
+  explicit Listener(int backlog) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    ::listen(fd_, backlog);
+    socklen_t size = sizeof address;
+    ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+  }
+  Listener(const Listener&) = delete;
+  ~Listener() { ::close(fd_); }
+  Socket accept() { return Socket(::accept(fd_, nullptr, nullptr)); }  // not open() after end()
+  void end() { ::shutdown(fd_, SHUT_RDWR); }
+  uint16_t port() const { return port_; }
+  UpstreamOptions options() const {
+    UpstreamOptions options;
+    options.host = "127.0.0.1";
+    options.port = port_;
+    return options;
+  }
+
+ private:
+  int fd_;
+  uint16_t port_ = 0;
+};
+
 // A database on loopback: `serve` gets each accepted connection, with its number, on a thread of its own.
 class FakeUpstream {
  public:
   using Serve = std::function<void(Socket&, int)>;
-  explicit FakeUpstream(Serve serve)
-      : serve_(std::move(serve)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address);
-    ::listen(listener_, 512);
-    socklen_t size = sizeof address;
-    ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] { accept_all(); });
-  }
+  explicit FakeUpstream(Serve serve) : serve_(std::move(serve)), thread_([this] { accept_all(); }) {}
   ~FakeUpstream() {
     stopping_ = true;
-    ::shutdown(listener_, SHUT_RDWR);
+    listener_.end();
     thread_.join();
-    ::close(listener_);
     for (auto& thread : serving_) thread.join();
   }
   // Answers every request with `answer`, on connections that stay open, and keeps the requests.
@@ -184,41 +202,28 @@ class FakeUpstream {
       }
     };
   }
-  uint16_t port() const { return port_; }
+  uint16_t port() const { return listener_.port(); }
   int accepted() const { return accepted_; }
-  UpstreamOptions options() const {
-    UpstreamOptions options;
-    options.host = "127.0.0.1";
-    options.port = port_;
-    return options;
-  }
+  UpstreamOptions options() const { return listener_.options(); }
 
  private:
   void accept_all() {
     for (;;) {
-      const int fd = ::accept(listener_, nullptr, nullptr);
-      if (fd < 0) return;
-      if (stopping_) {
-        ::close(fd);
-        return;
-      }
+      Socket socket = listener_.accept();
+      if (!socket.open() || stopping_) return;
       const int on = 1;
-      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      ::setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       const int number = accepted_++;
-      serving_.emplace_back([this, fd, number] {
-        Socket socket(fd);
-        serve_(socket, number);
-      });
+      serving_.emplace_back([this, number](Socket served) { serve_(served, number); }, std::move(socket));
     }
   }
 
   Serve serve_;
-  int listener_;
-  uint16_t port_ = 0;
+  Listener listener_{512};
   std::atomic<bool> stopping_{false};
   std::atomic<int> accepted_{0};
-  std::thread thread_;
   std::vector<std::thread> serving_;
+  std::thread thread_;  // last: it uses the others
 };
 
 inline boost::asio::awaitable<void> reply_error(Exchange& exchange, const Error& error) {
@@ -244,30 +249,6 @@ inline boost::asio::awaitable<void> hold_or_error(Exchange& exchange, Upstream& 
   if (!answer) co_return co_await reply_error(exchange, answer.error());
   (void)co_await exchange.reply_upstream();
 }
-
-// A port whose connections the test itself accepts, or leaves in the system's queue of `backlog` and one.
-class Listener {
- public:
-  explicit Listener(int backlog) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address);
-    ::listen(fd_, backlog);
-    socklen_t size = sizeof address;
-    ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
-    options_.host = "127.0.0.1";
-    options_.port = ntohs(address.sin_port);
-  }
-  Listener(const Listener&) = delete;
-  ~Listener() { ::close(fd_); }
-  Socket accept() { return Socket(::accept(fd_, nullptr, nullptr)); }
-  const UpstreamOptions& options() const { return options_; }
-
- private:
-  int fd_;
-  UpstreamOptions options_;
-};
 
 // A server with one handler on a free port. The upstream outlives it.
 struct Proxy {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "net/upstream_pool.h"
 #include "support.h"
 
 using namespace vmproxy;
@@ -29,7 +30,7 @@ Proxy with_few_descriptors(Handler handler, ListenOptions options = {}) {
 }
 
 // How many connections were open at once, and how many requests came.
-struct Watched {
+struct Observed {
   std::atomic<int> open{0}, most{0}, requests{0};
   FakeUpstream::Serve answering_after(std::chrono::milliseconds time) {
     return [this, time](Socket& socket, int) {
@@ -52,8 +53,8 @@ const std::string post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\
 
 TEST_CASE("requests take turns when there are fewer connections to the database than requests") {
   const bool held = GENERATE(false, true);
-  Watched watched;
-  FakeUpstream database(watched.answering_after(30ms));
+  Observed observed;
+  FakeUpstream database(observed.answering_after(30ms));
   Upstream upstream(database.options());
   auto proxy = with_few_descriptors([&](Exchange& exchange) {
     return held ? hold_or_error(exchange, upstream) : pass_or_error(exchange, upstream);
@@ -64,17 +65,19 @@ TEST_CASE("requests take turns when there are fewer connections to the database 
     for (auto& client : clients) client.send(post);
     for (auto& client : clients) CHECK(client.receive_bytes(ok().size()) == ok());
   }
-  CHECK(watched.most == places);
-  CHECK(watched.requests == 45);
+  CHECK(observed.most == places);
+  CHECK(observed.requests == 45);
   CHECK(database.accepted() == places);  // who waited was given one that was used before
 }
 
 TEST_CASE("a read that cannot be sent once more gets a new connection also where idle ones have all places") {
-  // Each connection dies at its second request.
-  std::atomic<int> died{0};
+  // Answers only when all places are taken; then each connection dies at its second request.
+  std::atomic<int> came{0}, died{0};
   FakeUpstream database([&](Socket& socket, int) {
     if (read_request(socket).empty()) return;
-    std::this_thread::sleep_for(30ms);
+    ++came;
+    const auto end = std::chrono::steady_clock::now() + 2s;
+    while (came < places && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(1ms);
     socket.send(ok());
     died += !read_request(socket).empty();
   });
@@ -88,7 +91,7 @@ TEST_CASE("a read that cannot be sent once more gets a new connection also where
   for (auto& client : clients) client.send(post);
   for (auto& client : clients) REQUIRE(client.receive_bytes(ok().size()) == ok());
   REQUIRE(database.accepted() == places);
-  std::this_thread::sleep_for(200ms);  // none was used just now any more
+  std::this_thread::sleep_for(2 * recently);  // time that has to pass: nothing is to be waited for
   clients[0].send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + std::string(100000, 'x'));
   CHECK(clients[0].receive_bytes(ok().size()) == ok());
   CHECK(died == 0);
@@ -120,9 +123,9 @@ TEST_CASE("who finds no connection to the database in half of its time was not s
 }
 
 TEST_CASE("idle connections to one database give way to another") {
-  Watched first_watched, second_watched;
-  FakeUpstream first_database(first_watched.answering_after(20ms)),
-      second_database(second_watched.answering_after(20ms));
+  Observed first_observed, second_observed;
+  FakeUpstream first_database(first_observed.answering_after(20ms)),
+      second_database(second_observed.answering_after(20ms));
   Upstream first(first_database.options()), second(second_database.options());
   auto proxy = with_few_descriptors([&](Exchange& exchange) {
     return pass_or_error(exchange, exchange.head().target.starts_with("/second") ? second : first);
@@ -131,8 +134,8 @@ TEST_CASE("idle connections to one database give way to another") {
   for (int i = 0; i < places; ++i) clients.push_back(Socket::to(proxy.port));
   for (auto& client : clients) client.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
   for (auto& client : clients) CHECK(client.receive_bytes(ok().size()) == ok());
-  CHECK(first_watched.most == places);
+  CHECK(first_observed.most == places);
   for (auto& client : clients) client.send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n");
   for (auto& client : clients) CHECK(client.receive_bytes(ok().size()) == ok());
-  CHECK(second_watched.most == places);
+  CHECK(second_observed.most == places);
 }
