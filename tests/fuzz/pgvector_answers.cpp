@@ -55,11 +55,18 @@ std::string answer(std::string_view piece) {
   if (kind == 'e') return server::failed(piece.substr(0, 5), piece.substr(std::min<size_t>(piece.size(), 5)));
   if (kind == 'x') {
     // Messages of any kind, as long as they say: libpq takes the memory that one announces. After them the server is gone.
+    // libpq 15 forgets the result that a first T or t began when a t, G, H or W follows before C, E or I ends it: a leak of
+    // its own, of some 200 bytes and what it had read, that no caller can reach. Such an order is not given.
     std::string out;
+    bool begun = false;
     while (piece.size() > 2) {
       const char type = piece[0];
       piece.remove_prefix(1);
-      out += server::message(type, std::string(fuzz::next_piece(piece)));
+      const auto content = fuzz::next_piece(piece);
+      if (begun && std::string_view("tGHW").find(type) != std::string_view::npos) continue;
+      if (type == 'T' || type == 't') begun = true;
+      if (type == 'C' || type == 'E' || type == 'I') begun = false;
+      out += server::message(type, std::string(content));
     }
     return out.empty() || out.ends_with(server::ready()) ? out + "Z" : out;
   }

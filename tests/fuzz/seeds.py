@@ -419,6 +419,8 @@ def pgvector_answers():
     yield "fatal", said("u", b"xE" + pieces(b"SFATAL\0VFATAL\0C57P01\0Mbye\0\0"))
     yield "notices", said("c", b"xN" + pieces(b"SNOTICE\0Mx\0\0") + b"A" + pieces(b"\0\0\0\1a\0b\0"))
     yield "torn_row", said("g", b"xT" + pieces(b"\0\1c\0" + bytes(18)) + b"D" + pieces(b"\0\1\0\0\0\x09x"))
+    yield "told_twice", said("g", b"x" + (b"t" + pieces(b"\0\0")) * 2)
+    yield "row_then_copy", said("c", b"xT" + pieces(b"\0\1c\0" + bytes(18)) + b"G" + pieces(b"\1\0\0"))
     yield "copies_out", said("g", b"xH" + pieces(b"\0\0\0") + b"d" + pieces(b"x"))
 
 

@@ -32,7 +32,8 @@ def run(context, budget, seed):
     result.fault("hostile inputs", inputs)
     result.figure("targets", ran, at_least=TARGETS_MIN)
     if crashes or code != 0:
-        result.anomaly(f"exit code {code}: {said[0]}\n" + "\n".join(line for line in lines if "kept" in line or "crash" in line))
+        result.anomaly(f"exit code {code}: {said[0]}\n" + "\n".join(line for line in lines
+                                                                    if "kept" in line or "crash" in line or line.startswith("  | ")))
     return result
 
 
