@@ -31,6 +31,28 @@ TEST_CASE("H13: the promotion waits for a write under way and takes it along") {
   CHECK(move.target.find("a") == 2);
 }
 
+TEST_CASE("H14: what the old primary commits only after the switch stays nowhere, and takes nothing back") {
+  Move move;
+  move.source.put("a", 1);
+  move.source.put("b", 1);
+  move.ready();
+  move.write_uncertain("a", 2);  // as in a transaction that is open: sent, not done, its end not known
+  move.write_uncertain("b", 2);
+  REQUIRE(move.quiet());
+  REQUIRE(move.promote());
+  move.write("b", 3);
+  REQUIRE(move.eventually([&] { return move.source.find("b") == 3; }));
+  move.source.put("a", 2);
+  move.source.put("b", 2);
+  move.linger();
+  CHECK(move.target.rows() == FakeDriver::Rows{{"a", 1}, {"b", 3}});
+  move.clock.advance(seconds(61));
+  CHECK(move.eventually([&] { return move.equal(); }));
+  CHECK(move.target.rows() == FakeDriver::Rows{{"a", 1}, {"b", 3}});
+  REQUIRE(move.rollback());
+  CHECK(move.source.rows() == FakeDriver::Rows{{"a", 1}, {"b", 3}});
+}
+
 TEST_CASE("H15: nothing moves while the copy is incomplete, whatever is forced") {
   Move move;
   for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
@@ -47,6 +69,26 @@ TEST_CASE("H15: nothing moves while the copy is incomplete, whatever is forced")
   move.target.release();
   REQUIRE(move.reaches("ready"));
   CHECK(move.promote());
+}
+
+TEST_CASE("H30: no read is moved and nothing is compared while the target builds its indexes") {
+  Move move;
+  for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
+  move.target.hold(Call::index);
+  move.start();
+  REQUIRE(move.migration->start("ready", {}));
+  REQUIRE(move.reaches("backfilling"));
+  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  REQUIRE(move.target.rows().size() == 30);
+  const auto scans = move.target.calls(Call::scan);
+  move.linger();
+  CHECK_FALSE(move.migration->cutover(10, {}));
+  CHECK_FALSE(move.promote({"backfill", "validation", "debts", "lag", "gaps"}));
+  CHECK(move.status().reads_percent == 0);
+  CHECK(move.target.calls(Call::scan) == scans);
+  move.target.release();
+  REQUIRE(move.reaches("ready"));
+  CHECK(move.migration->cutover(10, {}));
 }
 
 TEST_CASE("H1, H22: what the replica refused closes the promotion until it is cleared") {

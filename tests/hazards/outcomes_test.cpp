@@ -42,6 +42,30 @@ TEST_CASE("H4: an intent whose outcome a crash took away is read from the primar
   CHECK(rig.target.rows() == FakeDriver::Rows{{"done", 1}});
 }
 
+TEST_CASE(
+    "H28: each change reaches the replica though the primary's word of it is lost, or comes when nobody listens") {
+  Rig rig;
+  rig.start();
+  rig.write("deleted", 1);
+  REQUIRE(rig.quiet());
+  rig.target.down(vmproxy::Error(vmproxy::Code::refused_connection, "away"));
+  rig.source.put("unheard", 1);
+  rig.uncertain(rig.begin("unheard", 1));
+  rig.write("changed", 1);
+  rig.begin("changed", 2);  // done while the proxy ends: it never hears of it
+  rig.source.put("changed", 2);
+  rig.begin("new", 1);
+  rig.source.put("new", 1);
+  rig.begin_erase("deleted");
+  rig.source.remove("deleted");
+  rig.crash();
+  rig.target.down(std::nullopt);
+  rig.start();
+  rig.pass(seconds(60));
+  REQUIRE(rig.quiet());
+  CHECK(rig.target.rows() == FakeDriver::Rows{{"changed", 2}, {"new", 1}, {"unheard", 1}});
+}
+
 TEST_CASE("H37: an uncertain write that is executed after our READ is read again when its window closes") {
   Rig rig;
   rig.start();
