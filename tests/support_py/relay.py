@@ -26,14 +26,15 @@ class Relay:
 
     def cut(self) -> None:
         """Resets every connection there is."""
+        # Under the lock, as _serve() closes: else a descriptor may be another relay's by the time that it is shut down.
         with self._lock:
-            connections, self._connections = self._connections, set()
-        for connection in connections:
-            try:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            for connection in self._connections:
+                try:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+            self._connections = set()
 
     def close(self) -> None:
         self._closing = True
@@ -105,5 +106,5 @@ class Relay:
             selector.close()
             with self._lock:
                 self._connections.difference_update(pair)
-            for each in pair:
-                each.close()
+                for each in pair:
+                    each.close()
