@@ -56,11 +56,7 @@ TEST_CASE("H14: what the old primary commits only after the switch stays nowhere
 TEST_CASE("H15: nothing moves while the copy is incomplete, whatever is forced") {
   Move move;
   for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
-  move.target.hold(Call::insert_only);
-  move.start();
-  REQUIRE(move.migration->start("ready", {}));
-  REQUIRE(move.reaches("backfilling"));
-  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  move.copy_until_held(move.target, Call::insert_only);
   CHECK_FALSE(move.migration->cutover(10, {}));
   CHECK_FALSE(move.promote());
   CHECK_FALSE(move.promote({"backfill", "validation", "debts", "lag", "gaps"}));
@@ -74,11 +70,7 @@ TEST_CASE("H15: nothing moves while the copy is incomplete, whatever is forced")
 TEST_CASE("H30: no read is moved and nothing is compared while the target builds its indexes") {
   Move move;
   for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
-  move.target.hold(Call::index);
-  move.start();
-  REQUIRE(move.migration->start("ready", {}));
-  REQUIRE(move.reaches("backfilling"));
-  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  move.copy_until_held(move.target, Call::index);
   REQUIRE(move.target.rows().size() == 30);
   const auto scans = move.target.calls(Call::scan);
   move.linger();
@@ -1680,11 +1672,7 @@ TEST_CASE(
     "H20: a collection that is created again while it is copied is copied from its beginning, by itself") {
   Move move;
   for (int i = 0; i < 30; ++i) move.source.put("old" + std::to_string(i), 1);
-  move.target.hold(Call::insert_only);
-  move.start();
-  REQUIRE(move.migration->start("ready", {}));
-  REQUIRE(move.reaches("backfilling"));
-  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  move.copy_until_held(move.target, Call::insert_only);
   move.source.recreate("things");
   move.source.put("new", 2);
   REQUIRE(move.context().collections.refresh(move.clock.in(seconds(1))));

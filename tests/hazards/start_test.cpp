@@ -274,11 +274,7 @@ TEST_CASE(
     "a person who gives up what the target holds is heard while the copy and the mirror are under way") {
   Move move;
   move.source.put("a", 1);
-  move.source.hold(Call::scan);
-  move.start();
-  REQUIRE(move.migration->start("ready", {}));
-  REQUIRE(move.reaches("backfilling"));
-  REQUIRE(move.eventually([&] { return move.source.held() > 0; }));
+  move.copy_until_held(move.source, Call::scan);
   move.make_other_where_the_target_has_one();
   REQUIRE(move.migration->start("ready", {"operator", "", {"target_not_empty"}}));
   CHECK(move.eventually([&] { return move.target.rows("other").size() == 2; }));
@@ -291,11 +287,7 @@ TEST_CASE(
 TEST_CASE("a copy that a person paused or slowed down is so after a kill") {
   Move move;
   for (int i = 0; i < 30; ++i) move.source.put("k" + std::to_string(i), 1);
-  move.target.hold(Call::insert_only);
-  move.start();
-  REQUIRE(move.migration->start("ready", {}));
-  REQUIRE(move.reaches("backfilling"));
-  REQUIRE(move.eventually([&] { return move.target.held() > 0; }));
+  move.copy_until_held(move.target, Call::insert_only);
   bool paused = false;
   SECTION("paused") {
     REQUIRE(move.migration->pause_backfill({}));

@@ -47,6 +47,14 @@ void Move::start() {
   if (!done) FAIL(done.error().message);
 }
 
+void Move::copy_until_held(FakeDriver& at, Call call) {
+  at.hold(call);
+  start();
+  REQUIRE(migration->start("ready", {}));
+  REQUIRE(reaches("backfilling"));
+  REQUIRE(eventually([&] { return at.held() > 0; }));
+}
+
 bool Move::reaches(const std::string& state) {
   return reaches([&] {
     const auto now = status().state;

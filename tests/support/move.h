@@ -26,6 +26,8 @@ class Move {
   void ready();                            // start, then copy and validate until "ready"
   bool reaches(const std::string& state);  // runs the clock fast; no window may be open
   bool reaches(const std::function<bool()>& what);
+  // start, then copy until the first `call` at that side hangs: its release() lets it go on.
+  void copy_until_held(FakeDriver& at, Call call);
   // Full comparisons with repair until one is clean and no gap is open.
   void validate_until_clean();
   using Disk = std::vector<std::pair<std::string, std::string>>;
